@@ -1,0 +1,66 @@
+# Everything a person or CI does with Headrace. `make help` lists it.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+BIN := .venv/bin
+TEST_FOLDERS := unit contract integration e2e chaos
+STAMP := .venv/.synced
+
+.PHONY: help install up down demo check fmt generate test $(addprefix test-,$(TEST_FOLDERS)) bench chaos clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
+	@printf '  %-18s %s\n' 'test-<folder>' 'the tests of one folder: $(TEST_FOLDERS)'
+
+install: $(STAMP) ## a virtual environment with the locked dependencies
+
+$(STAMP): pyproject.toml uv.lock
+	@deploy/local/prerequisites.sh
+	@test -x .tools/bin/uv || { echo "installing uv into .tools"; $(PYTHON) -m venv .tools && .tools/bin/pip install --quiet 'uv>=0.9,<1'; }
+	@echo "installing the locked dependencies into .venv"
+	@UV_PYTHON_DOWNLOADS=never .tools/bin/uv sync --locked --all-extras --quiet --python $(PYTHON)
+	@touch $(STAMP)
+
+up: install ## start the local stack: Kafka, registry, warehouse, six services
+	@$(BIN)/headrace up
+
+down: install ## stop what `make up` started; data stays
+	@$(BIN)/headrace down
+
+demo: install ## the main job on real data: 336,776 flights from a file to the warehouse
+	@$(BIN)/headrace demo
+
+check: install ## everything that can be said without running: lint, format, types, layers, generated files
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+	@$(BIN)/python -m headrace.contract.generate --check
+	@$(BIN)/python -m headrace.stream.generate --check
+	@$(BIN)/python -m services.gateway.openapi --check
+
+fmt: install ## put every file in the house's format
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format --quiet .
+
+generate: install ## write the generated files anew: JSON Schema, references, OpenAPI
+	@$(BIN)/python -m headrace.contract.generate
+	@$(BIN)/python -m headrace.stream.generate
+	@$(BIN)/python -m services.gateway.openapi
+
+test: install ## every test, on one local stack of its own
+	@$(BIN)/pytest $(addprefix tests/,$(TEST_FOLDERS))
+
+$(addprefix test-,$(TEST_FOLDERS)): test-%: install
+	@$(BIN)/pytest tests/$*
+
+chaos: install ## the long fault matrix: minutes, not seconds
+	@HEADRACE_TEST_LONG=1 $(BIN)/pytest tests/chaos
+
+bench: install ## measure against others in the same run; writes bench/results.md and .json
+	@$(BIN)/python -m bench
+
+clean: down ## stop the local stack, delete its data and every build product
+	@rm -rf .headrace .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Says in one line what this machine lacks; as root on a Debian-like system, installs it.
+set -euo pipefail
+
+missing=()
+command -v mvn >/dev/null || missing+=(maven)
+"${PYTHON:-python3}" -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
+  echo "installing ${missing[*]} with apt-get"
+  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+else
+  echo "please install: ${missing[*]} (Debian: sudo apt-get install ${missing[*]}), then run this again" >&2
+  exit 1
+fi

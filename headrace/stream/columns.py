@@ -1,0 +1,49 @@
+"""The system columns: what every record carries from `staged` on, and which stage adds which.
+
+They make the row passport and exactly-once loading possible. Names with a leading underscore are
+reserved: a dataset cannot declare one.
+"""
+
+from typing import Final
+
+import pyarrow as pa
+
+TIMESTAMP: Final = pa.timestamp("us", tz="UTC")
+
+PARTITION: Final = "_partition"
+OFFSET: Final = "_offset"
+SEQ: Final = "_seq"
+INGESTED_AT: Final = "_ingested_at"
+SOURCE_TS: Final = "_source_ts"
+OP: Final = "_op"
+VERSION: Final = "_version"
+FLAGS: Final = "_flags"
+
+OPS: Final = ("insert", "update", "delete", "snapshot")
+
+RAW_FIELDS: Final = (
+    # Set by the connector, because only the source knows them.
+    pa.field(SOURCE_TS, TIMESTAMP),  # when the source says the row changed; null when it does not say
+    pa.field(OP, pa.string(), nullable=False),  # one of OPS
+)
+
+STAGED_FIELDS: Final = (
+    pa.field(PARTITION, pa.int32(), nullable=False),  # of the raw record
+    pa.field(OFFSET, pa.int64(), nullable=False),  # of the raw record: with _partition, the row's identity
+    pa.field(SEQ, pa.int32(), nullable=False),  # 0; 1.. where one row became several
+    pa.field(INGESTED_AT, TIMESTAMP, nullable=False),  # broker timestamp of the raw record
+    *RAW_FIELDS,
+    pa.field(VERSION, pa.int32(), nullable=False),  # of the dataset file that was live
+)
+
+TRANSFORMED_FIELDS: Final = (
+    *STAGED_FIELDS,
+    pa.field(FLAGS, pa.list_(pa.field("item", pa.string(), nullable=False)), nullable=False),  # checks that flagged it
+)
+
+IDENTITY: Final = (PARTITION, OFFSET, SEQ)
+
+
+def user_columns(schema: pa.Schema) -> list[str]:
+    """The names of the columns that belong to the dataset's owner, in order."""
+    return [name for name in schema.names if not name.startswith("_")]

@@ -1,0 +1,27 @@
+"""The registered types of events and incidents: what each means, and for an incident what to do about it."""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One type of event or incident."""
+
+    code: str
+    text: str
+    remedy: str = ""
+
+
+_EVENTS: Final = (Kind("asset_registered", "The first records of a dataset have landed in the lake."),)
+
+_INCIDENTS: Final = (
+    Kind(
+        "dataset_stopped",
+        "A service stopped working on a dataset; its other datasets go on.",
+        "Read the message and the service's log, mend the cause, then apply the dataset anew or restart the service.",
+    ),
+)
+
+EVENTS: Final = {kind.code: kind for kind in _EVENTS}
+INCIDENTS: Final = {kind.code: kind for kind in _INCIDENTS}

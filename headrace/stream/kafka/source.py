@@ -1,0 +1,151 @@
+"""Reads a topic as one member of a consumer group, and knows for every batch on whose authority it was read."""
+
+import itertools
+from collections.abc import Callable, Mapping
+
+import pyarrow as pa
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
+
+from headrace.stream.kafka.connection import Connection, mapped
+from headrace.stream.pump import Delivery
+from headrace.stream.stage import Records
+
+_epochs = itertools.count(1)
+
+_REPLY_S = 10.0
+_LINGER_S = 0.005  # how long a poll waits for more once the first record is there
+_BACKLOG_LINGER_S = 0.05  # ... when the poll before it came back full: larger batches cost less a row
+
+
+class KafkaSource:
+    """A `Source` over one topic.
+
+    `positions` gives the offsets to start from where they are kept elsewhere than in the group.
+
+    Its authority is the group metadata of the assignment that the records came under. Read any later, it could
+    be that of another generation, or, for a member the group has given up, empty: the broker would then accept
+    offsets from anyone. A revoke is only noticed inside `poll`, when no transaction is open, so a batch is
+    committed by the member that read it, or refused. Records that a poll brought together with a change of
+    assignment are dropped and read again.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        topic: str,
+        group: str,
+        *,
+        positions: Callable[[list[int]], Mapping[int, int]] | None = None,
+        max_bytes: int = 64 << 20,
+        session_timeout_ms: int = 10_000,
+    ) -> None:
+        self._topic = topic
+        self._positions = positions if positions is not None else self._committed
+        self._max_bytes = max_bytes
+        self._bytes_per_row = 1024.0
+        self._full = False
+        self._changed = False
+        self._membership: object = None
+        self._epoch = next(_epochs)
+        self._consumer = Consumer(
+            connection.client(
+                group_id=group,
+                enable_auto_commit=False,
+                auto_offset_reset="error",
+                isolation_level="read_committed",
+                partition_assignment_strategy="range",
+                session_timeout_ms=session_timeout_ms,
+                heartbeat_interval_ms=session_timeout_ms // 4,
+                max_poll_interval_ms=300_000,
+                fetch_queue_backoff_ms=2,
+                fetch_wait_max_ms=100,
+                queued_min_messages=100_000,
+                queued_max_messages_kbytes=max(max_bytes >> 10, 1024),
+                fetch_message_max_bytes=8 << 20,
+                topic_metadata_refresh_interval_ms=10_000,
+            )
+        )
+        self._consumer.subscribe([topic], on_assign=self._assign, on_revoke=self._revoke, on_lost=self._revoke)
+
+    def poll(self, max_rows: int, timeout_s: float) -> Delivery | None:
+        """See `headrace.stream.pump.Source.poll`."""
+        limit = max(1, min(max_rows, int(self._max_bytes / self._bytes_per_row)))
+        try:
+            messages = self._consumer.consume(1, timeout_s)
+            if messages and limit > 1:
+                messages += self._consumer.consume(limit - 1, _BACKLOG_LINGER_S if self._full else _LINGER_S)
+        except KafkaException as error:
+            raise mapped(error, f"reading {self._topic}") from error
+        if self._changed:
+            self._changed = False
+            if messages:
+                self.rewind()
+            return None
+        if not messages:
+            self._full = False
+            return None
+        for message in messages:
+            if (failure := message.error()) is not None:
+                raise mapped(failure, f"reading {self._topic}")
+        self._full = len(messages) >= limit // 2
+        return self._delivery(messages)
+
+    def rewind(self) -> None:
+        """See `headrace.stream.pump.Source.rewind`."""
+        self._epoch = next(_epochs)
+        try:
+            for position in self._starts(self._consumer.assignment()):
+                self._consumer.seek(position)
+        except KafkaException as error:
+            raise mapped(error, f"rewinding {self._topic}") from error
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._consumer.close()
+
+    def _delivery(self, messages: list[Message]) -> Delivery:
+        partition: list[int] = [message.partition() for message in messages]  # type: ignore[misc]
+        offset: list[int] = [message.offset() for message in messages]  # type: ignore[misc]
+        values = [message.value() for message in messages]
+        size_bytes = sum(map(len, filter(None, values)))
+        self._bytes_per_row = max(1.0, 0.5 * self._bytes_per_row + 0.5 * size_bytes / len(messages))
+        records = Records(
+            self._topic,
+            pa.array(partition, pa.int32()),
+            pa.array(offset, pa.int64()),
+            pa.array([message.timestamp()[1] for message in messages], pa.int64()),
+            [message.key() for message in messages],
+            values,
+        )
+        ends = {number: last + 1 for number, last in zip(partition, offset, strict=True)}
+        return Delivery(records, ends, self._membership, self._epoch)
+
+    def _assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._changed = True
+        self._epoch = next(_epochs)
+        self._membership = consumer.consumer_group_metadata()
+        consumer.assign(self._starts(partitions))
+
+    def _revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        del partitions  # the range strategy is eager: everything is given back
+        self._changed = True
+        self._epoch = next(_epochs)
+        consumer.unassign()
+
+    def _starts(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
+        """Where to read on. A partition never read before starts at its beginning; a lost position is never guessed."""
+        if not partitions:
+            return []
+        known = self._positions([partition.partition for partition in partitions])
+        return [
+            TopicPartition(self._topic, partition.partition, known.get(partition.partition, OFFSET_BEGINNING))
+            for partition in partitions
+        ]
+
+    def _committed(self, partitions: list[int]) -> Mapping[int, int]:
+        asked = [TopicPartition(self._topic, number) for number in partitions]
+        answered = self._consumer.committed(asked, timeout=_REPLY_S)
+        for position in answered:
+            if position.error is not None:
+                raise mapped(position.error, f"asking for the committed offset of {self._topic}[{position.partition}]")
+        return {position.partition: position.offset for position in answered if position.offset >= 0}

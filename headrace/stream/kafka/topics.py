@@ -1,0 +1,68 @@
+"""Creates topics, and notices one that exists in another shape."""
+
+from collections.abc import Mapping
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from headrace.errors import Fatal, Transient
+from headrace.stream import topics
+from headrace.stream.kafka.connection import Connection, mapped
+
+_REPLY_S = 30.0
+#: A record of the most bytes ingest accepts, as base64 in quarantine beside its decoded fields, still fits.
+MOST_MESSAGE_BYTES = 16 << 20
+
+_POSITION_PARTITIONS = 16  # how many instances can share the source tasks
+
+
+def ensure(
+    connection: Connection,
+    partitions: Mapping[str, int],
+    config: Mapping[str, str] | None = None,
+    replication: int = -1,
+) -> None:
+    """Create the topics that are missing. Errors: Fatal when one exists with another partition count; Transient."""
+    admin = AdminClient(connection.client())
+    try:
+        existing = admin.list_topics(timeout=_REPLY_S).topics
+    except KafkaException as error:
+        raise mapped(error, "listing topics") from error
+    for name, count in partitions.items():
+        if name in existing and existing[name].partitions and len(existing[name].partitions) != count:
+            raise Fatal(
+                f"topic {name} has {len(existing[name].partitions)} partitions, not {count}: "
+                "all topics of a dataset must agree; set `partitions` to what it has, or name the dataset anew"
+            )
+    missing = [
+        NewTopic(name, count, replication, config=dict(config or {}))
+        for name, count in partitions.items()
+        if name not in existing
+    ]
+    if not missing:
+        return
+    for name, future in admin.create_topics(missing, operation_timeout=_REPLY_S).items():
+        try:
+            future.result(_REPLY_S)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise mapped(error, f"creating topic {name}") from error
+        except TimeoutError as error:
+            raise Transient(f"creating topic {name}: no answer in {_REPLY_S:g} s") from error
+
+
+def ensure_control(connection: Connection, replication: int = -1) -> None:
+    """Create the control topics that are missing."""
+    logs = {name: 1 for name in topics.CONTROL if name not in topics.COMPACTED}
+    ensure(connection, logs, {"retention.ms": "-1"}, replication)
+    compacted = {name: _POSITION_PARTITIONS if name == topics.SOURCE_POSITIONS else 1 for name in topics.COMPACTED}
+    ensure(connection, compacted, {"cleanup.policy": "compact"}, replication)
+
+
+def ensure_dataset(
+    connection: Connection, dataset: str, generation: int, partitions: int, replication: int = -1
+) -> None:
+    """Create the topics of a dataset that are missing."""
+    config = {"max.message.bytes": str(MOST_MESSAGE_BYTES)}
+    ensure(connection, dict.fromkeys(topics.of_dataset(dataset, generation), partitions), config, replication)

@@ -1,0 +1,121 @@
+"""Kafka transactions: a producer that is thrown away after any failure, because only a new one knows what stands."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+
+from headrace.errors import HeadraceError, Transient
+from headrace.stream.kafka.connection import Connection, mapped
+
+log = logging.getLogger(__name__)
+
+_REPLY_S = 30.0
+
+
+class Transaction:
+    """An open transaction. Valid inside the `with` of `TransactionalWriter.transaction`."""
+
+    def __init__(self, producer: Producer) -> None:
+        self._producer = producer
+
+    def produce(
+        self,
+        topic: str,
+        values: Sequence[bytes],
+        *,
+        partition: int = -1,
+        keys: Sequence[bytes | None] | None = None,
+    ) -> None:
+        """Write `values`, in order. Shapes: `keys`, if any, has an entry for each value. Errors: Transient."""
+        messages: list[dict[str, Any]]
+        if keys is None:
+            messages = [{"value": value} for value in values]
+        else:
+            messages = [{"value": value, "key": key} for value, key in zip(values, keys, strict=True)]
+        taken = 0
+        while taken < len(messages):
+            rest = messages[taken:] if taken else messages
+            queued = self._producer.produce_batch(topic, rest, partition=partition)
+            taken += queued
+            if taken < len(messages):
+                error = messages[taken].pop("_error", None)
+                if error is not None and error.code() != KafkaError._QUEUE_FULL:
+                    raise mapped(error, f"writing to {topic}")
+                self._producer.poll(0.05)
+
+    def send_offsets(self, topic: str, offsets: Mapping[int, int], membership: object) -> None:
+        """Commit input offsets with this transaction, on the authority of `membership`."""
+        positions = [TopicPartition(topic, partition, offset) for partition, offset in offsets.items()]
+        self._producer.send_offsets_to_transaction(positions, membership, _REPLY_S)
+
+
+class TransactionalWriter:
+    """Opens transactions under one transactional id: a newer writer with that id shuts this one out (Fenced).
+
+    Errors: after any failure the transaction is aborted, the producer is dropped, and the next transaction
+    begins with a new one, which first completes or aborts what the old one left open.
+    """
+
+    def __init__(self, connection: Connection, transactional_id: str, *, transaction_timeout_ms: int = 15_000) -> None:
+        self._connection = connection
+        self._id = transactional_id
+        self._timeout_ms = transaction_timeout_ms
+        self._producer: Producer | None = None
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """A transaction that is committed at the end of the block, or aborted when the block raises."""
+        try:
+            producer = self._ready()
+            producer.begin_transaction()
+            yield Transaction(producer)
+            producer.commit_transaction(_REPLY_S)
+        except BaseException as error:
+            self._drop()
+            if isinstance(error, KafkaException):
+                raise mapped(error, f"transaction of {self._id}") from error
+            if isinstance(error, BufferError):
+                raise Transient(f"transaction of {self._id}: the producer's queue is full") from error
+            raise
+
+    def init(self) -> None:
+        """Shut out older writers with this id now, completing or aborting what they left open. Errors: Transient, Fatal."""
+        try:
+            self._ready()
+        except KafkaException as error:
+            self._drop()
+            raise mapped(error, f"starting the transactions of {self._id}") from error
+
+    def close(self) -> None:
+        """Give the producer up; an open transaction is aborted."""
+        self._drop()
+
+    def _ready(self) -> Producer:
+        if self._producer is None:
+            self._producer = Producer(
+                self._connection.client(
+                    transactional_id=self._id,
+                    transaction_timeout_ms=self._timeout_ms,
+                    linger_ms=2,
+                    batch_num_messages=100_000,
+                    batch_size=1_000_000,
+                    queue_buffering_max_messages=1_000_000,
+                    queue_buffering_max_kbytes=512 << 10,
+                    compression_type="lz4",
+                    message_max_bytes=16 << 20,
+                    delivery_report_only_error=True,
+                )
+            )
+            self._producer.init_transactions(_REPLY_S)
+        return self._producer
+
+    def _drop(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is None:
+            return
+        with suppress(KafkaException, HeadraceError):
+            producer.purge()
+            producer.abort_transaction(5.0)

@@ -1,0 +1,36 @@
+"""Logs as JSON lines: one object a line, so that a person can grep and a machine can read."""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+
+_KNOWN = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {"message", "asctime", "taskName"}
+
+
+class JsonLines(logging.Formatter):
+    """Formats a record with its time (UTC), level, service, logger, message, what `extra=` gave, and the traceback."""
+
+    def __init__(self, service: str, instance: str) -> None:
+        super().__init__()
+        self._fixed = {"service": service, "instance": instance}
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            **self._fixed,
+            "logger": record.name,
+            "message": record.getMessage(),
+            **{name: value for name, value in record.__dict__.items() if name not in _KNOWN},
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str, ensure_ascii=False)
+
+
+def configure(service: str, instance: str, level: str) -> None:
+    """Send every log of this process to standard error as JSON lines."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines(service, instance))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

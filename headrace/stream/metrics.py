@@ -1,0 +1,24 @@
+"""Every metric of the data plane, in one place. Names: `headrace_<what>_<unit>`, Prometheus conventions."""
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_STAGE: Final = ("stage", "dataset")
+
+ROWS_IN: Final = Counter("headrace_rows_in_total", "Records a stage has read and settled.", _STAGE)
+ROWS_OUT: Final = Counter("headrace_rows_out_total", "Records a stage has written to the next topic or table.", _STAGE)
+ROWS_FILTERED: Final = Counter(
+    "headrace_rows_filtered_total", "Records dropped on purpose, by rule.", (*_STAGE, "rule")
+)
+ROWS_QUARANTINED: Final = Counter(
+    "headrace_rows_quarantined_total", "Records set aside, by reason.", (*_STAGE, "reason")
+)
+RETRIES: Final = Counter("headrace_retries_total", "Times a stage met a passing failure and rewound.", _STAGE)
+TRANSACTION_SECONDS: Final = Histogram(
+    "headrace_transaction_seconds",
+    "From the poll that brought a batch to the commit of what became of it.",
+    _STAGE,
+    buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30),
+)
+DATASETS: Final = Gauge("headrace_datasets", "Datasets this process works on, by state.", ("service", "state"))

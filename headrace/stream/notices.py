@@ -1,0 +1,56 @@
+"""Publishes what happened and what needs a person."""
+
+import json
+import logging
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from confluent_kafka import Producer
+
+from headrace.stream import topics
+from headrace.stream.control import Controls
+from headrace.stream.events import EVENTS, INCIDENTS
+from headrace.stream.kafka.connection import Connection
+from headrace.stream.registry import Registry
+
+log = logging.getLogger(__name__)
+
+
+class Notices:
+    """Publishes events and incidents. Best effort: what cannot be published is still in the log."""
+
+    def __init__(self, connection: Connection, registry: Registry, service: str, instance: str) -> None:
+        self._producer = Producer(connection.client(linger_ms=5, enable_idempotence=True))
+        self._controls = Controls(registry)
+        self._origin = {"service": service, "instance": instance}
+
+    def event(self, kind: str, dataset: str | None, message: str, data: Mapping[str, Any]) -> None:
+        """Say that something happened. `kind` is registered in `headrace.stream.events`."""
+        record = self._record(EVENTS[kind].code, dataset, message, data)
+        self._publish(topics.EVENTS, "event", dataset or self._origin["service"], record)
+
+    def incident(self, kind: str, dataset: str | None, message: str, data: Mapping[str, Any]) -> None:
+        """Say that something needs a person. `kind` is registered in `headrace.stream.events`."""
+        number = uuid.uuid4().hex
+        record = self._record(INCIDENTS[kind].code, dataset, message, data)
+        self._publish(topics.INCIDENTS, "incident", number, {**record, "id": number, "state": "open"})
+
+    def _record(self, kind: str, dataset: str | None, message: str, data: Mapping[str, Any]) -> dict[str, Any]:
+        at = datetime.now(UTC)
+        return {
+            "type": kind,
+            "dataset": dataset,
+            **self._origin,
+            "at": at,
+            "message": message,
+            "data": json.dumps(data),
+        }
+
+    def _publish(self, topic: str, kind: str, key: str, record: Mapping[str, Any]) -> None:
+        try:
+            self._producer.produce(topic, self._controls.encode(kind, record), key)
+            self._producer.flush(5.0)
+        except Exception:
+            log.exception("could not publish to %s: %s", topic, record["message"])

@@ -1,0 +1,195 @@
+"""The loop every streaming service runs: poll, decode, decide, check the books, commit in one transaction.
+
+The seams are narrow, so that a memory pair serves the tests and a native pair could replace the Kafka one
+without a stage noticing.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from headrace.errors import Transient
+from headrace.stream import metrics
+from headrace.stream.decode import Decoder
+from headrace.stream.ledger import LedgerEntry, Position, entries_of
+from headrace.stream.stage import Batch, Outcome, Records, Rejection, Stage
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What one poll brought.
+
+    `membership` is the consumer group metadata under which the records were read: the commit must carry it, or a
+    member that has been replaced could commit again what its successor has committed. `epoch` changes whenever the
+    records no longer continue the ones before (a new assignment, a rewind).
+    """
+
+    records: Records
+    next_offsets: Mapping[int, int]  # partition -> offset to commit
+    membership: object
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """A batch and what the stage made of it."""
+
+    batch: Batch
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Everything one transaction writes.
+
+    `undecodable` holds rejections whose `row` is an index into `delivery.records`.
+    """
+
+    position: Position
+    delivery: Delivery
+    portions: tuple[Portion, ...]
+    undecodable: tuple[Rejection, ...]
+    entries: tuple[LedgerEntry, ...]
+
+
+class Source(Protocol):
+    """Where deliveries come from. One thread at a time."""
+
+    def poll(self, max_rows: int, timeout_s: float) -> Delivery | None:
+        """The next records in order, at most `max_rows`, waiting up to `timeout_s` for the first. Errors: Transient, Fatal."""
+        ...
+
+    def rewind(self) -> None:
+        """Go back to the committed offsets: what was delivered since is delivered again, under a new epoch. Errors: Transient."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Sink(Protocol):
+    """Where work goes, all of it or none."""
+
+    def commit(self, work: Work) -> None:
+        """Write outputs, quarantine, ledger entries and offsets as one.
+
+        Errors: Transient (the outcome is unknown or nothing stands: the caller rewinds, and what was committed
+        after all is not delivered again), Fenced, Fatal.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+class Pump:
+    """Moves the records of one source through one stage into one sink. Run by one thread.
+
+    `before_batch` runs after a poll and before the stage sees what it brought: the place to bring what the stage
+    refers to up to date. It may raise Transient.
+    """
+
+    def __init__(
+        self,
+        position: Position,
+        source: Source,
+        decoder: Decoder,
+        stage: Stage,
+        sink: Sink,
+        *,
+        max_rows: int = 20_000,
+        before_batch: Callable[[], None] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.position = position
+        self._source = source
+        self._decoder = decoder
+        self._stage = stage
+        self._sink = sink
+        self._max_rows = max_rows
+        self._before_batch = before_batch
+        self._clock = clock
+
+    @property
+    def name(self) -> str:
+        return f"{self._stage.name} {self.position.dataset}"
+
+    def run(self, stopping: threading.Event) -> None:
+        """Work until told to stop. Errors: Fenced and Fatal end the run; Transient is waited out here."""
+        backoff = Backoff()
+        rewind = False
+        try:
+            while not stopping.is_set():
+                try:
+                    if rewind:
+                        self._source.rewind()
+                        rewind = False
+                    if self.step(timeout_s=0.25):
+                        backoff.reset()
+                except Transient as error:
+                    rewind = True
+                    wait_s = backoff.next_s()
+                    log.warning("retrying in %.1f s: %s", wait_s, error, extra={"dataset": self.position.dataset})
+                    metrics.RETRIES.labels(self.position.stage, self.position.dataset).inc()
+                    stopping.wait(wait_s)
+        finally:
+            self._source.close()
+            self._sink.close()
+
+    def step(self, timeout_s: float) -> int:
+        """One poll and its transaction. Returns the records moved."""
+        delivery = self._source.poll(self._max_rows, timeout_s)
+        if delivery is None:
+            return 0
+        if self._before_batch is not None:
+            self._before_batch()
+        started = self._clock()
+        work = self._decide(delivery)
+        self._sink.commit(work)
+        self._observe(work, self._clock() - started)
+        return len(delivery.records)
+
+    def _decide(self, delivery: Delivery) -> Work:
+        batches, undecodable = self._decoder(delivery.records)
+        portions = tuple(Portion(batch, self._stage(batch)) for batch in batches)
+        entries = entries_of(
+            self.position,
+            delivery.records,
+            ((portion.batch, portion.outcome) for portion in portions),
+            undecodable,
+            int(self._clock() * 1000),
+        )
+        return Work(self.position, delivery, portions, tuple(undecodable), entries)
+
+    def _observe(self, work: Work, seconds: float) -> None:
+        labels = (self.position.stage, self.position.dataset)
+        metrics.TRANSACTION_SECONDS.labels(*labels).observe(seconds)
+        for entry in work.entries:
+            metrics.ROWS_IN.labels(*labels).inc(entry.rows_in)
+            metrics.ROWS_OUT.labels(*labels).inc(entry.rows_out)
+            for rule, count in entry.filtered.items():
+                metrics.ROWS_FILTERED.labels(*labels, rule).inc(count)
+            for reason, count in entry.quarantined.items():
+                metrics.ROWS_QUARANTINED.labels(*labels, reason).inc(count)
+
+
+class Backoff:
+    """Waits that double from a tenth of a second to five."""
+
+    def __init__(self, first_s: float = 0.1, most_s: float = 5.0) -> None:
+        self._first_s = first_s
+        self._most_s = most_s
+        self._next_s = first_s
+
+    def next_s(self) -> float:
+        """How long to wait this time. Units: seconds."""
+        wait_s = self._next_s
+        self._next_s = min(wait_s * 2, self._most_s)
+        return wait_s
+
+    def reset(self) -> None:
+        """Forget the failures: the work went on."""
+        self._next_s = self._first_s

@@ -1,0 +1,56 @@
+"""The names of topics: the only place where a dataset's name turns into a topic's."""
+
+from typing import Final
+
+DATASETS: Final = "_headrace.datasets"
+LEDGER: Final = "_headrace.ledger"
+EVENTS: Final = "_headrace.events"
+INCIDENTS: Final = "_headrace.incidents"
+PROFILES: Final = "_headrace.profiles"
+SOURCE_POSITIONS: Final = "_headrace.source-positions"
+PUSH_KEYS: Final = "_headrace.push-keys"
+
+#: Control topics whose latest record by key is the state; the others are logs.
+COMPACTED: Final = frozenset({DATASETS, SOURCE_POSITIONS, PUSH_KEYS})
+CONTROL: Final = (DATASETS, LEDGER, EVENTS, INCIDENTS, PROFILES, SOURCE_POSITIONS, PUSH_KEYS)
+
+
+def raw(dataset: str) -> str:
+    """Records as the source gave them."""
+    return f"{dataset}.raw"
+
+
+def staged(dataset: str) -> str:
+    """Raw records with their system columns."""
+    return f"{dataset}.staged"
+
+
+def transformed(dataset: str, generation: int) -> str:
+    """Records in the published shape, checked."""
+    return f"{dataset}.transformed.v{generation}"
+
+
+def validated(dataset: str, generation: int) -> str:
+    """Records that passed the quality gates: what the loader loads and other datasets refer to."""
+    return f"{dataset}.validated.v{generation}"
+
+
+def quarantine(dataset: str) -> str:
+    """Records that were set aside, each with its reason."""
+    return f"{dataset}.quarantine"
+
+
+def of_dataset(dataset: str, generation: int) -> tuple[str, ...]:
+    """Every topic of a dataset, in the order data flows."""
+    return (
+        raw(dataset),
+        staged(dataset),
+        transformed(dataset, generation),
+        validated(dataset, generation),
+        quarantine(dataset),
+    )
+
+
+def subject(topic: str) -> str:
+    """The registry subject that holds a topic's value schemas."""
+    return f"{topic}-value"

@@ -1,0 +1,110 @@
+"""Lands raw records in an Apache Iceberg table, exactly once: a snapshot holds the rows and how far they reach."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import pyarrow as pa
+from pyiceberg.catalog import Catalog
+from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException, NoSuchTableError
+from pyiceberg.table import Table
+from pyiceberg.transforms import DayTransform
+
+from headrace.errors import Fenced, Transient
+from headrace.stream import columns
+from services.stager.core.landing import offsets_of, properties_of
+
+_PROPERTIES: Final = {
+    "commit.retry.num-retries": "0",  # a retry would commit on top of another's offsets: `append` decides
+    "write.metadata.delete-after-commit.enabled": "true",
+    "write.metadata.previous-versions-max": "20",
+    "write.parquet.compression-codec": "zstd",
+}
+_CONFLICTS: Final = 5
+
+
+class LakeTable:
+    """The landing table of one dataset. `on_created` is called once, when its first record makes it."""
+
+    def __init__(self, catalog: Catalog, dataset: str, on_created: Callable[[str], None]) -> None:
+        domain, _, name = dataset.partition(".")
+        self._catalog = catalog
+        self._namespace = domain
+        self.identifier = f"{domain}.{name}__raw"
+        self._on_created = on_created
+        self._base: dict[int, int] = {}
+
+    def positions(self, partitions: list[int]) -> Mapping[int, int]:
+        """The next offset to land of each partition that was landed before."""
+        landed = self._landed(self._load())
+        self._base = {number: landed[number] for number in partitions if number in landed}
+        return dict(self._base)
+
+    def append(self, rows: pa.Table, next_offsets: Mapping[int, int]) -> None:
+        """Add rows and move the offsets of their partitions, both or neither.
+
+        Errors: Fenced when another has landed these partitions since; Transient.
+        """
+        for _ in range(_CONFLICTS):
+            table = self._ready(rows.schema)
+            landed = self._landed(table)
+            for number in next_offsets:
+                if landed.get(number) != self._base.get(number):
+                    raise Fenced(
+                        f"{self.identifier}: partition {number} was landed to {landed.get(number)} by another, "
+                        f"not to {self._base.get(number)}"
+                    )
+            try:
+                table.append(rows, snapshot_properties=properties_of({**landed, **next_offsets}))
+            except CommitFailedException:
+                continue  # somebody else's partitions, most likely: look again
+            except (CommitStateUnknownException, OSError) as error:
+                raise Transient(f"landing in {self.identifier}: {error}") from error
+            self._base.update(next_offsets)
+            return
+        raise Transient(f"landing in {self.identifier}: {_CONFLICTS} others committed in between")
+
+    def _load(self) -> Table | None:
+        try:
+            return self._catalog.load_table(self.identifier)
+        except NoSuchTableError:
+            return None
+        except OSError as error:
+            raise Transient(f"opening {self.identifier}: {error}") from error
+
+    def _ready(self, schema: pa.Schema) -> Table:
+        """The table, made or widened so that `schema` fits."""
+        table = self._load()
+        if table is None:
+            self._catalog.create_namespace_if_not_exists(self._namespace)
+            table = self._catalog.create_table(self.identifier, schema=schema, properties=_PROPERTIES)
+            with table.update_spec() as spec:
+                spec.add_field(columns.INGESTED_AT, DayTransform(), "day")
+            self._on_created(self.identifier)
+        elif set(schema.names) - {field.name for field in table.schema().fields}:
+            with table.update_schema() as update:
+                update.union_by_name(schema)
+        return table
+
+    @staticmethod
+    def _landed(table: Table | None) -> dict[int, int]:
+        snapshot = table.current_snapshot() if table is not None else None
+        return offsets_of(snapshot.summary.additional_properties) if snapshot and snapshot.summary else {}
+
+
+class Waiting:
+    """Records that wait to be landed together."""
+
+    def __init__(self) -> None:
+        self.tables: list[pa.Table] = []
+        self.next_offsets: dict[int, int] = {}
+        self.rows = 0
+        self.size_bytes = 0
+        self.since = time.monotonic()
+
+    def add(self, tables: list[pa.Table], next_offsets: Mapping[int, int]) -> None:
+        """Let these wait, too."""
+        self.tables += tables
+        self.next_offsets.update(next_offsets)
+        self.rows += sum(table.num_rows for table in tables)
+        self.size_bytes += sum(table.nbytes for table in tables)

@@ -1,0 +1,87 @@
+"""Wires the stager: for each dataset a pump from raw to staged, and beside it a lander into the lake."""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from pyiceberg.catalog import Catalog
+from pyiceberg.catalog.sql import SqlCatalog
+
+from headrace.stream import topics
+from headrace.stream.decode import Decoder
+from headrace.stream.kafka import KafkaSink, KafkaSource, TransactionalWriter
+from headrace.stream.ledger import Position
+from headrace.stream.notices import Notices
+from headrace.stream.outputs import Outputs
+from headrace.stream.pump import Pump
+from headrace.stream.registry import Registry
+from headrace.stream.service import LiveDataset, Worker, WorkersFor
+from headrace.stream.stage import MAIN
+from services.stager.adapters.lake import LakeTable
+from services.stager.adapters.lander import Lander
+from services.stager.core.stage import StagerStage
+from services.stager.settings import StagerSettings
+
+
+def workers(settings: StagerSettings) -> WorkersFor:
+    """What the stager does for a dataset."""
+    registry = Registry(settings.registry_url)
+    notices = Notices(settings.connection(), registry, "stager", settings.instance)
+
+    def workers_for(dataset: LiveDataset) -> Iterable[Callable[[], Worker]]:
+        return (
+            partial(pump_for, dataset, settings, registry),
+            partial(lander_for, dataset, settings, registry, notices),
+        )
+
+    return workers_for
+
+
+def pump_for(dataset: LiveDataset, settings: StagerSettings, registry: Registry) -> Pump:
+    """The pump from raw to staged."""
+    name = dataset.name
+    return Pump(
+        Position(name, dataset.generation, dataset.version, "stager", settings.instance),
+        KafkaSource(
+            settings.connection(),
+            topics.raw(name),
+            f"headrace.stager.{name}",
+            session_timeout_ms=settings.session_timeout_ms,
+        ),
+        Decoder(registry),
+        StagerStage(dataset.version),
+        KafkaSink(
+            TransactionalWriter(
+                settings.connection(),
+                f"headrace-stager-{name}-{settings.instance}",
+                transaction_timeout_ms=settings.transaction_timeout_ms,
+            ),
+            Outputs(registry, {MAIN: topics.staged(name)}, topics.quarantine(name)),
+        ),
+        max_rows=settings.max_batch_rows,
+    )
+
+
+def lander_for(dataset: LiveDataset, settings: StagerSettings, registry: Registry, notices: Notices) -> Lander:
+    """The lander of the dataset's raw topic."""
+    name = dataset.name
+
+    def created(table: str) -> None:
+        notices.event("asset_registered", name, f"the first records of {name} landed in {table}", {"table": table})
+
+    lake = LakeTable(catalog(settings), name, created)
+    source = KafkaSource(
+        settings.connection(),
+        topics.raw(name),
+        f"headrace.lander.{name}",
+        positions=lake.positions,
+        session_timeout_ms=settings.session_timeout_ms,
+    )
+    return Lander(name, dataset.version, source, Decoder(registry), lake, settings)
+
+
+def catalog(settings: StagerSettings) -> Catalog:
+    """The Iceberg catalog. Its database is made when it is not there."""
+    uri, warehouse = settings.lake()
+    if uri.startswith("sqlite:///"):
+        (settings.data_dir / "lake").mkdir(parents=True, exist_ok=True)
+    return SqlCatalog("headrace", uri=uri, warehouse=warehouse)

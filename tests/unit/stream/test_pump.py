@@ -1,0 +1,137 @@
+"""The pump loses nothing and doubles nothing, whatever fails and whenever."""
+
+import threading
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headrace.errors import Fatal, Transient
+from headrace.stream import topics
+from headrace.stream.codec import Codec, avro_schema
+from headrace.stream.control import Controls
+from headrace.stream.decode import Decoder
+from headrace.stream.ledger import Position
+from headrace.stream.memory import MemoryLog, MemorySchemas, MemorySink, MemorySource
+from headrace.stream.outputs import Outputs
+from headrace.stream.pump import Backoff, Pump
+from headrace.stream.stage import MAIN, Batch, Emitted, Outcome
+
+SCHEMA = pa.schema([pa.field("n", pa.int64(), nullable=False)])
+DATASET = "shop.orders"
+
+
+class Keep:
+    name = "transformer"
+
+    def __call__(self, batch: Batch) -> Outcome:
+        return Outcome((Emitted(pa.array(range(len(batch.raw)), pa.int64()), batch.rows),))
+
+
+class World:
+    """A log with `rows` numbered records in it, and a pump over it."""
+
+    def __init__(self, rows: int, max_rows: int = 7) -> None:
+        self.log, self.schemas = MemoryLog(), MemorySchemas()
+        avro = avro_schema(SCHEMA, DATASET)
+        schema_id = self.schemas.register(topics.subject(topics.staged(DATASET)), avro)
+        self.codec = Codec(avro)
+        for value in self.codec.encode(pa.record_batch([pa.array(range(rows), pa.int64())], schema=SCHEMA), schema_id):
+            self.log.append(topics.staged(DATASET), value)
+        outputs = Outputs(self.schemas, {MAIN: topics.transformed(DATASET, 1)}, topics.quarantine(DATASET))
+        self.sink = MemorySink(self.log, outputs)
+        self.source = MemorySource(self.log, topics.staged(DATASET), "g")
+        self.pump = Pump(
+            Position(DATASET, 1, 1, "transformer", "0"),
+            self.source,
+            Decoder(self.schemas),
+            Keep(),
+            self.sink,
+            max_rows=max_rows,
+        )
+
+    def emitted(self) -> list[int]:
+        values = [value for value in self.log.values(topics.transformed(DATASET, 1)) if value is not None]
+        return [n.as_py() for n in self.codec.decode(values).rows.column("n")]
+
+    def rows_in_the_books(self) -> int:
+        controls = Controls(self.schemas)
+        return sum(controls.decode(value)["rows_in"] for value in self.log.values(topics.LEDGER) if value is not None)
+
+    def run_to_the_end(self, rewinds: bool = True) -> None:
+        """What `Pump.run` does, without its waits."""
+        for _ in range(200):
+            try:
+                if not self.pump.step(0) and not self.sink.fail_before and not self.sink.fail_after:
+                    return
+            except Transient:
+                if rewinds:
+                    self.source.rewind()
+
+
+failures = st.lists(st.sampled_from(["before", "after"]), max_size=12)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 60), failures)
+def test_any_sequence_of_failures_moves_every_row_once(rows: int, plan: list[str]) -> None:
+    world = World(rows)
+    world.sink.fail_before = [Transient("down")] * plan.count("before")
+    world.sink.fail_after = [Transient("no answer")] * min(plan.count("after"), (rows - 1) // 7 + 1)
+    world.run_to_the_end()
+    assert world.emitted() == list(range(rows))
+    assert world.rows_in_the_books() == rows
+
+
+def test_without_the_rewind_rows_are_lost() -> None:
+    """The negative control of the test above."""
+    world = World(20)
+    world.sink.fail_before = [Transient("down")]
+    world.run_to_the_end(rewinds=False)
+    assert world.emitted() != list(range(20))
+
+
+def test_run_waits_out_what_passes_and_stops_when_told() -> None:
+    world = World(20)
+    world.sink.fail_before = [Transient("down")] * 2
+    stopping = threading.Event()
+    thread = threading.Thread(target=world.pump.run, args=(stopping,))
+    thread.start()
+    for _ in range(1000):
+        if len(world.emitted() if topics.transformed(DATASET, 1) in world.log.topics else []) == 20:
+            break
+        thread.join(0.01)
+    stopping.set()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert world.emitted() == list(range(20))
+
+
+def test_run_ends_with_what_cannot_pass() -> None:
+    world = World(3)
+    world.sink.fail_before = [Fatal("the topic is gone")]
+    with pytest.raises(Fatal, match="the topic is gone"):
+        world.pump.run(threading.Event())
+
+
+def test_what_the_stage_refers_to_is_brought_up_to_date_before_the_stage_sees_a_batch() -> None:
+    world = World(3)
+    order: list[str] = []
+
+    class Noting(Keep):
+        def __call__(self, batch: Batch) -> Outcome:
+            order.append("stage")
+            return super().__call__(batch)
+
+    world.pump._stage = Noting()
+    world.pump._before_batch = lambda: order.append("references")
+    world.pump.step(0)
+    assert order == ["references", "stage"]
+
+
+def test_waits_double_up_to_a_limit_and_start_over() -> None:
+    backoff = Backoff(first_s=1, most_s=5)
+    assert [backoff.next_s() for _ in range(5)] == [1, 2, 4, 5, 5]
+    backoff.reset()
+    assert backoff.next_s() == 1
