@@ -1,12 +1,88 @@
-"""What a test may use of the running local stack."""
+"""The local stack that all tests of a run share: real broker, registry and warehouse on free ports, services on demand."""
 
+import os
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from deploy.local import stack as local
+from deploy.local.credentials import Credentials, ensure
+from deploy.local.settings import StackSettings
+
+PORTS: Final = tuple(name for name in StackSettings.model_fields if name.endswith("_port"))
 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """Endpoints of the broker, the registry and the warehouse that all tests of a run share."""
+    """Where the parts of a running stack are; `settings` is what `deploy.local.stack` takes to break and mend them."""
 
-    bootstrap_servers: str
-    registry_url: str
-    warehouse_url: str
+    settings: StackSettings
+
+    @property
+    def bootstrap_servers(self) -> str:
+        return self.settings.bootstrap_servers
+
+    @property
+    def registry_url(self) -> str:
+        return self.settings.registry_url
+
+    @property
+    def warehouse_url(self) -> str:
+        return self.settings.warehouse_url
+
+    @property
+    def gateway_url(self) -> str:
+        return self.settings.gateway_url
+
+    @property
+    def credentials(self) -> Credentials:
+        return ensure(self.settings.home)
+
+
+@contextmanager
+def running(only: Iterable[str], folder: Path | None = None) -> Iterator[Stack]:
+    """A stack of its own with these components, on free ports, stopped and deleted at the end."""
+    with tempfile.TemporaryDirectory(prefix="headrace-") as made:
+        ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
+        settings = StackSettings.model_validate({"data_dir": folder or Path(made), "log_level": "info", **ports})
+        try:
+            local.up(settings, only=only)
+            yield Stack(settings)
+        finally:
+            local.down(settings)
+            keep_logs(settings)
+
+
+def keep_logs(settings: StackSettings) -> None:
+    """Leave the logs where CI or a person can read them, when HEADRACE_TEST_LOGS says where."""
+    target = os.environ.get("HEADRACE_TEST_LOGS")
+    if target and settings.logs.exists():
+        place = Path(target) / settings.home.name
+        place.mkdir(parents=True, exist_ok=True)
+        for log in settings.logs.iterdir():
+            (place / log.name).write_bytes(log.read_bytes())
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports nobody listens on at the moment."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def eventually(condition: Callable[[], bool], deadline_s: float, what: str) -> None:
+    """Wait until `condition` holds. Errors: AssertionError that says `what` did not come about."""
+    end = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < end, f"not within {deadline_s:g} s: {what}"
+        time.sleep(0.1)

@@ -45,7 +45,7 @@ class Codec:
         if rows.num_rows == 0:
             return []
         fitted = complete(rows, self.arrow_schema)
-        return self._io.write(lower_members(fitted.columns, self._top.members), schema_id)
+        return self._io.write(lower_members(fitted.columns, self._top.members), rows.num_rows, schema_id)
 
     def decode(self, values: Sequence[bytes]) -> Decoded:
         """The rows of all messages that can be read; the others are failures, and never an exception."""

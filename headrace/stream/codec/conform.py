@@ -9,9 +9,9 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headrace.stream.codec.leaves import uuid_of_text
+from headrace.stream.codec.leaves import Convert, uuid_of_text
 from headrace.stream.codec.schema import is_binary, is_list, is_string, is_wrapped
-from headrace.stream.codec.walk import entries, map_array, relist
+from headrace.stream.codec.walk import relist, remap
 
 _T: Final = pa.types
 
@@ -108,13 +108,10 @@ def _children(array: pa.StructArray, fields: list[pa.Field]) -> dict[str, pa.Arr
 
 
 def _fit_map(array: pa.MapArray, target: pa.MapType, path: str, ignore_extra: bool) -> pa.Array:
-    pairs = entries(array)
-    flat = pairs.flatten()
-    keys = _fit(flat.field(0), target.key_type, f"{path}.key", ignore_extra)
-    if keys.null_count:
-        raise ValueError(f"column {path} has a map with a null key")
-    values = _fit(flat.field(1), target.item_type, f"{path}.value", ignore_extra)
-    return map_array(pairs, keys, _required(values, target.item_field, f"{path}.value"), target)
+    def part(field: pa.Field, name: str) -> Convert:
+        return lambda given: _required(_fit(given, field.type, f"{path}.{name}", ignore_extra), field, f"{path}.{name}")
+
+    return remap(array, target, part(target.key_field, "key"), part(target.item_field, "value"))
 
 
 def _promote(array: pa.Array, target: pa.DataType, path: str) -> pa.Array:

@@ -83,9 +83,8 @@ class Fast:
         columns: list[pa.Array] = batch.columns[2:-1]
         return columns
 
-    def write(self, columns: Sequence[pa.Array], schema_id: int) -> list[bytes]:
+    def write(self, columns: Sequence[pa.Array], rows: int, schema_id: int) -> list[bytes]:
         """One message for each row. Errors: ValueError for a value outside an enum."""
-        rows = len(columns[0])
         identity = np.full(rows, np.frombuffer(HEADER.pack(0, schema_id), np.float32, offset=1)[0])
         header = [pa.repeat(False, rows), pa.Array.from_buffers(pa.float32(), rows, [None, pa.py_buffer(identity)])]
         batch = pa.RecordBatch.from_arrays([*header, *columns], names=self._names)

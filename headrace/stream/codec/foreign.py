@@ -83,11 +83,12 @@ class Foreign:
             for entry in value
         ]
 
-    def write(self, columns: Sequence[pa.Array], schema_id: int) -> list[bytes]:
+    def write(self, columns: Sequence[pa.Array], rows: int, schema_id: int) -> list[bytes]:
         """One message for each row. Errors: ValueError for a value the schema does not allow."""
         names = [member.avro_name for member in self._top.carried]
         batch = pa.RecordBatch.from_arrays(list(columns), names=names)
-        return [self._message(record, schema_id) for record in batch.to_pylist(maps_as_pydicts="strict")]
+        records = batch.to_pylist(maps_as_pydicts="strict") if names else [{}] * rows
+        return [self._message(record, schema_id) for record in records]
 
     def _message(self, record: Any, schema_id: int) -> bytes:
         message = io.BytesIO()

@@ -133,7 +133,7 @@ _UUID_TEXT: Final = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4
 def uuid_of_text(array: pa.Array) -> pa.Array:
     """The UUIDs of their canonical text. Errors: ValueError."""
     filled = pc.fill_null(array, "00000000-0000-0000-0000-000000000000")
-    if not pc.all(pc.match_substring_regex(filled, _UUID_TEXT)).as_py():
+    if not pc.all(pc.match_substring_regex(filled, _UUID_TEXT), min_count=0).as_py():
         raise ValueError("a text that is not a UUID in a uuid field")
     digits = "".join(pc.replace_substring(filled, "-", "").to_pylist())
     octets = pa.Array.from_buffers(pa.binary(16), len(array), [None, pa.py_buffer(bytes.fromhex(digits))])

@@ -4,13 +4,13 @@
 key twice), which is a ValueError. `lower` precedes encoding and expects arrays that `conform` has fitted.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from headrace.stream.codec.leaves import Leaf
+from headrace.stream.codec.leaves import Convert, Leaf
 from headrace.stream.codec.shape import Again, ListOf, MapOf, Member, Shape
 
 
@@ -62,53 +62,68 @@ def _struct(parts: list[pa.Array], target: pa.DataType, origin: pa.StructArray) 
     return pa.Array.from_buffers(target, len(origin), [validity])
 
 
-def relist(array: pa.Array, target: pa.DataType, convert: Callable[[pa.Array], pa.Array]) -> pa.Array:
+def relist(array: pa.Array, target: pa.DataType, convert: Convert) -> pa.Array:
     """A list of any kind as `target`, a list with 32-bit offsets, its items converted."""
-    return pa.ListArray.from_arrays(_offsets(array), convert(array.flatten()), type=target, mask=_mask(array))
+    offsets, items = _items(array)
+    return pa.ListArray.from_arrays(offsets, convert(items), type=target, mask=_mask(array))
 
 
-def entries(array: pa.MapArray) -> pa.Array:
-    """A map as a list of its entries: Arrow's list functions do not take maps."""
-    return array.view(pa.list_(pa.struct([array.type.key_field, array.type.item_field])))
+def remap(array: pa.Array, target: pa.MapType, convert_key: Convert, convert_value: Convert) -> pa.Array:
+    """A map, or a list of entries, as the map `target`, its keys and values converted."""
+    offsets, keys, values = _entries(array)
+    return pa.MapArray.from_arrays(offsets, convert_key(keys), convert_value(values), type=target, mask=_mask(array))
 
 
 def _restore_map(array: pa.Array, shape: MapOf) -> pa.Array:
-    pairs = entries(array) if pa.types.is_map(array.type) else array
-    flat = pairs.flatten()
-    keys = restore(flat.field(0), shape.key.shape)
-    _refuse_repeated_keys(pairs, flat.field(0))
-    return map_array(pairs, keys, restore(flat.field(1), shape.value.shape), shape.arrow)
-
-
-def _refuse_repeated_keys(pairs: pa.Array, keys: pa.Array) -> None:
-    if pairs.null_count + len(keys) <= len(pairs) and len(keys) == len(pc.unique(pc.list_parent_indices(pairs))):
-        return  # at most one entry in each
+    offsets, keys, _ = _entries(array)
     codes = keys.dictionary_encode()
-    row_and_key = pc.list_parent_indices(pairs).to_numpy() * len(codes.dictionary) + codes.indices.to_numpy()
-    if len(np.unique(row_and_key)) < len(keys):
+    rows = np.repeat(np.arange(len(array)), np.diff(offsets))
+    if len(np.unique(rows * len(codes.dictionary) + codes.indices.to_numpy())) < len(keys):
         raise ValueError("a map has the same key twice")
+    return remap(
+        array,
+        shape.arrow,
+        lambda plain: restore(plain, shape.key.shape),
+        lambda plain: restore(plain, shape.value.shape),
+    )
 
 
-def _lower_map(array: pa.MapArray, shape: MapOf) -> pa.Array:
-    pairs = entries(array)
-    flat = pairs.flatten()
-    keys, values = lower(flat.field(0), shape.key.shape), lower(flat.field(1), shape.value.shape)
+def _lower_map(array: pa.Array, shape: MapOf) -> pa.Array:
     if pa.types.is_map(shape.plain):
-        return map_array(pairs, keys, values, shape.plain)
-    struct = pa.StructArray.from_arrays([keys, values], fields=list(shape.plain.value_type))
-    return pa.ListArray.from_arrays(_offsets(array=pairs), struct, type=shape.plain, mask=_mask(pairs))
+        return remap(array, shape.plain, lambda keys: keys, lambda values: lower(values, shape.value.shape))
+    offsets, keys, values = _entries(array)
+    parts = [lower(keys, shape.key.shape), lower(values, shape.value.shape)]
+    entries = pa.StructArray.from_arrays(parts, fields=list(shape.plain.value_type))
+    return pa.ListArray.from_arrays(offsets, entries, type=shape.plain, mask=_mask(array))
 
 
-def map_array(pairs: pa.Array, keys: pa.Array, values: pa.Array, target: pa.DataType) -> pa.Array:
-    """A map of `keys` and `values`, which are the flattened entries of `pairs`."""
-    return pa.MapArray.from_arrays(_offsets(pairs), keys, values, type=target, mask=_mask(pairs))
+def _items(array: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """The offsets of a list, from 0 and with 32 bits, and the items they point into.
+
+    Arrow's own kernels for this do not take maps, nor extension types inside.
+    """
+    if pa.types.is_fixed_size_list(array.type):
+        size = array.type.list_size
+        return _offsets(np.arange(len(array) + 1) * size), array.values.slice(array.offset * size, len(array) * size)
+    if pa.types.is_list_view(array.type) or pa.types.is_large_list_view(array.type):
+        return _items(array.cast(pa.large_list(array.type.value_field)))
+    offsets = array.offsets.to_numpy()
+    return _offsets(offsets - offsets[0]), array.values.slice(offsets[0], offsets[-1] - offsets[0])
 
 
-def _offsets(array: pa.Array) -> pa.Array:
-    ends = np.cumsum(pc.fill_null(pc.list_value_length(array), 0).to_numpy(), dtype=np.int64)
-    if len(ends) and ends[-1] > np.iinfo(np.int32).max:
+def _entries(array: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array]:
+    if not pa.types.is_map(array.type):
+        offsets, entries = _items(array)
+        return offsets, entries.field(0), entries.field(1)
+    offsets = array.offsets.to_numpy()
+    start, length = offsets[0], offsets[-1] - offsets[0]
+    return _offsets(offsets - start), array.keys.slice(start, length), array.items.slice(start, length)
+
+
+def _offsets(offsets: np.ndarray[Any, Any]) -> pa.Array:
+    if offsets[-1] > np.iinfo(np.int32).max:
         raise ValueError("the lists of one batch hold more than 2^31 items; use a smaller batch")
-    return pa.array(np.concatenate(([0], ends)).astype(np.int32))
+    return pa.array(offsets.astype(np.int32))
 
 
 def _mask(array: pa.Array) -> pa.Array | None:

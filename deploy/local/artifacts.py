@@ -1,0 +1,93 @@
+"""How the programs that are not Python packages get here: from Maven, whole or not at all, once for all stacks."""
+
+import fcntl
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.local.errors import StackError
+
+KAFKA_VERSION = "4.3.1"
+REGISTRY_VERSION = "3.3.3"
+POM = Path(__file__).with_name("pom.xml")
+
+_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A program in the cache folder. `fetch` fills the empty folder it is given."""
+
+    name: str
+    fetch: Callable[[Path], None]
+
+    def folder(self, cache: Path) -> Path:
+        return cache / self.name
+
+    def present(self, cache: Path) -> bool:
+        return self.folder(cache).is_dir()
+
+
+def ensure(artifact: Artifact, cache: Path) -> Path:
+    """The artifact's folder, fetched now if need be. Safe to call at the same time from several processes.
+
+    Errors: StackError when Maven is missing or cannot fetch.
+    """
+    if artifact.present(cache):
+        return artifact.folder(cache)
+    cache.mkdir(parents=True, exist_ok=True)
+    with _one_maven(cache):
+        if not artifact.present(cache):
+            for leftover in cache.glob(f"{artifact.name}.partial-*"):
+                shutil.rmtree(leftover)
+            partial = Path(tempfile.mkdtemp(prefix=f"{artifact.name}.partial-", dir=cache))
+            artifact.fetch(partial)
+            partial.rename(artifact.folder(cache))
+    return artifact.folder(cache)
+
+
+def maven() -> str:
+    """The Maven program. Errors: StackError."""
+    program = shutil.which("mvn")
+    if program is None:
+        raise StackError("Maven is missing: install it (Debian: apt-get install maven) so that 'mvn' is on the PATH.")
+    return program
+
+
+def _fetch_kafka(folder: Path) -> None:
+    goal = f"{_PLUGIN}:copy-dependencies"
+    _run_maven(["-f", str(POM), goal, f"-DoutputDirectory={folder / 'libs'}"], f"Kafka {KAFKA_VERSION}")
+
+
+def _fetch_registry(folder: Path) -> None:
+    coordinates = f"io.apicurio:apicurio-registry-app:{REGISTRY_VERSION}:tar.gz:all"
+    what = f"Apicurio Registry {REGISTRY_VERSION}"
+    _run_maven([f"{_PLUGIN}:copy", f"-Dartifact={coordinates}", f"-DoutputDirectory={folder}"], what)
+    (archive,) = folder.glob("*.tar.gz")
+    with tarfile.open(archive) as packed:
+        packed.extractall(folder, filter="data")
+    archive.unlink()
+
+
+KAFKA = Artifact(f"kafka-{KAFKA_VERSION}", _fetch_kafka)
+REGISTRY = Artifact(f"apicurio-registry-{REGISTRY_VERSION}", _fetch_registry)
+
+
+def _run_maven(arguments: list[str], what: str) -> None:
+    result = subprocess.run([maven(), "-q", "-B", *arguments], capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        reason = next((line for line in result.stdout.splitlines() if "ERROR" in line), result.stderr.strip())
+        raise StackError(f"Maven could not fetch {what}: {reason}. Check the network and Maven's settings, then retry.")
+
+
+@contextmanager
+def _one_maven(cache: Path) -> Iterator[None]:
+    """One fetch at a time: two Mavens may spoil the repository they share."""
+    with (cache / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

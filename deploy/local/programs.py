@@ -1,0 +1,87 @@
+"""How the warehouse and the six services are started: as Python modules, told everything by their environment."""
+
+import sys
+
+import httpx
+
+from deploy.local.component import Component
+from deploy.local.credentials import READER, WRITER, Credentials
+from deploy.local.settings import HOST, StackSettings
+
+SERVICES = ("ingest", "stager", "transformer", "quality", "loader", "gateway")
+FIRST_INSTANCE = "1"
+
+
+def warehouse(settings: StackSettings, credentials: Credentials) -> Component:
+    """The warehouse server over the engine that lives in its process."""
+    log = settings.logs / "warehouse.log"
+    arguments = ("--path", str(settings.home / "warehouse"), "--port", str(settings.warehouse_port))
+    return Component(
+        name="warehouse",
+        command=(sys.executable, "-m", "deploy.local.warehouse", *arguments),
+        ports={"warehouse_port": settings.warehouse_port},
+        ready=lambda: answers(f"{settings.warehouse_url}/ping"),
+        log=log,
+        console=log,
+        environment={
+            **_warehouse_access(settings, credentials),
+            "HEADRACE_WAREHOUSE_MEMORY_MB": str(settings.warehouse_memory_mb),
+        },
+    )
+
+
+def service(
+    settings: StackSettings,
+    credentials: Credentials,
+    name: str,
+    instance: str = FIRST_INSTANCE,
+    port: int | None = None,
+) -> Component:
+    """One of the six services; a further instance has a port of its own."""
+    label = name if instance == FIRST_INSTANCE else f"{name}-{instance}"
+    serving = port or settings.port_of(name)
+    log = settings.logs / f"{label}.log"
+    health = "healthz" if name == "gateway" else "metrics"
+    return Component(
+        name=label,
+        command=(sys.executable, "-m", f"services.{name}"),
+        ports={f"{name}_port": serving},
+        ready=lambda: answers(f"http://{HOST}:{serving}/{health}"),
+        log=log,
+        console=log,
+        environment={
+            **_warehouse_access(settings, credentials),
+            "HEADRACE_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
+            "HEADRACE_REGISTRY_URL": settings.registry_url,
+            "HEADRACE_DATA_DIR": str(settings.home),
+            "HEADRACE_FILES_DIR": str(settings.home / "files"),
+            "HEADRACE_INSTANCE": instance,
+            "HEADRACE_LOG_LEVEL": settings.log_level,
+            "HEADRACE_METRICS_HOST": HOST,
+            "HEADRACE_METRICS_PORT": str(serving),
+            "HEADRACE_GATEWAY_HOST": HOST,
+            "HEADRACE_GATEWAY_PORT": str(serving if name == "gateway" else settings.gateway_port),
+            "HEADRACE_GATEWAY_ADMIN_TOKEN": credentials.admin_token.get_secret_value(),
+            "HEADRACE_GATEWAY_TOKEN_KEY": credentials.token_key.get_secret_value(),
+            "HEADRACE_INGEST_HOST": HOST,
+            "HEADRACE_INGEST_PORT": str(serving if name == "ingest" else settings.ingest_port),
+        },
+    )
+
+
+def _warehouse_access(settings: StackSettings, credentials: Credentials) -> dict[str, str]:
+    return {
+        "HEADRACE_WAREHOUSE_URL": settings.warehouse_url,
+        "HEADRACE_WAREHOUSE_USER": WRITER,
+        "HEADRACE_WAREHOUSE_PASSWORD": credentials.warehouse_password.get_secret_value(),
+        "HEADRACE_WAREHOUSE_READER_USER": READER,
+        "HEADRACE_WAREHOUSE_READER_PASSWORD": credentials.warehouse_reader_password.get_secret_value(),
+    }
+
+
+def answers(url: str) -> bool:
+    """Whether there is a server at the URL, and it is well."""
+    try:
+        return httpx.get(url, timeout=2).is_success
+    except httpx.HTTPError:
+        return False

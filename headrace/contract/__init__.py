@@ -1,0 +1,46 @@
+"""The dataset file: what it can say, how it is read, and what follows from it."""
+
+from headrace.contract.changes import Change, diff, needs_generation
+from headrace.contract.checks import Between, Check, Expression, In, Matches, NotNull, References, TypeIs
+from headrace.contract.dependencies import dependencies, in_dependency_order
+from headrace.contract.fields import DataType, Field
+from headrace.contract.loading import load
+from headrace.contract.model import Contract, json_schema
+from headrace.contract.source import CsvOptions, FileSource, HttpPushSource, Source
+from headrace.contract.sql import NO_MATCH, CompiledTransform, compile_transform, reference_table
+from headrace.contract.types import arrow_schema, arrow_type, plain_type
+from headrace.errors import ContractError, Problem
+
+__all__ = [
+    "NO_MATCH",
+    "Between",
+    "Change",
+    "Check",
+    "CompiledTransform",
+    "Contract",
+    "ContractError",
+    "CsvOptions",
+    "DataType",
+    "Expression",
+    "Field",
+    "FileSource",
+    "HttpPushSource",
+    "In",
+    "Matches",
+    "NotNull",
+    "Problem",
+    "References",
+    "Source",
+    "TypeIs",
+    "arrow_schema",
+    "arrow_type",
+    "compile_transform",
+    "dependencies",
+    "diff",
+    "in_dependency_order",
+    "json_schema",
+    "load",
+    "needs_generation",
+    "plain_type",
+    "reference_table",
+]

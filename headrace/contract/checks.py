@@ -1,0 +1,123 @@
+"""The checks a row can be put to after the transform, and how a check without a name gets one."""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from pydantic import Field as Setting
+from pydantic import StringConstraints
+
+from headrace.contract.fields import ColumnName, LogicalType, PhysicalType, TypeOptions
+from headrace.contract.section import Section
+
+DatasetName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$", max_length=120)]
+CheckName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=120)]
+Bound = int | float | str
+
+
+class _Check(Section):
+    name: CheckName | None = Setting(
+        None,
+        description="How the check is called in the ledger, in quarantine and in `_flags`. "
+        "Derived from its kind and column when not given, for example `between_dep_delay`.",
+    )
+    severity: Literal["reject", "flag"] = Setting(
+        "reject",
+        description="`reject` quarantines a row that fails, `flag` lets it pass with the check's name in `_flags`.",
+    )
+    description: str | None = Setting(None, description="Why the check exists, for whoever finds a row that fails it.")
+
+    def subject(self) -> str | None:
+        """The column the check looks at; None when it looks at the whole row."""
+        return getattr(self, "column", None)
+
+
+class NotNull(_Check):
+    """The column has a value."""
+
+    check: Literal["not_null"] = Setting(description="The kind of check.")
+    column: ColumnName = Setting(description="The column that may not be missing.")
+
+
+class TypeIs(_Check):
+    """The value can be read as a type, without being converted to it."""
+
+    check: Literal["type"] = Setting(description="The kind of check.")
+    column: ColumnName = Setting(description="The column to look at; a missing value passes.")
+    logicalType: LogicalType = Setting(description="The type its values must be readable as.")  # noqa: N815
+    logicalTypeOptions: TypeOptions = Setting(  # noqa: N815
+        TypeOptions(), description="What narrows the logical type: width, format, time zone."
+    )
+    physicalType: PhysicalType | None = Setting(  # noqa: N815
+        None, description="`decimal(precision, scale)` or `json`, as in `schema.fields`."
+    )
+
+
+class In(_Check):
+    """The value is one of a list."""
+
+    check: Literal["in"] = Setting(description="The kind of check.")
+    column: ColumnName = Setting(description="The column to look at; a missing value passes.")
+    values: list[bool | int | float | str] = Setting(min_length=1, description="The values that are allowed.")
+
+
+class Between(_Check):
+    """The value lies in a range whose ends belong to it."""
+
+    check: Literal["between"] = Setting(description="The kind of check.")
+    column: ColumnName = Setting(description="The column to look at; a missing value passes.")
+    min: Bound | None = Setting(
+        None, description="The least allowed value: a number, or a date or timestamp as ISO 8601 text."
+    )
+    max: Bound | None = Setting(
+        None, description="The greatest allowed value: a number, or a date or timestamp as ISO 8601 text."
+    )
+
+
+class Matches(_Check):
+    """The whole value matches a pattern."""
+
+    check: Literal["matches"] = Setting(description="The kind of check.")
+    column: ColumnName = Setting(description="The column to look at; a missing value passes.")
+    pattern: str = Setting(description="An RE2 regular expression that the whole value must match.")
+
+
+class References(_Check):
+    """The value is known to another dataset."""
+
+    check: Literal["references"] = Setting(description="The kind of check.")
+    column: ColumnName = Setting(description="The column to look at; a missing value passes.")
+    dataset: DatasetName = Setting(description="The dataset that must know the value.")
+    to: ColumnName = Setting(description="The column of that dataset which holds the known values.")
+
+
+class Expression(_Check):
+    """A condition over the whole row is true."""
+
+    check: Literal["expression"] = Setting(description="The kind of check.")
+    sql: str = Setting(
+        description="A condition in DuckDB's SQL over the columns of the published row. "
+        "The row fails when it is false; as in SQL, unknown (null) passes."
+    )
+
+
+Check = Annotated[
+    NotNull | TypeIs | In | Between | Matches | References | Expression,
+    Setting(discriminator="check"),
+]
+
+
+def named(checks: Sequence[Check]) -> list[Check]:
+    """The checks, each with a name that no other has."""
+    taken = {check.name for check in checks if check.name}
+    result: list[Check] = []
+    for check in checks:
+        if check.name is None:
+            stem = "_".join(filter(None, (check.check, (check.subject() or "").lstrip("_"))))
+            name, count = stem, 1
+            while name in taken:
+                count += 1
+                name = f"{stem}_{count}"
+            taken.add(name)
+            check = check.model_copy(update={"name": name})
+        result.append(check)
+    return result

@@ -1,0 +1,37 @@
+"""From text to a contract, or to everything that is wrong with the text."""
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from headrace.contract.document import Document, read
+from headrace.contract.model import Contract
+from headrace.contract.problems import problems_of
+from headrace.errors import ContractError, Problem
+
+
+def load(text: str, origin: str = "<text>") -> Contract:
+    """The contract a dataset file describes. Errors: ContractError with every problem of the file, in its order."""
+    document = read(text, origin)
+    if not isinstance(document.value, dict):
+        kind = "a list" if isinstance(document.value, list) else f"the single value {document.value!r:.60}"
+        place = document.marks[()]
+        expected = "a mapping of settings that begins with dataset: domain.name"
+        raise ContractError([Problem(place.line, place.column, "", kind, expected)], origin)
+    return _validated(document, origin)
+
+
+def validated(value: Any, origin: str = "<document>") -> Contract:
+    """The contract that plain values describe. Errors: ContractError, whose problems have a path but no line."""
+    return _validated(Document(value), origin)
+
+
+def _validated(document: Document, origin: str) -> Contract:
+    try:
+        contract = Contract.model_validate(document.value)
+    except ValidationError as error:
+        schema = Contract.model_json_schema(by_alias=True)
+        raise ContractError([*document.problems, *problems_of(error, document, schema)], origin) from None
+    if document.problems:
+        raise ContractError(document.problems, origin)
+    return contract

@@ -1,0 +1,117 @@
+"""The rules between the sections of a dataset file. Each case is the right file with one thing changed."""
+
+import pytest
+
+from tests.unit.contract.documents import ORDERS, edited, problems
+
+CASES = {
+    "reserved domain": (("dataset: shop.orders", "dataset: system.orders"), "dataset", "another domain"),
+    "double underscore": (("dataset: shop.orders", "dataset: shop.orders__quarantine"), "dataset", "single underscores"),
+    "upper case": (("dataset: shop.orders", "dataset: Shop.Orders"), "dataset", "domain.name"),
+    "no domain": (("dataset: shop.orders", "dataset: orders"), "dataset", "domain.name"),
+    "key not declared": (("key: [order_id]", "key: [order]"), "key[0]", "a column of the published table"),
+    "key twice": (("key: [order_id]", "key: [order_id, order_id]"), "key[1]", "each name once"),
+    "upsert without key": (("key: [order_id]\n", ""), "", "a key"),
+    "upsert by a missing value": (("      required: true\n", ""), "key[0]", "required: true"),
+    "upsert by a computed key": (("SELECT order_id,", "SELECT lower(order_id) AS order_id,"), "key[0]", "unchanged"),
+    "upsert sorted otherwise": (("mode: upsert", "mode: upsert\n  order_by: [total]"), "load.order_by", "of the key"),
+    "sorted by nothing": (("mode: upsert", "mode: append\n  order_by: [totals]"), "load.order_by[0]", "a column"),
+    "system column declared": (("name: total", "name: _total"), "schema.fields[1].name", "leading underscore"),
+    "column twice": (("name: total", "name: ORDER_ID"), "schema.fields[1].name", "a name of its own"),
+    "column not given": (("SELECT order_id, total", "SELECT order_id"), "schema.fields[1].name", "transform.sql gives"),
+    "column too many": (
+        ("schema:", "schema:\n  evolution: strict"),
+        ("total\n    FROM", "total, 1 AS more\n    FROM"),
+        "transform.sql",
+        "schema.fields declares",
+    ),
+    "check on nothing": (("column: total", "column: totals"), "checks[0].column", "a column of the published table"),
+    "check on a system column": (("column: total", "column: _offset"), "checks[0].column", "system columns"),
+    "empty range": (("    min: 0\n", ""), "checks[0]", "one of them"),
+    "range upside down": (("min: 0", "min: 5\n    max: 1"), "checks[0].max", "not below min"),
+    "range of two kinds": (("min: 0", "min: 5\n    max: '2020-01-01'"), "checks[0].max", "of one kind"),
+    "bad pattern": (
+        ("check: between", "check: matches"), ("min: 0", "pattern: '(['"), "checks[0].pattern", "RE2",
+    ),
+    "look-ahead is not RE2": (
+        ("check: between", "check: matches"), ("min: 0", "pattern: '(?=a)'"), "checks[0].pattern", "RE2",
+    ),
+    "refers to itself": (
+        ("check: between", "check: references"), ("min: 0", "dataset: shop.orders\n    to: total"),
+        "checks[0].dataset", "another dataset",
+    ),
+    "expression of another column": (
+        ("check: between\n    column: total\n    min: 0", "check: expression\n    sql: totl > 0"),
+        "checks[0].sql", "a column of the published table",
+    ),
+    "expression with an aggregate": (
+        ("check: between\n    column: total\n    min: 0", "check: expression\n    sql: sum(total) > 0"),
+        "checks[0].sql", "row-wise",
+    ),
+    "expression that looks at the clock": (
+        ("check: between\n    column: total\n    min: 0", "check: expression\n    sql: now() > '2020-01-01'"),
+        "checks[0].sql", "a replay",
+    ),
+    "expression that is a query": (
+        ("check: between\n    column: total\n    min: 0", "check: expression\n    sql: total > (SELECT 1)"),
+        "checks[0].sql", "own columns",
+    ),
+    "expression that is no SQL": (
+        ("check: between\n    column: total\n    min: 0", "check: expression\n    sql: total >"),
+        "checks[0].sql", "one SELECT",
+    ),
+    "checks of one name": (
+        ("    min: 0", "    min: 0\n    name: a\n  - check: not_null\n    column: total\n    name: a"),
+        "checks[1].name", "each name once",
+    ),
+    "replace of a stream": (
+        ("type: file\n  path: data/orders.csv", "type: http_push"), ("mode: upsert", "mode: replace"),
+        "load.mode", "append or upsert",
+    ),
+    "array without items": (("logicalType: number", "logicalType: array"), "schema.fields[1]", "items"),
+    "object without properties": (("logicalType: number", "logicalType: object"), "schema.fields[1]", "json"),
+    "items on a number": (
+        ("logicalType: number", "logicalType: number\n      items: {logicalType: string}"),
+        "schema.fields[1].items", "array",
+    ),
+    "format of another type": (
+        ("logicalType: number", "logicalType: number\n      logicalTypeOptions: {format: uuid}"),
+        "schema.fields[1].logicalTypeOptions.format", "f32 or f64",
+    ),
+    "decimal of 39 digits": (
+        ("logicalType: number", "logicalType: number\n      physicalType: decimal(39, 2)"),
+        "schema.fields[1].physicalType", "38 digits",
+    ),
+    "decimal that is a string": (
+        ("logicalType: number", "logicalType: string\n      physicalType: decimal(9, 2)"),
+        "schema.fields[1].physicalType", "number",
+    ),
+    "retention by nothing": (
+        ("partitions: 2", "retention: {value: 1, element: totals}"), "retention.element", "a column",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_a_broken_rule_is_reported_at_its_place(case: tuple[object, ...]) -> None:
+    replacements = [part for part in case if isinstance(part, tuple)]
+    path, fragment = (part for part in case if isinstance(part, str))
+    found = problems(edited(*replacements))
+    assert any(p.path == path and fragment in p.expected for p in found), found
+
+
+@pytest.mark.parametrize(
+    "replacement",
+    [
+        ("mode: upsert", "mode: append\n  order_by: [total]"),
+        ("mode: upsert", "mode: replace"),
+        ("SELECT order_id,", "SELECT x.order_id,"),
+        ("SELECT order_id, total", "SELECT *"),
+        ("total\n    FROM", "total, 1 AS more\n    FROM"),
+        ("min: 0", "min: '2020-01-01'\n    max: '2021-01-01'"),
+    ],
+)
+def test_a_rule_that_is_kept_is_not_reported(replacement: tuple[str, str]) -> None:
+    more = [("FROM input", "FROM input AS x")] if "x." in replacement[1] else []
+    assert problems(ORDERS) == []
+    assert problems(edited(replacement, *more)) == []

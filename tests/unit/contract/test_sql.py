@@ -1,0 +1,202 @@
+"""Which SQL is accepted, what it becomes, and how dropped rows are traced to the condition that dropped them."""
+
+import duckdb
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headrace.contract import CompiledTransform, compile_transform
+from tests.unit.contract.documents import ORDERS, contract, problems, with_sql
+
+REFUSED = {
+    "SELECT a, count(*) AS n FROM input GROUP BY a": "GROUP BY",
+    "SELECT max(a) AS a FROM input": "the aggregate MAX(a)",
+    "SELECT quantile_cont(a, 0.5) AS a FROM input": "the aggregate",
+    "SELECT geomean(a) AS a FROM input": "the aggregate",
+    "SELECT a, row_number() OVER () AS n FROM input": "OVER",
+    "SELECT DISTINCT a FROM input": "DISTINCT",
+    "SELECT a FROM input ORDER BY a": "ORDER BY",
+    "SELECT a FROM input LIMIT 10": "LIMIT",
+    "SELECT a FROM input QUALIFY row_number() OVER () = 1": "QUALIFY",
+    "SELECT a FROM input USING SAMPLE 3": "a sample",
+    "SELECT a FROM input TABLESAMPLE 10%": "a sample",
+    "SELECT a FROM input UNION ALL SELECT b FROM input": "UNION",
+    "SELECT a FROM input WHERE a IN (SELECT b FROM x)": "a subquery",
+    "SELECT (SELECT 1) AS a FROM input": "a subquery",
+    "SELECT a FROM (SELECT a FROM input) AS t": "FROM (SELECT",
+    "SELECT a FROM input WHERE EXISTS (SELECT 1 FROM input)": "a subquery",
+    "SELECT now() AS a FROM input": "now()",
+    "SELECT current_date AS a FROM input": "current_date()",
+    "SELECT today() AS a FROM input": "current_date()",
+    "SELECT random() AS a FROM input": "random()",
+    "SELECT uuid() AS a FROM input": "uuid()",
+    "SELECT age(a) AS a FROM input": "age() of one timestamp",
+    "SELECT nextval('s') AS a FROM input": "nextval()",
+    "SELECT getvariable('s') AS a FROM input": "getvariable()",
+    "SELECT uper(a) AS a FROM input": "the unknown function uper()",
+    "SELECT a FROM read_csv('x.csv')": "the table function",
+    "SELECT a FROM read_parquet('x')": "the table function",
+    "SELECT a FROM glob('*')": "the table function",
+    "SELECT a FROM 'x.csv'": "the table",
+    "SELECT a FROM information_schema.tables": "the table",
+    "SELECT a FROM inptu": "the table inptu",
+    "SELECT 1 AS a": "a SELECT without FROM",
+    "SELECT a FROM ref('shop.products')": "FROM ref('shop.products')",
+    "SELECT i.a FROM input AS i, other": "a join with other",
+    "SELECT i.a FROM input AS i JOIN input AS j ON i.a = j.a": "a join with input",
+    "SELECT i.a FROM input AS i RIGHT JOIN ref('shop.products') AS p ON p.a = i.a": "RIGHT JOIN",
+    "SELECT i.a FROM input AS i SEMI JOIN ref('shop.products') AS p ON p.a = i.a": "SEMI JOIN",
+    "SELECT i.a FROM input AS i CROSS JOIN ref('shop.products') AS p": "CROSS JOIN",
+    "SELECT i.a FROM input AS i JOIN ref('Products') AS p ON p.a = i.a": "ref('Products')",
+    "SELECT * FROM input AS i JOIN ref('shop.products') AS p ON p.a = i.a": "* with a join",
+    "SELECT i.a, p.* FROM input AS i JOIN ref('shop.products') AS p ON p.a = i.a": "p.*",
+    "SELECT a + 1 FROM input": "without a name",
+    "SELECT a, b AS a FROM input": "two columns called 'a'",
+    'SELECT a AS "b c" FROM input': "a column called 'b c'",
+    "SELECT _offset FROM input": "the column '_offset'",
+    "SELECT a AS _a FROM input": "the column '_a'",
+    "SELECT columns('a.*') AS a FROM input": "COLUMNS()",
+    "SELECT $1 AS a FROM input": "the parameter",
+    "WITH RECURSIVE x AS (SELECT a FROM input) SELECT a FROM x": "WITH RECURSIVE",
+    "WITH x AS (SELECT a FROM input) SELECT a FROM input": "the CTE 'x'",
+    "WITH x AS (SELECT a FROM input UNION SELECT b FROM input) SELECT a FROM x": "UNION in a CTE",
+    "WITH x AS (SELECT sum(a) AS a FROM input) SELECT a FROM x": "the aggregate",
+    "WITH input AS (SELECT a FROM input) SELECT a FROM input": "a CTE called 'input'",
+    "SELECT a FROM input; SELECT b FROM input": "2 statements",
+    "-- nothing": "no statement",
+    "DROP TABLE input": "a DROP statement",
+    "CREATE TABLE x AS SELECT 1": "a CREATE statement",
+    "INSERT INTO x SELECT 1": "an INSERT statement",
+    "PRAGMA database_size": "PRAGMA",
+    "ATTACH 'x.db'": "ATTACH",
+    "COPY input TO 'x'": "COPY",
+    "SET memory_limit = '1TB'": "SET",
+    "INSTALL httpfs": "INSTALL",
+    "SELECT (a FROM input": "cannot be read",
+    "SELECT " + "(" * 2000 + "a" + ")" * 2000 + " AS a FROM input": "nested too deeply",
+}
+
+
+@pytest.mark.parametrize(("sql", "found"), REFUSED.items(), ids=[sql[:50] for sql in REFUSED])
+def test_sql_that_is_not_row_wise_is_refused_by_name_with_an_alternative(sql: str, found: str) -> None:
+    refusals = [p for p in problems(with_sql(sql)) if p.path == "transform.sql"]
+    assert any(found in p.found for p in refusals), refusals
+    assert all(p.expected for p in refusals)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM input",
+        "FROM input",
+        "SELECT * EXCLUDE (a), upper(b) AS c FROM input WHERE a > 1",
+        "SELECT * REPLACE (a + 1 AS a) FROM input",
+        "SELECT i.*, p.name FROM input AS i LEFT JOIN ref('shop.products') AS p ON p.id = i.id",
+        "SELECT input.id, products.name FROM input JOIN ref('shop.products') ON products.id = input.id",
+        "WITH x AS (SELECT *, try_cast(a AS INT) AS n FROM input) SELECT n FROM x WHERE n > 0;",
+        "SELECT unnest(items) AS item FROM input",
+        "SELECT list_sum(list_transform(items, x -> x + 1)) AS s FROM input",
+        "SELECT CASE WHEN a THEN b ELSE error('no') END AS c FROM input",
+        "SELECT age(a, b) AS c, strptime(d, '%Y') AS e, {'x': 1} AS f, [1, 2] AS g FROM input",
+        "SELECT p.a.b AS ab FROM input AS p",
+    ],
+)
+def test_row_wise_sql_is_accepted(sql: str) -> None:
+    assert problems(with_sql(sql)) == []
+
+
+def test_every_refusal_of_one_query_is_reported_on_its_line() -> None:
+    refusals = problems(with_sql("SELECT\n  count(*) AS n,\n  now() AS t\nFROM input\nLIMIT 1"))
+    first = next(i for i, line in enumerate(with_sql("SELECT").splitlines(), start=1) if "SELECT" in line)
+    assert [(p.line - first, p.found.split()[-1]) for p in refusals if "now" in p.found or "LIMIT" in p.found] == [
+        (2, "time"),
+        (4, "LIMIT"),
+    ]
+
+
+def test_no_sql_passes_every_row() -> None:
+    without = ORDERS.partition("transform:")[0]
+    compiled = compile_transform(contract(without))
+    assert compiled == CompiledTransform("SELECT * FROM input", (), None, (), None)
+
+
+def test_the_row_number_comes_along_once_and_references_become_tables() -> None:
+    compiled = compiled_of(
+        "WITH kept AS (SELECT * FROM input WHERE a > 0) "
+        "SELECT k.a, p.name FROM kept AS k JOIN ref('shop.products') AS p ON p.a = k.a WHERE p.name <> 'x' AND k.a < 9"
+    )
+    with tables({1: 1, 2: 0, 3: 2, 4: 7, 5: 10}) as connection:
+        table = connection.sql(compiled.sql).to_arrow_table()
+    assert table.column_names == ["__row", "a", "name"]
+    assert table.to_pylist() == [{"__row": 1, "a": 1, "name": "one"}]
+    assert compiled.references == ("shop.products",)
+    assert compiled.columns == ("a", "name")
+
+
+def test_a_dropped_row_is_traced_to_the_first_condition_that_is_not_true() -> None:
+    compiled = compiled_of(
+        "WITH kept AS (SELECT * FROM input WHERE a > 0) "
+        "SELECT k.a, p.name FROM kept AS k JOIN ref('shop.products') AS p ON p.a = k.a "
+        "WHERE p.name IS NOT NULL AND (k.a < 9 OR k.a IS NULL)"
+    )
+    assert compiled.rules == ("a > 0", "p.name IS NOT NULL", "k.a < 9 OR k.a IS NULL")
+    rows: dict[int, int | None] = {1: 1, 2: 0, 3: None, 4: 2, 5: 7, 6: 10}
+    with tables(rows) as connection:
+        assert fates(connection, compiled) == {1: None, 2: 0, 3: 0, 4: 1, 5: 3, 6: 2}
+
+
+def test_a_list_without_items_is_a_row_that_no_condition_dropped() -> None:
+    compiled = compiled_of("SELECT unnest(CASE WHEN a > 0 THEN [a, a] ELSE [] END) AS a FROM input")
+    with tables({1: 1, 2: 0}) as connection:
+        assert fates(connection, compiled) == {1: None, 2: 0}
+    assert compiled.rules == ()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.one_of(st.none(), st.integers(-3, 12)), max_size=12), st.sampled_from(["", "LEFT "]), st.booleans())
+def test_every_row_comes_out_or_is_traced_and_none_does_both(
+    values: list[int | None], side: str, chained: bool
+) -> None:
+    source = "kept" if chained else "input"
+    chain = "WITH kept AS (SELECT * FROM input WHERE a % 2 = 0 AND a <> 4) " if chained else ""
+    compiled = compiled_of(
+        f"{chain}SELECT i.a, p.name FROM {source} AS i {side}JOIN ref('shop.products') AS p ON p.a = i.a "
+        "WHERE i.a > 0 AND coalesce(p.name, '') <> 'three'"
+    )
+    with tables(dict(enumerate(values))) as connection:
+        fate = fates(connection, compiled)
+    assert fate.keys() == dict(enumerate(values)).keys()
+    assert all(rule is None or 0 <= rule <= len(compiled.rules) for rule in fate.values())
+    for row, rule in fate.items():
+        if rule is not None and rule < len(compiled.rules) and not chained and values[row] is not None:
+            broken = (values[row] or 0) <= 0 if rule == 0 else values[row] == 3
+            assert broken
+
+
+def compiled_of(sql: str) -> CompiledTransform:
+    return compile_transform(contract(with_sql(sql)))
+
+
+def tables(rows: dict[int, int | None]) -> duckdb.DuckDBPyConnection:
+    """A database with `input` and the reference data of the tests."""
+    connection = duckdb.connect(":memory:")
+    connection.execute("CREATE TABLE input (__row BIGINT, a INT)")
+    for row, value in rows.items():
+        connection.execute("INSERT INTO input VALUES (?, ?)", [row, value])
+    connection.execute(
+        "CREATE TABLE ref_shop__products AS FROM (VALUES (1, 'one'), (2, NULL), (3, 'three'), (10, 'ten')) AS t(a, name)"
+    )
+    return connection
+
+
+def fates(connection: duckdb.DuckDBPyConnection, compiled: CompiledTransform) -> dict[int, int | None]:
+    """Row -> the rule that dropped it, None for a row that comes out."""
+    out = {row for (row,) in connection.execute(f"SELECT DISTINCT __row FROM ({compiled.sql})").fetchall()}
+    fate: dict[int, int | None] = dict.fromkeys(out)
+    connection.execute("DELETE FROM input WHERE list_contains(?, __row)", [sorted(out)])
+    if compiled.attribution_sql is not None:
+        traced = connection.execute(f"SELECT __row, __rule FROM ({compiled.attribution_sql})").fetchall()
+        assert not out & {row for row, _ in traced}
+        assert len(traced) == len({row for row, _ in traced})
+        fate.update(traced)
+    return fate
