@@ -1,4 +1,7 @@
-"""The job of `bench/stage.py` on Headrace's own pump: one process of it. Arguments: brokers, registry, input, output, group, instance, batch rows."""
+"""The job of `bench/stage.py` on Headrace's own pump: one process of it.
+
+Arguments: brokers, registry, input, output, group, instance, rows a batch.
+"""
 
 import sys
 import threading
@@ -41,7 +44,7 @@ class Orders:
         dropped = np.ones(rows, bool)
         dropped[row.to_numpy()] = False
         emitted = Emitted(row, changed.drop_columns(["__row"]))
-        return Outcome((emitted,), {"amount >= 0": pa.array(np.flatnonzero(dropped))})
+        return Outcome((emitted,), {"amount >= 0": pa.array(np.flatnonzero(dropped), pa.int64())})
 
 
 def main(brokers: str, registry_url: str, source: str, target: str, group: str, instance: str, batch_rows: str) -> None:
@@ -58,7 +61,12 @@ def main(brokers: str, registry_url: str, source: str, target: str, group: str, 
         max_rows=int(batch_rows),
     )
     stopping = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), stopping.set()), daemon=True).start()
+
+    def wait_for_the_end() -> None:
+        sys.stdin.read()
+        stopping.set()
+
+    threading.Thread(target=wait_for_the_end, daemon=True).start()
     pump.run(stopping)
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import psutil
 from confluent_kafka import IsolationLevel, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import OffsetSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from headrace.stream import topics
 from headrace.stream.codec import Codec, avro_schema
 from headrace.stream.registry import Schemas
 
-SCHEMA: Final = pa.schema(
+SCHEMA: Final[pa.Schema] = pa.schema(
     [
         pa.field("order_id", pa.int64(), nullable=False),
         pa.field("customer_id", pa.int64(), nullable=False),

@@ -29,7 +29,7 @@ def machine() -> str:
 
 
 def write(findings: Sequence[Finding], folder: Path) -> None:
-    """Write `results.json` and `results.md`. Findings of benches that were not run this time are kept, under their own date."""
+    """Write `results.json` and `results.md`. What benches found that were not run this time is kept, with its date."""
     path = folder / "results.json"
     known = json.loads(path.read_text()) if path.exists() else []
     ran = {finding.bench for finding in findings}
@@ -42,7 +42,11 @@ def write(findings: Sequence[Finding], folder: Path) -> None:
 
 def markdown(rows: Sequence[dict[str, object]]) -> str:
     """The findings as tables, one for each bench."""
-    lines = ["# Benchmark results", "", "Written by `make bench`. Ratios are ours over the peer's in the same run; above 1 we are better."]
+    lines = [
+        "# Benchmark results",
+        "",
+        "Written by `make bench`. Ratios are ours over the peer's in the same run; above 1 we are better.",
+    ]
     for bench in dict.fromkeys(row["bench"] for row in rows):
         mine = [row for row in rows if row["bench"] == bench]
         lines += ["", f"## {bench}", "", f"{mine[0]['at']}, {mine[0]['machine']}", ""]

@@ -1,4 +1,4 @@
-"""One exactly-once stage beside the same job elsewhere, on one broker and one topic: decode, filter, change three columns, encode."""
+"""One exactly-once stage beside the same job elsewhere: decode, filter, change three columns, encode. One broker, one topic."""
 
 import shutil
 import subprocess
@@ -138,7 +138,7 @@ def run(brokers: str, registry_url: str, rows: int) -> list[Finding]:
 
 
 def findings(results: dict[str, Measured]) -> list[Finding]:
-    """Every runner's own figures, and ours over each peer's. Ours is the run with as many processes as the peer has threads or processes."""
+    """Every runner's own figures, and ours over each peer's: with as many processes as the peer has threads or processes."""
     found = []
     for name, measured in results.items():
         found.append(Finding("stage", f"{name}: rows a second", measured.rows_s, "rows/s"))
@@ -152,7 +152,11 @@ def findings(results: dict[str, Measured]) -> list[Finding]:
         found.append(Finding("stage", "throughput", ours.rows_s, "rows/s", name, ours.rows_s / measured.rows_s))
         if name.startswith("Kafka Streams"):
             single = results[one]
-            found.append(Finding("stage", "throughput of one process", single.rows_s, "rows/s", name, single.rows_s / measured.rows_s))
+            found.append(
+                Finding(
+                    "stage", "throughput of one process", single.rows_s, "rows/s", name, single.rows_s / measured.rows_s
+                )
+            )
         saving = measured.cpu_s_per_million / ours.cpu_s_per_million
         found.append(Finding("stage", "CPU economy", ours.cpu_s_per_million, "CPU s / million rows", name, saving))
     return found

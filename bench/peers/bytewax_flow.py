@@ -1,4 +1,7 @@
-"""The job of `bench/stage.py` in Bytewax (at least once: it has no transactions). Arguments: brokers, input, output, schema file."""
+"""The job of `bench/stage.py` in Bytewax, at least once: it has no transactions.
+
+Arguments: brokers, input, output, schema file.
+"""
 
 import io
 import json
@@ -8,8 +11,8 @@ from typing import Any
 
 import bytewax.operators as op
 import fastavro
-from bytewax.connectors.kafka import KafkaSinkMessage, KafkaSource
 from bytewax.connectors.kafka import KafkaSink as KafkaOutput
+from bytewax.connectors.kafka import KafkaSinkMessage, KafkaSource
 from bytewax.dataflow import Dataflow
 from bytewax.run import cli_main
 

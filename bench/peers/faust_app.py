@@ -1,4 +1,7 @@
-"""The job of `bench/stage.py` in Faust, exactly once, with a table as its users have. Arguments: brokers, input, output, schema file, group, folder."""
+"""The job of `bench/stage.py` in Faust, exactly once, with a table as its users have.
+
+Arguments: brokers, input, output, schema file, group, folder.
+"""
 
 import io
 import json

@@ -131,7 +131,7 @@ def _signal(started: Started, number: int) -> None:
 
 def _gone(started: Started, timeout_s: float) -> bool:
     deadline = time.monotonic() + timeout_s
-    while _same_birth(started) is not None:
+    while alive(started) is not None:
         if time.monotonic() > deadline:
             return False
         _reap(started.pid)

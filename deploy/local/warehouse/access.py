@@ -22,6 +22,15 @@ _OUTSIDE = frozenset({"file", "catboostevaluate"})
 _WITHHELD_SETTINGS = frozenset({"dialect"})
 
 
+def _refused(why: str) -> EngineError:
+    return exception(497, "ACCESS_DENIED", f"Not enough privileges: {why}.")
+
+
+def not_a_read() -> EngineError:
+    """What a reader gets for any statement that is not one of the few that only look."""
+    return _refused("only SELECT, SHOW, DESCRIBE, EXISTS and EXPLAIN are open to this user")
+
+
 def refusal(syntax_tree: str, table_functions: frozenset[str]) -> EngineError | None:
     """Why a reader may not run the statement with this tree (`EXPLAIN AST`), or None if it may.
 
@@ -29,7 +38,7 @@ def refusal(syntax_tree: str, table_functions: frozenset[str]) -> EngineError | 
     """
     statement = syntax_tree.partition(" ")[0].strip()
     if not statement.startswith(_READS):
-        return _refused("only SELECT, SHOW, DESCRIBE, EXISTS and EXPLAIN are open to this user")
+        return not_a_read()
     if _FILE_WRITTEN.search(syntax_tree):
         return _refused("INTO OUTFILE is not open to this user")
     for name in functions(syntax_tree):
@@ -47,7 +56,3 @@ def check_settings(settings: dict[str, str]) -> None:
     """Raises if a reader sends a setting that would change how its query is read or what it may do."""
     for name in settings.keys() & _WITHHELD_SETTINGS:
         raise exception(164, "READONLY", f"Cannot modify '{name}' setting in readonly mode.")
-
-
-def _refused(why: str) -> EngineError:
-    return exception(497, "ACCESS_DENIED", f"Not enough privileges: {why}.")

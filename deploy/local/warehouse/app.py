@@ -92,7 +92,7 @@ class _Run:
             settings = settings_of(params)
             handle.prepare(params.get("database"), settings)
             if self._role == "reader":
-                handle.restrict_to_reading(statement.sql, settings, self._engine.table_functions)
+                handle.restrict_to_reading(statement, settings, self._engine.table_functions)
             elif self._request.method == "GET":
                 handle.refuse_writes()
         except BaseException:

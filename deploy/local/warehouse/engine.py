@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import chdb
 
-from deploy.local.warehouse.access import HARMLESS_SOURCES, check_settings, functions, refusal
+from deploy.local.warehouse.access import HARMLESS_SOURCES, check_settings, functions, not_a_read, refusal
 from deploy.local.warehouse.errors import EngineError
 from deploy.local.warehouse.settings import WarehouseSettings
 from deploy.local.warehouse.statement import Statement
@@ -84,14 +84,18 @@ class Handle:
         if settings:
             self._query("SET " + ", ".join(f"{_identifier(name)} = {_literal(v)}" for name, v in settings.items()))
 
-    def restrict_to_reading(self, sql: bytes, settings: dict[str, str], table_functions: frozenset[str]) -> None:
+    def restrict_to_reading(
+        self, statement: Statement, settings: dict[str, str], table_functions: frozenset[str]
+    ) -> None:
         """Refuses what a reader may not do, then makes the engine hold the line as well.
 
         The engine's strict level would also refuse settings inside the query, so it is kept for queries that use
         table functions, where it is a second barrier.
         """
         check_settings(settings)
-        plain = self._query(f"SELECT formatQuery({_literal(sql.decode())})", "RawBLOB").bytes().decode()
+        if statement.kind == "insert":
+            raise not_a_read()
+        plain = self._query(f"SELECT formatQuery({_literal(statement.sql.decode())})", "RawBLOB").bytes().decode()
         tree = self._query(f"EXPLAIN AST {plain}", "TabSeparatedRaw").bytes().decode()
         if (refused := refusal(tree, table_functions)) is not None:
             raise refused

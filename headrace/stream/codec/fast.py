@@ -36,8 +36,8 @@ def is_fast(top: StructOf) -> bool:
 
 def _slot_is_fast(slot: Slot) -> bool:
     shape = slot.shape
-    if isinstance(slot.avro, list) and len(slot.avro) != 2:
-        return False  # unions of one branch, or of many
+    if isinstance(slot.avro, list) and (len(slot.avro) != 2 or "null" not in slot.avro):
+        return False  # a union that is not just a type that may be null
     if isinstance(shape, Again):
         return False
     if isinstance(shape, ListOf):
@@ -75,11 +75,14 @@ class Fast:
         """The plain column arrays of all `values`. Errors: ValueError when any of them is bad."""
         end = self._end
         batch = _deserialize([value + end for value in values], self._read_schema)
-        batch.validate(full=True)  # UTF-8
         if pc.any(batch.column(0)).as_py():
             raise ValueError("the first byte is not the wire format's zero")
         if not pc.all(pc.equal(batch.column(batch.num_columns - 1), self._end_value)).as_py():
             raise ValueError("bytes are missing or left over at the end of the record")
+        try:
+            batch.validate(full=True)
+        except pa.ArrowInvalid as error:
+            raise ValueError("a text is not valid UTF-8") from error
         columns: list[pa.Array] = batch.columns[2:-1]
         return columns
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from headrace.stream.codec.leaves import Convert, Leaf
 from headrace.stream.codec.shape import Again, ListOf, MapOf, Member, Shape
@@ -106,7 +107,8 @@ def _items(array: pa.Array) -> tuple[pa.Array, pa.Array]:
         size = array.type.list_size
         return _offsets(np.arange(len(array) + 1) * size), array.values.slice(array.offset * size, len(array) * size)
     if pa.types.is_list_view(array.type) or pa.types.is_large_list_view(array.type):
-        return _items(array.cast(pa.large_list(array.type.value_field)))
+        lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy()
+        return _offsets(np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))), array.flatten()
     offsets = array.offsets.to_numpy()
     return _offsets(offsets - offsets[0]), array.values.slice(offsets[0], offsets[-1] - offsets[0])
 

@@ -1,0 +1,38 @@
+"""`make bench`: measures against others in the same run, on a stack of its own, and writes bench/results.{md,json}."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from bench import end_to_end, report, stage
+from deploy.local import stack as local
+from tests.stack import running
+
+HERE = Path(__file__).parent
+
+
+def main() -> int:
+    """Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--only", choices=("stage", "end-to-end"), help="one of the benches")
+    parser.add_argument("--stage-rows", type=int, default=6_000_000, help="orders in the topic of the stage bench")
+    parser.add_argument(
+        "--flow-rows", type=int, nargs="+", default=[100_000, 1_000_000, 3_000_000], help="sizes of the end-to-end runs"
+    )
+    parser.add_argument("--latency-seconds", type=float, default=30.0, help="how long to send 1,000 rows a second")
+    chosen = parser.parse_args()
+    findings: list[report.Finding] = []
+    if chosen.only != "end-to-end":
+        with running(("kafka", "registry")) as stack:
+            findings += stage.run(stack.bootstrap_servers, stack.registry_url, chosen.stage_rows)
+        report.write(findings, HERE)
+    if chosen.only != "stage":
+        with running(local.COMPONENTS) as stack:
+            findings += end_to_end.run(stack, chosen.flow_rows, chosen.latency_seconds)
+    report.write(findings, HERE)
+    sys.stdout.write((HERE / "results.md").read_text())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+"""How the difference between two versions of a dataset file is shown."""
+
+import difflib
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from rich.console import RenderableType
+
+from headrace.cli import tables
+from headrace.cli.render import count, safe
+from headrace.client import Applied, Change, Ledger, Plan
+
+_MARKS: Final = {"added": "[green]+[/]", "removed": "[red]-[/]", "changed": "[yellow]~[/]"}
+
+
+def plans(items: Sequence[Plan]) -> Iterator[RenderableType]:
+    """What applying each file would do, and the sum."""
+    for plan in items:
+        yield from _plan(plan)
+    if any(plan.refusals for plan in items):
+        yield "[bold red]It cannot be applied as it is.[/]"
+        return
+    new = sum(plan.current_version is None for plan in items)
+    changed = sum(plan.changes_something for plan in items) - new
+    if new or changed:
+        same = len(items) - new - changed
+        yield f"Plan: [green]{new} new[/], [yellow]{changed} changed[/], {same} unchanged. Next: [bold]headrace apply[/]"
+    else:
+        yield f"No changes: {count(len(items), 'dataset')} as live."
+
+
+def applied(items: Sequence[Applied], books: Sequence[Ledger]) -> Iterator[RenderableType]:
+    """What applying each file did, and where the rows went of those that were waited for."""
+    for item in items:
+        mark, did = ("[green]✓[/]", "applied") if item.changed else ("[dim]=[/]", "unchanged")
+        yield f"{mark} [bold]{safe(item.name)}[/] version {item.version}, generation {item.generation}: {did}"
+    if books:
+        yield from tables.ledgers(books)
+    elif items:
+        yield "See it move: [bold]headrace status --watch[/]"
+
+
+def _plan(plan: Plan) -> Iterator[RenderableType]:
+    name = f"[bold]{safe(plan.dataset)}[/]"
+    if not plan.changes_something:
+        yield f"[dim]=[/] {name} version {plan.current_version}: unchanged"
+        return
+    if plan.current_version is None:
+        yield f"[green]+[/] {name}: new, version {plan.next_version}"
+    else:
+        yield f"[yellow]~[/] {name} version {plan.current_version} → {plan.next_version}"
+        for change in plan.changes:
+            yield from _change(change)
+    if plan.needs_generation:
+        yield "    [yellow]It needs a new generation: new tables beside the live ones, filled from the start.[/]"
+    for refusal in plan.refusals:
+        yield f"    [bold red]refused[/] {safe(refusal.detail)}"
+
+
+def _change(change: Change) -> Iterator[RenderableType]:
+    mark = _MARKS.get(change.kind, "?")
+    breaking = " [bold red]breaking[/]" if change.breaking else ""
+    why = f" [dim]{safe(change.why)}[/]" if change.why else ""
+    before, after = _text(change.before), _text(change.after)
+    if "\n" in before or "\n" in after:
+        yield f"    {mark} {safe(change.path)}{breaking}{why}"
+        yield from _lines(before, after)
+        return
+    value = {"added": after, "removed": before}.get(change.kind, f"{before} → {after}")
+    yield f"    {mark} {safe(change.path)}: {safe(value)}{breaking}{why}"
+
+
+def _lines(before: str, after: str) -> Iterator[RenderableType]:
+    for line in difflib.ndiff(before.splitlines(), after.splitlines()):
+        match line[:2]:
+            case "- ":
+                yield f"        [red]{safe(line)}[/]"
+            case "+ ":
+                yield f"        [green]{safe(line)}[/]"
+            case "  ":
+                yield f"        [dim]{safe(line)}[/]"
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,160 @@
+"""Commands that deal with dataset files: init, validate, plan, apply.
+
+Understanding dataset files takes a second to import: each command does so itself, and the others stay quick.
+"""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from headrace.cli import changes, files
+from headrace.cli.progress import LoadBoard
+from headrace.cli.render import Format, Output, count, emit, note, safe
+from headrace.cli.session import session_of
+from headrace.errors import HeadraceError
+
+if TYPE_CHECKING:
+    from headrace.cli.documents import Document
+
+CHANGES_EXIT = 2
+
+Files = Annotated[
+    list[Path],
+    typer.Option("--file", "-f", help="A dataset file, a folder of them, or - for standard input.", show_default=False),
+]
+
+
+def init(
+    source: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="FILE", help="A CSV, JSON Lines or Parquet file to infer columns from.", show_default=False
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="The dataset's name, domain.name.", show_default="my.<file name>")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Where to write; - for standard output.", show_default="<name>.yaml")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
+) -> None:
+    """Write a starter dataset file with comments.
+
+    Given a file, its columns and types are inferred; without one, the dataset takes rows by HTTP.
+
+    Examples:
+
+        headrace init orders.csv --name shop.orders
+        headrace init --name shop.clicks --out clicks.yaml
+    """
+    from headrace.cli import starter
+    from headrace.contract import load
+
+    dataset = name or f"my.{starter.plain_name(source.stem if source else 'events')}"
+    text = starter.document(dataset, starter.look_at(source) if source else None)
+    load(text, f"--name {dataset}")
+    target = out or Path(f"{dataset.rpartition('.')[2]}.yaml")
+    files.write(target, text, force=force)
+    if target != files.STANDARD:
+        note(f"  [dim]→[/] Say who owns it, then: [bold]headrace validate {safe(target)}[/]")
+
+
+def validate(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Dataset files or folders of them.", show_default=False)
+    ],
+    output: Output = Format.TABLE,
+) -> None:
+    """Check dataset files without a gateway: every mistake at once, each with its place.
+
+    Examples:
+
+        headrace validate examples/nyc
+        headrace validate flights.yaml -o json
+    """
+    from headrace.cli import excerpt
+    from headrace.cli.applying import in_order
+    from headrace.cli.documents import read
+
+    documents = read(paths)
+    broken = any(document.problems for document in documents)
+    if not broken:
+        in_order(documents)
+    emit({"files": [_verdict(document) for document in documents]}, output, lambda: excerpt.verdicts(documents))
+    if broken:
+        raise typer.Exit(1)
+
+
+def plan(context: typer.Context, paths: Files, output: Output = Format.TABLE) -> None:
+    """Show what applying dataset files would change. Changes nothing.
+
+    Exits with 0 when nothing would change, with 2 when something would, with 1 on an error or when applying would be
+    refused.
+
+    Examples:
+
+        headrace plan -f flights.yaml
+        headrace plan -f examples/nyc -o json
+    """
+    from headrace.cli.applying import in_order, planned
+    from headrace.cli.documents import read
+
+    documents = in_order(_all_valid(read(paths)))
+    with session_of(context).client() as client:
+        plans = planned(client, documents)
+    emit({"plans": plans}, output, lambda: changes.plans(plans))
+    if any(plan.refusals for plan in plans):
+        raise typer.Exit(1)
+    if any(plan.changes_something for plan in plans):
+        raise typer.Exit(CHANGES_EXIT)
+
+
+def apply(
+    context: typer.Context,
+    paths: Files,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until every row has reached its fate.")] = False,
+    timeout_s: Annotated[float, typer.Option("--timeout", min=0, help="How long to wait, in seconds.")] = 600,
+    output: Output = Format.TABLE,
+) -> None:
+    """Make dataset files live, in the order in which they refer to one another.
+
+    A dataset that refers to others of the same run is applied when these have settled, so that the rows it refers
+    to are known.
+
+    Examples:
+
+        headrace apply -f flights.yaml
+        headrace apply -f examples/nyc --wait
+    """
+    from headrace.cli.applying import apply_in_order, in_order
+    from headrace.cli.documents import read
+
+    documents = in_order(_all_valid(read(paths)))
+    with session_of(context).client() as client, LoadBoard() as board:
+        applied, books = apply_in_order(client, documents, board, wait=wait, timeout_s=timeout_s)
+    result = {"applied": applied} | ({"ledgers": books} if wait else {})
+    emit(result, output, lambda: changes.applied(applied, books if wait else ()))
+
+
+def _all_valid(documents: list["Document"]) -> list["Document"]:
+    """The documents, when none has a problem; otherwise every problem is shown before anything is sent."""
+    from headrace.cli import excerpt
+
+    broken = [document for document in documents if document.problems]
+    if not broken:
+        return documents
+    for line in excerpt.verdicts(broken):
+        note(line)
+    raise HeadraceError(f"Nothing was sent: {count(len(broken), 'file')} of {len(documents)} cannot be applied.")
+
+
+def _verdict(document: "Document") -> dict[str, Any]:
+    return {
+        "file": document.origin,
+        "valid": not document.problems,
+        "dataset": document.contract.dataset if document.contract else None,
+        "problems": [asdict(problem) for problem in document.problems],
+    }

@@ -1,0 +1,80 @@
+"""The program `headrace`: its commands and global options."""
+
+from dataclasses import replace
+from importlib.metadata import version as installed_version
+from typing import Annotated, Any
+
+import typer
+
+from headrace.cli import contracts, datasets, demo, local, observe, render
+from headrace.cli.render import Format, Output
+from headrace.cli.session import session_of
+from headrace.cli.shell import Shell
+from headrace.client import ApiError, Unreachable
+
+app = typer.Typer(
+    name="headrace",
+    cls=Shell,
+    rich_markup_mode="markdown",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    help="A self-hosted streaming data platform: one file per dataset, every row accounted for.\n\n"
+    "Results go to standard output, everything else to standard error. `-o json` and `-o yaml` print one document for "
+    "programs; NO_COLOR is honoured.",
+    epilog="Exit codes: 0 done, 1 failed, 2 `plan` has found changes.",
+)
+
+
+@app.callback()
+def root(
+    context: typer.Context,
+    url: Annotated[
+        str | None,
+        typer.Option(envvar="HEADRACE_URL", help="The gateway.", show_default="the local stack's"),
+    ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="HEADRACE_TOKEN", help="Who you are to it.", show_default="the local stack's administrator"
+        ),
+    ] = None,
+) -> None:
+    context.obj = replace(session_of(context), url=url or None, token=(token or "").strip() or None)
+
+
+def version(context: typer.Context, output: Output = Format.TABLE) -> None:
+    """Show the version of this program, and of the gateway when it answers.
+
+    Examples:
+
+        headrace version
+    """
+    known: dict[str, Any] = {"client": installed_version("headrace"), "gateway": None}
+    try:
+        with session_of(context).client(retries=0) as client:
+            known["gateway"] = client.version().version
+    except (ApiError, Unreachable) as error:
+        silent = str(error)
+    else:
+        silent = ""
+    render.emit(
+        known,
+        output,
+        lambda: [f"headrace {known['client']}", f"gateway  {known['gateway'] or render.safe(silent)}"],
+    )
+
+
+def _assemble() -> None:
+    start, files, look = "Local stack", "Dataset files", "Look"
+    for command, panel in (
+        (local.up, start), (local.down, start), (local.doctor, start), (demo.demo, start),
+        (datasets.init, files), (datasets.validate, files), (datasets.plan, files), (datasets.apply, files),
+        (observe.status, look), (observe.tail, look), (observe.ledger, look), (observe.query, look),
+    ):  # fmt: skip
+        app.command(rich_help_panel=panel)(command)
+    app.add_typer(observe.quarantine, name="quarantine", rich_help_panel=look)
+    app.add_typer(contracts.app, name="contract", rich_help_panel=files)
+    app.command()(version)
+
+
+_assemble()

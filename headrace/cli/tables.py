@@ -1,0 +1,219 @@
+"""What a person sees: each answer of the gateway as tables, and what to do next where there is nothing to show."""
+
+import json
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from typing import Any, Final
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from headrace.cli.render import NOTHING, cell, count, moment, number, plain, safe, table
+from headrace.client import (
+    Books,
+    DatasetStatus,
+    Ledger,
+    Quarantine,
+    QuarantinedRow,
+    QueryResult,
+    TailRecord,
+)
+
+_NUMBERS: Final = ("Int", "UInt", "Float", "Decimal", "BFloat")
+_FATES: Final = ("read", "loaded", "filtered", "quarantined", "in flight", "residue")
+_STATES: Final = {"active": "green", "paused": "yellow", "retired": "dim"}
+
+
+class TailStage(StrEnum):
+    """A topic of a dataset."""
+
+    RAW = "raw"
+    STAGED = "staged"
+    TRANSFORMED = "transformed"
+    VALIDATED = "validated"
+    QUARANTINE = "quarantine"
+
+
+def status(items: Sequence[DatasetStatus]) -> Iterator[RenderableType]:
+    """Every stage of every dataset."""
+    if not items:
+        yield "There are no datasets yet.\n  Write one with [bold]headrace init[/], then [bold]headrace apply -f FILE[/]."
+        return
+    figures = ("rows in", "rows out", "lag", "rows/s", "p50", "p95")
+    shown = table("dataset", "state", "stage", *figures, "last commit", right=figures)
+    for item in items:
+        shown.add_section()
+        state = f"[{_STATES.get(item.state, 'red')}]{safe(item.state)}[/], " + ("settled" if item.settled else "moving")
+        head = [f"[bold]{safe(item.dataset)}[/]", state]
+        if not item.stages:
+            shown.add_row(*head, "[dim]nothing has moved yet[/]")
+        for stage in item.stages:
+            latency = stage.latency_ms
+            shown.add_row(
+                *head,
+                safe(stage.stage),
+                number(stage.rows_in),
+                number(stage.rows_out),
+                number(stage.lag_rows),
+                number(stage.rate_rows_s),
+                number(latency.p50 if latency else None, "ms"),
+                number(latency.p95 if latency else None, "ms"),
+                moment(stage.last_commit_at),
+            )
+            head = ["", ""]
+    yield shown
+    waiting = [(item.dataset, reason) for item in items for reason in item.waiting_for]
+    if waiting:
+        yield "Not settled yet:"
+    for dataset, reason in waiting:
+        yield f"  [bold]{safe(dataset)}[/] {safe(reason)}"
+
+
+def ledger(books: Ledger) -> Iterator[RenderableType]:
+    """The books of one dataset: whole, by partition, and what was not loaded by cause."""
+    yield f"[bold]{safe(books.dataset)}[/]: {verdict(books)}"
+    shown = table("partition", *_FATES, right=("partition", *_FATES))
+    for part in books.partitions:
+        shown.add_row(str(part.partition), *_fates(part))
+    shown.add_section()
+    shown.add_row("[bold]all[/]", *(f"[bold]{figure}[/]" for figure in _fates(books)))
+    yield shown
+    if books.multiplied:
+        yield f"{count(books.multiplied, 'row')} more than read: one row became several."
+    causes = table("set aside", "by", "rows", right=("rows",))
+    for fate, by in (("filtered", books.filtered), ("quarantined", books.quarantined)):
+        for cause, rows in sorted(by.items(), key=lambda item: -item[1]):
+            causes.add_row(fate, safe(cause), number(rows))
+    if causes.row_count:
+        yield causes
+    if books.quarantined_rows:
+        yield f"See the quarantined rows: [bold]headrace quarantine ls {safe(books.dataset)}[/]"
+
+
+def ledgers(all_books: Sequence[Ledger]) -> Iterator[RenderableType]:
+    """The books of several datasets, a line each."""
+    shown = table("dataset", *_FATES, "verdict", right=_FATES)
+    for books in all_books:
+        shown.add_row(f"[bold]{safe(books.dataset)}[/]", *_fates(books), verdict(books))
+    yield shown
+
+
+def verdict(books: Ledger) -> str:
+    """Whether the books can be trusted, in words."""
+    if books.residue or books.hashes_agree is False:
+        problem = f"residue of {count(books.residue, 'row')}" if books.residue else "set-hashes differ"
+        return f"[bold red]do not trust: {problem}[/]"
+    if not books.balanced:
+        return "[bold red]the counts do not add up[/]"
+    if not books.settled:
+        return "[yellow]moving[/]"
+    return "[green]settled, books balance[/]"
+
+
+def _fates(books: Books) -> list[str]:
+    residue = f"[bold red]{books.residue:,}[/]" if books.residue else "0"
+    rows = (books.read, books.loaded, books.filtered_rows, books.quarantined_rows, books.in_flight)
+    return [*(number(n) for n in rows), residue]
+
+
+def quarantine(dataset: str, found: Quarantine) -> Iterator[RenderableType]:
+    """Quarantined rows: by cause, then one by one."""
+    if not found.total:
+        yield f"Nothing of {safe(dataset)} is in quarantine."
+        return
+    clusters = table("rows", "stage", "reason", "rule", "column", right=("rows",))
+    for cluster in found.clusters:
+        clusters.add_row(
+            number(cluster.rows), *map(safe, (cluster.stage, cluster.reason, cluster.rule, cluster.column))
+        )
+    yield f"[bold]{safe(dataset)}[/]: {count(found.total, 'row')} in quarantine, by cause"
+    yield clusters
+    if not found.items:
+        return
+    rows = table("id", "quarantined at", "reason", "detail")
+    for row in found.items:
+        rows.add_row(safe(row.id), moment(row.quarantined_at), safe(row.reason), safe(row.detail))
+    yield f"{len(found.items):,} of them"
+    yield rows
+    yield f"See one in full: [bold]headrace quarantine show {safe(dataset)} {safe(found.items[0].id)}[/]"
+
+
+def quarantined(row: QuarantinedRow) -> Iterator[RenderableType]:
+    """One quarantined row."""
+    yield f"[bold]{safe(row.dataset)}[/] {safe(row.id)}: [red]{safe(row.reason)}[/] {safe(row.detail)}"
+    facts = {
+        "stage": row.stage,
+        "rule": row.rule,
+        "column": row.column,
+        "read from": row.source or f"{row.topic} partition {row.partition} offset {row.offset}",
+        "raw offset": row.raw_offset,
+        "schema id": row.schema_id,
+        "dataset version": f"{row.version}, generation {row.generation}",
+        "quarantined at": moment(row.quarantined_at),
+    }
+    yield _pairs("fact", {name: value for name, value in facts.items() if value is not None})
+    values = _mapping(row.fields)
+    if values is not None:
+        yield _pairs("field", values)
+    elif row.value:
+        yield f"It could not be decoded. Its bytes, as base64: {safe(row.value)}"
+
+
+def answer(result: QueryResult, *, separators: bool = False) -> Iterator[RenderableType]:
+    """The rows of a query. `separators` for figures that are all quantities: a year or an id must not have them."""
+    numeric = [column.name for column in result.columns if _is_number(column.type)]
+    shown = table(*(column.name for column in result.columns), right=numeric)
+    for row in result.rows:
+        shown.add_row(*(_figure(value) if separators else cell(value) for value in row))
+    if not result.rows:
+        yield "No rows."
+        return
+    yield shown
+    took = f" in {number(result.elapsed_ms, 'ms')}" if result.elapsed_ms is not None else ""
+    yield f"[dim]{count(len(result.rows), 'row')}{took}[/]"
+    if result.truncated:
+        yield f"[yellow]There are more than these {count(len(result.rows), 'row')}: ask for more with --limit.[/]"
+
+
+def tail(dataset: str, stage: TailStage, records: Sequence[TailRecord]) -> Iterator[RenderableType]:
+    """The newest records of a topic."""
+    if not records:
+        yield f"There is nothing in the {stage.value} topic of {safe(dataset)} yet."
+        yield f"  See whether its stages move: [bold]headrace status {safe(dataset)}[/]"
+    for record in records:
+        yield record_line(record)
+
+
+def record_line(record: TailRecord) -> RenderableType:
+    """One record on one line."""
+    place = Text(f"{record.partition}-{record.offset}", "bold")
+    values = json.dumps(plain(record.fields), ensure_ascii=False) if record.error is None else f"({record.error})"
+    return Text.assemble(place, "  ", (moment(record.timestamp), "dim"), "  ", Text.from_markup(safe(values)))
+
+
+def _pairs(name: str, values: dict[str, Any]) -> RenderableType:
+    shown = table(name, "value")
+    for key, value in values.items():
+        shown.add_row(safe(key), cell(value))
+    return shown
+
+
+def _mapping(fields: str | dict[str, Any] | None) -> dict[str, Any] | None:
+    """The decoded record, which travels as JSON text."""
+    if isinstance(fields, str):
+        try:
+            fields = json.loads(fields)
+        except ValueError:
+            return None
+    return fields if isinstance(fields, dict) else None
+
+
+def _is_number(warehouse_type: str) -> bool:
+    bare = warehouse_type.removeprefix("LowCardinality(").removeprefix("Nullable(")
+    return bare.startswith(_NUMBERS)
+
+
+def _figure(value: Any) -> str:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return number(value)
+    return cell(value) if value is not None else NOTHING

@@ -1,0 +1,51 @@
+"""The Python SDK: typed calls to a gateway, and what they can end in."""
+
+from headrace.client.client import Client
+from headrace.client.errors import ApiError, NotSettled, Unreachable
+from headrace.client.results import (
+    Applied,
+    Books,
+    Change,
+    Cluster,
+    Column,
+    Dataset,
+    DatasetStatus,
+    Latency,
+    Ledger,
+    PartitionBooks,
+    Plan,
+    Quarantine,
+    QuarantinedRow,
+    QueryResult,
+    Refusal,
+    StageBooks,
+    StageStatus,
+    TailRecord,
+    Version,
+)
+
+__all__ = [
+    "ApiError",
+    "Applied",
+    "Books",
+    "Change",
+    "Client",
+    "Cluster",
+    "Column",
+    "Dataset",
+    "DatasetStatus",
+    "Latency",
+    "Ledger",
+    "NotSettled",
+    "PartitionBooks",
+    "Plan",
+    "Quarantine",
+    "QuarantinedRow",
+    "QueryResult",
+    "Refusal",
+    "StageBooks",
+    "StageStatus",
+    "TailRecord",
+    "Unreachable",
+    "Version",
+]

@@ -1,0 +1,256 @@
+"""Calls to a gateway: which of them are tried again, and how an answer becomes a value or an error."""
+
+import time
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+from urllib.parse import quote
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from headrace.client.errors import ApiError, NotSettled, Unreachable
+from headrace.client.results import (
+    Applied,
+    Dataset,
+    DatasetStatus,
+    Ledger,
+    Plan,
+    Quarantine,
+    QuarantinedRow,
+    QueryResult,
+    TailRecord,
+    Version,
+)
+from headrace.errors import HeadraceError
+
+DEFAULT_URL: Final = "http://127.0.0.1:8080"
+_UNAVAILABLE: Final = frozenset({502, 503})  # a gateway that restarts, or a proxy before one
+_NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout)
+
+ResultT = TypeVar("ResultT", bound=BaseModel)
+
+
+class Client:
+    """A connection to one gateway. Use it as a context manager, or call `close`.
+
+    Errors: ApiError when the gateway says no, Unreachable when it does not answer.
+    """
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        token: str | None = None,
+        *,
+        timeout_s: float = 30,
+        retries: int = 4,
+        backoff_s: float = 0.2,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.url = url.rstrip("/")
+        self._retries = retries
+        self._backoff_s = backoff_s
+        self._http = httpx.Client(
+            base_url=_address(self.url),
+            headers={"Authorization": f"Bearer {token}"} if token else {},
+            timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, 5)),
+            transport=transport,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._http.close()
+
+    def version(self) -> Version:
+        """Which version the gateway runs."""
+        return self._read(Version, self._call("GET", "/version"))
+
+    def plan(self, document: str) -> Plan:
+        """What applying this dataset file would change. Changes nothing."""
+        return self._read(Plan, self._call("POST", "/plan", json={"document": document}))
+
+    def apply(self, name: str, document: str) -> Applied:
+        """Make this dataset file the live version. Applying the live version again changes nothing."""
+        return self._read(Applied, self._call("PUT", _dataset(name), safe=False, json={"document": document}))
+
+    def datasets(self) -> list[Dataset]:
+        """Every dataset, by name."""
+        return self._items(Dataset, self._call("GET", "/datasets"))
+
+    def dataset(self, name: str) -> Dataset:
+        """One dataset with its file."""
+        return self._read(Dataset, self._call("GET", _dataset(name)))
+
+    def status(self, dataset: str | None = None) -> list[DatasetStatus]:
+        """What every stage of every dataset, or of one, is doing."""
+        params = {"dataset": dataset} if dataset else {}
+        return self._items(DatasetStatus, self._call("GET", "/status", params=params))
+
+    def ledger(self, dataset: str) -> Ledger:
+        """Where every row of a dataset went."""
+        return self._read(Ledger, self._call("GET", _dataset(dataset, "ledger")))
+
+    def quarantine(self, dataset: str, reason: str | None = None, limit: int = 100) -> Quarantine:
+        """The rows that were set aside, clustered by cause; `limit` of them in full."""
+        params = {"limit": str(limit)} | ({"reason": reason} if reason else {})
+        return self._read(Quarantine, self._call("GET", _dataset(dataset, "quarantine"), params=params))
+
+    def quarantined(self, dataset: str, row_id: str) -> QuarantinedRow:
+        """One row that was set aside."""
+        return self._read(QuarantinedRow, self._call("GET", _dataset(dataset, "quarantine", row_id)))
+
+    def query(self, sql: str, limit: int = 1000) -> QueryResult:
+        """Run a read-only query in the warehouse; at most `limit` rows come back."""
+        return self._read(QueryResult, self._call("POST", "/query", json={"sql": sql, "limit": limit}))
+
+    def tail(self, dataset: str, stage: str = "validated", limit: int = 10) -> list[TailRecord]:
+        """The newest records of one of a dataset's topics, oldest first."""
+        params = {"stage": stage, "limit": str(limit)}
+        return self._items(TailRecord, self._call("GET", _dataset(dataset, "tail"), params=params))
+
+    def wait_settled(
+        self,
+        dataset: str,
+        timeout_s: float = 600,
+        on_progress: Callable[[Ledger], None] | None = None,
+        poll_s: float = 0.5,
+    ) -> Ledger:
+        """Wait until everything the source had has reached its fate, and return the books. See `wait_all_settled`."""
+        return self.wait_all_settled([dataset], timeout_s, on_progress, poll_s)[dataset]
+
+    def wait_all_settled(
+        self,
+        datasets: Iterable[str],
+        timeout_s: float = 600,
+        on_progress: Callable[[Ledger], None] | None = None,
+        poll_s: float = 0.5,
+    ) -> dict[str, Ledger]:
+        """Wait until every one of these datasets has settled; a gateway that restarts meanwhile is waited for.
+
+        Errors: NotSettled when the time is up, ApiError when the gateway refuses.
+        """
+        deadline = time.monotonic() + timeout_s
+        moving = dict.fromkeys(datasets, "nothing was heard of it")
+        settled: dict[str, Ledger] = {}
+        while True:
+            for dataset in tuple(moving):
+                try:
+                    ledger = self.ledger(dataset)
+                except (ApiError, Unreachable) as error:
+                    if isinstance(error, ApiError) and error.status not in _UNAVAILABLE:
+                        raise
+                    moving[dataset] = str(error)
+                    continue
+                if on_progress:
+                    on_progress(ledger)
+                rows = f"{ledger.in_flight:,} of {ledger.read:,} rows read are in flight"
+                moving[dataset] = "; ".join([rows, *ledger.waiting_for])
+                if ledger.settled:
+                    settled[dataset] = ledger
+                    del moving[dataset]
+            if not moving:
+                return settled
+            if time.monotonic() >= deadline:
+                still = "\n".join(f"  {dataset}: {state}" for dataset, state in moving.items())
+                raise NotSettled(f"Not settled within {timeout_s:g} s:\n{still}")
+            time.sleep(poll_s)
+
+    def _call(self, method: str, path: str, *, safe: bool = True, **options: Any) -> httpx.Response:
+        """Send, and send again what failed in a way that passes.
+
+        A call that changes something is sent again only when it never left: a second answer could hide what the
+        first attempt did.
+        """
+        attempt = 0
+        while True:
+            last_try = attempt >= self._retries
+            try:
+                response = self._http.request(method, path, **options)
+            except httpx.TransportError as error:
+                again = isinstance(error, _NEVER_SENT) or (safe and not isinstance(error, httpx.TimeoutException))
+                if last_try or not again:
+                    raise self._unreachable(method, path, error) from error
+            else:
+                if last_try or not (safe and response.status_code in _UNAVAILABLE):
+                    return _checked(response)
+            time.sleep(self._backoff_s * 2**attempt)
+            attempt += 1
+
+    def _unreachable(self, method: str, path: str, error: httpx.TransportError) -> Unreachable:
+        if isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.ConnectTimeout):
+            return Unreachable(f"The gateway at {self.url} did not answer {method} {path} in time.")
+        return Unreachable(f"No gateway answers at {self.url} ({error}).")
+
+    def _read(self, kind: type[ResultT], response: httpx.Response) -> ResultT:
+        return self._valid(kind, self._json(response))
+
+    def _items(self, kind: type[ResultT], response: httpx.Response) -> list[ResultT]:
+        body = self._json(response)
+        items = body.get("items") if isinstance(body, dict) else None
+        if not isinstance(items, list):
+            raise self._not_ours(response)
+        return [self._valid(kind, item) for item in items]
+
+    def _json(self, response: httpx.Response) -> Any:
+        try:
+            return response.json()
+        except ValueError as error:
+            raise self._not_ours(response) from error
+
+    def _valid(self, kind: type[ResultT], body: Any) -> ResultT:
+        try:
+            return kind.model_validate(body)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise HeadraceError(
+                f"The gateway at {self.url} sent a {kind.__name__} this client cannot read ({where}: {first['msg']}). "
+                "Compare versions with: headrace version"
+            ) from error
+
+    def _not_ours(self, response: httpx.Response) -> HeadraceError:
+        return HeadraceError(f"{response.url} did not answer like a Headrace gateway. Check the address.")
+
+
+def _address(url: str) -> httpx.URL:
+    """Where the API of the gateway at `url` lives. Errors: HeadraceError when it is no address."""
+    try:
+        address = httpx.URL(f"{url}/api/v1")
+    except httpx.InvalidURL as error:
+        raise HeadraceError(f"{url!r} is not an address: {error}.") from error
+    if address.scheme not in ("http", "https") or not address.host:
+        raise HeadraceError(f"{url!r} is not an address of a gateway: it must look like {DEFAULT_URL}.")
+    return address
+
+
+def _dataset(*parts: str) -> str:
+    """The path of something of a dataset, whatever characters a user typed."""
+    return "/datasets/" + "/".join(quote(part, safe="") for part in parts)
+
+
+def _checked(response: httpx.Response) -> httpx.Response:
+    """The response, when it is a success. Errors: ApiError."""
+    if response.is_success:
+        return response
+    try:
+        body = response.json()
+    except ValueError:
+        body = {}
+    if not isinstance(body, dict):
+        body = {}
+    problems = body.get("problems")
+    raise ApiError(
+        status=response.status_code,
+        title=str(body.get("title") or response.reason_phrase or f"HTTP {response.status_code}"),
+        detail=str(body.get("detail") or ""),
+        problems=[p for p in problems if isinstance(p, dict)] if isinstance(problems, list) else (),
+        where=f"{response.request.method} {response.request.url.path}",
+    )

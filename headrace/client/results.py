@@ -1,0 +1,239 @@
+"""The values the gateway's answers are read into.
+
+Unknown members are ignored, so that an older client reads a newer gateway.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Result(BaseModel):
+    """A value of an answer."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Change(Result):
+    """One difference between the live version of a dataset file and the proposed one."""
+
+    path: str
+    kind: str  # added, removed or changed
+    before: Any = None
+    after: Any = None
+    breaking: bool = False
+    why: str = ""
+
+
+class Refusal(Result):
+    """Why applying a dataset file would be refused."""
+
+    code: str
+    detail: str
+
+
+class Plan(Result):
+    """What applying a dataset file would do, and what stands against it."""
+
+    dataset: str
+    current_version: int | None = None
+    next_version: int
+    changes: tuple[Change, ...] = ()
+    needs_generation: bool = False
+    refusals: tuple[Refusal, ...] = ()
+
+    @property
+    def changes_something(self) -> bool:
+        """Whether applying would make a new version."""
+        return self.next_version != self.current_version
+
+
+class Applied(Result):
+    """What applying a dataset file did."""
+
+    name: str
+    version: int
+    generation: int
+    changed: bool
+
+
+class Dataset(Result):
+    """A dataset as it is live. `document` is there when one dataset was asked for."""
+
+    name: str
+    version: int
+    generation: int
+    state: str
+    description: str | None = None
+    owner: str | None = None
+    tags: tuple[str, ...] = ()
+    applied_at: datetime | None = None
+    applied_by: str | None = None
+    document: dict[str, Any] | None = None
+
+
+class Latency(Result):
+    """Age of rows since ingestion when a stage committed them. Units: milliseconds."""
+
+    p50: float | None = None
+    p95: float | None = None
+
+
+class StageStatus(Result):
+    """What one stage of a dataset is doing."""
+
+    stage: str
+    rows_in: int = 0
+    rows_out: int = 0
+    lag_rows: int | None = None
+    rate_rows_s: float | None = None
+    latency_ms: Latency | None = None
+    last_commit_at: datetime | None = None
+
+
+class DatasetStatus(Result):
+    """What a dataset is doing. Settled: everything its source had has reached its fate."""
+
+    dataset: str
+    state: str
+    settled: bool
+    waiting_for: tuple[str, ...] = ()  # why it is not settled
+    stages: tuple[StageStatus, ...] = ()
+
+
+class Books(Result):
+    """Rows by fate: read + multiplied = loaded + filtered + quarantined + in flight, and the residue is 0."""
+
+    read: int = 0
+    multiplied: int = 0  # rows that exist because one row became several
+    loaded: int = 0
+    filtered: dict[str, int] = Field(default_factory=dict)  # by rule
+    quarantined: dict[str, int] = Field(default_factory=dict)  # by reason
+    in_flight: int = 0
+    residue: int = 0
+    hashes_agree: bool | None = None  # None while rows are in flight
+
+    @property
+    def filtered_rows(self) -> int:
+        return sum(self.filtered.values())
+
+    @property
+    def quarantined_rows(self) -> int:
+        return sum(self.quarantined.values())
+
+    @property
+    def settled_rows(self) -> int:
+        """Rows that have reached their fate."""
+        return self.loaded + self.filtered_rows + self.quarantined_rows
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every row read is accounted for."""
+        accounted = self.settled_rows + self.in_flight
+        return self.residue == 0 and self.read + self.multiplied == accounted and self.hashes_agree is not False
+
+
+class PartitionBooks(Books):
+    """The books of one partition."""
+
+    partition: int
+
+
+class StageBooks(Result):
+    """What one stage did with its input: every row has one fate."""
+
+    stage: str
+    rows_in: int = 0
+    emitted: int = 0
+    rows_out: int = 0
+    filtered: dict[str, int] = Field(default_factory=dict)
+    quarantined: dict[str, int] = Field(default_factory=dict)
+    residue: int = 0
+
+
+class Ledger(Books):
+    """The books of a dataset."""
+
+    dataset: str
+    generation: int = 1
+    settled: bool = False
+    waiting_for: tuple[str, ...] = ()  # why it is not settled
+    partitions: tuple[PartitionBooks, ...] = ()
+    stages: tuple[StageBooks, ...] = ()
+
+
+class Cluster(Result):
+    """Quarantined rows that share one cause."""
+
+    stage: str
+    reason: str
+    rule: str | None = None
+    column: str | None = None
+    rows: int
+
+
+class QuarantinedRow(Result):
+    """A record that was set aside. Source: schemas/quarantined.avsc."""
+
+    id: str
+    dataset: str
+    generation: int = 0
+    version: int = 0
+    stage: str
+    reason: str
+    detail: str = ""
+    rule: str | None = None
+    column: str | None = None
+    topic: str | None = None
+    partition: int = 0
+    offset: int = -1
+    raw_offset: int | None = None
+    seq: int = 0
+    schema_id: int | None = None
+    value: str | None = None  # the input bytes, base64
+    fields: str | dict[str, Any] | None = None  # the decoded record
+    source: str | None = None
+    quarantined_at: datetime | None = None
+
+
+class Quarantine(Result):
+    """The quarantined rows of a dataset: all of them by cause, and some of them in full."""
+
+    total: int
+    clusters: tuple[Cluster, ...] = ()
+    items: tuple[QuarantinedRow, ...] = ()
+
+
+class Column(Result):
+    """A column of a query's answer."""
+
+    name: str
+    type: str
+
+
+class QueryResult(Result):
+    """The answer to a query."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    row_count: int
+    truncated: bool = False
+    elapsed_ms: float | None = None
+
+
+class TailRecord(Result):
+    """A record of one of a dataset's topics."""
+
+    partition: int
+    offset: int
+    timestamp: datetime | None = None
+    fields: Any = None
+    error: str | None = None  # why it cannot be decoded
+
+
+class Version(Result):
+    """Which program answered."""
+
+    name: str = "headrace"
+    version: str

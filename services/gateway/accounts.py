@@ -1,0 +1,160 @@
+"""Decides what a dataset's books and status are right now: sums from the database, evidence of rest from Kafka.
+
+A difference may only be called a residue when nothing is left to read and nothing was written while that was being
+measured. So the order is: look at the books, ask Kafka who has something left to read, wait until every ledger entry
+committed by then is in the books, look again. If the books did not change in between, they belong to the evidence.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from headrace.errors import Transient
+from headrace.stream import topics
+from headrace.stream.ledger import LATENCY_BOUNDS_MS
+from services.gateway.adapters.control_fold import ControlFold, Slot
+from services.gateway.adapters.dataset_store import DatasetStore
+from services.gateway.adapters.ledger_store import LedgerStore, Pace
+from services.gateway.adapters.progress import Progress, Reading
+from services.gateway.core.conservation import STAGES, DatasetBooks, StageBooks, balance
+from services.gateway.core.datasets import DatasetVersion
+from services.gateway.core.folding import Sums
+from services.gateway.core.latency import quantile
+
+_FOLD_S: Final = 2.0
+_LEDGER: Final = Slot(topics.LEDGER, 0)  # the topic has one partition, so the books are in the order of commits
+
+SumsOf = Mapping[tuple[str, int], Sums]
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The books of a dataset. `waiting_for` says why it is not settled; empty when it is."""
+
+    dataset: DatasetVersion
+    books: DatasetBooks
+    last_commit_at: Mapping[str, datetime]
+    waiting_for: tuple[str, ...]
+
+    @property
+    def settled(self) -> bool:
+        return not self.waiting_for
+
+
+@dataclass(frozen=True, slots=True)
+class StageStatus:
+    """What one stage of a dataset is doing."""
+
+    stage: str
+    rows_in: int
+    rows_out: int
+    lag_rows: int | None
+    rate_rows_s: float
+    p50_ms: float | None
+    p95_ms: float | None
+    last_commit_at: datetime | None
+
+
+class Accounts:
+    """The books and the status of datasets."""
+
+    def __init__(self, datasets: DatasetStore, ledger: LedgerStore, progress: Progress, fold: ControlFold) -> None:
+        self._datasets = datasets
+        self._ledger = ledger
+        self._progress = progress
+        self._fold = fold
+
+    def of(self, datasets: Iterable[DatasetVersion]) -> list[Account]:
+        """The account of each dataset."""
+        datasets = list(datasets)
+        before = {dataset.name: self._sums(dataset) for dataset in datasets}
+        waiting = self._waiting(datasets)
+        accounts = []
+        for dataset in datasets:
+            sums = self._sums(dataset)
+            reasons = waiting[dataset.name]
+            if not reasons and sums != before[dataset.name]:
+                reasons = ["the books changed while they were being read"]
+            accounts.append(
+                Account(dataset, balance(sums, settled=not reasons), _last_commits(sums), waiting_for=tuple(reasons))
+            )
+        return accounts
+
+    def status(self, account: Account, now: datetime) -> list[StageStatus]:
+        """What each stage is doing."""
+        dataset = account.dataset
+        paces = self._ledger.pace(dataset.name, dataset.generation, now)
+        found = []
+        previous: StageBooks | None = None
+        for stage in account.books.stages:
+            pace = paces.get(stage.stage, Pace(0.0, ()))
+            found.append(
+                StageStatus(
+                    stage.stage,
+                    stage.rows_in,
+                    stage.rows_out,
+                    None if previous is None else previous.rows_out - stage.rows_in,
+                    round(pace.rate_rows_s, 1),
+                    quantile(pace.latency, LATENCY_BOUNDS_MS, 0.5),
+                    quantile(pace.latency, LATENCY_BOUNDS_MS, 0.95),
+                    account.last_commit_at.get(stage.stage),
+                )
+            )
+            previous = stage
+        return found
+
+    def _sums(self, dataset: DatasetVersion) -> SumsOf:
+        return self._ledger.sums(dataset.name, dataset.generation)
+
+    def _waiting(self, datasets: list[DatasetVersion]) -> dict[str, list[str]]:
+        """Why each dataset is not settled."""
+        if self._fold.fault is not None:
+            return {dataset.name: [self._fold.fault] for dataset in datasets}
+        readings = {dataset.name: _readings(dataset) for dataset in datasets}
+        try:
+            unread = self._progress.unread([reading for each in readings.values() for reading in each])
+            complete = self._fold.wait_for(self._progress.ends([_LEDGER]), _FOLD_S)
+        except Transient as error:
+            return {dataset.name: [str(error)] for dataset in datasets}
+        caught_up = self._datasets.caught_up()
+        return {
+            dataset.name: [
+                *_source_reasons(dataset, caught_up),
+                *(f"{stage} has not read {at.topic}, partition {at.partition}, to its end"
+                  for at, stage in readings[dataset.name].items() if at in unread),
+                *([] if complete else ["the ledger is still being folded"]),
+            ]
+            for dataset in datasets
+        }  # fmt: skip
+
+
+def _source_reasons(dataset: DatasetVersion, caught_up: Mapping[str, bool]) -> list[str]:
+    """A source that is pushed to is always read to its end: what was not accepted is still the sender's."""
+    pushed = dataset.contract().source.type == "http_push"
+    return [] if pushed or caught_up.get(dataset.name) else ["the source has not been read to its end"]
+
+
+def _readings(dataset: DatasetVersion) -> dict[Reading, str]:
+    """Who reads what, each with its stage."""
+    inputs = topics.of_dataset(dataset.name, dataset.generation)
+    readers = (*STAGES[1:], "quarantine_loader")
+    return {
+        Reading(_group(stage, dataset), topic, partition): stage
+        for stage, topic in zip(readers, inputs, strict=True)
+        for partition in range(dataset.contract().partitions)
+    }
+
+
+def _group(stage: str, dataset: DatasetVersion) -> str:
+    """The consumer group of a stage. What the stager writes is the same for every generation."""
+    name = f"headrace.{stage}.{dataset.name}"
+    return name if stage == "stager" else f"{name}.v{dataset.generation}"
+
+
+def _last_commits(sums: SumsOf) -> dict[str, datetime]:
+    latest: dict[str, datetime] = {}
+    for (stage, _), each in sums.items():
+        if each.last_commit_at is not None:
+            latest[stage] = max(each.last_commit_at, latest.get(stage, each.last_commit_at))
+    return latest

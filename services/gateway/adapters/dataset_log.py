@@ -1,0 +1,69 @@
+"""Writes dataset versions to their topic, one writer at a time in the whole cluster.
+
+The transactional id is the lock: starting a writer shuts out every older one, so what is read after that is what
+the new version is decided on, and a writer that was shut out meanwhile fails to commit. See
+docs/decisions/datasets-topic-is-the-truth.md.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Final
+
+from headrace.errors import Fenced, Transient
+from headrace.stream import topics
+from headrace.stream.control import Controls
+from headrace.stream.kafka import Connection, Followed, TransactionalWriter
+from headrace.stream.kafka import topics as kafka_topics
+from services.gateway.core.datasets import DatasetVersion
+
+_WRITER_ID: Final = "headrace-gateway-datasets"
+
+#: Given what is live, the version to write, or None to leave things as they are.
+Decision = Callable[[Mapping[str, DatasetVersion]], DatasetVersion | None]
+
+
+class DatasetLog:
+    """The topic of dataset versions, as its only writer."""
+
+    def __init__(self, connection: Connection, controls: Controls) -> None:
+        self._connection = connection
+        self._controls = controls
+        self._turn = threading.Lock()
+
+    def append(self, decide: Decision) -> None:
+        """Write the version that `decide` makes of what is live, and its topics before it.
+
+        Errors: whatever `decide` raises (nothing is written); Transient, also when another gateway was quicker.
+        """
+        with self._turn:
+            kafka_topics.ensure_control(self._connection)
+            writer = TransactionalWriter(self._connection, _WRITER_ID)
+            try:
+                writer.init()
+                version = decide(self._live())
+                if version is not None:
+                    self._write(writer, version)
+            except Fenced as error:
+                raise Transient(f"another gateway applied a dataset at the same time: try again ({error})") from error
+            finally:
+                writer.close()
+
+    def _live(self) -> dict[str, DatasetVersion]:
+        followed = Followed(self._connection, topics.DATASETS, self._version)
+        try:
+            followed.refresh()
+            return followed.state
+        finally:
+            followed.close()
+
+    def _write(self, writer: TransactionalWriter, version: DatasetVersion) -> None:
+        partitions = version.contract().partitions
+        kafka_topics.ensure_dataset(self._connection, version.name, version.generation, partitions)
+        value = self._controls.encode("dataset", asdict(version))
+        with writer.transaction() as transaction:
+            transaction.produce(topics.DATASETS, [value], keys=[version.name.encode()])
+
+    def _version(self, value: bytes) -> DatasetVersion:
+        record = self._controls.decode(value)
+        return DatasetVersion(**{name: record[name] for name in DatasetVersion.__dataclass_fields__})

@@ -1,0 +1,65 @@
+"""Reads the datasets that are live from their projection in the database, and folds their topic into it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Table, delete, insert, select, update
+
+from services.gateway.adapters.tables import DATASET_VERSIONS, DATASETS, SOURCE_POSITIONS
+from services.gateway.core.datasets import DatasetVersion
+
+
+class DatasetStore:
+    """The projection of `_headrace.datasets` and `_headrace.source-positions`. The topics are the truth."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def all(self) -> dict[str, DatasetVersion]:
+        """Every dataset that is live, by name, in the order of names."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(DATASETS).order_by(DATASETS.c.name)).mappings()
+            return {row["name"]: DatasetVersion(**row) for row in rows}
+
+    def get(self, name: str) -> DatasetVersion | None:
+        """One dataset."""
+        with self._engine.connect() as connection:
+            row = connection.execute(select(DATASETS).where(DATASETS.c.name == name)).mappings().one_or_none()
+            return None if row is None else DatasetVersion(**row)
+
+    def caught_up(self) -> dict[str, bool]:
+        """Whether the source of each dataset has been read to its end, as ingest last said."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(SOURCE_POSITIONS.c.dataset, SOURCE_POSITIONS.c.caught_up))
+            return {row.dataset: row.caught_up for row in rows}
+
+
+def fold_datasets(connection: Connection, records: Iterable[tuple[str, Mapping[str, Any] | None]]) -> None:
+    """Bring the projection up to the records, in order; a record of None says that the dataset is gone."""
+    for name, record in records:
+        if record is None:
+            connection.execute(delete(DATASETS).where(DATASETS.c.name == name))
+            continue
+        version = DatasetVersion(**{key: record[key] for key in DatasetVersion.__dataclass_fields__})
+        put(connection, DATASETS, asdict(version))
+        put(connection, DATASET_VERSIONS, {key: value for key, value in asdict(version).items() if key != "state"})
+
+
+def fold_source_positions(connection: Connection, records: Iterable[tuple[str, Mapping[str, Any] | None]]) -> None:
+    """Remember how far each source has been read."""
+    for name, record in records:
+        if record is None:
+            connection.execute(delete(SOURCE_POSITIONS).where(SOURCE_POSITIONS.c.dataset == name))
+        else:
+            at: datetime = record["at"]
+            row = {"dataset": record["dataset"], "rows_read": record["rows_read"], "caught_up": record["caught_up"]}
+            put(connection, SOURCE_POSITIONS, row | {"at": at})
+
+
+def put(connection: Connection, table: Table, row: Mapping[str, Any]) -> None:
+    """Write a row over the one with its primary key, or as a new one. Portable; for a single writer."""
+    key = [column == row[column.name] for column in table.primary_key.columns]
+    if connection.execute(update(table).where(*key).values(row)).rowcount == 0:
+        connection.execute(insert(table).values(row))

@@ -1,0 +1,64 @@
+"""Puts the API together: routes, errors, the layer around every request."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from importlib.metadata import version
+from typing import Any, Final
+
+from fastapi import FastAPI
+
+from services.gateway.adapters.http import datasets, ledger, operations, problems, queries, tokens
+from services.gateway.adapters.http.middleware import Requests
+
+_TAGS: Final = [
+    {"name": "datasets", "description": "Plan and apply dataset files; see what is live."},
+    {"name": "books", "description": "Where every row is: status, ledger, quarantine, the newest records."},
+    {"name": "queries", "description": "Ask the warehouse."},
+    {"name": "tokens", "description": "Who may use this API. For the administrator."},
+    {"name": "operations", "description": "Version, health and metrics of the gateway."},
+]
+_ABOUT: Final = """\
+The API of a Headrace gateway. Every call under `/api/v1` needs a bearer token. Errors are
+`application/problem+json` (RFC 9457); each answer carries its request's id as `X-Request-Id`.
+"""
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+def create_app(lifespan: Lifespan | None = None) -> FastAPI:
+    """The app. Its routes work with the gateway in `app.state.gateway`."""
+    app = FastAPI(
+        title="Headrace",
+        version=version("headrace"),
+        description=_ABOUT,
+        openapi_tags=_TAGS,
+        lifespan=lifespan,
+        docs_url="/docs",
+        redoc_url=None,
+        openapi_url="/openapi.json",
+    )
+    for router in (
+        datasets.router,
+        ledger.router,
+        queries.router,
+        tokens.router,
+        operations.versioned,
+        operations.router,
+    ):
+        app.include_router(router)
+    app.add_middleware(Requests)
+    problems.install(app)
+    _describe_problems(app)
+    return app
+
+
+def _describe_problems(app: FastAPI) -> None:
+    """Add the body of errors to the API's description: no route names it, because no route returns it."""
+    describe = app.openapi
+
+    def described() -> dict[str, Any]:
+        schema = describe()
+        schema["components"]["schemas"]["Problem"] = problems.Problem.model_json_schema()
+        return schema
+
+    app.openapi = described  # type: ignore[method-assign]

@@ -1,0 +1,123 @@
+"""Routes: plan and apply dataset files; see what is live."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Final
+
+from fastapi import APIRouter
+
+from headrace.contract import Contract, load
+from services.gateway.adapters.dataset_store import DatasetStore
+from services.gateway.adapters.http import models
+from services.gateway.adapters.http.access import PREFIX, Calling, Parts, may_answer
+from services.gateway.adapters.http.problems import ProblemError, not_found
+from services.gateway.core.datasets import DatasetVersion, Proposal, propose
+
+router = APIRouter(prefix=PREFIX, tags=["datasets"])
+
+_SEEN_S: Final = 5.0
+_POLL_S: Final = 0.02
+_TITLES: Final = {
+    "full-load": "Full loads are not available",
+    "unknown-parents": "The dataset refers to datasets that are not live",
+    "breaking-change": "The change is breaking",
+}
+
+
+@router.post("/plan", summary="What applying a dataset file would change", responses=may_answer())
+def plan(body: models.DatasetFile, gateway: Parts, _: Calling) -> models.Plan:
+    """Compare a dataset file with what is live. Changes nothing."""
+    proposal = propose(load(body.document), gateway.datasets.all())
+    return models.Plan(
+        dataset=proposal.contract.dataset,
+        current_version=proposal.current.version if proposal.current else None,
+        next_version=proposal.next_version,
+        changes=[models.Change(**asdict(change)) for change in proposal.changes],
+        needs_generation=proposal.needs_generation,
+        refusals=[models.Refusal(code=each.code, detail=each.detail) for each in proposal.refusals],
+    )
+
+
+@router.put(
+    "/datasets/{name}",
+    summary="Make a dataset file live",
+    responses=may_answer(HTTPStatus.CONFLICT, HTTPStatus.SERVICE_UNAVAILABLE),
+)
+def apply(name: models.Name, body: models.DatasetFile, gateway: Parts, caller: Calling) -> models.Applied:
+    """Create the dataset, or bring it to this version. Applying what is live already changes nothing.
+
+    Refused: a breaking change (409); a file that is not valid, that refers to datasets that are not live, or that
+    asks for full loads (422).
+    """
+    contract = load(body.document)
+    if contract.dataset != name:
+        detail = f"the file describes {contract.dataset}, the path names {name}"
+        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "other-name", "The names differ", detail)
+    decided: list[Proposal] = []
+
+    def decide(live: Mapping[str, DatasetVersion]) -> DatasetVersion | None:
+        proposal = propose(contract, live)
+        _refuse(proposal)
+        decided.append(proposal)
+        return proposal.successor(datetime.now(UTC), caller.name) if proposal.changed else None
+
+    gateway.dataset_log.append(decide)
+    proposal = decided[-1]
+    _wait_until_seen(gateway.datasets, name, proposal.next_version)
+    return models.Applied(
+        name=name,
+        version=proposal.next_version,
+        generation=proposal.current.generation if proposal.current else 1,
+        changed=proposal.changed,
+    )
+
+
+@router.get("/datasets", summary="List datasets", responses=may_answer())
+def datasets(gateway: Parts, _: Calling) -> models.Datasets:
+    """Every dataset that is live, by name."""
+    return models.Datasets(items=[models.DatasetSummary(**_summary(each)) for each in gateway.datasets.all().values()])
+
+
+@router.get("/datasets/{name}", summary="Show a dataset", responses=may_answer(HTTPStatus.NOT_FOUND))
+def dataset(name: models.Name, gateway: Parts, _: Calling) -> models.DatasetDetail:
+    """One dataset with its file."""
+    found = known(gateway.datasets, name)
+    document = found.contract().model_dump(mode="json", by_alias=True, exclude_none=True)
+    return models.DatasetDetail(**_summary(found), document=document)
+
+
+def known(datasets: DatasetStore, name: str) -> DatasetVersion:
+    """The dataset with this name. Errors: ProblemError (404)."""
+    found = datasets.get(name)
+    if found is None:
+        raise not_found(f"there is no dataset {name}")
+    return found
+
+
+def _summary(version: DatasetVersion) -> dict[str, object]:
+    contract: Contract = version.contract()
+    shown = {"description": contract.description, "owner": contract.owner.team, "tags": contract.tags}
+    return {name: value for name, value in asdict(version).items() if name != "document"} | shown
+
+
+def _refuse(proposal: Proposal) -> None:
+    if not proposal.refusals:
+        return
+    refusal = proposal.refusals[0]
+    breaking = refusal.code == "breaking-change"
+    status = HTTPStatus.CONFLICT if breaking else HTTPStatus.UNPROCESSABLE_ENTITY
+    faults = [asdict(change) for change in proposal.changes if change.breaking] if breaking else []
+    raise ProblemError(status, refusal.code, _TITLES[refusal.code], refusal.detail, faults)
+
+
+def _wait_until_seen(datasets: DatasetStore, name: str, version: int) -> None:
+    """Let who applied read what they wrote. It stands in the topic by now: a fold that is behind changes nothing of that."""
+    deadline = time.monotonic() + _SEEN_S
+    while time.monotonic() < deadline:
+        found = datasets.get(name)
+        if found is not None and found.version >= version:
+            return
+        time.sleep(_POLL_S)

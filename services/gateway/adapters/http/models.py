@@ -1,0 +1,349 @@
+"""The bodies of the API: what is asked and what is answered."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import Path
+from pydantic import BaseModel, ConfigDict, Field
+
+Rows = Annotated[int, Field(description="A number of rows.")]
+Name = Annotated[
+    str,
+    Path(
+        description="The dataset's name, domain.name.",
+        examples=["nyc.flights"],
+        pattern=r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$",
+        max_length=120,
+    ),
+]
+TailStage = Literal["raw", "staged", "transformed", "validated", "quarantine"]
+
+_DOCUMENT = """\
+dataset: nyc.airports
+description: Airports of the United States.
+owner: {team: mobility}
+source: {type: file, path: airports.csv}
+key: [faa]
+load: {mode: upsert}
+"""
+
+
+class Body(BaseModel):
+    """A request's body: unknown members are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Answer(BaseModel):
+    """An answer's body."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class DatasetFile(Body):
+    """A dataset file."""
+
+    document: str = Field(max_length=1_000_000, description="The dataset file, as YAML.", examples=[_DOCUMENT])
+
+
+class Change(Answer):
+    """One difference between the live version and the proposed one."""
+
+    path: str = Field(description="Where in the file.", examples=["schema.fields.tailnum"])
+    kind: Literal["added", "removed", "changed"]
+    before: Any = Field(None, description="The live value.")
+    after: Any = Field(None, description="The proposed value.")
+    breaking: bool = Field(description="Whether readers or rows already loaded would break.")
+    why: str = Field(description="Why it is breaking or not.")
+
+
+class Refusal(Answer):
+    """Why applying would be refused."""
+
+    code: str = Field(examples=["unknown-parents"])
+    detail: str = Field(examples=["apply first what it refers to: nyc.airports"])
+
+
+class Plan(Answer):
+    """What applying a dataset file would do."""
+
+    dataset: str = Field(examples=["nyc.airports"])
+    current_version: int | None = Field(description="The live version; null when the dataset is new.")
+    next_version: int = Field(description="The version it would have; the live one when nothing changes.")
+    changes: list[Change]
+    needs_generation: bool = Field(description="Whether a change is breaking.")
+    refusals: list[Refusal] = Field(description="What stands against applying it; empty when nothing does.")
+
+
+class Applied(Answer):
+    """What applying a dataset file did."""
+
+    name: str = Field(examples=["nyc.airports"])
+    version: int = Field(examples=[1])
+    generation: int = Field(examples=[1])
+    changed: bool = Field(description="False when this file was live already.")
+
+
+class DatasetSummary(Answer):
+    """A dataset as it is live."""
+
+    name: str = Field(examples=["nyc.airports"])
+    version: int = Field(examples=[1])
+    generation: int = Field(examples=[1])
+    state: Literal["active", "paused", "retired"]
+    description: str
+    owner: str = Field(description="The team.", examples=["mobility"])
+    tags: list[str]
+    applied_at: datetime
+    applied_by: str
+
+
+class DatasetDetail(DatasetSummary):
+    """A dataset with its file."""
+
+    document: dict[str, Any] = Field(description="The dataset file with every default written out.")
+
+
+class Datasets(Answer):
+    """Every dataset, by name."""
+
+    items: list[DatasetSummary]
+
+
+class Latency(Answer):
+    """Age of rows since ingestion when a stage committed them, over the minute that ends with its last activity."""
+
+    p50: float | None = Field(description="Milliseconds; half of the rows were younger.")
+    p95: float | None = Field(description="Milliseconds; 95 of 100 rows were younger.")
+
+
+class StageStatus(Answer):
+    """What one stage is doing."""
+
+    stage: str = Field(examples=["transformer"])
+    rows_in: Rows
+    rows_out: Rows
+    lag_rows: int | None = Field(description="Rows the stage before has written and this one has not read.")
+    rate_rows_s: float = Field(description="Rows read a second, over the last minute.")
+    latency_ms: Latency
+    last_commit_at: datetime | None
+
+
+class DatasetStatus(Answer):
+    """What a dataset is doing."""
+
+    dataset: str = Field(examples=["nyc.flights"])
+    state: str = Field(examples=["active"])
+    settled: bool = Field(description="Whether everything its source had has reached its fate.")
+    waiting_for: list[str] = Field(
+        description="Why it is not settled.", examples=[["loader has not read nyc.flights.validated.v1 to its end"]]
+    )
+    stages: list[StageStatus]
+
+
+class Statuses(Answer):
+    """The status of datasets."""
+
+    items: list[DatasetStatus]
+
+
+class Books(Answer):
+    """Rows by fate: read + multiplied = loaded + filtered + quarantined + in flight, and the residue is 0."""
+
+    read: int = Field(description="Rows ingest took from the source.", examples=[336776])
+    multiplied: int = Field(description="Rows that exist because one row became several.", examples=[0])
+    loaded: int = Field(description="Rows in the warehouse.", examples=[320960])
+    filtered: dict[str, int] = Field(
+        description="Rows dropped on purpose, by rule.", examples=[{"dep_time is not null": 8255}]
+    )
+    quarantined: dict[str, int] = Field(description="Rows set aside, by reason.", examples=[{"check_references": 7561}])
+    in_flight: int = Field(description="Rows written by one stage and not yet read by the next.", examples=[0])
+    residue: int = Field(description="Rows nothing explains: anything but 0 is an incident.", examples=[0])
+    hashes_agree: bool | None = Field(
+        description="Whether each stage read the very rows the one before wrote; null while rows are in flight."
+    )
+
+
+class PartitionBooks(Books):
+    """The books of one partition."""
+
+    partition: int
+
+
+class StageBooks(Answer):
+    """What one stage did with every row it read."""
+
+    stage: str = Field(examples=["quality"])
+    rows_in: Rows
+    emitted: int = Field(description="Input rows that went on.")
+    rows_out: int = Field(description="Output rows: more than emitted where one row became several.")
+    filtered: dict[str, int]
+    quarantined: dict[str, int]
+    residue: int = Field(description="Input rows without exactly one fate.")
+
+
+class Hop(Answer):
+    """What left one stage against what reached the next, in one partition."""
+
+    source: str = Field(examples=["stager"])
+    target: str = Field(examples=["transformer"])
+    partition: int
+    rows_out: int
+    rows_in: int
+    in_flight: int
+    residue: int
+    hashes_agree: bool | None
+
+
+class Ledger(Books):
+    """The books of a dataset."""
+
+    dataset: str = Field(examples=["nyc.flights"])
+    generation: int
+    settled: bool
+    waiting_for: list[str]
+    partitions: list[PartitionBooks]
+    stages: list[StageBooks]
+    hops: list[Hop]
+
+
+class Cluster(Answer):
+    """Quarantined rows that share one cause."""
+
+    stage: str
+    reason: str = Field(examples=["check_references"])
+    rule: str | None
+    column: str | None
+    rows: int
+
+
+class QuarantinedRow(Answer):
+    """A record that was set aside. Source: schemas/quarantined.avsc."""
+
+    id: str = Field(description="Its place in the quarantine topic: partition-offset.", examples=["1-4711"])
+    dataset: str
+    generation: int
+    version: int
+    stage: str
+    reason: str = Field(description="The code; docs/reference/reasons.md tells what to do.")
+    detail: str
+    rule: str | None
+    column: str | None
+    topic: str | None
+    partition: int
+    offset: int
+    raw_offset: int | None
+    seq: int
+    schema_id: int | None
+    value: str = Field(description="The input bytes, base64.")
+    fields: Any = Field(description="The decoded record, when it could be decoded.")
+    source: str | None
+    quarantined_at: datetime
+
+
+class Quarantined(Answer):
+    """The quarantined rows of a dataset: all of them by cause, and some of them in full."""
+
+    total: int
+    clusters: list[Cluster]
+    items: list[QuarantinedRow]
+
+
+class TailRecord(Answer):
+    """A record of one of a dataset's topics."""
+
+    partition: int
+    offset: int
+    timestamp: datetime
+    fields: dict[str, Any] | None = Field(description="The decoded record; null when it cannot be decoded.")
+    error: str | None = Field(description="Why it cannot be decoded.")
+
+
+class TailRecords(Answer):
+    """The newest records, oldest first."""
+
+    items: list[TailRecord]
+
+
+class Query(Body):
+    """A query of the warehouse."""
+
+    sql: str = Field(
+        min_length=1,
+        max_length=100_000,
+        description="One SELECT in ClickHouse's SQL over tables named domain.name.",
+        examples=["SELECT carrier, count() AS flights FROM nyc.flights GROUP BY carrier ORDER BY flights DESC"],
+    )
+    limit: int = Field(1000, ge=1, le=100_000, description="The most rows to answer with.")
+
+
+class Column(Answer):
+    """A column of the answer."""
+
+    name: str = Field(examples=["carrier"])
+    type: str = Field(description="ClickHouse's type.", examples=["String"])
+
+
+class QueryResult(Answer):
+    """The answer to a query.
+
+    Values: numbers of up to 64 bits are JSON numbers; larger ones and decimals are strings with all their digits;
+    NaN and the infinities are the strings NaN, Infinity and -Infinity; dates, times and timestamps are ISO 8601
+    strings, with an offset when the column has a time zone; UUIDs are strings; strings that are not UTF-8 are shown
+    as hexadecimal digits.
+    """
+
+    columns: list[Column]
+    rows: list[list[Any]]
+    row_count: int
+    truncated: bool = Field(description="Whether there are more rows than the limit.")
+    elapsed_ms: float
+
+
+class NewToken(Body):
+    """What a token is for."""
+
+    name: str = Field(
+        min_length=1, max_length=100, pattern=r"^[\w .@:/-]+$", description="Who or what uses it.", examples=["grafana"]
+    )
+
+
+class Token(Answer):
+    """A token, without its secret."""
+
+    id: str = Field(examples=["9f86d081884c7d65"])
+    name: str = Field(examples=["grafana"])
+    created_at: datetime
+
+
+class CreatedToken(Token):
+    """A new token. This is the only time its secret is shown."""
+
+    token: str = Field(description="The bearer token.", examples=["hr_9f86d081884c7d65_kJ3..."])
+
+
+class Tokens(Answer):
+    """Every token beside the administrator's."""
+
+    items: list[Token]
+
+
+class Version(Answer):
+    """Which program answers."""
+
+    name: str = Field(examples=["headrace"])
+    version: str = Field(examples=["0.1.0"])
+
+
+class Part(Answer):
+    """Something the gateway depends on."""
+
+    ok: bool
+    detail: str = Field(description="What is wrong; empty when nothing is.")
+
+
+class Health(Answer):
+    """What the gateway can reach."""
+
+    status: Literal["ok", "degraded"]
+    parts: dict[Literal["database", "kafka", "registry", "warehouse", "books"], Part]

@@ -1,0 +1,155 @@
+"""The tables of the gateway's database. Portable: SQLite and PostgreSQL hold the same schema."""
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment in time. SQLite keeps no zone, so what goes in is UTC and what comes out says so."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, _: Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: Any | None, _: Dialect) -> datetime | None:
+        at: datetime | None = value
+        if at is None:
+            return None
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
+METADATA: Final = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+_NAME = Text()  # no limit: a long name in a control topic must not stop the fold
+
+#: What is live: folded from `_headrace.datasets`, never written from anywhere else.
+DATASETS: Final = Table(
+    "datasets",
+    METADATA,
+    Column("name", _NAME, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("state", _NAME, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("applied_at", UtcDateTime, nullable=False),
+    Column("applied_by", _NAME, nullable=False),
+)
+
+#: Every version that was ever seen live, from the same topic.
+DATASET_VERSIONS: Final = Table(
+    "dataset_versions",
+    METADATA,
+    Column("name", _NAME, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("generation", Integer, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("applied_at", UtcDateTime, nullable=False),
+    Column("applied_by", _NAME, nullable=False),
+)
+
+#: How far each source has been read, folded from `_headrace.source-positions`.
+SOURCE_POSITIONS: Final = Table(
+    "source_positions",
+    METADATA,
+    Column("dataset", _NAME, primary_key=True),
+    Column("rows_read", BigInteger, nullable=False),
+    Column("caught_up", Boolean, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+)
+
+TOKENS: Final = Table(
+    "tokens",
+    METADATA,
+    Column("id", String(32), primary_key=True),
+    Column("name", _NAME, nullable=False),
+    Column("secret_hash", LargeBinary(32), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+
+def _whose() -> tuple[Column[Any], ...]:
+    return (
+        Column("dataset", _NAME, primary_key=True),
+        Column("generation", Integer, primary_key=True, autoincrement=False),
+        Column("stage", _NAME, primary_key=True),
+    )
+
+
+#: All a stage has done with one partition.
+LEDGER_SUMS: Final = Table(
+    "ledger_sums",
+    METADATA,
+    *_whose(),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    *(
+        Column(name, BigInteger, nullable=False)
+        for name in (
+            "entries",
+            "rows_in",
+            "in_hash",
+            "emitted",
+            "emitted_hash",
+            "rows_out",
+            "out_hash",
+            "filtered_hash",
+            "quarantined_hash",
+            "bytes_in",
+        )
+    ),
+    Column("last_commit_at", UtcDateTime, nullable=False),
+)
+
+#: Rows that did not go on: `fate` is filtered or quarantined, `cause` the rule or the reason.
+LEDGER_FATES: Final = Table(
+    "ledger_fates",
+    METADATA,
+    *_whose(),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("fate", String(16), primary_key=True),
+    Column("cause", _NAME, primary_key=True),
+    Column("rows", BigInteger, nullable=False),
+)
+
+#: What a stage did in one short stretch of time, for rate and latency.
+LEDGER_ACTIVITY: Final = Table(
+    "ledger_activity",
+    METADATA,
+    *_whose(),
+    Column("start_s", BigInteger, primary_key=True, autoincrement=False),
+    Column("rows_in", BigInteger, nullable=False),
+    Column("rows_out", BigInteger, nullable=False),
+    Column("latency", JSON, nullable=False),
+)
+
+#: The next offset to fold of each control topic's partition, stored in the transaction that stores the sums.
+FOLD_OFFSETS: Final = Table(
+    "fold_offsets",
+    METADATA,
+    Column("topic", _NAME, primary_key=True),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("next_offset", BigInteger, nullable=False),
+)

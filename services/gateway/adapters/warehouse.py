@@ -1,0 +1,116 @@
+"""Asks the warehouse, as an account that can only read."""
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
+
+from headrace.errors import HeadraceError, Transient
+from services.gateway.core.json_values import json_value
+
+_CONNECT_S: Final = 3
+_NO_TABLE: Final = frozenset({60, 81})  # UNKNOWN_TABLE, UNKNOWN_DATABASE
+
+
+class QueryError(HeadraceError):
+    """The engine refused a query or gave up on it. `code` is ClickHouse's."""
+
+    def __init__(self, message: str, code: int | None) -> None:
+        super().__init__(message)
+        self.code = code
+
+    @property
+    def no_table(self) -> bool:
+        """Whether the query names a table that does not exist."""
+        return self.code in _NO_TABLE
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The rows of a query, as JSON has them (`services.gateway.core.json_values`)."""
+
+    columns: list[tuple[str, str]]
+    rows: list[list[Any]]
+    truncated: bool
+    elapsed_ms: float
+
+    def records(self) -> list[dict[str, Any]]:
+        """The rows with the names of their columns."""
+        names = [name for name, _ in self.columns]
+        return [dict(zip(names, row, strict=True)) for row in self.rows]
+
+
+class Warehouse:
+    """A client that connects when it is first asked, and again after the warehouse was away."""
+
+    def __init__(self, url: str, user: str, password: str, timeout_s: int) -> None:
+        self.url = url
+        self._user = user
+        self._password = password
+        self._timeout_s = timeout_s
+        self._turn = threading.Lock()
+        self._client: Client | None = None
+
+    def query(self, sql: str, limit: int, parameters: Mapping[str, Any] | None = None) -> Answer:
+        """The first `limit` rows of a query that is itself cut to one more, which tells whether there are more.
+
+        Values: `services.gateway.core.json_values`; strings that are not UTF-8 come as hexadecimal digits.
+        Errors: QueryError with the engine's words; Transient.
+        """
+        started = time.perf_counter()
+        try:
+            client = self._connected()
+            result = client.query(
+                sql, parameters=dict(parameters or {}), settings=self._settings(client), tz_mode="schema"
+            )
+        except DatabaseError as error:
+            if error.code is None and isinstance(error, OperationalError):
+                self._client = None
+                raise Transient(f"the warehouse at {self.url} cannot be reached: {error}") from error
+            raise QueryError(_engines_words(str(error)), error.code) from error
+        elapsed_ms = (time.perf_counter() - started) * 1000
+        columns = [(name, kind.name) for name, kind in zip(result.column_names, result.column_types, strict=True)]
+        rows = [[json_value(value) for value in row] for row in result.result_rows[:limit]]
+        return Answer(columns, rows, len(result.result_rows) > limit, round(elapsed_ms, 1))
+
+    def check(self) -> None:
+        """Errors: Transient when the warehouse does not answer."""
+        self.query("SELECT 1", 1)
+
+    def _settings(self, client: Client) -> dict[str, Any]:
+        """The time limit, if the reader may set one (`readonly = 2`); else its profile must have it."""
+        known = client.server_settings.get("max_execution_time")
+        return {} if known is None or known.readonly else {"max_execution_time": self._timeout_s}
+
+    def _connected(self) -> Client:
+        with self._turn:
+            if self._client is None:
+                at = urlsplit(self.url)
+                try:
+                    self._client = clickhouse_connect.get_client(
+                        host=at.hostname or "127.0.0.1",
+                        port=at.port or 0,
+                        interface=at.scheme,
+                        username=self._user,
+                        password=self._password,
+                        connect_timeout=_CONNECT_S,
+                        send_receive_timeout=self._timeout_s + 5,
+                        query_retries=0,
+                        autogenerate_session_id=False,  # a session would allow one query at a time
+                        compress=False,
+                    )
+                except ClickHouseError as error:
+                    raise Transient(f"the warehouse at {self.url} cannot be reached: {error}") from error
+            return self._client
+
+
+def _engines_words(message: str) -> str:
+    """What the engine said, without what the driver puts around it."""
+    said = message.partition("DB::Exception: ")[2] or message
+    return said.partition(" (for url ")[0]

@@ -1,0 +1,76 @@
+"""Wires the gateway."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from headrace.stream.control import Controls
+from headrace.stream.registry import Registry
+from services.gateway.accounts import Accounts
+from services.gateway.adapters.control_fold import ControlFold
+from services.gateway.adapters.database import open_database, upgrade
+from services.gateway.adapters.dataset_log import DatasetLog
+from services.gateway.adapters.dataset_store import DatasetStore
+from services.gateway.adapters.health import Health
+from services.gateway.adapters.http.app import create_app
+from services.gateway.adapters.ledger_store import LedgerStore
+from services.gateway.adapters.progress import Progress
+from services.gateway.adapters.quarantine import Quarantine
+from services.gateway.adapters.tail import Tail
+from services.gateway.adapters.token_store import TokenStore, kept_key
+from services.gateway.adapters.warehouse import Warehouse
+from services.gateway.gateway import Gateway
+from services.gateway.settings import GatewaySettings
+
+_REGISTRY_S = 5
+
+
+def build(settings: GatewaySettings) -> Gateway:
+    """A gateway with an up-to-date database. Nothing else is asked for yet: it may all be down."""
+    connection = settings.connection()
+    registry = Registry(settings.registry_url, _REGISTRY_S)
+    controls = Controls(registry)
+    engine = open_database(settings.database_url)
+    upgrade(engine)
+    datasets = DatasetStore(engine)
+    fold = ControlFold(connection, controls, engine)
+    warehouse = Warehouse(
+        settings.warehouse_url,
+        settings.warehouse_reader_user,
+        settings.warehouse_reader_password.get_secret_value(),
+        settings.query_timeout_s,
+    )
+    return Gateway(
+        engine,
+        datasets,
+        DatasetLog(connection, controls),
+        fold,
+        Accounts(datasets, LedgerStore(engine), Progress(connection), fold),
+        TokenStore(engine, settings.gateway_admin_token, _token_key(settings)),
+        warehouse,
+        Quarantine(warehouse),
+        Tail(connection, registry),
+        Health(engine, connection, registry, warehouse, fold),
+    )
+
+
+def serve(gateway: Gateway) -> FastAPI:
+    """The app over a gateway; the fold runs while it is served."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        gateway.fold.start()
+        yield
+        gateway.fold.stop()
+        gateway.engine.dispose()
+
+    app = create_app(lifespan)
+    app.state.gateway = gateway
+    return app
+
+
+def _token_key(settings: GatewaySettings) -> bytes:
+    if settings.gateway_token_key is not None:
+        return settings.gateway_token_key.get_secret_value().encode()
+    return kept_key(settings.data_dir / "gateway.key")

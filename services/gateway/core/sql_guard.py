@@ -1,0 +1,128 @@
+"""Decides which SQL may be asked of the warehouse: one query, over the tables of datasets, that only reads.
+
+The warehouse's own read-only account is the wall; this is the gate before it, with clear words. What goes on is
+the text as it was understood here, token by token and without comments, so that no trick of quoting can mean one
+thing to this parser and another to the engine's.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from itertools import pairwise
+from typing import Final
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+from sqlglot.tokenizer_core import Token, TokenType
+
+_DIALECT: Final = "clickhouse"
+_ONLY_SELECT: Final = "only SELECT is allowed (also with WITH and UNION)"
+
+#: Functions that read files, tables, dictionaries or models by name, or only pass time.
+_REFUSED_FUNCTION: Final = re.compile(
+    r"file|joinget(ornull)?|hascolumnintable|catboostevaluate|sleep(eachrow)?|dict(get|has|is).*"
+    r"|(global)?(not)?(null)?in(ignoreset)?",
+    re.IGNORECASE,
+)
+_STRINGS: Final = frozenset({TokenType.STRING, TokenType.HEREDOC_STRING})
+_NOT_FUNCTIONS: Final = frozenset({TokenType.IN, TokenType.STRING})
+
+
+class RefusedQueryError(ValueError):
+    """The query is not one that may be asked. The message says why, and what to write instead."""
+
+
+def guarded(sql: str, databases: Collection[str], limit: int) -> str:
+    """The query as it may be sent, cut to `limit` rows. Errors: RefusedQueryError."""
+    query, tokens = _read(sql)
+    common = {cte.alias for cte in query.find_all(exp.CTE)}
+    for node in query.walk():
+        _check(node, common, databases)
+    for word, after in pairwise(tokens):
+        if after.token_type == TokenType.L_PAREN and word.token_type not in _NOT_FUNCTIONS:
+            _check_function(word.text)
+    text = "".join(_understood(sql, tokens))
+    if isinstance(query, exp.Select) and not any(query.args.get(name) for name in ("limit", "offset", "fetch")):
+        return f"{text} LIMIT {limit}"
+    return f"SELECT * FROM ({text}) LIMIT {limit}"  # noqa: S608
+
+
+def _read(sql: str) -> tuple[exp.Query, Sequence[Token]]:
+    """The query, and the tokens it is made of."""
+    try:
+        tokens = [token for token in sqlglot.tokenize(sql, read=_DIALECT) if token.token_type != TokenType.SEMICOLON]
+        statements = [statement for statement in sqlglot.parse(sql, read=_DIALECT) if statement is not None]
+    except (SqlglotError, RecursionError) as error:
+        raise RefusedQueryError(f"the query cannot be read: {_first_line(error)}") from error
+    if len(statements) != 1:
+        raise RefusedQueryError(f"expected one query, found {len(statements)}")
+    statement = statements[0]
+    if not isinstance(statement, exp.Query):
+        raise RefusedQueryError(_ONLY_SELECT)
+    return statement, tokens
+
+
+def _understood(sql: str, tokens: Sequence[Token]) -> Iterator[str]:
+    """The text anew: quoted things quoted in one way, everything else as it was written."""
+    end = 0
+    for token in tokens:
+        if token.start > end:
+            yield " "
+        end = token.end + 1
+        written = sql[token.start : end]
+        if token.token_type in _STRINGS:
+            yield f"'{_escaped(token.text, chr(39))}'"
+        elif token.token_type == TokenType.IDENTIFIER:
+            yield f"`{_escaped(token.text, '`')}`"
+        elif any(quote in written for quote in "'\"`$"):
+            raise RefusedQueryError(f"{written[:40]} is a kind of literal that is not supported")
+        else:
+            yield written
+
+
+def _escaped(text: str, quote: str) -> str:
+    return text.replace("\\", "\\\\").replace(quote, f"\\{quote}")
+
+
+def _check(node: exp.Expr, common: Collection[str], databases: Collection[str]) -> None:
+    if isinstance(node, exp.DML | exp.DDL | exp.Command) and not isinstance(node, exp.Query):
+        raise RefusedQueryError(_ONLY_SELECT)
+    if isinstance(node, exp.Table):
+        _check_table(node, common, databases)
+    elif isinstance(node, exp.Placeholder | exp.Parameter):
+        raise RefusedQueryError("query parameters are not supported; write the value into the query")
+    elif isinstance(node, exp.Query) and any(node.args.get(name) for name in ("settings", "format", "into")):
+        raise RefusedQueryError("SETTINGS, FORMAT and INTO OUTFILE are not allowed: leave them out")
+    elif isinstance(node, exp.In) and _may_name_a_table(node):
+        raise RefusedQueryError("IN takes values or a query here: write IN (1, 2) or IN (SELECT ...)")
+
+
+def _may_name_a_table(node: exp.In) -> bool:
+    """ClickHouse reads a lone name after IN as a table, also in parentheses."""
+    if node.args.get("field") is not None:
+        return True
+    return len(node.expressions) == 1 and isinstance(node.expressions[0].unnest(), exp.Column)
+
+
+def _check_function(name: str) -> None:
+    if _REFUSED_FUNCTION.fullmatch(name):
+        raise RefusedQueryError(f"the function {name} is not allowed in queries")
+
+
+def _check_table(table: exp.Table, common: Collection[str], databases: Collection[str]) -> None:
+    written = table.sql(dialect=_DIALECT)[:80]
+    if not isinstance(table.this, exp.Identifier):
+        raise RefusedQueryError(f"table functions are not allowed ({written}); name a dataset's table")
+    if table.catalog:
+        raise RefusedQueryError(f"{written} has too many parts: write domain.name")
+    if not table.db and table.name in common:
+        return
+    if not table.db:
+        raise RefusedQueryError(f"{table.name} is not a dataset: write domain.name")
+    if table.db not in databases:
+        known = ", ".join(sorted(databases)) or "none yet"
+        raise RefusedQueryError(f"{table.db}.{table.name} is not a dataset's table; the known domains are: {known}")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0].replace("\x1b[4m", "").replace("\x1b[0m", "") or type(error).__name__

@@ -1,0 +1,31 @@
+"""The parts of a gateway, as the API works with them."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Engine
+
+from services.gateway.accounts import Accounts
+from services.gateway.adapters.control_fold import ControlFold
+from services.gateway.adapters.dataset_log import DatasetLog
+from services.gateway.adapters.dataset_store import DatasetStore
+from services.gateway.adapters.health import Health
+from services.gateway.adapters.quarantine import Quarantine
+from services.gateway.adapters.tail import Tail
+from services.gateway.adapters.token_store import TokenStore
+from services.gateway.adapters.warehouse import Warehouse
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """What `bootstrap.build` wires."""
+
+    engine: Engine
+    datasets: DatasetStore
+    dataset_log: DatasetLog
+    fold: ControlFold
+    accounts: Accounts
+    tokens: TokenStore
+    warehouse: Warehouse
+    quarantine: Quarantine
+    tail: Tail
+    health: Health

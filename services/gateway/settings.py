@@ -1,0 +1,33 @@
+"""What the gateway is told by its environment. Read once, at start."""
+
+from pydantic import Field, SecretStr
+
+from headrace.stream.service import ServiceSettings
+
+
+class GatewaySettings(ServiceSettings):
+    """Settings of the gateway, as `HEADRACE_<NAME>`, beside those every service has."""
+
+    gateway_admin_token: SecretStr = Field(
+        min_length=16, description="The bearer token of the administrator, who can make further tokens."
+    )
+    gateway_token_key: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="The key tokens are hashed with. Left out, one is made and kept in the data folder; "
+        "gateways that share a database must share it.",
+    )
+    gateway_host: str = Field("127.0.0.1", description="Where the API listens.")
+    gateway_port: int = Field(8080, description="The port of the API.")
+    gateway_database_url: str | None = Field(
+        None, description="SQLAlchemy URL of the gateway's database. Left out: SQLite in the data folder."
+    )
+    warehouse_url: str = Field("http://127.0.0.1:8123", description="The warehouse, ClickHouse's HTTP protocol.")
+    warehouse_reader_user: str = Field("reader", description="Who asks the warehouse: an account that can only read.")
+    warehouse_reader_password: SecretStr = Field(SecretStr(""), description="The reader's password.")
+    query_timeout_s: int = Field(30, ge=1, description="A query is stopped after this long.")
+
+    @property
+    def database_url(self) -> str:
+        """Where the gateway's database is."""
+        return self.gateway_database_url or f"sqlite:///{self.data_dir / 'gateway.db'}"

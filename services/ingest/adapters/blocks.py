@@ -1,0 +1,99 @@
+"""Reads a file in blocks and deals with its records in order, in bounded memory, whatever the format makes of a block."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import IO, Final
+
+from services.ingest.core.connector import Fetched, SourceRow
+from services.ingest.core.progress import FileProgress
+
+_BLOCK_BYTES: Final = 2 << 20
+_KEPT_BYTES: Final = 64 << 10  # of a record over the cap: enough to recognise it
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a format made of the start of a block: how many bytes and lines of it are dealt with, and what they gave."""
+
+    consumed: int
+    lines: int
+    fetched: Fetched
+
+
+#: (block, first line's number from 0, nothing follows) -> what became of the records at its start. It consumes nothing
+#: when the block has to grow.
+Parse = Callable[[bytes, int, bool], Outcome]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Some records, the bytes they were, and how far that is. The fingerprints in `progress` are not yet set."""
+
+    fetched: Fetched
+    consumed: bytes
+    progress: FileProgress
+
+
+def steps(
+    content: IO[bytes],
+    start: FileProgress,
+    parse: Parse,
+    *,
+    limit: int,
+    settled: Callable[[], bool],
+    origin: str,
+    nothing: Callable[[], Fetched],
+) -> Iterator[Step]:
+    """The records of `content` after `start`, in order. A line over `limit` bytes is passed over without being held.
+
+    `settled` says whether a last line without a line end is a whole one; `nothing` is a batch of no rows.
+    """
+    content.seek(start.offset)
+    block, ended, at = b"", False, start
+    while True:
+        while block:
+            long = len(block) > limit and block.find(b"\n", 0, limit + 1) < 0
+            if long:
+                found = _overlong(content, block, at, limit, origin, nothing())
+                if found is None:
+                    return
+                step, block = found
+            else:
+                outcome = parse(block, at.line, ended and settled())
+                if not outcome.consumed:
+                    break
+                step = _step(outcome, block, at)
+                block = block[outcome.consumed :]
+            at = step.progress
+            yield step
+        if ended:
+            return
+        more = content.read(_BLOCK_BYTES)
+        ended = not more
+        block += more
+
+
+def _step(outcome: Outcome, block: bytes, at: FileProgress) -> Step:
+    progress = FileProgress(at.offset + outcome.consumed, at.line + outcome.lines, at.rows + outcome.fetched.rows_read)
+    return Step(outcome.fetched, block[: outcome.consumed], progress)
+
+
+def _overlong(
+    content: IO[bytes], block: bytes, at: FileProgress, limit: int, origin: str, nothing: Fetched
+) -> tuple[Step, bytes] | None:
+    """The step over the line at the start of `block`, and what follows it; None while its end is not there."""
+    kept, tail, size = block[:_KEPT_BYTES], block, 0
+    while (end := tail.find(b"\n")) < 0:
+        size += len(tail)
+        tail = content.read(_BLOCK_BYTES)
+        if not tail:
+            return None
+    size += end
+    row = SourceRow(
+        kept,
+        "too_large",
+        f"the line has {size} bytes, the cap is {limit}; only its first {len(kept)} are kept here",
+        f"{origin}:{at.line + 1}",
+    )
+    progress = FileProgress(at.offset + size + 1, at.line + 1, at.rows + 1)
+    return Step(Fetched(nothing.rows, (row,)), tail[: end + 1], progress), tail[end + 1 :]

@@ -1,0 +1,161 @@
+"""The `file` connector: CSV, JSON Lines and Parquet files, read from the start, then watched for more.
+
+A source's schema starts as the one already pinned for its topic, or as what a sample of the files shows, and grows
+at its end when a file brings new columns and evolution is additive.
+"""
+
+import glob
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final, Protocol
+
+import pyarrow as pa
+
+from headrace.errors import Fatal, Transient
+from services.ingest.adapters.content import SourceFile
+from services.ingest.core.connector import Fetched, Step, Stream
+from services.ingest.core.csv import Dialect
+from services.ingest.core.json_rows import Evolution
+from services.ingest.core.progress import FileProgress, FilesPosition
+
+log = logging.getLogger(__name__)
+
+_FORMATS: Final = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".txt": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FileOptions:
+    """What a dataset file says of its files. Units: bytes, rows, seconds."""
+
+    path: str
+    format: str = "auto"
+    dialect: Dialect = Dialect()
+    header: bool = True
+    encoding: str = "utf-8"
+    declared: Mapping[str, pa.DataType] | None = None
+    evolution: Evolution = "additive"
+    max_record_bytes: int = 1_000_000
+    batch_rows: int = 20_000
+    settle_s: float = 2.0
+
+
+class Format(Protocol):
+    """How files of one format are read. It holds the schema of the source, which only grows at its end."""
+
+    schema: pa.Schema | None
+
+    def sample(self, files: Sequence[SourceFile]) -> pa.Schema:
+        """The columns of the files, from a sample. Errors: Transient, Fatal."""
+        ...
+
+    def read(self, file: SourceFile, content: IO[bytes], start: FileProgress) -> Iterator[tuple[Fetched, FileProgress]]:
+        """The rows of a file after `start`."""
+        ...
+
+    def recognises(self, content: IO[bytes], progress: FileProgress) -> bool:
+        """Whether the file is still the one `progress` speaks of."""
+        ...
+
+
+class FileConnector:
+    """See `services.ingest.core.connector.Connector`."""
+
+    kind: Final = "file"
+
+    def __init__(self, options: FileOptions, formats: Mapping[str, Format], root: Path) -> None:
+        self._options = options
+        self._formats = formats
+        self._pattern = str(root / options.path)
+        self._finished: dict[str, tuple[int, int, int]] = {}
+
+    def check(self) -> list[Step]:
+        """See `Connector.check`."""
+        files = self._files()
+        if not files:
+            return [
+                Step(
+                    "find",
+                    False,
+                    f"no file matches {self._pattern}; correct the path, or put a file there",
+                    "source.path",
+                )
+            ]
+        steps = [Step("find", True, f"{len(files)} files match {self._pattern}")]
+        try:
+            reader = self._format(files[0])
+            steps.append(Step("format", True, f"{files[0].path} is read as {self._format_name(files[0])}"))
+            with files[0].opened() as content:
+                content.read(1)
+            steps.append(Step("open", True, f"{files[0].path} can be read"))
+            columns = reader.sample(files)
+        except Fatal as error:
+            field = "source.format" if len(steps) == 1 else "source.path"
+            return [*steps, Step("format" if len(steps) == 1 else "open", False, str(error), field)]
+        except Transient as error:
+            return [*steps, Step("open", False, str(error), "source.path")]
+        return [
+            *steps,
+            Step(
+                "columns", bool(len(columns)), f"{len(columns)} columns found", None if len(columns) else "source.csv"
+            ),
+        ]
+
+    def discover(self) -> list[Stream]:
+        """See `Connector.discover`."""
+        files = self._files()
+        return [Stream(self._pattern, self._format(files[0]).sample(files))] if files else []
+
+    def read(self, position: str | None) -> Iterator[tuple[Fetched, str]]:
+        """See `Connector.read`. Files are read in the order of their paths."""
+        at = FilesPosition.from_json(position)
+        for file in self._files():
+            path = str(file.path)
+            try:
+                signature = file.signature()
+            except FileNotFoundError:
+                continue
+            if self._finished.get(path) == signature:
+                continue
+            for fetched, progress in self._read(file, at.of(path)):
+                at = at.moved(path, progress)
+                yield fetched, at.to_json()
+            if file.settled(self._options.settle_s):
+                self._finished[path] = signature
+
+    def _read(self, file: SourceFile, start: FileProgress) -> Iterator[tuple[Fetched, FileProgress]]:
+        reader = self._format(file)
+        with file.opened() as content:
+            if start.offset and not reader.recognises(content, start):
+                log.warning("%s is not the file it was: it was replaced, and is read from its start", file.path)
+                start = FileProgress()
+            if reader.schema is None:
+                reader.schema = reader.sample(self._files())
+            yield from reader.read(file, content, start)
+
+    def _files(self) -> list[SourceFile]:
+        found = (Path(path) for path in glob.glob(self._pattern, recursive=True))
+        return [SourceFile(path) for path in sorted(found) if path.is_file()]
+
+    def _format_name(self, file: SourceFile) -> str:
+        if self._options.format != "auto":
+            return self._options.format
+        ending = Path(file.name).suffix.lower()
+        if ending not in _FORMATS:
+            raise Fatal(
+                f"{file.path}: the format of {ending or 'a name without an ending'} is not known; set source.format"
+            )
+        return _FORMATS[ending]
+
+    def _format(self, file: SourceFile) -> Format:
+        return self._formats[self._format_name(file)]

@@ -1,0 +1,143 @@
+"""Writes what a source gave in one Kafka transaction: records, quarantine, ledger entries, and whatever must stand or fall with them."""
+
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from headrace.stream import metrics, topics
+from headrace.stream.codec import Codec, avro_schema
+from headrace.stream.columns import RAW_FIELDS
+from headrace.stream.control import Controls
+from headrace.stream.kafka import TransactionalWriter
+from headrace.stream.ledger import Position
+from headrace.stream.outputs import Messages
+from headrace.stream.registry import Registry
+from headrace.stream.service import LiveDataset
+from services.ingest.core import books
+from services.ingest.core.connector import Fetched, SourceRow
+from services.ingest.core.partition import by_key, in_slices, key_texts
+
+_KEPT_CHARACTERS: Final = 64 << 10  # of a record over the cap
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Source rows ready to be written. Shapes: `keys`, if any, has an entry for each value."""
+
+    values: Sequence[bytes]
+    keys: Sequence[bytes] | None
+    rejected: Sequence[SourceRow]
+
+
+class Publisher:
+    """Publishes for one dataset through one writer. One thread at a time."""
+
+    def __init__(self, dataset: LiveDataset, registry: Registry, writer: TransactionalWriter, instance: str) -> None:
+        self._dataset = dataset
+        self._registry = registry
+        self._controls = Controls(registry)
+        self._writer = writer
+        self._position = Position(dataset.name, dataset.generation, dataset.version, books.STAGE, instance)
+        self._codecs: dict[pa.Schema, tuple[Codec, int]] = {}
+        self._turn = 0
+
+    def encoded(self, fetched: Fetched) -> Encoded:
+        """The records of rows; a row whose record is over the cap is set aside. Errors: Transient, Fatal (the registry)."""
+        rows, contract = fetched.rows, self._dataset.contract
+        if not rows.num_rows:
+            return Encoded([], None, fetched.rejected)
+        keyed = bool(contract.key) and set(contract.key) <= set(rows.schema.names)
+        values, keys = self._values(rows), key_texts(rows, contract.key) if keyed else None
+        cap = contract.source.max_record_bytes
+        large = [row for row, value in enumerate(values) if len(value) > cap]
+        if not large:
+            return Encoded(values, keys, fetched.rejected)
+        oversized = [_oversized(rows, row, len(values[row]), cap) for row in large]
+        kept = np.setdiff1d(np.arange(len(values)), large)
+        return Encoded(
+            [values[row] for row in kept],
+            [keys[row] for row in kept] if keys is not None else None,
+            [*fetched.rejected, *oversized],
+        )
+
+    def write(self, parts: Sequence[Encoded], extras: Iterable[Messages] = ()) -> None:
+        """Write everything in one transaction, or nothing. Errors: Transient (the outcome may be unknown), Fenced, Fatal."""
+        started = time.perf_counter()
+        name, partitions = self._dataset.name, self._dataset.contract.partitions
+        records = list(shares(parts, partitions, self._turn % partitions))
+        rejected = [row for part in parts for row in part.rejected]
+        aside = self._turn % partitions
+        self._turn += 1
+        now = datetime.now(UTC)
+        written = {share.partition: len(share.values) for share in records}
+        sizes = {share.partition: sum(map(len, share.values)) for share in records}
+        ledger = books.entries(self._position, written, sizes, {aside: rejected} if rejected else {}, now)
+        quarantine = [books.quarantined(self._position, row, aside, now) for row in rejected]
+        messages = [
+            *(Messages(topics.raw(name), share.values, share.keys, share.partition) for share in records),
+            Messages(topics.quarantine(name), self._control("quarantined", quarantine), None, aside),
+            Messages(topics.LEDGER, self._control("ledger_entry", map(asdict, ledger)), [name.encode()] * len(ledger)),
+            *extras,
+        ]
+        with self._writer.transaction() as transaction:
+            for part in messages:
+                transaction.produce(part.topic, part.values, partition=part.partition, keys=part.keys)
+        self._count(sum(written.values()), rejected, time.perf_counter() - started)
+
+    def _control(self, kind: str, records: Iterable[Mapping[str, Any]]) -> list[bytes]:
+        return [self._controls.encode(kind, record) for record in records]
+
+    def _values(self, rows: pa.RecordBatch) -> list[bytes]:
+        count = rows.num_rows
+        source_ts, op = RAW_FIELDS
+        columns = [*rows.columns, pa.nulls(count, source_ts.type), pa.repeat(pa.scalar("insert"), count)]
+        schema = pa.schema([*rows.schema, source_ts, op])
+        if schema not in self._codecs:
+            avro = avro_schema(schema, self._dataset.name)
+            self._codecs[schema] = (
+                Codec(avro),
+                self._registry.register(topics.subject(topics.raw(self._dataset.name)), avro),
+            )
+        codec, schema_id = self._codecs[schema]
+        return codec.encode(pa.RecordBatch.from_arrays(columns, schema=schema), schema_id)
+
+    def _count(self, written: int, rejected: Sequence[SourceRow], took_s: float) -> None:
+        labels = (books.STAGE, self._dataset.name)
+        metrics.ROWS_IN.labels(*labels).inc(written + len(rejected))
+        metrics.ROWS_OUT.labels(*labels).inc(written)
+        for row in rejected:
+            metrics.ROWS_QUARANTINED.labels(*labels, row.reason).inc()
+        metrics.TRANSACTION_SECONDS.labels(*labels).observe(took_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one partition gets."""
+
+    partition: int
+    values: Sequence[bytes]
+    keys: Sequence[bytes] | None
+
+
+def shares(parts: Sequence[Encoded], partitions: int, first: int) -> Iterator[Share]:
+    """The records of all parts by partition: by key when there are keys, else in slices that start at partition `first`."""
+    values = [value for part in parts for value in part.values]
+    if not any(part.keys for part in parts):
+        for number, (start, stop) in in_slices(len(values), partitions, first).items():
+            yield Share(number, values[start:stop], None)
+        return
+    keys = [key for part in parts for key in (part.keys if part.keys is not None else [b""] * len(part.values))]
+    for number, index in by_key(keys, partitions).items():
+        yield Share(number, [values[row] for row in index], [keys[row] for row in index])
+
+
+def _oversized(rows: pa.RecordBatch, row: int, size: int, cap: int) -> SourceRow:
+    text = json.dumps(rows.slice(row, 1).to_pylist()[0], default=str, ensure_ascii=False)[:_KEPT_CHARACTERS]
+    detail = f"the record has {size} bytes once encoded, the cap is {cap}; at most {_KEPT_CHARACTERS} characters are kept here"
+    return SourceRow(text.encode(errors="replace"), "too_large", detail, "")

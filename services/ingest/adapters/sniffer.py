@@ -1,0 +1,117 @@
+"""Guesses the types of columns from a sample with DuckDB's sniffers, and keeps a guess only if the whole sample fits it."""
+
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+
+from headrace.stream.columns import TIMESTAMP
+from services.ingest.core.fit import Misfit, fit_texts, fit_value
+from services.ingest.core.json_rows import Object
+from services.ingest.core.json_text import json_text
+from services.ingest.core.types import JSON, mapped, plain
+
+_T: Final = pa.types
+_DEPTH: Final = 6  # deeper objects become JSON
+
+
+def text_types(columns: Mapping[str, pa.StringArray], nulls: Sequence[str]) -> dict[str, pa.DataType]:
+    """The type of each column of texts: the sniffer's when every text of the sample fits it, else string."""
+    if not columns:
+        return {}
+    with _sample_file(".csv") as file:
+        pacsv.write_csv(pa.table(list(columns.values()), names=[f"c{n}" for n in range(len(columns))]), file)
+        found = _schema_of(
+            "SELECT * FROM read_csv(?, header=true, delim=',', quote='\"', escape='\"', sample_size=-1)", file
+        )
+    return {
+        name: next(kind for kind in _text_ladder(guess.type) if _all_fit(texts, kind, nulls))
+        for (name, texts), guess in zip(columns.items(), found, strict=True)
+    }
+
+
+def _text_ladder(guess: pa.DataType) -> Iterator[pa.DataType]:
+    if not _T.is_timestamp(guess):
+        yield plain(guess)
+    else:
+        yield pa.timestamp("us")
+        yield TIMESTAMP
+    yield pa.string()
+
+
+def _all_fit(texts: pa.StringArray, to: pa.DataType, nulls: Sequence[str]) -> bool:
+    if _T.is_string(to):
+        return True
+    digits_lost = _T.is_integer(to) or _T.is_floating(to)
+    if digits_lost and pc.any(pc.match_substring_regex(texts, r"^\s*[+-]?0\d")).as_py():
+        return False  # a code such as 007, not a number
+    return not fit_texts(texts, to, nulls)[1].any()
+
+
+def object_types(objects: Sequence[Object]) -> pa.Schema:
+    """The columns of JSON objects that have a value somewhere: nested objects, lists and maps where they hold, else JSON."""
+    present = list(dict.fromkeys(name for found in objects for name, value in found.items() if value is not None))
+    if not present:
+        return pa.schema([])
+    with _sample_file(".ndjson") as file:
+        file.write_text(
+            "".join(json_text({f"c{n}": found.get(name) for n, name in enumerate(present)}) + "\n" for found in objects)
+        )
+        query = (
+            "SELECT * FROM read_json(?, format='newline_delimited', records=true, sample_size=-1, "
+            f"maximum_depth={_DEPTH}, maximum_object_size=16777216)"
+        )
+        guesses = _schema_of(query, file)
+    fields = []
+    for name, guess in zip(present, guesses, strict=True):
+        values = [value for found in objects if (value := found.get(name)) is not None]
+        fields.append(
+            pa.field(name, next(kind for kind in _object_ladder(guess.type, values) if _all_values_fit(values, kind)))
+        )
+    return pa.schema(fields)
+
+
+def _object_ladder(guess: pa.DataType, values: Sequence[Any]) -> Iterator[pa.DataType]:
+    known = plain(guess)
+    if not isinstance(known, pa.JsonType):
+        yield mapped(known, lambda leaf: pa.int64() if _T.is_decimal(leaf) else leaf)  # large only for mixed signs
+        yield known
+        yield mapped(known, lambda leaf: TIMESTAMP if _T.is_timestamp(leaf) else leaf)
+        yield mapped(known, lambda leaf: pa.string() if _T.is_temporal(leaf) or isinstance(leaf, pa.UuidType) else leaf)
+    if all(isinstance(value, str) for value in values):
+        yield pa.string()
+    yield JSON
+
+
+def _all_values_fit(values: Iterable[Any], to: pa.DataType) -> bool:
+    try:
+        for value in values:
+            fit_value(value, to)
+    except Misfit:
+        return False
+    return True
+
+
+class _sample_file:  # noqa: N801  # used as a function
+    """A path to write a sample to, gone at the end of the block."""
+
+    def __init__(self, suffix: str) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="headrace-sample-")
+        self._suffix = suffix
+
+    def __enter__(self) -> Path:
+        return Path(self._folder.name) / f"sample{self._suffix}"
+
+    def __exit__(self, *_: object) -> None:
+        self._folder.cleanup()
+
+
+def _schema_of(query: str, file: Path) -> pa.Schema:
+    with duckdb.connect() as connection:
+        connection.execute("SET threads=1; SET memory_limit='512MB'")
+        return connection.sql(f"SELECT * FROM ({query}) LIMIT 0", params=[str(file)]).to_arrow_table().schema

@@ -1,0 +1,79 @@
+"""What a connector is: it can be checked, it can say what it offers, and it reads on from a position."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRow:
+    """A source row that cannot become a record: its own bytes, why, and where it was read.
+
+    `reason` is a code of `headrace.stream.reasons`; `source` is for a person, such as `flights.csv:17`.
+    """
+
+    raw: bytes
+    reason: str
+    detail: str
+    source: str
+    column: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What one step of reading brought: rows of one schema, and the source rows that could not join them."""
+
+    rows: pa.RecordBatch
+    rejected: tuple[SourceRow, ...] = ()
+
+    @property
+    def rows_read(self) -> int:
+        """Source rows, all fates."""
+        return int(self.rows.num_rows) + len(self.rejected)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing a connector tried in `check`. `field` is the path in the dataset file that is at fault."""
+
+    name: str
+    ok: bool
+    message: str
+    field: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A set of rows a source offers. `cursors` are the columns that reading can resume by."""
+
+    name: str
+    schema: pa.Schema
+    keys: tuple[str, ...] = ()
+    cursors: tuple[str, ...] = field(default=())
+
+
+class Connector(Protocol):
+    """A source of rows. Used by one thread at a time.
+
+    Positions are opaque JSON text. Reading on from the position that came with a step gives the rows after
+    that step and no others, in this process or another.
+    """
+
+    @property
+    def kind(self) -> str:
+        """The `source.type` it serves."""
+        ...
+
+    def check(self) -> list[Step]:
+        """Try the source step by step, stopping at the first that fails."""
+        ...
+
+    def discover(self) -> list[Stream]:
+        """What the source offers. Errors: Transient, Fatal."""
+        ...
+
+    def read(self, position: str | None) -> Iterator[tuple[Fetched, str]]:
+        """The rows after `position` that are there now, in bounded steps. Errors: Transient, Fatal."""
+        ...

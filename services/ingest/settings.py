@@ -1,0 +1,25 @@
+"""What ingest is told by its environment, on top of what every service is told."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+
+from headrace.stream.service import ServiceSettings
+
+
+class IngestSettings(ServiceSettings):
+    """See `headrace.stream.service.ServiceSettings`."""
+
+    source_dir: Path = Field(Path(), description="Where the relative path of a file source starts.")
+    poll_interval_s: float = Field(1.0, gt=0, description="How often files that were read are looked at for more.")
+    settle_s: float = Field(
+        2.0, ge=0, description="After this long without a write, a last line without a line end is whole."
+    )
+    http_host: str = Field("127.0.0.1", description="Where HTTP push, /metrics and /healthz listen.")
+    http_port: int = Field(8090, ge=0, le=65535, description="The port of HTTP push, /metrics and /healthz.")
+    push_token: SecretStr | None = Field(
+        None, description="The bearer token of HTTP push; without one, every push is refused."
+    )
+    push_max_body_bytes: int = Field(16 << 20, ge=1, description="The largest body of one request.")
+    push_queue_bytes: int = Field(64 << 20, ge=1, description="How much may wait for one dataset's transaction.")
+    push_timeout_s: float = Field(30.0, gt=0, description="How long a request waits for its transaction.")

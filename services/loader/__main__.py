@@ -1,0 +1,11 @@
+"""The loader: validated records become rows of the warehouse, each exactly once."""
+
+import sys
+
+from headrace.stream.service import run_service
+from services.loader.bootstrap import workers
+from services.loader.settings import LoaderSettings
+
+if __name__ == "__main__":
+    settings = LoaderSettings()
+    sys.exit(run_service("loader", settings, workers(settings)))

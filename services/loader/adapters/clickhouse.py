@@ -1,0 +1,161 @@
+"""The warehouse over ClickHouse's HTTP protocol: carries statements out, and says what a failure means."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+import clickhouse_connect
+import pyarrow as pa
+import pyarrow.compute as pc
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from headrace.errors import Fatal, Transient
+from services.loader.core import fencing
+from services.loader.core import table as statements
+from services.loader.core.evolution import evolve
+from services.loader.core.fencing import FENCE_MOVED, Fence, FenceMovedError
+from services.loader.core.table import Table, shape
+from services.loader.core.types import literal, quoted
+
+#: Below this, ClickHouse has no Nullable(Tuple) or Time64 by default, and no days before 1900.
+_OLDEST: Final = (26, 9)
+_THROW_IF: Final = 395
+
+#: Codes of errors that waiting does not heal: the statement, the schema or the access is wrong.
+_HOPELESS: Final = frozenset(
+    {
+        *(6, 27, 38, 41, 53, 69, 70, 72, 321, 349, 407),  # a value does not fit
+        *(10, 16, 36, 42, 43, 44, 46, 47, 48, 50, 62, 115),  # the engine does not understand
+        *(60, 81),  # the table or database is gone
+        *(192, 193, 194, 497, 516),  # it does not let us
+    }
+)
+
+
+class ClickHouse:
+    """A `Warehouse` on a ClickHouse server, or on one that speaks its protocol. Used by one thread; connects when first asked."""
+
+    def __init__(self, url: str, user: str, password: str, *, timeout_s: float = 300.0) -> None:
+        self._url = url
+        self._user = user
+        self._password = password
+        self._timeout_s = timeout_s
+        self._connected: Client | None = None
+
+    def prepare(self, table: Table, rows: pa.Schema) -> None:
+        """See `Warehouse.prepare`. Every statement can be repeated, also by another loader at the same time."""
+        wanted = shape(rows)
+        self._run(f"CREATE DATABASE IF NOT EXISTS {quoted(table.database)}", f"creating database {table.database}")
+        self._run(statements.create_table(table, wanted), f"creating table {table.id}")
+        evolution = evolve(table.id, self._columns(table), wanted, table.fixed)
+        comments = self._pairs("columns", "table", table, "name", "comment")
+        if statement := statements.alter_columns(table, evolution, comments):
+            self._run(statement, f"changing the columns of {table.id}")
+        engine = self._pairs("tables", "name", table, "name", "engine_full")[table.name]
+        if statement := statements.alter_retention(table, engine):
+            self._run(statement, f"changing the retention of {table.id}")
+        if table.view is not None:
+            self._run(statements.create_view(table, self._columns(table)), f"creating the view of {table.id}")
+
+    def newest(self, table: Table, partitions: Iterable[int]) -> dict[int, Fence]:
+        """See `Warehouse.newest`."""
+        with self._answers(f"reading the fences of {table.id}") as client:
+            rows = client.query(fencing.newest_fences(table, partitions)).result_rows
+        return {partition: Fence(*newest) for partition, newest in rows}
+
+    def fence(self, table: Table, fences: Mapping[int, Fence]) -> None:
+        """See `Warehouse.fence`."""
+        self._run(fencing.insert_fences(table, fences), f"fencing {table.id}")
+
+    def stop(self, table: Table, partitions: Iterable[int]) -> None:
+        """See `Warehouse.stop`."""
+        self._run(fencing.stop_inserts(table, partitions), f"stopping earlier inserts into {table.id}")
+
+    def loaded(self, table: Table, bases: Mapping[int, int]) -> dict[int, pa.Int64Array]:
+        """See `Warehouse.loaded`."""
+        with self._answers(f"reading what {table.id} holds") as client:
+            found = client.query_arrow(fencing.loaded_offsets(table, bases)).combine_chunks()
+        partition, offset = found.columns
+        return {number: offset.filter(pc.equal(partition, number)).combine_chunks() for number in bases}
+
+    def insert(self, table: Table, rows: pa.Table, fences: Mapping[int, Fence]) -> None:
+        """See `Warehouse.insert`. One request, which the client never repeats by itself."""
+        statement = fencing.insert_rows(table, rows.schema, fences)
+        self._run(
+            statement,
+            f"inserting {rows.num_rows} rows into {table.id}",
+            data=_stream(rows),
+            settings={"log_comment": fencing.mark(table, fences), "async_insert": 0},
+        )
+
+    def close(self) -> None:
+        """Give the connection up."""
+        if self._connected is not None:
+            self._connected.close()
+            self._connected = None
+
+    def _columns(self, table: Table) -> dict[str, Any]:
+        """The types of the columns the table holds: the engine says them best as the Arrow schema of no rows."""
+        with self._answers(f"reading the columns of {table.id}") as client:
+            return shape(client.query_arrow(f"SELECT * FROM {table.path} LIMIT 0").schema)  # noqa: S608
+
+    def _pairs(self, of: str, by: str, table: Table, *wanted: str) -> dict[str, str]:
+        """Two columns of the system table `of`, about `table`."""
+        where = f"database = {literal(table.database)} AND {by} = {literal(table.name)}"
+        with self._answers(f"reading about {table.id}") as client:
+            rows = client.query(f"SELECT {', '.join(wanted)} FROM system.{of} WHERE {where}").result_rows  # noqa: S608
+        return {str(name): str(value) for name, value in rows}
+
+    def _run(self, statement: str, doing: str, **more: Any) -> None:
+        with self._answers(doing) as client:
+            client.command(statement, **more)
+
+    @contextmanager
+    def _answers(self, doing: str) -> Iterator[Client]:
+        """The client; what it raises becomes one of our errors, and an unanswered connection is not used again."""
+        try:
+            yield self._client()
+        except ClickHouseError as error:
+            code = getattr(error, "code", None)
+            said = f"{doing} at {self._url}: {_first_line(error)}"
+            if code is None:
+                self.close()
+            if code == _THROW_IF and FENCE_MOVED in str(error):
+                raise FenceMovedError(f"{doing}: a newer loader has claimed a partition") from error
+            raise (Fatal(said) if code in _HOPELESS else Transient(said)) from error
+
+    def _client(self) -> Client:
+        if self._connected is None:
+            client = clickhouse_connect.get_client(
+                dsn=self._url,
+                username=self._user,
+                password=self._password,
+                autogenerate_session_id=False,
+                query_retries=0,
+                compress=False,
+                connect_timeout=5,
+                send_receive_timeout=self._timeout_s,
+            )
+            version = tuple(int(part) for part in str(client.server_version).split(".")[:2])
+            if version < _OLDEST:
+                raise Fatal(
+                    f"the warehouse at {self._url} is ClickHouse {client.server_version}; 26.9 is the oldest that will do"
+                )
+            client.command("CREATE DATABASE IF NOT EXISTS `headrace`")
+            client.command(fencing.CREATE_FENCES)
+            self._connected = client
+        return self._connected
+
+
+def _stream(rows: pa.Table) -> bytes:
+    """Rows as an Arrow stream, compressed within: the fastest way in, over a network or not."""
+    buffer = pa.BufferOutputStream()
+    with pa.ipc.new_stream(buffer, rows.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
+        writer.write_table(rows)
+    return buffer.getvalue().to_pybytes()  # type: ignore[no-any-return]
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0][:1000] if text else type(error).__name__

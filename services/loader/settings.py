@@ -1,0 +1,14 @@
+"""What the loader is told by its environment."""
+
+from pydantic import Field, SecretStr
+
+from headrace.stream.service import ServiceSettings
+
+
+class LoaderSettings(ServiceSettings):
+    """The loader's settings, as `HEADRACE_<NAME>`."""
+
+    warehouse_url: str = Field("http://127.0.0.1:8123", description="ClickHouse's HTTP address.")
+    warehouse_user: str = Field("headrace", description="A user who may create, read and write.")
+    warehouse_password: SecretStr = Field(SecretStr(""), description="That user's password.")
+    warehouse_timeout_s: float = Field(300.0, gt=0, description="How long a statement may take.")

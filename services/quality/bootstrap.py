@@ -1,0 +1,70 @@
+"""Wires the quality service: for each dataset a pump from transformed to validated, and its profiles."""
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from functools import partial
+
+from headrace.stream import topics
+from headrace.stream.control import Controls
+from headrace.stream.decode import Decoder
+from headrace.stream.kafka import KafkaSink, KafkaSource, TransactionalWriter
+from headrace.stream.ledger import Position
+from headrace.stream.outputs import Messages, Outputs
+from headrace.stream.pump import Pump, Work
+from headrace.stream.registry import Registry
+from headrace.stream.service import LiveDataset, Worker, WorkersFor
+from headrace.stream.stage import MAIN
+from services.quality.core.gate import Gate
+from services.quality.core.profile import profiles_of
+from services.quality.settings import QualitySettings
+
+
+def workers(settings: QualitySettings) -> WorkersFor:
+    """What the quality service does for a dataset."""
+    registry = Registry(settings.registry_url)
+
+    def workers_for(dataset: LiveDataset) -> Iterable[Callable[[], Worker]]:
+        return (partial(pump_for, dataset, settings, registry),)
+
+    return workers_for
+
+
+def pump_for(dataset: LiveDataset, settings: QualitySettings, registry: Registry) -> Pump:
+    """The pump from transformed to validated."""
+    name, generation = dataset.name, dataset.generation
+    outputs = Outputs(
+        registry,
+        {MAIN: topics.validated(name, generation)},
+        topics.quarantine(name),
+        extras=profiles(dataset, Controls(registry)),
+    )
+    writer = TransactionalWriter(
+        settings.connection(),
+        f"headrace-quality-{name}-v{generation}-{settings.instance}",
+        transaction_timeout_ms=settings.transaction_timeout_ms,
+    )
+    return Pump(
+        Position(name, generation, dataset.version, "quality", settings.instance),
+        KafkaSource(
+            settings.connection(),
+            topics.transformed(name, generation),
+            f"headrace.quality.{name}.v{generation}",
+            session_timeout_ms=settings.session_timeout_ms,
+        ),
+        Decoder(registry),
+        Gate(),
+        KafkaSink(writer, outputs),
+        max_rows=settings.max_batch_rows,
+    )
+
+
+def profiles(dataset: LiveDataset, controls: Controls) -> Callable[[Work], Iterable[Messages]]:
+    """The profiles of a transaction's batches, for the transaction to carry."""
+    checked = {str(check.name): check.subject() for check in dataset.contract.checks if check.severity == "flag"}
+    key = dataset.name.encode()
+
+    def extras(work: Work) -> Iterable[Messages]:
+        found = [controls.encode("profile", record) for record in profiles_of(work, checked, datetime.now(UTC))]
+        return [Messages(topics.PROFILES, found, [key] * len(found))] if found else []
+
+    return extras

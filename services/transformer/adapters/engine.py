@@ -1,0 +1,96 @@
+"""DuckDB, locked down to computing over the rows it is given: no files, no network, no settings to change."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import duckdb
+import pyarrow as pa
+
+from headrace.errors import Fatal
+from services.transformer.core.isolate import RowError
+from services.transformer.core.reference import CHANGES
+
+#: What the dataset's SQL calls its rows.
+INPUT: Final = "input"
+
+_STARTED_WITH: Final[dict[str, str | bool | int | float | list[str]]] = {
+    "threads": 1,  # a pump is one thread; more would reorder rows and take the other pumps' core
+    "temp_directory": "",  # a batch that does not fit in memory fails, it does not spill
+    "autoload_known_extensions": "false",
+    "autoinstall_known_extensions": "false",
+    "allow_community_extensions": "false",
+    "python_enable_replacements": "false",  # SQL must not reach this process's variables
+}
+_LOCKED_WITH: Final = (
+    "SET TimeZone = 'UTC'",
+    "SET preserve_insertion_order = true",
+    "SET enable_external_access = false",
+    "SET lock_configuration = true",
+)
+
+#: The statement does not fit the tables: no row is at fault.
+_UNFIT: Final = (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException, duckdb.SyntaxException)
+#: The engine is broken: trying other rows would only hide it.
+_BROKEN: Final = (duckdb.InternalException, duckdb.FatalException, duckdb.InterruptException)
+
+
+class Engine:
+    """One connection to a database in memory. Used by one thread at a time."""
+
+    def __init__(self, memory_limit: str = "256MB") -> None:
+        self._connection = duckdb.connect(":memory:", config={**_STARTED_WITH, "memory_limit": memory_limit})
+        for statement in _LOCKED_WITH:
+            self._connection.execute(statement)
+
+    def load(self, statements: str, changes: pa.RecordBatch) -> None:
+        """Execute statements that keep a table, with `changes` to read. Errors: Fatal."""
+        try:
+            self._connection.register(CHANGES, changes)
+            self._connection.execute(statements)
+        except duckdb.Error as error:
+            raise Fatal(f"DuckDB cannot keep reference data: {error}") from error
+        finally:
+            self._connection.unregister(CHANGES)
+
+    def query(self, sql: str, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """The result of `sql` with `rows` as `input`.
+
+        Errors: RowError when a value of the rows makes it fail; Fatal when the statement fits no row of
+        this shape, or the engine itself fails.
+        """
+        try:
+            self._connection.register(INPUT, rows)
+            return _one_batch(self._connection.sql(sql).to_arrow_table())
+        except duckdb.Error as error:
+            raise _mapped(error) from error
+
+    def produced(self, sql: str, rows: pa.Schema) -> Sequence[tuple[str, str]]:
+        """The (name, DuckDB type) of each column of `sql` over input of this shape. Errors: Fatal."""
+        try:
+            self._connection.register(INPUT, _empty(rows))
+            relation = self._connection.sql(sql)
+            return [(name, str(kind)) for name, kind in zip(relation.columns, relation.types, strict=True)]
+        except duckdb.Error as error:
+            raise _mapped(error) from error
+
+    def close(self) -> None:
+        """Drop the database."""
+        self._connection.close()
+
+
+def _empty(schema: pa.Schema) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist([], schema=schema)
+
+
+def _one_batch(table: pa.Table) -> pa.RecordBatch:
+    batches = table.combine_chunks().to_batches()
+    return batches[0] if batches else _empty(table.schema)
+
+
+def _mapped(error: duckdb.Error) -> Exception:
+    message = str(error).partition("\n\nLINE ")[0].strip()
+    if isinstance(error, _UNFIT):
+        return Fatal(f"the SQL of the dataset file does not fit its rows: {message}")
+    if isinstance(error, _BROKEN):
+        return Fatal(f"DuckDB failed: {message}")
+    return RowError(message)

@@ -1,0 +1,137 @@
+"""Keeps the datasets that others refer to as tables of the engine, in step with their topics."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headrace.contract import reference_table
+from headrace.errors import Fatal, Transient
+from headrace.stream import columns, topics
+from headrace.stream.codec import Codec, conform
+from headrace.stream.decode import Decoder
+from headrace.stream.kafka import Connection, Followed
+from headrace.stream.registry import Registry
+from headrace.stream.service import LiveDataset, live_datasets
+from services.transformer.adapters.engine import Engine
+from services.transformer.adapters.tail import Tail
+from services.transformer.core.reference import append, create, upsert
+
+
+@dataclass(frozen=True, slots=True)
+class _Parent:
+    """One dataset referred to: `rows` is the shape of its table, `key` what identifies a row of it, if anything does."""
+
+    generation: int
+    table: str
+    rows: pa.Schema
+    key: tuple[str, ...]
+    tail: Tail
+
+
+class References:
+    """Tables of the datasets in `wanted` (name -> the columns needed), each read from the topic of its validated rows.
+
+    Nothing is stored: after a restart the tables are read again in full before the first row is looked up. One
+    thread at a time.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        registry: Registry,
+        engine: Engine,
+        wanted: Mapping[str, frozenset[str]],
+    ) -> None:
+        self._connection = connection
+        self._registry = registry
+        self._decoder = Decoder(registry)
+        self._engine = engine
+        self._wanted = wanted
+        self._live: Followed[LiveDataset] | None = None
+        self._parents: dict[str, _Parent] = {}
+
+    def refresh(self) -> None:
+        """Bring every table up to the present end of its topic.
+
+        Errors: Transient when a dataset is not there yet or cannot be read; Fatal when it lacks a column.
+        """
+        if not self._wanted:
+            return
+        if self._live is None:
+            self._live = live_datasets(self._connection, self._registry)
+        self._live.refresh()
+        for name, wanted in self._wanted.items():
+            live = self._live.state.get(name)
+            if live is None:
+                raise Transient(
+                    f"{name} is referred to, but no such dataset is live: apply it, and the rows that wait go on"
+                )
+            if name in self._parents and self._parents[name].generation != live.generation:
+                self._forget(name)
+            if name not in self._parents:
+                self._parents[name] = self._open(live, wanted)
+            try:
+                self._advance(self._parents[name])
+                if self._parents[name].tail.empty:  # every row that refers to it would be wrong
+                    raise Transient(_unpublished(name))
+            except BaseException:
+                self._forget(name)  # the table may lag behind what was read: begin again
+                raise
+
+    def close(self) -> None:
+        """Stop reading."""
+        if self._live is not None:
+            self._live.close()
+        for name in list(self._parents):
+            self._forget(name)
+
+    def _open(self, live: LiveDataset, wanted: frozenset[str]) -> _Parent:
+        published = self._published(live)
+        names = {name.lower() for name in wanted}
+        key = tuple(live.contract.key) if live.contract.load.mode == "upsert" else ()
+        kept = [field for field in published if field.name.lower() in names or field.name in key]
+        if not kept:
+            has = ", ".join(columns.user_columns(published))
+            raise Fatal(f"{', '.join(sorted(wanted))}: no such column in {live.name}, which has {has}")
+        table, rows = reference_table(live.name), pa.schema(kept)
+        self._engine.load(create(table), pa.RecordBatch.from_pylist([], schema=rows))
+        topic = topics.validated(live.name, live.generation)
+        return _Parent(live.generation, table, rows, key, Tail(self._connection, topic, live.contract.partitions))
+
+    def _published(self, live: LiveDataset) -> pa.Schema:
+        """The schema of the rows that can be referred to: validated rows have that of transformed ones, which is there first."""
+        for topic in (topics.validated(live.name, live.generation), topics.transformed(live.name, live.generation)):
+            latest = self._registry.latest(topics.subject(topic))
+            if latest is not None:
+                return Codec(latest[1]).arrow_schema
+        raise Transient(_unpublished(live.name))
+
+    def _advance(self, parent: _Parent) -> None:
+        names = parent.rows.names
+        statements = upsert(parent.table, names, parent.key) if parent.key else append(parent.table, names)
+        for records in parent.tail.advance():
+            batches, _ = self._decoder(records)  # what cannot be read is quarantined by the loader of that dataset
+            for batch in batches:
+                try:
+                    rows = conform(batch.rows, parent.rows)
+                except ValueError as error:
+                    raise Transient(f"{parent.table} has a new shape and is read again: {error}") from error
+                deleted = pc.equal(batch.rows.column(columns.OP), pa.scalar("delete"))
+                place = pa.array(np.arange(len(rows)), pa.int64())
+                added = [pa.field("__at", place.type), pa.field("__deleted", deleted.type)]
+                schema = pa.schema([*parent.rows, *added])
+                self._engine.load(
+                    statements, pa.RecordBatch.from_arrays([*rows.columns, place, deleted], schema=schema)
+                )
+
+    def _forget(self, name: str) -> None:
+        parent = self._parents.pop(name, None)
+        if parent is not None:
+            parent.tail.close()
+
+
+def _unpublished(dataset: str) -> str:
+    return f"{dataset} is referred to, but no row of it has been published yet: load it first"

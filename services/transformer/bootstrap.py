@@ -1,0 +1,101 @@
+"""Wires the transformer: for each dataset a pump from staged to transformed, with the datasets it refers to at hand."""
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+
+from headrace.contract import compile_transform
+from headrace.stream import topics
+from headrace.stream.codec import Codec, avro_schema
+from headrace.stream.decode import Decoder
+from headrace.stream.kafka import KafkaSink, KafkaSource, TransactionalWriter
+from headrace.stream.ledger import Position
+from headrace.stream.outputs import Outputs
+from headrace.stream.pump import Pump
+from headrace.stream.registry import Registry
+from headrace.stream.service import LiveDataset, Worker, WorkersFor
+from headrace.stream.stage import MAIN
+from services.transformer.adapters.engine import Engine
+from services.transformer.adapters.references import References
+from services.transformer.core.reference import needed
+from services.transformer.settings import TransformerSettings
+from services.transformer.stage import Transform
+
+
+@dataclass(frozen=True, slots=True)
+class Transforming:
+    """A pump, and what it alone uses: given back when it ends."""
+
+    pump: Pump
+    engine: Engine
+    references: References
+
+    @property
+    def name(self) -> str:
+        return self.pump.name
+
+    def run(self, stopping: threading.Event) -> None:
+        """See `headrace.stream.service.Worker.run`."""
+        try:
+            self.pump.run(stopping)
+        finally:
+            self.references.close()
+            self.engine.close()
+
+
+def workers(settings: TransformerSettings) -> WorkersFor:
+    """What the transformer does for a dataset."""
+    registry = Registry(settings.registry_url)
+
+    def workers_for(dataset: LiveDataset) -> Iterable[Callable[[], Worker]]:
+        return (partial(worker_for, dataset, settings, registry),)
+
+    return workers_for
+
+
+def worker_for(dataset: LiveDataset, settings: TransformerSettings, registry: Registry) -> Transforming:
+    """The worker from staged to transformed."""
+    engine = Engine(settings.transform_memory)
+    stage = Transform(engine, dataset.contract, dataset.version)
+    wanted = needed(compile_transform(dataset.contract), dataset.contract.checks)
+    references = References(settings.connection(), registry, engine, wanted)
+    return Transforming(pump_for(dataset, settings, registry, stage, references), engine, references)
+
+
+def pump_for(
+    dataset: LiveDataset, settings: TransformerSettings, registry: Registry, stage: Transform, references: References
+) -> Pump:
+    """The pump from staged to transformed."""
+    name, generation = dataset.name, dataset.generation
+    writer = TransactionalWriter(
+        settings.connection(),
+        f"headrace-transformer-{name}-v{generation}-{settings.instance}",
+        transaction_timeout_ms=settings.transaction_timeout_ms,
+    )
+    return Pump(
+        Position(name, generation, dataset.version, "transformer", settings.instance),
+        KafkaSource(
+            settings.connection(),
+            topics.staged(name),
+            f"headrace.transformer.{name}.v{generation}",
+            session_timeout_ms=settings.session_timeout_ms,
+        ),
+        Decoder(registry),
+        stage,
+        KafkaSink(writer, Outputs(registry, {MAIN: topics.transformed(name, generation)}, topics.quarantine(name))),
+        max_rows=settings.max_batch_rows,
+        before_batch=partial(make_ready, dataset, registry, stage, references),
+    )
+
+
+def make_ready(dataset: LiveDataset, registry: Registry, stage: Transform, references: References) -> None:
+    """Bring reference data up to date, and before the first batch publish the schema that its rows will have.
+
+    The schema does not depend on rows: it is there for those who wait for it even if every row is filtered.
+    """
+    references.refresh()
+    if stage.output is None and (staged := registry.latest(topics.subject(topics.staged(dataset.name)))) is not None:
+        published = stage.prepare(Codec(staged[1]).arrow_schema)
+        subject = topics.subject(topics.transformed(dataset.name, dataset.generation))
+        registry.register(subject, avro_schema(published, dataset.name))

@@ -1,0 +1,119 @@
+"""What each check of a dataset means in SQL: when a row breaks it, and what to show of the row that does.
+
+As in SQL, a missing value passes every check but `not_null`.
+"""
+
+# ruff: noqa: S608 - names and values are quoted by `core.quoting`, conditions were examined by `headrace.contract`
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import sqlglot
+from sqlglot import exp
+
+from headrace.contract import (
+    Between,
+    Check,
+    Expression,
+    In,
+    Matches,
+    NotNull,
+    References,
+    TypeIs,
+    arrow_type,
+    reference_table,
+)
+from services.transformer.core.quoting import literal, quoted
+from services.transformer.core.types import duckdb_type, misfit
+
+_MOST_FOUND: Final = 200  # characters shown of a value
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A condition that rows must not break.
+
+    `broken` and `found` are DuckDB expressions over the published columns: whether a row breaks it (null is no), and
+    the text of the value that does.
+    """
+
+    name: str
+    reason: str
+    column: str | None
+    expected: str
+    broken: str
+    found: str
+    flag: bool = False
+
+    def detail(self, found: str | None) -> str:
+        """What a user reads of a row that breaks it."""
+        return f"{self.column or 'the row'} is {found or 'null'}, expected {self.expected}"
+
+
+def rules_of(checks: Iterable[Check], kinds: Mapping[str, str]) -> list[Rule]:
+    """A rule for each check, in order. `kinds` holds the DuckDB type of each published column."""
+    return [_rule(check, kinds) for check in checks]
+
+
+def shown(value: str, kind: str) -> str:
+    """An expression for the text of `value`, itself one of type `kind`: text in quotes, and cut when it is long."""
+    text = f"left({value}::VARCHAR, {_MOST_FOUND})"
+    return f"'''' || {text} || ''''" if kind.upper() in {"TEXT", "VARCHAR"} else text
+
+
+def _rule(check: Check, kinds: Mapping[str, str]) -> Rule:
+    broken, expected = _meaning(check, kinds)
+    column = check.subject()
+    found = shown(quoted(column), kinds.get(column, "")) if column else _all_shown(check, kinds)
+    return Rule(
+        check.name or check.check, f"check_{check.check}", column, expected, broken, found, check.severity == "flag"
+    )
+
+
+def _meaning(check: Check, kinds: Mapping[str, str]) -> tuple[str, str]:
+    """(when a row breaks it, what was expected instead)."""
+    match check:
+        case NotNull():
+            return f"{quoted(check.column)} IS NULL", "a value"
+        case TypeIs():
+            kind = duckdb_type(arrow_type(check))
+            return misfit(quoted(check.column), kinds.get(check.column, ""), kind), f"a value of type {kind}"
+        case In():
+            values = ", ".join(literal(value) for value in check.values)
+            return f"{quoted(check.column)} NOT IN ({values})", f"one of {values}"
+        case Between():
+            return _outside(check), _range(check)
+        case Matches():
+            pattern = literal(check.pattern)
+            return f"NOT regexp_full_match({quoted(check.column)}::VARCHAR, {pattern})", f"a match of {check.pattern}"
+        case References():
+            known = quoted(check.to)
+            table = quoted(reference_table(check.dataset))
+            unknown = f"{quoted(check.column)} NOT IN (SELECT {known} FROM {table} WHERE {known} IS NOT NULL)"
+            return f"{quoted(check.column)} IS NOT NULL AND {unknown}", f"a {check.to} known to {check.dataset}"
+        case Expression():
+            return f"NOT ({sqlglot.parse_one(check.sql, dialect='duckdb').sql('duckdb', comments=False)})", check.sql
+
+
+def _outside(check: Between) -> str:
+    name = quoted(check.column)
+    ends = [] if check.min is None else [f"{name} < {literal(check.min)}"]
+    ends += [] if check.max is None else [f"{name} > {literal(check.max)}"]
+    return " OR ".join(ends) or "false"
+
+
+def _range(check: Between) -> str:
+    if check.min is not None and check.max is not None:
+        return f"between {check.min} and {check.max}"
+    return f"at least {check.min}" if check.min is not None else f"at most {check.max}"
+
+
+def _all_shown(check: Check, kinds: Mapping[str, str]) -> str:
+    """The values of every column an expression names, as `a = 1, b = null`."""
+    assert isinstance(check, Expression)
+    names = dict.fromkeys(column.name for column in sqlglot.parse_one(check.sql, dialect="duckdb").find_all(exp.Column))
+    parts = [
+        f"{literal(f'{name} = ')} || coalesce({shown(quoted(name), kinds.get(name, ''))}, 'null')" for name in names
+    ]
+    return " || ', ' || ".join(parts) or "'constant'"

@@ -1,0 +1,173 @@
+"""The transformer's stage: what the dataset's SQL and its checks make of a batch, with a fate for every row.
+
+One row that became several has one fate: if a rejecting check fails on any of them, the row they came from is
+quarantined whole, so that a repaired record cannot double those that had already gone on.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from headrace.contract import NO_MATCH, CompiledTransform, Contract, compile_transform
+from headrace.errors import Fatal
+from headrace.stream import columns
+from headrace.stream.codec import conform
+from headrace.stream.stage import Batch, Emitted, Outcome, Rejection
+from services.transformer.adapters.engine import Engine
+from services.transformer.core import parents
+from services.transformer.core.isolate import RowError, isolate
+from services.transformer.core.judgement import ROW, Judgement, judgement
+from services.transformer.core.publish import published, rejections
+from services.transformer.core.shortcuts import sole_rule, suspects_sql
+from services.transformer.core.types import arrow_type
+
+#: The most rows of a batch that are tried one by one for DuckDB's own message.
+_MOST_TRIED: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How rows of one shape are transformed. `input` is the dataset's own columns; `output` is what is published."""
+
+    input: pa.Schema
+    judgement: Judgement
+    output: pa.Schema
+
+
+class Transform:
+    """See `headrace.stream.stage.Stage`. `version` is that of the dataset file in force."""
+
+    name = "transformer"
+
+    def __init__(self, engine: Engine, contract: Contract, version: int) -> None:
+        self._engine = engine
+        self._contract = contract
+        self._compiled: CompiledTransform = compile_transform(contract)
+        self._suspects_sql = suspects_sql(self._compiled.sql)
+        self._sole_rule = sole_rule(self._compiled)
+        self._version = version
+        self._plan: Plan | None = None
+
+    @property
+    def output(self) -> pa.Schema | None:
+        """The schema that is published; None before the first rows were prepared for."""
+        return self._plan.output if self._plan is not None else None
+
+    def prepare(self, staged: pa.Schema) -> pa.Schema:
+        """Get ready for rows of this shape, beside those seen before. Returns the schema that is published.
+
+        Errors: Fatal when the dataset's SQL does not fit its rows.
+        """
+        return self._plan_for(staged).output
+
+    def __call__(self, batch: Batch) -> Outcome:
+        """See `headrace.stream.stage.Stage`."""
+        plan = self._plan_for(batch.rows.schema)
+        rows = _numbered(conform(batch.rows, plan.input))
+        judged, failed = self._judged(plan, rows)
+        row = judged.column(ROW).to_numpy()
+        if (order := parents.order(row)) is not None:
+            judged, row = judged.take(pa.array(order, pa.int64())), row[order]
+        left_out = ~parents.members(row, len(rows))
+        left_out[[rejection.row for rejection in failed]] = False
+        filtered, unexplained = self._filtered(rows, np.flatnonzero(left_out))
+        rejected = rejections(plan.judgement, judged, row)
+        if rejected:
+            kept = np.flatnonzero(~parents.members(np.fromiter(rejected, np.int64), len(rows))[row])
+            judged, row = judged.take(pa.array(kept, pa.int64())), row[kept]
+        output = published(plan.judgement, plan.output, batch.rows, judged, row, self._version)
+        emitted = Emitted(pa.array(row, pa.int64()), output)
+        return Outcome((emitted,), filtered, [*rejected.values(), *failed, *unexplained])
+
+    def _plan_for(self, staged: pa.Schema) -> Plan:
+        """The plan for rows of this shape: kept while no column is new, so that the published schema stays the same."""
+        rows = _own(staged)
+        if self._plan is not None and rows != self._plan.input:
+            try:
+                rows = pa.unify_schemas([self._plan.input, rows], promote_options="permissive")
+            except pa.ArrowException as error:
+                raise Fatal(
+                    f"{self._contract.dataset} has records whose columns no single schema fits: {error}"
+                ) from error
+        if self._plan is None or rows != self._plan.input:
+            self._plan = self._planned(rows)
+        return self._plan
+
+    def _planned(self, rows: pa.Schema) -> Plan:
+        sql = self._compiled.sql
+        produced = self._engine.produced(sql, pa.schema([pa.field(ROW, pa.int64()), *rows]))
+        made = judgement(sql, produced, self._contract.schema_, self._contract.checks)
+        own = [pa.field(column.name, arrow_type(column.type), not column.required) for column in made.published]
+        plan = Plan(rows, made, pa.schema([*own, *columns.TRANSFORMED_FIELDS]))
+        self._judged(plan, _numbered(pa.RecordBatch.from_pylist([], schema=rows)))  # a query that fits no row fails now
+        return plan
+
+    def _judged(self, plan: Plan, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, list[Rejection]]:
+        """The rows that can be computed with their verdicts, and the rejections of those that cannot."""
+        sql = plan.judgement.sql
+        try:
+            return self._engine.query(sql, rows), []
+        except RowError:
+            suspects = self._suspects(rows)
+        suspected = parents.members(np.fromiter(suspects, np.int64), len(rows))
+        parts, failed = self._one_by_one(sql, rows.filter(pa.array(~suspected)))
+        if len(suspects) > _MOST_TRIED:
+            failed += suspects.values()
+        else:
+            more_parts, more_failed = self._one_by_one(sql, rows.filter(pa.array(suspected)))
+            parts, failed = parts + more_parts, failed + more_failed
+        parts = parts or [self._engine.query(sql, rows.slice(0, 0))]
+        return pa.concat_batches(parts), failed  # type: ignore[attr-defined]  # the stubs lack it
+
+    def _one_by_one(self, sql: str, rows: pa.RecordBatch) -> tuple[list[pa.RecordBatch], list[Rejection]]:
+        """The results of `sql`, and the rows that it fails on, found by trying ever smaller parts."""
+        parts, failures = isolate(
+            lambda start, stop: self._engine.query(sql, rows.slice(start, stop - start)), len(rows)
+        )
+        numbers = rows.column(ROW)
+        return parts, [Rejection(numbers[at].as_py(), "transform_error", message) for at, message in failures]
+
+    def _suspects(self, rows: pa.RecordBatch) -> dict[int, Rejection]:
+        """The rows on which an expression of the dataset's SQL fails; none where only trying can tell."""
+        if self._suspects_sql is None:
+            return {}
+        try:
+            found = self._engine.query(self._suspects_sql, rows)
+        except RowError:
+            return {}
+        each = zip(*(column.to_pylist() for column in found.columns), strict=True)
+        return {row: Rejection(row, "transform_error", detail, column=column) for row, column, detail in each}
+
+    def _filtered(
+        self, rows: pa.RecordBatch, left_out: parents.Int64s
+    ) -> tuple[dict[str, pa.Int64Array], list[Rejection]]:
+        """The rows that the SQL left out by the rule that did, and those for which that cannot be computed."""
+        sql = self._compiled.attribution_sql
+        if len(left_out) == 0:
+            return {}, []
+        if self._sole_rule is not None or sql is None:
+            return {self._sole_rule or NO_MATCH: pa.array(left_out, pa.int64())}, []
+        parts, failed = self._one_by_one(sql, rows.take(pa.array(left_out, pa.int64())))
+        rules = [*self._compiled.rules, NO_MATCH]
+        found: dict[str, pa.Int64Array] = {}
+        for part in parts:
+            row, rule = part.column(0).to_numpy(), part.column(1).to_numpy()
+            for at in np.unique(rule):
+                mine = np.sort(row[rule == at])
+                found[rules[at]] = pa.concat_arrays([*filter(None, [found.get(rules[at])]), pa.array(mine, pa.int64())])
+        return found, failed
+
+
+def _own(staged: pa.Schema) -> pa.Schema:
+    """The dataset's own columns; each may be null, as an older record may lack it."""
+    return pa.schema(
+        [staged.field(name).with_nullable(True).remove_metadata() for name in columns.user_columns(staged)]
+    )
+
+
+def _numbered(rows: pa.RecordBatch) -> pa.RecordBatch:
+    """`rows` with their places in the batch beside them, by which results find back to them."""
+    place = pa.array(np.arange(len(rows), dtype=np.int64))
+    return pa.RecordBatch.from_arrays([place, *rows.columns], names=[ROW, *rows.schema.names])

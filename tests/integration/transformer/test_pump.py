@@ -1,0 +1,148 @@
+"""Staged rows come out transformed, filtered or quarantined, in one transaction with the books."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from headrace.errors import Fatal
+from headrace.stream import columns, topics
+from headrace.stream.service import LiveDataset
+from services.transformer.bootstrap import worker_for
+from services.transformer.settings import TransformerSettings
+from tests.integration.transformer.flow import Flow, until, with_system
+
+FLIGHTS: dict[str, Any] = {
+    "transform": {
+        "sql": "SELECT f.id, f.dest, a.city, CAST(f.delay AS INT) AS delay FROM input AS f "
+        "LEFT JOIN ref('{domain}.airports') AS a ON a.code = f.dest WHERE f.id > 0"
+    },
+    "checks": [
+        {"check": "references", "column": "dest", "dataset": "{domain}.airports", "to": "code"},
+        {"check": "between", "column": "delay", "max": 60, "severity": "flag"},
+    ],
+}
+
+
+def in_domain(value: Any, domain: str) -> Any:
+    """`value` with {domain} filled in wherever it stands."""
+    if isinstance(value, dict):
+        return {key: in_domain(inner, domain) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [in_domain(inner, domain) for inner in value]
+    return value.replace("{domain}", domain) if isinstance(value, str) else value
+
+
+@contextmanager
+def working(flow: Flow, dataset: LiveDataset) -> Iterator[list[Exception]]:
+    """The transformer at work on a dataset, in a thread as in its process. Gives what stopped it, if something did."""
+    settings = TransformerSettings(
+        bootstrap_servers=flow.stack.bootstrap_servers, registry_url=flow.stack.registry_url, session_timeout_ms=6000
+    )
+    stopping = threading.Event()
+    failures: list[Exception] = []
+
+    def work() -> None:
+        try:
+            worker_for(dataset, settings, flow.registry).run(stopping)
+        except Exception as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield failures
+    finally:
+        stopping.set()
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def stage_rows(
+    flow: Flow, dataset: LiveDataset, rows: list[dict[str, Any]], partition: int = 0, first: int = 0
+) -> None:
+    fields = with_system(rows, columns.STAGED_FIELDS, first, {columns.PARTITION: partition})
+    flow.publish(topics.staged(dataset.name), fields, partition)
+
+
+def settled(flow: Flow, dataset: LiveDataset) -> int:
+    return sum(entry["rows_in"] for entry in flow.control(topics.LEDGER, dataset.name))
+
+
+def test_rows_meet_their_fates_and_the_books_agree(flow: Flow) -> None:
+    airports = flow.apply(flow.dataset("airports"))
+    known = [{"code": "JFK", "city": "New York"}, {"code": "EWR", "city": "Newark"}]
+    flow.publish(topics.validated(airports.name, 1), with_system(known, columns.TRANSFORMED_FIELDS), 1)
+    flights = flow.apply(flow.dataset("flights", version=4, **in_domain(FLIGHTS, flow.domain)))
+    here = [
+        {"id": 1, "dest": "JFK", "delay": "5"},
+        {"id": 2, "dest": "SJU", "delay": "5"},
+        {"id": -3, "dest": "JFK", "delay": "5"},
+        {"id": 4, "dest": "EWR", "delay": "late"},
+    ]
+    stage_rows(flow, flights, here, 0)
+    stage_rows(flow, flights, [{"id": 5, "dest": "EWR", "delay": "90"}], 1, first=70)
+    with working(flow, flights):
+        until(lambda: settled(flow, flights) == 5)
+    rows = sorted(flow.rows(topics.transformed(flights.name, 1)), key=lambda row: row["id"])
+    assert [
+        (row["id"], row["city"], row["delay"], row["_partition"], row["_offset"], row["_version"]) for row in rows
+    ] == [
+        (1, "New York", 5, 0, 0, 4),
+        (5, "Newark", 90, 1, 70, 4),
+    ]
+    assert [row["_flags"] for row in rows] == [[], ["between_delay"]]
+    set_aside = {record["raw_offset"]: record for record in flow.quarantined(flights.name)}
+    assert set_aside[1]["reason"] == "check_references"
+    assert set_aside[1]["detail"] == f"dest is 'SJU', expected a code known to {flow.domain}.airports"
+    assert set_aside[3]["reason"] == "transform_error"
+    assert "Could not convert string 'late'" in set_aside[3]["detail"]
+    entries = {entry["partition"]: entry for entry in flow.control(topics.LEDGER, flights.name)}
+    assert entries[0]["filtered"] == {"f.id > 0": 1}
+    assert entries[0]["quarantined"] == {"check_references": 1, "transform_error": 1}
+    assert (entries[0]["emitted"], entries[1]["emitted"]) == (1, 1)
+
+
+def test_rows_wait_for_the_dataset_they_refer_to_and_none_is_quarantined(flow: Flow) -> None:
+    flights = flow.apply(flow.dataset("flights", **in_domain(FLIGHTS, flow.domain)))
+    stage_rows(flow, flights, [{"id": 1, "dest": "JFK", "delay": "5"}])
+    with working(flow, flights):
+        airports = flow.apply(flow.dataset("airports"))
+        assert settled(flow, flights) == 0
+        known = with_system([{"code": "JFK", "city": "New York"}], columns.TRANSFORMED_FIELDS)
+        flow.publish(topics.validated(airports.name, 1), known)
+        until(lambda: settled(flow, flights) == 1)
+    [row] = flow.rows(topics.transformed(flights.name, 1))
+    assert row["city"] == "New York"
+
+
+def test_the_published_schema_is_registered_even_if_every_row_is_dropped(flow: Flow) -> None:
+    orders = flow.apply(flow.dataset("orders", transform={"sql": "SELECT id, id * 2 AS twice FROM input WHERE id > 9"}))
+    stage_rows(flow, orders, [{"id": 1}])
+    with working(flow, orders):
+        until(lambda: settled(flow, orders) == 1)
+    latest = flow.registry.latest(topics.subject(topics.transformed(orders.name, 1)))
+    assert latest is not None
+    assert '"twice"' in latest[1]
+
+
+def test_sql_that_fits_no_row_stops_the_dataset_and_moves_nothing(flow: Flow) -> None:
+    orders = flow.apply(flow.dataset("orders", transform={"sql": "SELECT idd FROM input"}))
+    stage_rows(flow, orders, [{"id": 1}])
+    with working(flow, orders) as failures:
+        until(lambda: bool(failures))
+    assert isinstance(failures[0], Fatal)
+    assert settled(flow, orders) == 0
+    assert flow.quarantined(orders.name) == []
+
+
+def test_a_new_generation_reads_the_staged_rows_from_their_beginning(flow: Flow) -> None:
+    orders = flow.apply(flow.dataset("orders"))
+    stage_rows(flow, orders, [{"id": 1}])
+    with working(flow, orders):
+        until(lambda: settled(flow, orders) == 1)
+    replayed = flow.dataset("orders", generation=2, version=2)
+    with working(flow, replayed):
+        until(lambda: settled(flow, orders) == 2)
+    for generation in (1, 2):
+        assert [row["id"] for row in flow.rows(topics.transformed(orders.name, generation))] == [1]

@@ -1,0 +1,124 @@
+"""A double of the gateway for the CLI's tests.
+
+It speaks the gateway's HTTP API from memory, through an httpx transport, and moves rows by being asked: each look at
+a ledger is one step further. The tests under tests/e2e run the same commands against the real gateway.
+"""
+
+import json
+from typing import Any
+
+import httpx
+
+from headrace import contract
+from headrace.errors import ContractError
+
+TOKEN = "a-token-of-the-double"
+ROWS = 100
+
+
+def problem(status: int, title: str, detail: str) -> httpx.Response:
+    return httpx.Response(status, json={"title": title, "status": status, "detail": detail})
+
+
+class GatewayDouble:
+    """Datasets in memory; a dataset settles after its ledger was looked at `steps` times."""
+
+    def __init__(self) -> None:
+        self.documents: dict[str, str] = {}
+        self.versions: dict[str, int] = {}
+        self.looks: dict[str, int] = {}
+        self.steps = 3
+        self.residue = 0
+        self.calls: list[str] = []
+        self.answer: dict[str, Any] = {"columns": [], "rows": [], "row_count": 0, "truncated": False, "elapsed_ms": 1}
+        self.records: list[dict[str, Any]] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.headers.get("Authorization") != f"Bearer {TOKEN}":
+            return problem(401, "Unauthorized", "The token is unknown.")
+        path = request.url.path.removeprefix("/api/v1").strip("/").split("/")
+        self.calls.append(f"{request.method} {'/'.join(path)}")
+        body = json.loads(request.content or b"{}")
+        match request.method, path:
+            case "POST", ["plan"]:
+                return self._plan(body["document"])
+            case "PUT", ["datasets", name]:
+                return self._apply(name, body["document"])
+            case "GET", ["status"]:
+                return httpx.Response(200, json={"items": [self._status(name) for name in sorted(self.documents)]})
+            case "POST", ["query"]:
+                return httpx.Response(200, json=self.answer)
+            case "GET", ["version"]:
+                return httpx.Response(200, json={"version": "9.9"})
+            case "GET", ["datasets", name, *rest] if name in self.documents:
+                return self._of_dataset(name, rest, request)
+            case _:
+                return problem(404, "Not found", f"No {'/'.join(path)} here.")
+
+    def _plan(self, document: str) -> httpx.Response:
+        wanted = contract.load(document)
+        version = self.versions.get(wanted.dataset, 0)
+        changed = self.documents.get(wanted.dataset) != wanted.canonical_json()
+        change = {"path": "transform.sql", "kind": "changed", "before": "SELECT\n1", "after": "SELECT\n2",
+                  "breaking": True, "why": "values differ"}  # fmt: skip
+        return httpx.Response(
+            200,
+            json={
+                "dataset": wanted.dataset,
+                "current_version": version or None,
+                "next_version": version + changed,
+                "changes": [change] if changed else [],
+                "needs_generation": changed and version > 0,
+            },
+        )
+
+    def _apply(self, name: str, document: str) -> httpx.Response:
+        try:
+            wanted = contract.load(document)
+        except ContractError as error:
+            return problem(422, "Invalid dataset file", str(error))
+        changed = self.documents.get(name) != wanted.canonical_json()
+        self.documents[name] = wanted.canonical_json()
+        self.versions[name] = self.versions.get(name, 0) + changed
+        version = self.versions[name]
+        return httpx.Response(200, json={"name": name, "version": version, "generation": 1, "changed": changed})
+
+    def _status(self, name: str) -> dict[str, Any]:
+        stage = {"stage": "loader", "rows_in": 1234567, "rows_out": 1234000, "lag_rows": 567, "rate_rows_s": 1234.5,
+                 "latency_ms": {"p50": 170.4, "p95": None}, "last_commit_at": "2026-01-02T03:04:05Z"}  # fmt: skip
+        return {"dataset": name, "state": "active", "settled": False, "stages": [stage]}
+
+    def _of_dataset(self, name: str, rest: list[str], request: httpx.Request) -> httpx.Response:
+        row = {"id": "0-7", "dataset": name, "stage": "transformer", "reason": "check_references",
+               "detail": "dest 'SJU' is [red]not[/] known", "rule": "known_airport", "column": "dest",
+               "partition": 0, "offset": 7, "topic": f"{name}.staged", "fields": '{"dest": "SJU"}',
+               "quarantined_at": "2026-01-02T03:04:05Z"}  # fmt: skip
+        match rest:
+            case ["ledger"]:
+                return httpx.Response(200, json=self._ledger(name))
+            case ["quarantine"]:
+                cluster = {key: row[key] for key in ("stage", "reason", "rule", "column")} | {"rows": 7561}
+                return httpx.Response(200, json={"total": 7561, "clusters": [cluster], "items": [row]})
+            case ["quarantine", "0-7"]:
+                return httpx.Response(200, json=row)
+            case ["tail"]:
+                limit = int(request.url.params["limit"])
+                return httpx.Response(200, json={"items": self.records[-limit:]})
+            case _:
+                return problem(404, "Not found", f"No {'/'.join(rest)} in {name}.")
+
+    def _ledger(self, name: str) -> dict[str, Any]:
+        look = self.looks[name] = min(self.looks.get(name, 0) + 1, self.steps)
+        settled = look == self.steps
+        done = ROWS * look // self.steps
+        set_aside = 10 if settled else 0
+        books = {
+            "read": ROWS,
+            "loaded": done - 2 * set_aside - self.residue,
+            "filtered": {"no_departure": set_aside} if settled else {},
+            "quarantined": {"check_references": set_aside} if settled else {},
+            "in_flight": ROWS - done,
+            "residue": self.residue,
+            "hashes_agree": True if settled else None,
+        }
+        return {"dataset": name, "settled": settled, **books, "partitions": [{"partition": 0, **books}], "stages": []}

@@ -1,0 +1,168 @@
+"""The API with nothing else within reach: it starts, serves what it can, and says what is down."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from services.gateway.adapters.dataset_store import fold_datasets
+from services.gateway.gateway import Gateway
+from tests.unit.gateway.conftest import NOWHERE
+from tests.unit.gateway.test_datasets import AIRPORTS, FLIGHTS, live
+
+AIRPORTS_PATH = "/api/v1/datasets/nyc.airports"
+
+
+def problem(response: Any, status: HTTPStatus) -> Mapping[str, Any]:
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    body: Mapping[str, Any] = response.json()
+    assert body["status"] == status
+    assert body["request_id"] == response.headers["x-request-id"]
+    assert body["title"]
+    assert body["detail"]
+    return body
+
+
+@pytest.fixture
+def airports(lonely: Gateway) -> None:
+    """A dataset in the projection, as if it had been folded before everything went down."""
+    with lonely.engine.begin() as connection:
+        fold_datasets(connection, [(name, asdict(version)) for name, version in live(AIRPORTS).items()])
+
+
+def test_it_says_what_it_cannot_reach_and_serves_on(client: TestClient) -> None:
+    response = client.get("/healthz")
+    assert response.status_code == HTTPStatus.OK
+    body = response.json()
+    assert body["status"] == "degraded"
+    assert {part for part, state in body["parts"].items() if state["ok"]} == {"database"}
+    assert NOWHERE in body["parts"]["warehouse"]["detail"]
+    assert client.get("/api/v1/version").json() == {"name": "headrace", "version": "0.1.0"}
+    assert client.get("/api/v1/datasets").json() == {"items": []}
+
+
+@pytest.mark.usefixtures("airports")
+def test_what_needs_a_part_that_is_down_is_answered_503_with_its_name(client: TestClient) -> None:
+    query = problem(client.post("/api/v1/query", json={"sql": "select 1"}), HTTPStatus.SERVICE_UNAVAILABLE)
+    assert NOWHERE in query["detail"]
+    assert "warehouse" in problem(client.get(f"{AIRPORTS_PATH}/quarantine"), HTTPStatus.SERVICE_UNAVAILABLE)["detail"]
+
+
+@pytest.mark.usefixtures("airports")
+def test_books_and_status_come_from_the_database_and_say_why_they_are_not_settled(client: TestClient) -> None:
+    (status,) = client.get("/api/v1/status").json()["items"]
+    assert (status["dataset"], status["settled"]) == ("nyc.airports", False)
+    assert status["waiting_for"]
+    assert [stage["stage"] for stage in status["stages"]] == ["ingest", "stager", "transformer", "quality", "loader"]
+    ledger = client.get(f"{AIRPORTS_PATH}/ledger").json()
+    assert (ledger["read"], ledger["residue"], ledger["settled"]) == (0, 0, False)
+
+
+@pytest.mark.usefixtures("airports")
+def test_plan_shows_changes_and_what_stands_against_them(client: TestClient) -> None:
+    same = client.post("/api/v1/plan", json={"document": AIRPORTS}).json()
+    assert (same["current_version"], same["next_version"], same["changes"]) == (1, 1, [])
+    other = client.post("/api/v1/plan", json={"document": AIRPORTS.replace("[faa]", "[name]")}).json()
+    assert (other["next_version"], other["needs_generation"]) == (2, True)
+    assert [refusal["code"] for refusal in other["refusals"]] == ["breaking-change"]
+    new = client.post("/api/v1/plan", json={"document": FLIGHTS}).json()
+    assert (new["current_version"], new["next_version"], new["refusals"]) == (None, 1, [])
+
+
+def test_an_invalid_file_is_answered_with_every_fault_and_its_place(client: TestClient) -> None:
+    broken = AIRPORTS.replace("description:", "descriptoin:").replace("type: file", "type: fiel")
+    body = problem(client.post("/api/v1/plan", json={"document": broken}), HTTPStatus.UNPROCESSABLE_ENTITY)
+    assert {(fault["line"], fault["suggestion"]) for fault in body["problems"]} >= {(3, "description"), (5, "file")}
+
+
+def test_the_path_must_name_the_dataset_of_the_file(client: TestClient) -> None:
+    response = client.put("/api/v1/datasets/nyc.planes", json={"document": AIRPORTS})
+    assert "nyc.planes" in problem(response, HTTPStatus.UNPROCESSABLE_ENTITY)["detail"]
+
+
+@pytest.mark.usefixtures("airports")
+def test_one_dataset_comes_with_its_file(client: TestClient) -> None:
+    (listed,) = client.get("/api/v1/datasets").json()["items"]
+    assert (listed["name"], listed["version"], listed["owner"]) == ("nyc.airports", 1, "mobility")
+    shown = client.get(AIRPORTS_PATH).json()
+    assert shown["document"]["source"] == {**shown["document"]["source"], "type": "file", "path": "airports.csv"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/nowhere", "/api/v1/datasets/nyc.planes", "/api/v1/datasets/nyc.planes/ledger", "/api/v1/status?dataset=a.b"],
+)
+def test_what_does_not_exist_is_a_404(client: TestClient, path: str) -> None:
+    problem(client.get(path), HTTPStatus.NOT_FOUND)
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic YTpi"}])
+@pytest.mark.parametrize("path", ["/api/v1/version", "/api/v1/datasets", "/api/v1/tokens", "/api/v1/status"])
+def test_nobody_gets_in_without_a_token(client: TestClient, path: str, headers: dict[str, str]) -> None:
+    client.headers.pop("authorization")
+    response = client.get(path, headers=headers)
+    problem(response, HTTPStatus.UNAUTHORIZED)
+    assert response.headers["www-authenticate"] == "Bearer"
+
+
+def test_a_token_lets_in_but_only_the_administrator_manages_tokens(client: TestClient) -> None:
+    made = client.post("/api/v1/tokens", json={"name": "grafana"})
+    assert made.status_code == HTTPStatus.CREATED
+    theirs = {"Authorization": f"Bearer {made.json()['token']}"}
+    assert client.get("/api/v1/datasets", headers=theirs).status_code == HTTPStatus.OK
+    problem(client.get("/api/v1/tokens", headers=theirs), HTTPStatus.FORBIDDEN)
+    assert [token["name"] for token in client.get("/api/v1/tokens").json()["items"]] == ["grafana"]
+    assert "token" not in client.get("/api/v1/tokens").json()["items"][0]
+    assert client.delete(f"/api/v1/tokens/{made.json()['id']}").status_code == HTTPStatus.NO_CONTENT
+    problem(client.get("/api/v1/datasets", headers=theirs), HTTPStatus.UNAUTHORIZED)
+
+
+def test_a_body_over_the_cap_is_refused_before_anyone_asks_who_sends_it(client: TestClient) -> None:
+    client.headers.pop("authorization")
+    huge = json.dumps({"sql": "x" * (3 << 20)})
+    problem(client.post("/api/v1/query", content=huge), HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+
+
+def test_a_body_that_is_no_json_is_refused(client: TestClient) -> None:
+    for body in ("[" * 100_000, "{", "\x00", '{"sql": NaN}', '{"sql": "select 1", "more": 1}'):
+        response = client.post("/api/v1/query", content=body)
+        assert response.status_code in (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
+        problem(response, HTTPStatus(response.status_code))
+
+
+def test_a_fault_of_the_gateway_tells_nothing_of_its_insides(
+    client: TestClient, lonely: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(lonely.datasets), "all", lambda _: 1 / 0)
+    body = problem(client.get("/api/v1/datasets"), HTTPStatus.INTERNAL_SERVER_ERROR)
+    assert "division" not in json.dumps(body)
+
+
+def test_a_request_keeps_a_sensible_id_of_its_own(client: TestClient) -> None:
+    assert client.get("/healthz", headers={"X-Request-Id": "abc-1"}).headers["x-request-id"] == "abc-1"
+    assert client.get("/healthz", headers={"X-Request-Id": "a b; c"}).headers["x-request-id"] != "a b; c"
+
+
+def test_requests_are_counted_by_route_not_by_path(client: TestClient) -> None:
+    client.get("/api/v1/datasets/nyc.planes")
+    client.get("/nowhere")
+    text = client.get("/metrics").text
+    assert 'headrace_gateway_requests_total{method="GET",route="/api/v1/datasets/{name}",status="404"}' in text
+    assert "nyc.planes" not in text
+    assert "nowhere" not in text
+
+
+def test_the_description_in_the_docs_is_up_to_date_and_the_check_notices_when_it_is_not(tmp_path: Path) -> None:
+    check = [sys.executable, "-m", "services.gateway.openapi", "--check"]
+    assert subprocess.run(check, check=False).returncode == 0
+    stale = tmp_path / "openapi.json"
+    stale.write_text("{}")
+    assert subprocess.run([*check, "--target", str(stale)], check=False, stderr=subprocess.DEVNULL).returncode == 1

@@ -1,0 +1,124 @@
+"""The books balance for whatever lawful stages do, and show a residue for whatever they may not."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headrace.stream.ledger import LedgerEntry
+from services.gateway.core.conservation import STAGES, balance
+from services.gateway.core.folding import Sums, added
+from tests.unit.gateway.books import Row, entry
+
+PARTITIONS = 2
+
+
+def sums_of(entries: Iterable[LedgerEntry]) -> dict[tuple[str, int], Sums]:
+    sums: dict[tuple[str, int], Sums] = {}
+    for each in entries:
+        key = (each.stage, each.partition)
+        sums[key] = added(sums.get(key, Sums()), each)
+    return sums
+
+
+def flow(partition: int, rows: int, read: list[int], fates: list[int], copies: int) -> list[LedgerEntry]:
+    """Entries of lawful stages: each reads a share of what the one before wrote, drops some, sets some aside.
+
+    The transformer makes `copies` of each row. Every stage works in two transactions.
+    """
+    source: set[Row] = {(offset, 0) for offset in range(rows)}
+    entries = []
+    for stage, percent, fate in zip(STAGES, read, fates, strict=True):
+        taken = set(sorted(source)[: len(source) * percent // 100])
+        written: set[Row] = set()
+        for half in (0, 1):
+            part = {row for row in taken if row[0] % 2 == half}
+            dropped = {row for row in part if row[0] % 7 == fate}
+            aside = {row for row in part - dropped if row[0] % 11 == fate}
+            out = part - dropped - aside
+            if stage == "transformer":
+                out = {(offset, copy) for offset, _ in out for copy in range(copies)}
+            entries.append(
+                entry(stage, part, out=out, filtered={"rule": dropped}, quarantined={"why": aside}, partition=partition)
+            )
+            written |= out
+        source = written
+    return entries
+
+
+percents = st.lists(st.integers(0, 100), min_size=5, max_size=5)
+fates = st.lists(st.integers(0, 12), min_size=5, max_size=5)
+
+
+@given(st.integers(0, 60), percents, fates, st.integers(1, 3))
+def test_lawful_stages_leave_no_residue_and_the_equation_holds(
+    rows: int, read: list[int], fate: list[int], copies: int
+) -> None:
+    books = balance(
+        sums_of(e for p in range(PARTITIONS) for e in flow(p, rows, [100, *read[1:]], fate, copies)), settled=False
+    )
+    for each in (books.total, *books.partitions.values()):
+        assert each.residue == 0
+        assert each.hashes_agree is not False
+        fated = each.loaded + sum(each.filtered.values()) + sum(each.quarantined.values())
+        assert each.read + each.multiplied == fated + each.in_flight
+
+
+@given(st.integers(0, 60), fates, st.integers(1, 3))
+def test_settled_books_of_lawful_stages_agree(rows: int, fate: list[int], copies: int) -> None:
+    books = balance(sums_of(e for p in range(PARTITIONS) for e in flow(p, rows, [100] * 5, fate, copies)), settled=True)
+    assert books.total.residue == books.total.in_flight == 0
+    assert books.total.hashes_agree is True
+
+
+@given(st.integers(1, 60), st.integers(0, 3), st.data())
+def test_any_lost_doubled_or_swapped_row_is_a_residue(rows: int, hop: int, data: st.DataObject) -> None:
+    """The negative control of the two above: one row tampered with at one hop."""
+    entries = flow(0, rows, [100] * 5, [12] * 5, 1)
+    written = {(offset, 0) for offset in range(rows)}
+    victim = data.draw(st.sampled_from(sorted(written)))
+    foreign = (rows + 1, 0)
+    tampered = data.draw(
+        st.sampled_from([written - {victim}, written | {foreign}, (written - {victim}) | {foreign}]), label="read"
+    )
+    target = STAGES[hop + 1]
+    entries = [e for e in entries if e.stage != target] + [entry(target, tampered, out=written)]
+    books = balance(sums_of(entries), settled=True)
+    assert books.total.residue > 0
+    assert books.total.hashes_agree is False
+    faulty = {(h.source, h.target) for h in books.hops if h.residue}
+    assert faulty == {(STAGES[hop], target)}
+
+
+def test_a_difference_is_in_flight_until_the_dataset_is_settled() -> None:
+    entries = flow(0, 10, [100, 100, 40, 100, 100], [12] * 5, 1)
+    moving, settled = balance(sums_of(entries), settled=False), balance(sums_of(entries), settled=True)
+    assert (moving.total.in_flight, moving.total.residue, moving.total.hashes_agree) == (6, 0, None)
+    assert (settled.total.in_flight, settled.total.residue, settled.total.hashes_agree) == (0, 6, False)
+
+
+def test_more_rows_read_than_written_is_a_residue_at_once() -> None:
+    entries = [entry("ingest", {(0, 0)}), entry("stager", {(0, 0), (1, 0)})]
+    assert balance(sums_of(entries), settled=False).total.residue == 1
+
+
+@pytest.mark.parametrize("settled", [True, False])
+def test_a_row_without_a_fate_is_a_residue_of_its_stage(settled: bool) -> None:
+    rows = {(offset, 0) for offset in range(4)}
+    lawful = entry("stager", rows)
+    books = balance(sums_of([entry("ingest", rows), replace(lawful, emitted=lawful.emitted - 1)]), settled)
+    assert next(stage for stage in books.stages if stage.stage == "stager").residue == 1
+    assert books.total.hashes_agree is False
+
+
+def test_fates_that_are_not_the_rows_that_came_in_are_a_residue() -> None:
+    rows, others = {(0, 0), (1, 0)}, {(0, 0), (2, 0)}
+    mistaken = replace(entry("stager", rows), emitted_hash=entry("stager", others).emitted_hash)
+    assert balance(sums_of([entry("ingest", rows), mistaken]), settled=False).total.residue == 2
+
+
+def test_a_dataset_nobody_has_read_has_empty_books() -> None:
+    books = balance({}, settled=True)
+    assert (books.total.read, books.total.residue, books.partitions) == (0, 0, {})

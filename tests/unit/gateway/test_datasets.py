@@ -1,0 +1,79 @@
+"""What applying a dataset file would change, and what stands against it."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from headrace.contract import load
+from services.gateway.core.datasets import DatasetVersion, Proposal, propose
+
+AT = datetime(2026, 1, 2, tzinfo=UTC)
+AIRPORTS = """
+dataset: nyc.airports
+description: Airports.
+owner: {team: mobility}
+source: {type: file, path: airports.csv}
+key: [faa]
+"""
+FLIGHTS = """
+dataset: nyc.flights
+description: Flights.
+owner: {team: mobility}
+source: {type: file, path: flights.csv}
+checks:
+  - {check: references, column: dest, dataset: nyc.airports, to: faa}
+"""
+
+
+def proposed(text: str, live: Mapping[str, DatasetVersion] | None = None) -> Proposal:
+    return propose(load(text), live or {})
+
+
+def live(*texts: str) -> dict[str, DatasetVersion]:
+    versions: dict[str, DatasetVersion] = {}
+    for text in texts:
+        version = proposed(text, versions).successor(AT, "admin")
+        versions[version.name] = version
+    return versions
+
+
+def codes(proposal: Proposal) -> list[str]:
+    return [refusal.code for refusal in proposal.refusals]
+
+
+def test_a_new_dataset_is_version_one() -> None:
+    proposal = proposed(AIRPORTS)
+    version = proposal.successor(AT, "admin")
+    assert (version.version, version.generation, version.state) == (1, 1, "active")
+    assert version.contract() == load(AIRPORTS)
+    assert codes(proposal) == []
+
+
+def test_the_live_file_changes_nothing_however_it_is_written() -> None:
+    respelt = AIRPORTS.replace("key: [faa]", "key:\n  - faa  # the code")
+    proposal = proposed(respelt, live(AIRPORTS))
+    assert not proposal.changed
+    assert proposal.next_version == 1
+
+
+def test_a_harmless_change_is_the_next_version_of_the_same_generation() -> None:
+    proposal = proposed(AIRPORTS.replace("Airports.", "Airports of the USA."), live(AIRPORTS))
+    version = proposal.successor(AT, "somebody")
+    assert (version.version, version.generation, version.applied_by) == (2, 1, "somebody")
+    assert codes(proposal) == []
+
+
+def test_a_breaking_change_is_refused() -> None:
+    proposal = proposed(AIRPORTS.replace("key: [faa]", "key: [name]"), live(AIRPORTS))
+    assert proposal.needs_generation
+    assert codes(proposal) == ["breaking-change"]
+    assert "key" in proposal.refusals[0].detail
+
+
+def test_parents_must_be_live_first() -> None:
+    assert codes(proposed(FLIGHTS)) == ["unknown-parents"]
+    assert "nyc.airports" in proposed(FLIGHTS).refusals[0].detail
+    assert codes(proposed(FLIGHTS, live(AIRPORTS))) == []
+
+
+def test_full_loads_are_refused() -> None:
+    assert codes(proposed(AIRPORTS + "load: {mode: replace}\n")) == ["full-load"]

@@ -1,0 +1,104 @@
+"""Only a query over the tables of datasets gets through."""
+
+import pytest
+
+from services.gateway.core.sql_guard import RefusedQueryError, guarded
+
+DOMAINS = {"nyc"}
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select 1",
+        "select count() from nyc.flights",
+        "from nyc.flights select carrier",
+        "select carrier, quantile(0.5)(dep_delay) from nyc.flights group by carrier with totals order by 2 desc limit 3",
+        "with late as (select * from nyc.flights where dep_delay > 60) select count() from late",
+        "select x.a from (select 1 as a) as x union all select 2",
+        "select * from nyc.flights f final any left join nyc.airports a on f.dest = a.faa",
+        "select * from nyc.flights array join _flags as flag",
+        "select * from nyc.flights where dest in (select faa from nyc.airports) and carrier in ('AA', 'UA');",
+        "select 'system.users', \"_flags\", `carrier` from nyc.flights -- a comment",
+        "select arrayMap(x -> x + 1, [1, 2, 3]), (1, 'a').1, map('a', 1)['a'], x::Decimal(10, 2) from nyc.t",
+        "select * from nyc.flights__quarantine",
+        "select 1 intersect select 1 except select 2",
+    ],
+)
+def test_queries_over_datasets_pass(sql: str) -> None:
+    assert guarded(sql, DOMAINS, 11).endswith(" LIMIT 11") or "LIMIT 3" in guarded(sql, DOMAINS, 11)
+
+
+@pytest.mark.parametrize(
+    ("sql", "why"),
+    [
+        ("", "found 0"),
+        ("select 1; select 2", "found 2"),
+        ("selec 1", "cannot be read"),
+        ("select from where", "cannot be read"),
+        ("drop table nyc.flights", "only SELECT"),
+        ("insert into nyc.flights select * from nyc.flights", "only SELECT"),
+        ("alter table nyc.flights delete where 1", "only SELECT"),
+        ("create table nyc.t as select 1", "only SELECT"),
+        ("set readonly = 0", "only SELECT"),
+        ("system flush logs", "only SELECT"),
+        ("show tables", "only SELECT"),
+        ("explain select 1", "only SELECT"),
+        ("describe nyc.flights", "only SELECT"),
+        ("select * from system.users", "not a dataset's table"),
+        ("select * from nyc.flights, system.one", "not a dataset's table"),
+        ("select (select count() from system.tables)", "not a dataset's table"),
+        ("with s as (select * from system.tables) select * from s", "not a dataset's table"),
+        ("select 1 union all select count() from system.tables", "not a dataset's table"),
+        ("select * from `system`.`tables`", "not a dataset's table"),
+        ("select * from headrace.fences", "not a dataset's table"),
+        ("select * from information_schema.tables", "not a dataset's table"),
+        ("select * from flights", "write domain.name"),
+        ("select * from a.nyc.flights", "too many parts"),
+        ("select * from numbers(10)", "table functions"),
+        ("select * from file('/etc/passwd')", "table functions"),
+        ("select * from url('http://localhost', CSV, 'a String')", "table functions"),
+        ("select * from remote('other', nyc.flights)", "table functions"),
+        ("select * from merge('system', '.*')", "table functions"),
+        ("select * from nyc.flights where 1 in system.one", "IN takes"),
+        ("select * from nyc.flights where carrier not in system.one", "IN takes"),
+        ("select * from nyc.flights where 1 in (system.one)", "IN takes"),
+        ("select * from nyc.flights where 1 global not in ((system.one))", "IN takes"),
+        ("select notIn(0, system.one)", "notIn"),
+        ("select globalNotNullInIgnoreSet(0, system.one)", "IgnoreSet"),
+        ("select file('/etc/passwd')", "file"),
+        ("select `file`('/etc/passwd')", "file"),
+        ("select x'4141'", "cannot be read|literal"),
+        ("select FILE('/etc/passwd')", "FILE"),
+        ("select joinGet('nyc.j', 'a', 1)", "joinGet"),
+        ("select dictGet('d', 'a', 1)", "dictGet"),
+        ("select sleep(3)", "sleep"),
+        ("select * from nyc.flights settings max_threads = 1", "SETTINGS"),
+        ("select * from (select 1 settings max_threads = 1)", "SETTINGS"),
+        ("select 1 format JSON", "FORMAT"),
+        ("select 1 into outfile 'x'", "cannot be read"),
+        ("select {x:String}", "parameters"),
+        ("select * from {t:Identifier}", "table functions|parameters"),
+        ("(" * 3000 + "select 1" + ")" * 3000, "cannot be read"),
+    ],
+)
+def test_everything_else_is_refused_with_a_reason(sql: str, why: str) -> None:
+    with pytest.raises(RefusedQueryError, match=why):
+        guarded(sql, DOMAINS, 10)
+
+
+@pytest.mark.parametrize(
+    ("sql", "sent"),
+    [
+        ("select /* a */ 1 -- b", "select 1 LIMIT 10"),
+        ("select 1 # b", "select 1 LIMIT 10"),
+        ("select/**/1;", "select 1 LIMIT 10"),
+        ("select 'it''s', 'a\\'b', $$it's$$", "select 'it\\'s', 'a\\'b', 'it\\'s' LIMIT 10"),
+        ('select "a b", `c``d`', "select `a b`, `c\\`d` LIMIT 10"),
+        ("select median(x), a.1, b [1] from nyc.t", "select median(x), a.1, b [1] from nyc.t LIMIT 10"),
+        ("select a from nyc.t limit 5 offset 2", "SELECT * FROM (select a from nyc.t limit 5 offset 2) LIMIT 10"),
+        ("select 1 union all select 2", "SELECT * FROM (select 1 union all select 2) LIMIT 10"),
+    ],
+)
+def test_what_is_sent_is_what_was_written_without_room_to_hide_in(sql: str, sent: str) -> None:
+    assert guarded(sql, DOMAINS, 10) == sent
