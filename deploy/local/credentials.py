@@ -10,9 +10,11 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 WRITER, READER = "headrace", "reader"
 """The warehouse's two users."""
 
+_FILE = "secrets.json"
+
 
 class Credentials(BaseModel):
-    """The stack's secrets. `token_key` is what the gateway hashes tokens with."""
+    """The stack's secrets. `token_key` is what the gateway hashes tokens with, `push_token` what HTTP push asks for."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -20,23 +22,33 @@ class Credentials(BaseModel):
     warehouse_reader_password: SecretStr
     admin_token: SecretStr
     token_key: SecretStr
+    push_token: SecretStr
 
 
 def read(home: Path) -> Credentials | None:
     """The secrets of the stack in this data folder, or None if it was never started."""
-    file = home / "secrets.json"
-    return Credentials.model_validate_json(file.read_bytes()) if file.exists() else None
+    known = _known(home)
+    return Credentials.model_validate(known) if Credentials.model_fields.keys() <= known.keys() else None
 
 
 def ensure(home: Path) -> Credentials:
     """The secrets of the stack in this data folder, made now if there are none."""
-    if (known := read(home)) is not None:
-        return known
-    made = {name: secrets.token_urlsafe(32) for name in Credentials.model_fields}
+    known = _known(home)
+    made = {name: known.get(name) or secrets.token_urlsafe(32) for name in Credentials.model_fields}
+    if made != known:
+        _write(home, made)
+    return Credentials.model_validate(made)
+
+
+def _known(home: Path) -> dict[str, str]:
+    file = home / _FILE
+    return dict(json.loads(file.read_bytes())) if file.exists() else {}
+
+
+def _write(home: Path, made: dict[str, str]) -> None:
     home.mkdir(parents=True, exist_ok=True)
-    partial = home / "secrets.json.partial"
+    partial = home / f"{_FILE}.partial"
     partial.unlink(missing_ok=True)
     with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         json.dump(made, file, indent=2)
-    partial.rename(home / "secrets.json")
-    return Credentials.model_validate(made)
+    partial.rename(home / _FILE)

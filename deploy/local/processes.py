@@ -141,7 +141,7 @@ def _gone(started: Started, timeout_s: float) -> bool:
 
 
 def _same_birth(started: Started) -> psutil.Process | None:
-    """The process with that number, if it was born when ours was. Also while it is ending, when it has no command line."""
+    """The process with that number, if it was born when ours was."""
     try:
         process = psutil.Process(started.pid)
         same = abs(_uptime_at_birth(process) - started.uptime_s) < _CLOCK_STEP_S

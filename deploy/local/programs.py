@@ -11,6 +11,8 @@ from deploy.local.settings import HOST, StackSettings
 SERVICES = ("ingest", "stager", "transformer", "quality", "loader", "gateway")
 FIRST_INSTANCE = "1"
 
+_SERVE_THEIR_OWN_METRICS = ("ingest", "gateway")
+
 
 def warehouse(settings: StackSettings, credentials: Credentials) -> Component:
     """The warehouse server over the engine that lives in its process."""
@@ -54,17 +56,19 @@ def service(
             "HEADRACE_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
             "HEADRACE_REGISTRY_URL": settings.registry_url,
             "HEADRACE_DATA_DIR": str(settings.home),
-            "HEADRACE_FILES_DIR": str(settings.home / "files"),
             "HEADRACE_INSTANCE": instance,
             "HEADRACE_LOG_LEVEL": settings.log_level,
             "HEADRACE_METRICS_HOST": HOST,
-            "HEADRACE_METRICS_PORT": str(serving),
+            "HEADRACE_METRICS_PORT": "0" if name in _SERVE_THEIR_OWN_METRICS else str(serving),
             "HEADRACE_GATEWAY_HOST": HOST,
             "HEADRACE_GATEWAY_PORT": str(serving if name == "gateway" else settings.gateway_port),
             "HEADRACE_GATEWAY_ADMIN_TOKEN": credentials.admin_token.get_secret_value(),
             "HEADRACE_GATEWAY_TOKEN_KEY": credentials.token_key.get_secret_value(),
-            "HEADRACE_INGEST_HOST": HOST,
-            "HEADRACE_INGEST_PORT": str(serving if name == "ingest" else settings.ingest_port),
+            "HEADRACE_SOURCE_DIR": str(settings.files),
+            "HEADRACE_HTTP_HOST": HOST,
+            "HEADRACE_HTTP_PORT": str(serving if name == "ingest" else settings.ingest_port),
+            "HEADRACE_PUSH_TOKEN": credentials.push_token.get_secret_value(),
+            **settings.service_environment,
         },
     )
 

@@ -16,7 +16,7 @@ class StackSettings(BaseSettings):
 
     data_dir: Path = Field(Path(".headrace"), description="Data, logs and secrets of this stack.")
     cache_dir: Path = Field(
-        Path.home() / ".cache" / "headrace", description="Downloaded programs; outlives the data, shared by stacks."
+        Path("~/.cache/headrace"), description="Downloaded programs; outlives the data, shared by stacks."
     )
 
     kafka_port: int = Field(9092, description="The broker.")
@@ -36,6 +36,9 @@ class StackSettings(BaseSettings):
     warehouse_memory_mb: int = Field(2000, ge=400, description="Cap on the warehouse engine.")
 
     log_level: str = Field("info", description="Of the services: debug, info, warning or error.")
+    service_environment: dict[str, str] = Field(
+        {}, description="Further variables for every service, as a JSON object, such as HEADRACE_MAX_BATCH_ROWS."
+    )
     log_size_mb: int = Field(20, ge=1, description="A log is turned over at this size; one older piece is kept.")
     start_timeout_s: float = Field(120, gt=0, description="A component that is not ready by then is a failure.")
     stop_timeout_s: float = Field(30, gt=0, description="A component that has not stopped by then is killed.")
@@ -56,6 +59,11 @@ class StackSettings(BaseSettings):
     @property
     def logs(self) -> Path:
         return self.home / "logs"
+
+    @property
+    def files(self) -> Path:
+        """Where the relative path of a file source starts."""
+        return self.home / "files"
 
     @property
     def bootstrap_servers(self) -> str:

@@ -41,8 +41,8 @@ def up(
     Errors: StackError; what did start keeps running, so the next call goes on from there.
     """
     wanted = _known(only)
-    credentials = ensure(settings.home)
     with _alone(settings):
+        credentials = ensure(settings.home)
         _start(settings, [_component(settings, credentials, n) for n in wanted if n in INFRASTRUCTURE], progress)
         _start(settings, [_component(settings, credentials, n) for n in wanted if n in programs.SERVICES], progress)
     return [state for state in components(settings) if state.name in wanted]
@@ -64,8 +64,8 @@ def start_service(settings: StackSettings, name: str, instance: str = programs.F
     if name not in programs.SERVICES:
         raise StackError(f"There is no service {name}: it is one of {', '.join(programs.SERVICES)}.")
     port = None if instance == programs.FIRST_INSTANCE else free_port()
-    component = programs.service(settings, ensure(settings.home), name, instance, port)
     with _alone(settings):
+        component = programs.service(settings, ensure(settings.home), name, instance, port)
         _start(settings, [component], lambda *_: None)
     return _state_of(settings, component.name)
 
@@ -126,6 +126,8 @@ def _start(settings: StackSettings, wanted: list[Component], progress: Progress)
     for component, started in sorted(starting, key=lambda each: _order(each[0].name)):
         _wait_until_ready(component, started, deadline)
         progress(component.name, "ready")
+    for component, started in starting:
+        _require_alive(component, started)
 
 
 def _runs(roster: Roster, name: str) -> bool:
@@ -135,13 +137,17 @@ def _runs(roster: Roster, name: str) -> bool:
 
 def _wait_until_ready(component: Component, started: Started, deadline: float) -> None:
     while not component.ready():
-        if processes.alive(started) is None:
-            said = last_lines(component.console, component.log)
-            raise StackError(f"{component.name} stopped as it was starting. Its log ({component.log}) ends:\n{said}")
+        _require_alive(component, started)
         if time.monotonic() > deadline:
             said = last_lines(component.log, component.console)
             raise StackError(f"{component.name} runs but is not ready. Its log ({component.log}) ends:\n{said}")
         time.sleep(_POLL_S)
+
+
+def _require_alive(component: Component, started: Started) -> None:
+    if processes.alive(started) is None:
+        said = last_lines(component.console, component.log)
+        raise StackError(f"{component.name} stopped as it was starting. Its log ({component.log}) ends:\n{said}")
 
 
 def _require_free_ports(component: Component) -> None:

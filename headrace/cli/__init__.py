@@ -1,0 +1,1 @@
+"""The program `headrace`, on top of the SDK."""

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any
 
 import typer
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.live import Live
 
 from headrace.cli import tables
-from headrace.cli.render import Format, Output, console, emit, emit_line, note
+from headrace.cli.render import Format, Output, console, emit, emit_line, note, safe
 from headrace.cli.session import session_of
-from headrace.client import Client, DatasetStatus, TailRecord
+from headrace.client import Client, DatasetStatus, TailRecord, Unreachable
 from headrace.errors import HeadraceError
 
 DatasetArgument = Annotated[
@@ -163,13 +163,20 @@ def query(
 
 
 def _watch(read: Callable[[], list[DatasetStatus]], interval_s: float) -> None:
-    """Redraw in place on a terminal; elsewhere print one table after the other."""
+    """Redraw in place on a terminal; elsewhere print one table after the other. A gateway that restarts is waited for."""
+
+    def seen() -> RenderableType:
+        try:
+            return Group(*tables.status(read()))
+        except Unreachable as error:
+            return f"[yellow]{safe(error)}[/]"
+
     out = console()
     if not out.is_terminal:
-        _until_interrupted(lambda: out.print(*tables.status(read())), interval_s)
+        _until_interrupted(lambda: out.print(seen()), interval_s)
         return
     with Live(console=out, auto_refresh=False) as live:
-        _until_interrupted(lambda: live.update(Group(*tables.status(read())), refresh=True), interval_s)
+        _until_interrupted(lambda: live.update(seen(), refresh=True), interval_s)
 
 
 def _until_interrupted(step: Callable[[], Any], interval_s: float) -> None:

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from headrace.cli.render import broken_pipe, note, safe
-from headrace.client import ApiError, Unreachable
+from headrace.client import ApiError, NotSettled, Unreachable
 from headrace.errors import HeadraceError
 
 
@@ -65,6 +65,11 @@ def _next_steps(error: HeadraceError) -> list[str]:
             return ["List what there is: [bold]headrace status[/]"]
         case ApiError(status=status) if status >= 500:
             return ["Look at the gateway's log, or run [bold]headrace doctor[/]."]
+        case NotSettled():
+            return [
+                "See which stage is behind: [bold]headrace status[/]",
+                "Look for what is down: [bold]headrace doctor[/]",
+            ]
         case Unreachable():
             return [
                 "Start the local stack: [bold]headrace up[/]",

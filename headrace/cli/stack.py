@@ -50,7 +50,7 @@ def admin_token() -> str | None:
 
 def files_dir() -> Path:
     """Where a relative path of a dataset file starts in the local stack."""
-    return settings().home / "files"
+    return settings().files
 
 
 def urls() -> dict[str, str]:

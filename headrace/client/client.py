@@ -26,6 +26,7 @@ from headrace.errors import HeadraceError
 
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
 _UNAVAILABLE: Final = frozenset({502, 503})  # a gateway that restarts, or a proxy before one
+_REASONS_SHOWN: Final = 3
 _NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout)
 
 ResultT = TypeVar("ResultT", bound=BaseModel)
@@ -151,8 +152,7 @@ class Client:
                     continue
                 if on_progress:
                     on_progress(ledger)
-                rows = f"{ledger.in_flight:,} of {ledger.read:,} rows read are in flight"
-                moving[dataset] = "; ".join([rows, *ledger.waiting_for])
+                moving[dataset] = _why_moving(ledger)
                 if ledger.settled:
                     settled[dataset] = ledger
                     del moving[dataset]
@@ -234,6 +234,17 @@ def _address(url: str) -> httpx.URL:
 def _dataset(*parts: str) -> str:
     """The path of something of a dataset, whatever characters a user typed."""
     return "/datasets/" + "/".join(quote(part, safe="") for part in parts)
+
+
+def _why_moving(ledger: Ledger) -> str:
+    more = len(ledger.waiting_for) - _REASONS_SHOWN
+    return "; ".join(
+        [
+            f"{ledger.in_flight:,} of {ledger.read:,} rows read are in flight",
+            *ledger.waiting_for[:_REASONS_SHOWN],
+            *([f"and {more} more"] if more > 0 else []),
+        ]
+    )
 
 
 def _checked(response: httpx.Response) -> httpx.Response:

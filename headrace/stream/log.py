@@ -8,6 +8,10 @@ from datetime import UTC, datetime
 _KNOWN = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {"message", "asctime", "taskName"}
 
 
+#: Libraries that tell of every request at level info.
+_CHATTY = ("httpx", "httpx2", "httpcore", "pyiceberg")
+
+
 class JsonLines(logging.Formatter):
     """Formats a record with its time (UTC), level, service, logger, message, what `extra=` gave, and the traceback."""
 
@@ -34,3 +38,5 @@ def configure(service: str, instance: str, level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines(service, instance))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    for chatty in _CHATTY:
+        logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -104,7 +104,7 @@ def quarantined(
     at = rejection.row
     value = raw.values[at] or b""
     partition, offset = raw.partition[at].as_py(), raw.offset[at].as_py()
-    fields = rows.slice(at, 1).to_pylist()[0] if rows is not None else {}
+    fields = {name: _readable(rows.column(name)[at]) for name in rows.schema.names} if rows is not None else {}
     too_large = len(value) > _MOST_BYTES
     where = f"; its {len(value)} bytes stay in {raw.topic}, partition {partition}, offset {offset}" if too_large else ""
     return {
@@ -127,6 +127,18 @@ def quarantined(
         "source": None,
         "quarantined_at": now,
     }
+
+
+def _readable(value: pa.Scalar) -> Any:
+    """A value as Python has it; one that Python cannot hold (a day after the year 9999) as Arrow writes it."""
+    try:
+        return value.as_py()
+    except (OverflowError, ValueError):
+        if isinstance(value, pa.StructScalar):
+            return {name: _readable(member) for name, member in value.items()}
+        if pa.types.is_nested(value.type):
+            return [_readable(member) for member in value.values]
+        return value.cast(pa.string()).as_py()
 
 
 def _plain(value: object) -> str:

@@ -16,7 +16,7 @@ from headrace.errors import Fatal, Transient
 _T = TypeVar("_T")
 
 _COMPATIBILITY: Final = "BACKWARD"
-_INCOMPATIBLE: Final = 409
+_CONFLICT: Final = 409
 # Of a subject, a version, a schema. A bare 404 comes from something else that listens there, such as a proxy
 # whose registry is down: taking it for an answer would quarantine good records.
 _NOT_FOUND: Final = frozenset({40401, 40402, 40403})
@@ -63,15 +63,22 @@ class Registry:
             return known
         with self._errors(f"register a schema under {subject}"):
             if self._or_none(lambda: self._client.get_latest_version(subject)) is None:
-                self._client.set_compatibility(subject, _COMPATIBILITY)
+                self._set_compatibility(subject)
             schema_id = self._ids[subject, avro] = self._register(subject, avro)
         return schema_id
+
+    def _set_compatibility(self, subject: str) -> None:
+        try:
+            self._client.set_compatibility(subject, _COMPATIBILITY)
+        except SchemaRegistryError as error:
+            if error.http_status_code != _CONFLICT:  # another writer of a new subject has just set it
+                raise
 
     def _register(self, subject: str, avro: str) -> int:
         try:
             schema_id: int = self._client.register_schema(subject, Schema(avro, "AVRO"))
         except SchemaRegistryError as error:
-            if error.http_status_code == _INCOMPATIBLE:
+            if error.http_status_code == _CONFLICT:
                 raise Fatal(_incompatible(subject, error.error_message)) from error
             raise
         return schema_id

@@ -1,7 +1,7 @@
 """What the streaming services share as processes: settings, the datasets they work on, a thread for each piece of work.
 
-A dataset's work runs in threads of its own, so that one that fails is paused with an incident while the others
-go on. A process ends with 0 when it is told to stop, and with 1 when it cannot work at all.
+Each piece of a dataset's work runs in a thread of its own, so that one that fails stops with an incident while the
+others go on. A process ends with 0 when it is told to stop, and with 1 when it cannot work at all.
 """
 
 import gc
@@ -75,7 +75,7 @@ class Worker(Protocol):
     def name(self) -> str: ...
 
     def run(self, stopping: threading.Event) -> None:
-        """Work until told to stop. Errors: Fenced (it is built anew), any other (the dataset is paused with an incident)."""
+        """Work until told to stop. Errors: Fenced and Transient (it is built anew), any other (it stays down, with an incident)."""
         ...
 
 
@@ -144,7 +144,7 @@ class Lane:
                 self._stopping.wait(self._REBUILD_S)
             except Exception as error:
                 self._on_failure(self.dataset, threading.current_thread().name, error)
-                self._stopping.set()
+                return
 
 
 class Lanes:

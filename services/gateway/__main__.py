@@ -1,20 +1,35 @@
 """Runs the gateway: `python -m services.gateway`."""
 
+import logging
 import sys
 
 import uvicorn
+from pydantic import ValidationError
+from sqlalchemy import make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from headrace.stream import log as logs
 from services.gateway.bootstrap import build, serve
 from services.gateway.settings import GatewaySettings
 
+log = logging.getLogger(__name__)
+
 
 def main() -> int:
     """Serve until told to stop. Returns the exit code."""
-    settings = GatewaySettings()
+    try:
+        settings = GatewaySettings()
+    except ValidationError as error:
+        sys.stderr.write(f"The gateway cannot start: {_said(error)}\n")
+        return 1
     logs.configure("gateway", settings.instance, settings.log_level)
+    try:
+        gateway = build(settings)
+    except (SQLAlchemyError, OSError) as error:
+        log.error("the gateway cannot start: its database at %s: %s", make_url(settings.database_url), error)
+        return 1
     uvicorn.run(
-        serve(build(settings)),
+        serve(gateway),
         host=settings.gateway_host,
         port=settings.gateway_port,
         log_config=None,
@@ -23,6 +38,11 @@ def main() -> int:
         timeout_graceful_shutdown=10,
     )
     return 0
+
+
+def _said(error: ValidationError) -> str:
+    """What is wrong with the environment, by the names of its variables."""
+    return "; ".join(f"HEADRACE_{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in error.errors())
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ class GatewaySettings(ServiceSettings):
     )
     gateway_host: str = Field("127.0.0.1", description="Where the API listens.")
     gateway_port: int = Field(8080, description="The port of the API.")
-    gateway_database_url: str | None = Field(
+    gateway_database_url: SecretStr | None = Field(
         None, description="SQLAlchemy URL of the gateway's database. Left out: SQLite in the data folder."
     )
     warehouse_url: str = Field("http://127.0.0.1:8123", description="The warehouse, ClickHouse's HTTP protocol.")
@@ -30,4 +30,6 @@ class GatewaySettings(ServiceSettings):
     @property
     def database_url(self) -> str:
         """Where the gateway's database is."""
-        return self.gateway_database_url or f"sqlite:///{self.data_dir / 'gateway.db'}"
+        if self.gateway_database_url is not None:
+            return self.gateway_database_url.get_secret_value()
+        return f"sqlite:///{self.data_dir / 'gateway.db'}"

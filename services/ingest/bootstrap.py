@@ -1,6 +1,9 @@
 """Wires ingest: which worker serves which source."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+import pyarrow as pa
 
 from headrace.contract import Contract, FileSource
 from headrace.stream.kafka.connection import Connection
@@ -8,7 +11,7 @@ from headrace.stream.registry import Registry
 from headrace.stream.service import LiveDataset, Worker
 from services.ingest.adapters.csv_files import CsvFiles
 from services.ingest.adapters.file_task import FileTask
-from services.ingest.adapters.files import FileConnector, FileOptions
+from services.ingest.adapters.files import FileConnector, FileOptions, Format
 from services.ingest.adapters.jsonl_files import JsonLinesFiles
 from services.ingest.adapters.ownership import Ownership
 from services.ingest.adapters.parquet_files import ParquetFiles
@@ -41,7 +44,11 @@ def connector_for(contract: Contract, registry: Registry, settings: IngestSettin
     return FileConnector(options, formats, settings.source_dir)
 
 
-_FORMATS = {"csv": CsvFiles, "jsonl": JsonLinesFiles, "parquet": ParquetFiles}
+_FORMATS: Final[Mapping[str, Callable[[FileOptions, pa.Schema | None], Format]]] = {
+    "csv": CsvFiles,
+    "jsonl": JsonLinesFiles,
+    "parquet": ParquetFiles,
+}
 
 
 class Workers:

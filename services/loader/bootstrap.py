@@ -19,56 +19,71 @@ from services.loader.core.stage import LoaderStage
 from services.loader.core.table import Table, published, quarantined
 from services.loader.settings import LoaderSettings
 
-LOADER = "loader"
-QUARANTINE_LOADER = "quarantine_loader"
 
-
-def workers(settings: LoaderSettings, connect: Callable[[], Warehouse] | None = None) -> WorkersFor:
-    """What the loader does for a dataset. `connect` makes a connection to the warehouse, one for each pump."""
+def workers(settings: LoaderSettings, warehouse: Callable[[LoaderSettings], Warehouse] | None = None) -> WorkersFor:
+    """What the loader does for a dataset. `warehouse` makes a connection; each pump has its own."""
     registry = Registry(settings.registry_url)
-
-    def clickhouse() -> Warehouse:
-        password = settings.warehouse_password.get_secret_value()
-        return ClickHouse(
-            settings.warehouse_url, settings.warehouse_user, password, timeout_s=settings.warehouse_timeout_s
-        )
+    connect = partial(warehouse or clickhouse, settings)
 
     def workers_for(dataset: LiveDataset) -> Iterable[Callable[[], Worker]]:
-        build = partial(pump_for, dataset, settings, registry, connect or clickhouse)
-        name, generation = dataset.name, dataset.generation
         return (
-            lambda: build(LOADER, topics.validated(name, generation), published(dataset.contract, generation)),
-            lambda: build(QUARANTINE_LOADER, topics.quarantine(name), quarantined(dataset.contract)),
+            partial(pump_for, dataset, settings, registry, connect),
+            partial(quarantine_pump_for, dataset, settings, registry, connect),
         )
 
     return workers_for
 
 
+def clickhouse(settings: LoaderSettings) -> ClickHouse:
+    """A connection to the warehouse, made when it is first used."""
+    return ClickHouse(
+        settings.warehouse_url,
+        settings.warehouse_user,
+        settings.warehouse_password.get_secret_value(),
+        timeout_s=settings.warehouse_timeout_s,
+    )
+
+
 def pump_for(
+    dataset: LiveDataset, settings: LoaderSettings, registry: Registry, connect: Callable[[], Warehouse]
+) -> Pump:
+    """The pump from validated into the dataset's table."""
+    name, generation = dataset.name, dataset.generation
+    table = published(dataset.contract, generation)
+    group = f"headrace.loader.{name}.v{generation}"
+    return _pump(dataset, settings, registry, connect, "loader", topics.validated(name, generation), group, table)
+
+
+def quarantine_pump_for(
+    dataset: LiveDataset, settings: LoaderSettings, registry: Registry, connect: Callable[[], Warehouse]
+) -> Pump:
+    """The pump from quarantine, which all generations share, into its table."""
+    name, stage = dataset.name, "quarantine_loader"
+    table = quarantined(dataset.contract)
+    return _pump(
+        dataset, settings, registry, connect, stage, topics.quarantine(name), f"headrace.{stage}.{name}", table
+    )
+
+
+def _pump(
     dataset: LiveDataset,
     settings: LoaderSettings,
     registry: Registry,
     connect: Callable[[], Warehouse],
     stage: str,
     topic: str,
+    group: str,
     table: Table,
 ) -> Pump:
-    """The pump from a topic into a table."""
-    name = dataset.name
     writer = TransactionalWriter(
         settings.connection(),
-        f"headrace-{stage}-{name}-{settings.instance}",
+        f"{group}.{settings.instance}",
         transaction_timeout_ms=settings.transaction_timeout_ms,
     )
-    kafka = KafkaSink(writer, Outputs(registry, {}, topics.quarantine(name)))
+    kafka = KafkaSink(writer, Outputs(registry, {}, topics.quarantine(dataset.name)))
     return Pump(
-        Position(name, dataset.generation, dataset.version, stage, settings.instance),
-        KafkaSource(
-            settings.connection(),
-            topic,
-            f"headrace.{stage}.{name}.v{dataset.generation}",
-            session_timeout_ms=settings.session_timeout_ms,
-        ),
+        Position(dataset.name, dataset.generation, dataset.version, stage, settings.instance),
+        KafkaSource(settings.connection(), topic, group, session_timeout_ms=settings.session_timeout_ms),
         Decoder(registry),
         LoaderStage(stage, table),
         WarehouseSink(kafka, connect(), table, f"{settings.instance}/{uuid.uuid4()}"),

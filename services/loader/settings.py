@@ -11,4 +11,4 @@ class LoaderSettings(ServiceSettings):
     warehouse_url: str = Field("http://127.0.0.1:8123", description="ClickHouse's HTTP address.")
     warehouse_user: str = Field("headrace", description="A user who may create, read and write.")
     warehouse_password: SecretStr = Field(SecretStr(""), description="That user's password.")
-    warehouse_timeout_s: float = Field(300.0, gt=0, description="How long a statement may take.")
+    warehouse_timeout_s: float = Field(120.0, gt=0, description="How long a statement may take.")

@@ -5,7 +5,9 @@ from functools import partial
 
 from pyiceberg.catalog import Catalog
 from pyiceberg.catalog.sql import SqlCatalog
+from sqlalchemy.exc import SQLAlchemyError
 
+from headrace.errors import Transient
 from headrace.stream import topics
 from headrace.stream.decode import Decoder
 from headrace.stream.kafka import KafkaSink, KafkaSource, TransactionalWriter
@@ -80,8 +82,11 @@ def lander_for(dataset: LiveDataset, settings: StagerSettings, registry: Registr
 
 
 def catalog(settings: StagerSettings) -> Catalog:
-    """The Iceberg catalog. Its database is made when it is not there."""
+    """The Iceberg catalog. Its database is made when it is not there. Errors: Transient."""
     uri, warehouse = settings.lake()
     if uri.startswith("sqlite:///"):
         (settings.data_dir / "lake").mkdir(parents=True, exist_ok=True)
-    return SqlCatalog("headrace", uri=uri, warehouse=warehouse)
+    try:
+        return SqlCatalog("headrace", uri=uri, warehouse=warehouse)
+    except SQLAlchemyError as error:  # not there yet, or another lander is just making it
+        raise Transient(f"opening the lake's catalog: {error}") from error

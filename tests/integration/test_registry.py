@@ -3,6 +3,7 @@
 import threading
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Protocol
@@ -134,3 +135,12 @@ def answering(status: int | None) -> Iterator[str]:
             over.set()
             server.shutdown()
             thread.join()
+
+
+def test_writers_of_a_new_subject_do_not_get_in_each_others_way(url: str) -> None:
+    """Many stages meet a new subject at the same moment: all of them get the one id."""
+    subject = f"race-{uuid.uuid4().hex}-value"
+    avro = avro_schema(pa.schema([pa.field("n", pa.int64())]), f"race.r_{uuid.uuid4().hex}")
+    with ThreadPoolExecutor(8) as pool:
+        ids = list(pool.map(lambda _: Registry(url).register(subject, avro), range(16)))
+    assert len(set(ids)) == 1

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Generator
 from contextlib import asynccontextmanager
+from dataclasses import fields
 from typing import IO
 
 import anyio
@@ -16,7 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from deploy.local.warehouse.engine import Engine, Handle
+from deploy.local.warehouse.engine import Engine, Handle, Result
 from deploy.local.warehouse.errors import EngineError, exception
 from deploy.local.warehouse.protocol import Envelope, Role, inflater, media_type, role_of, settings_of
 from deploy.local.warehouse.settings import WarehouseSettings
@@ -103,13 +104,11 @@ class _Run:
     def _write(self, statement: Statement, body: IO[bytes]) -> Response:
         with self._handle(statement) as handle:
             if statement.kind == "insert":
-                n_rows, n_bytes = handle.insert(statement, body)
-                content = b""
+                result = handle.insert(statement, body)
             else:
-                output = statement.format or self._default_format()
-                content, n_rows, n_bytes = handle.run(statement.sql.decode(), output)
-        summary = self._summary(written_rows=n_rows, written_bytes=n_bytes)
-        return Response(content, headers=self._envelope.headers({"X-ClickHouse-Summary": summary}))
+                result = handle.run(statement.sql.decode(), statement.format or self._default_format())
+        headers = self._envelope.headers({"X-ClickHouse-Summary": self._summary(result)})
+        return Response(result.content, headers=headers)
 
     async def _read(self, statement: Statement) -> Response:
         output = statement.format or self._default_format()
@@ -117,9 +116,9 @@ class _Run:
         sql = statement.sql.decode()
         if not statement.streamed(output) or self._request.query_params.get("wait_end_of_query") == "1":
             with handle:
-                content, n_rows, n_bytes = await run_in_threadpool(handle.run, sql, output)
-            headers = self._result_headers(output, read_rows=n_rows, read_bytes=n_bytes)
-            return Response(content, headers=headers, media_type=media_type(output))
+                result = await run_in_threadpool(handle.run, sql, output)
+            headers = self._result_headers(output, result)
+            return Response(result.content, headers=headers, media_type=media_type(output))
         pieces = handle.stream(sql, output)
         try:
             # The first piece is awaited here, so that a query that fails at once gets a proper status.
@@ -128,7 +127,9 @@ class _Run:
             _cancel(pieces, handle)
             raise
         return StreamingResponse(
-            self._pieces(first, pieces, handle), headers=self._result_headers(output), media_type=media_type(output)
+            self._pieces(first, pieces, handle),
+            headers=self._result_headers(output, Result()),
+            media_type=media_type(output),
         )
 
     async def _pieces(self, first: bytes, pieces: Generator[bytes], handle: Handle) -> AsyncIterator[bytes]:
@@ -147,13 +148,13 @@ class _Run:
         params, headers = self._request.query_params, self._request.headers
         return params.get("default_format") or headers.get("x-clickhouse-format") or "TabSeparated"
 
-    def _result_headers(self, output: str, **counts: int) -> dict[str, str]:
-        return self._envelope.headers({"X-ClickHouse-Format": output, "X-ClickHouse-Summary": self._summary(**counts)})
+    def _result_headers(self, output: str, result: Result) -> dict[str, str]:
+        return self._envelope.headers({"X-ClickHouse-Format": output, "X-ClickHouse-Summary": self._summary(result)})
 
-    def _summary(self, **counts: int) -> str:
-        known = {"read_rows": 0, "read_bytes": 0, "written_rows": 0, "written_bytes": 0, "result_rows": 0, **counts}
-        known["elapsed_ns"] = time.perf_counter_ns() - self._started
-        return json.dumps({name: str(value) for name, value in known.items()})
+    def _summary(self, result: Result) -> str:
+        counts = {field.name: getattr(result, field.name) for field in fields(result) if field.name != "content"}
+        counts["elapsed_ns"] = time.perf_counter_ns() - self._started
+        return json.dumps({name: str(value) for name, value in counts.items()})
 
 
 def _cancel(pieces: Generator[bytes], handle: Handle) -> None:

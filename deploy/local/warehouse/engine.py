@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Generator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -32,6 +33,17 @@ _CONFIG = """<clickhouse>
 
 class OccupiedError(Exception):
     """Another process has the data directory open."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a statement gave back, and how much it read and wrote."""
+
+    content: bytes = b""
+    read_rows: int = 0
+    read_bytes: int = 0
+    written_rows: int = 0
+    written_bytes: int = 0
 
 
 class Engine:
@@ -107,10 +119,16 @@ class Handle:
     def text(self, sql: str) -> str:
         return str(self._query(sql).bytes().decode())
 
-    def run(self, sql: str, output: str) -> tuple[bytes, int, int]:
-        """The whole result, and the rows and bytes read (for a write: written)."""
+    def run(self, sql: str, output: str) -> Result:
+        """Runs a statement to its end."""
         result = self._query(sql, output)
-        return result.bytes() or b"", result.rows_read(), result.bytes_read()
+        return Result(
+            result.bytes() or b"",
+            read_rows=result.storage_rows_read(),
+            read_bytes=result.storage_bytes_read(),
+            written_rows=result.rows_written(),
+            written_bytes=result.bytes_written(),
+        )
 
     def stream(self, sql: str, output: str) -> Generator[bytes]:
         """The result in pieces, as the engine makes them; closing the iterator cancels the query."""
@@ -121,8 +139,8 @@ class Handle:
         except RuntimeError as error:
             raise EngineError(str(error)) from error
 
-    def insert(self, statement: Statement, rows: IO[bytes]) -> tuple[int, int]:
-        """Writes the rows from the file's current position to its end. Returns rows and bytes written.
+    def insert(self, statement: Statement, rows: IO[bytes]) -> Result:
+        """Writes the rows from the file's current position to its end.
 
         The rows are complete when this is called, so up to a million of them become one part or nothing.
         """
@@ -135,15 +153,14 @@ class Handle:
                 written = inserter.finish()
         except RuntimeError as error:
             raise EngineError(str(error)) from error
-        return written.rows_written, written.bytes_written
+        return Result(written_rows=written.rows_written, written_bytes=written.bytes_written)
 
-    def _insert_through_input(self, statement: Statement, rows: IO[bytes]) -> tuple[int, int]:
+    def _insert_through_input(self, statement: Statement, rows: IO[bytes]) -> Result:
         with tempfile.TemporaryFile(dir=self._spool) if rows.tell() else contextlib.nullcontext(rows) as alone:
             if alone is not rows:
                 shutil.copyfileobj(rows, alone)
                 alone.flush()
-            _, n_rows, n_bytes = self.run(statement.reading_from(f"/proc/self/fd/{alone.fileno()}"), "Null")
-        return n_rows, n_bytes
+            return self.run(statement.reading_from(f"/proc/self/fd/{alone.fileno()}"), "Null")
 
     def _query(self, sql: str, output: str = "TabSeparated") -> Any:
         try:

@@ -73,7 +73,7 @@ class Codec:
             return pa.RecordBatch.from_arrays(
                 [pa.nulls(0, field.type) for field in self.arrow_schema], schema=self.arrow_schema
             )
-        return parts[0] if len(parts) == 1 else pa.concat_batches(parts)
+        return parts[0] if len(parts) == 1 else pa.concat_batches(parts)  # type: ignore[attr-defined]
 
 
 def _positions(parts: list[tuple[int, pa.RecordBatch]]) -> pa.Int64Array:

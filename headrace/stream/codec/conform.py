@@ -9,6 +9,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace.stream.codec.arrow import Array, DataType
 from headrace.stream.codec.leaves import Convert, uuid_of_text
 from headrace.stream.codec.schema import is_binary, is_list, is_string, is_wrapped
 from headrace.stream.codec.walk import relist, remap
@@ -40,8 +41,8 @@ def _fitted(rows: pa.RecordBatch, schema: pa.Schema, ignore_extra: bool) -> pa.R
 
 
 def _members(
-    given: dict[str, pa.Array], wanted: list[pa.Field], length: int, path: str, ignore_extra: bool
-) -> list[pa.Array]:
+    given: dict[str, Array], wanted: list[pa.Field], length: int, path: str, ignore_extra: bool
+) -> list[Array]:
     names = {field.name for field in wanted}
     extra = [] if ignore_extra else sorted(given.keys() - names)
     if extra:
@@ -49,7 +50,7 @@ def _members(
     return [_member(given.get(field.name), field, length, f"{path}{field.name}", ignore_extra) for field in wanted]
 
 
-def _member(array: pa.Array | None, field: pa.Field, length: int, path: str, ignore_extra: bool) -> pa.Array:
+def _member(array: Array | None, field: pa.Field, length: int, path: str, ignore_extra: bool) -> Array:
     if array is not None:
         return _required(_fit(array, field.type, path, ignore_extra), field, path)
     if not field.nullable:
@@ -57,13 +58,13 @@ def _member(array: pa.Array | None, field: pa.Field, length: int, path: str, ign
     return pa.nulls(length, field.type)
 
 
-def _required(array: pa.Array, field: pa.Field, path: str) -> pa.Array:
+def _required(array: Array, field: pa.Field, path: str) -> Array:
     if not field.nullable and array.null_count and not _T.is_null(field.type):
         raise ValueError(f"column {path} is required and has {array.null_count} null values")
     return array
 
 
-def _fit(array: pa.Array, target: pa.DataType, path: str, ignore_extra: bool) -> pa.Array:
+def _fit(array: Array, target: DataType, path: str, ignore_extra: bool) -> Array:
     if array.type == target and not _T.is_nested(target):
         return array
     if _T.is_null(array.type):
@@ -84,13 +85,13 @@ def _fit(array: pa.Array, target: pa.DataType, path: str, ignore_extra: bool) ->
     return _promote(array, target, path)
 
 
-def _unwrap(array: pa.Array) -> pa.Array:
+def _unwrap(array: Array) -> Array:
     if _T.is_dictionary(array.type):
         return array.dictionary_decode()
-    return array.storage if isinstance(array, pa.ExtensionArray) else pc.run_end_decode(array)
+    return array.storage if isinstance(array, pa.ExtensionArray) else pc.call_function("run_end_decode", [array])
 
 
-def _fit_struct(array: pa.StructArray, target: pa.DataType, path: str, ignore_extra: bool) -> pa.Array:
+def _fit_struct(array: Array, target: DataType, path: str, ignore_extra: bool) -> Array:
     fields = [array.type.field(at) for at in range(array.type.num_fields)]
     wanted = list(target.fields)
     if array.null_count:
@@ -103,18 +104,18 @@ def _fit_struct(array: pa.StructArray, target: pa.DataType, path: str, ignore_ex
     return pa.StructArray.from_arrays(children, fields=list(target.fields), mask=mask)
 
 
-def _children(array: pa.StructArray, fields: list[pa.Field]) -> dict[str, pa.Array]:
+def _children(array: Array, fields: list[pa.Field]) -> dict[str, Array]:
     return dict(zip((field.name for field in fields), array.flatten(), strict=True))
 
 
-def _fit_map(array: pa.MapArray, target: pa.MapType, path: str, ignore_extra: bool) -> pa.Array:
+def _fit_map(array: Array, target: DataType, path: str, ignore_extra: bool) -> Array:
     def part(field: pa.Field, name: str) -> Convert:
         return lambda given: _required(_fit(given, field.type, f"{path}.{name}", ignore_extra), field, f"{path}.{name}")
 
     return remap(array, target, part(target.key_field, "key"), part(target.item_field, "value"))
 
 
-def _promote(array: pa.Array, target: pa.DataType, path: str) -> pa.Array:
+def _promote(array: Array, target: DataType, path: str) -> Array:
     for accepts, convert in _PROMOTIONS:
         if accepts(array.type, target):
             try:
@@ -124,11 +125,11 @@ def _promote(array: pa.Array, target: pa.DataType, path: str) -> pa.Array:
     raise ValueError(f"column {path}: {array.type} does not fit {target}")
 
 
-def _cast(array: pa.Array, target: pa.DataType) -> pa.Array:
+def _cast(array: Array, target: DataType) -> Array:
     return array.cast(target)
 
 
-def _cast_time(array: pa.Array, target: pa.DataType) -> pa.Array:
+def _cast_time(array: Array, target: DataType) -> Array:
     """To another unit: digits finer than it are dropped, a value out of its range is an error."""
     return array.cast(target, safe=_FINENESS[array.type.unit] <= _FINENESS[target.unit])
 
@@ -136,7 +137,7 @@ def _cast_time(array: pa.Array, target: pa.DataType) -> pa.Array:
 _FINENESS: Final = {"s": 0, "ms": 1, "us": 2, "ns": 3}
 
 
-def _wider_integer(source: pa.DataType, target: pa.DataType) -> bool:
+def _wider_integer(source: DataType, target: DataType) -> bool:
     if not (_T.is_integer(source) and _T.is_integer(target)):
         return False
     spare: int = target.bit_width - source.bit_width
@@ -145,28 +146,28 @@ def _wider_integer(source: pa.DataType, target: pa.DataType) -> bool:
     return bool(_T.is_unsigned_integer(source) and spare > 0)
 
 
-def _number_to_wider(source: pa.DataType, target: pa.DataType) -> bool:
+def _number_to_wider(source: DataType, target: DataType) -> bool:
     if _T.is_floating(target):  # a cast from integer checks that each value is exact
         return bool(_T.is_integer(source) or (_T.is_floating(source) and source.bit_width <= target.bit_width))
     return bool(_T.is_decimal(target) and (_T.is_integer(source) or _T.is_decimal(source)))
 
 
-def _same_clock(source: pa.DataType, target: pa.DataType) -> bool:
+def _same_clock(source: DataType, target: DataType) -> bool:
     if _T.is_timestamp(source) and _T.is_timestamp(target):
         return (source.tz is None) == (target.tz is None)  # a local time is not an instant
     return any(kind(source) and kind(target) for kind in (_T.is_time, _T.is_duration))
 
 
-def _is_uuid(arrow: pa.DataType) -> bool:
+def _is_uuid(arrow: DataType) -> bool:
     return isinstance(arrow, pa.UuidType)
 
 
-def _is_json(arrow: pa.DataType) -> bool:
+def _is_json(arrow: DataType) -> bool:
     return isinstance(arrow, pa.JsonType)
 
 
-_Accepts = Callable[[pa.DataType, pa.DataType], bool]
-_PROMOTIONS: Final[tuple[tuple[_Accepts, Callable[[pa.Array, Any], pa.Array]], ...]] = (
+_Accepts = Callable[[DataType, DataType], bool]
+_PROMOTIONS: Final[tuple[tuple[_Accepts, Callable[[Array, Any], Array]], ...]] = (
     (_wider_integer, _cast),
     (_number_to_wider, _cast),
     (lambda source, target: is_string(source) and _T.is_string(target), _cast),

@@ -8,19 +8,18 @@ those), and on reading ends with a long that only a record of the right length l
 import json
 import secrets
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyruhvro
 
+from headrace.stream.codec.arrow import Array, Json
 from headrace.stream.codec.shape import Again, ListOf, MapOf, Slot, StructOf
 from headrace.stream.codec.wire import HEADER
 
-_MAGIC: Final = "__headrace_magic"
-_ID: Final = "__headrace_id"
-_END: Final = "__headrace_end"
+_HEADER_FIELDS: Final = ({"name": "__headrace_magic", "type": "boolean"}, {"name": "__headrace_id", "type": "float"})
+_END_FIELD: Final = {"name": "__headrace_end", "type": "long"}
 
 
 def is_fast(top: StructOf) -> bool:
@@ -28,7 +27,7 @@ def is_fast(top: StructOf) -> bool:
     if not _slot_is_fast(Slot(top, False, top.avro)):
         return False
     try:
-        pyruhvro.avro_to_arrow_schema(_spelt(top, [_MAGIC, _ID], [_END]))
+        pyruhvro.avro_to_arrow_schema(_framed(top, _END_FIELD))
     except ValueError:
         return False  # nested deeper than its JSON parser goes
     return True
@@ -49,29 +48,23 @@ def _slot_is_fast(slot: Slot) -> bool:
     return shape.avro not in ("bytes", "null") and not (isinstance(shape.avro, dict) and shape.avro["type"] == "fixed")
 
 
-def _spelt(top: StructOf, before: list[str], after: list[str]) -> str:
-    kinds = {_MAGIC: "boolean", _ID: "float", _END: "long"}
-    extra = {name: {"name": name, "type": kind} for name, kind in kinds.items()}
-    fields: list[Any] = [
-        *(extra[name] for name in before),
-        *top.avro["fields"],
-        *(extra[name] for name in after),
-    ]
-    return json.dumps({**top.avro, "fields": fields})
+def _framed(top: StructOf, *after: Json) -> str:
+    """The plain schema of a whole message, with more fields `after` it."""
+    return json.dumps({**top.avro, "fields": [*_HEADER_FIELDS, *top.avro["fields"], *after]})
 
 
 class Fast:
     """Reads and writes the messages of one schema."""
 
     def __init__(self, top: StructOf) -> None:
-        self._read_schema = _spelt(top, [_MAGIC, _ID], [_END])
-        self._write_schema = _spelt(top, [_MAGIC, _ID], [])
-        self._names = [_MAGIC, _ID, *(member.avro_name for member in top.carried)]
+        self._read_schema = _framed(top, _END_FIELD)
+        self._write_schema = _framed(top)
+        self._names = [*(field["name"] for field in _HEADER_FIELDS), *(member.avro_name for member in top.carried)]
         # Secret, so that nobody can append it to a record to hide what follows.
-        self._end_value = (1 << 61) + secrets.randbits(61)
-        self._end = _varint(self._end_value)
+        end_value = (1 << 61) + secrets.randbits(61)
+        self._end, self._end_value = _varint(end_value), pa.scalar(end_value)
 
-    def read(self, values: Sequence[bytes]) -> list[pa.Array]:
+    def read(self, values: Sequence[bytes]) -> list[Array]:
         """The plain column arrays of all `values`. Errors: ValueError when any of them is bad."""
         end = self._end
         batch = _deserialize([value + end for value in values], self._read_schema)
@@ -83,13 +76,16 @@ class Fast:
             batch.validate(full=True)
         except pa.ArrowInvalid as error:
             raise ValueError("a text is not valid UTF-8") from error
-        columns: list[pa.Array] = batch.columns[2:-1]
+        columns: list[Array] = batch.columns[2:-1]
         return columns
 
-    def write(self, columns: Sequence[pa.Array], rows: int, schema_id: int) -> list[bytes]:
+    def write(self, columns: Sequence[Array], rows: int, schema_id: int) -> list[bytes]:
         """One message for each row. Errors: ValueError for a value outside an enum."""
-        identity = np.full(rows, np.frombuffer(HEADER.pack(0, schema_id), np.float32, offset=1)[0])
-        header = [pa.repeat(False, rows), pa.Array.from_buffers(pa.float32(), rows, [None, pa.py_buffer(identity)])]
+        identity = HEADER.pack(0, schema_id)[1:] * rows
+        header: list[Array] = [
+            pa.repeat(False, rows),
+            pa.Array.from_buffers(pa.float32(), rows, [None, pa.py_buffer(identity)]),
+        ]
         batch = pa.RecordBatch.from_arrays([*header, *columns], names=self._names)
         (messages,) = pyruhvro.serialize_record_batch(batch, self._write_schema, 1)
         as_bytes: list[bytes] = messages.to_pylist()
@@ -108,7 +104,8 @@ def _varint(number: int) -> bytes:
 
 def _deserialize(values: list[bytes], schema: str) -> pa.RecordBatch:
     try:
-        return pyruhvro.deserialize_array(values, schema)
+        batch: pa.RecordBatch = pyruhvro.deserialize_array(values, schema)
+        return batch
     except BaseException as error:
         if type(error).__name__ == "PanicException":  # of Rust; not an Exception, and not importable
             raise ValueError(f"the decoder gave up: {error}") from error

@@ -14,6 +14,7 @@ import fastavro
 import pyarrow as pa
 from fastavro import _read_py
 
+from headrace.stream.codec.arrow import Array
 from headrace.stream.codec.leaves import Leaf
 from headrace.stream.codec.shape import Again, ListOf, MapOf, Shape, StructOf
 from headrace.stream.codec.wire import HEADER, header
@@ -34,7 +35,7 @@ class Foreign:
         # The compiled reader recurses on the C stack: a deeply nested record would kill the process.
         self._reader: Callable[..., Any] = _read_py.schemaless_reader if recursive else fastavro.schemaless_reader
 
-    def read(self, values: Sequence[bytes]) -> list[pa.Array]:
+    def read(self, values: Sequence[bytes]) -> list[Array]:
         """The plain column arrays of all `values`. Errors: ValueError when any of them is bad."""
         try:
             records = [self._record(value) for value in values]
@@ -83,7 +84,7 @@ class Foreign:
             for entry in value
         ]
 
-    def write(self, columns: Sequence[pa.Array], rows: int, schema_id: int) -> list[bytes]:
+    def write(self, columns: Sequence[Array], rows: int, schema_id: int) -> list[bytes]:
         """One message for each row. Errors: ValueError for a value the schema does not allow."""
         names = [member.avro_name for member in self._top.carried]
         batch = pa.RecordBatch.from_arrays(list(columns), names=names)

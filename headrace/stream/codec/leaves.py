@@ -15,7 +15,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-Convert = Callable[[pa.Array], pa.Array]
+from headrace.stream.codec.arrow import Array, DataType
+
+Convert = Callable[[Array], Array]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +28,8 @@ class Leaf:
     """
 
     avro: Any  # the plain Avro type, with the same bytes
-    plain: pa.DataType
-    arrow: pa.DataType
+    plain: DataType
+    arrow: DataType
     restore: Convert = lambda array: array
     lower: Convert = lambda array: array
 
@@ -56,10 +58,10 @@ def fixed(avro: dict[str, Any], attributes: dict[str, Any]) -> Leaf:
 
 
 def _int(logical: object) -> Leaf:
-    def narrow(array: pa.Array) -> pa.Array:
+    def narrow(array: Array) -> Array:
         return array.cast(pa.int32())
 
-    def widen(array: pa.Array) -> pa.Array:
+    def widen(array: Array) -> Array:
         return array.view(pa.int32()).cast(pa.int64())
 
     if logical == "date":
@@ -80,14 +82,14 @@ _LONGS: Final = {
 def _long(logical: object) -> Leaf:
     arrow = _LONGS.get(logical, pa.int64()) if isinstance(logical, str) else pa.int64()
 
-    def restore(array: pa.Array) -> pa.Array:
+    def restore(array: Array) -> Array:
         return (_of_day(array, 86_400_000_000) if pa.types.is_time(arrow) else array).view(arrow)
 
     return Leaf("long", pa.int64(), arrow, restore, lambda array: array.view(pa.int64()))
 
 
-def _of_day(array: pa.Array, ticks: int) -> pa.Array:
-    bounds = pc.min_max(array).as_py()
+def _of_day(array: Array, ticks: int) -> Array:
+    bounds: Any = pc.min_max(array).as_py()
     if bounds["min"] is not None and not 0 <= bounds["min"] <= bounds["max"] < ticks:
         raise ValueError("a time of day outside 00:00 to 24:00")
     return array
@@ -107,15 +109,15 @@ def _string(logical: object, attributes: dict[str, Any]) -> Leaf:
     return Leaf("string", text, text)
 
 
-def _as_extension(arrow: pa.DataType) -> Convert:
+def _as_extension(arrow: DataType) -> Convert:
     return lambda array: pa.ExtensionArray.from_storage(arrow, array)
 
 
-def _storage(array: pa.Array) -> pa.Array:
+def _storage(array: Array) -> Array:
     return array.storage
 
 
-def _mapped(array: pa.Array, function: Callable[[Any], Any], arrow: pa.DataType) -> pa.Array:
+def _mapped(array: Array, function: Callable[[Any], Any], arrow: DataType) -> Array:
     return pa.array([None if value is None else function(value) for value in array.to_pylist()], type=arrow)
 
 
@@ -123,14 +125,14 @@ def _from_base64(text: str) -> bytes:
     return binascii.a2b_base64(text, strict_mode=True)
 
 
-def _text_of_bytes(array: pa.Array) -> pa.Array:
+def _text_of_bytes(array: Array) -> Array:
     return _mapped(array, lambda value: binascii.b2a_base64(value, newline=False).decode("ascii"), pa.string())
 
 
 _UUID_TEXT: Final = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
 
 
-def uuid_of_text(array: pa.Array) -> pa.Array:
+def uuid_of_text(array: Array) -> Array:
     """The UUIDs of their canonical text. Errors: ValueError."""
     filled = pc.fill_null(array, "00000000-0000-0000-0000-000000000000")
     if not pc.all(pc.match_substring_regex(filled, _UUID_TEXT), min_count=0).as_py():
@@ -140,15 +142,17 @@ def uuid_of_text(array: pa.Array) -> pa.Array:
     return pa.ExtensionArray.from_storage(pa.uuid(), pc.if_else(array.is_valid(), octets, None))
 
 
-def _text_of_uuid(array: pa.Array) -> pa.Array:
+def _text_of_uuid(array: Array) -> Array:
     octets = b"".join(pc.fill_null(array.storage, bytes(16)).to_pylist())
     offsets = np.arange(0, 32 * len(array) + 1, 32, dtype=np.int32)
-    digits = pa.StringArray.from_buffers(len(array), pa.py_buffer(offsets), pa.py_buffer(octets.hex().encode()))
+    digits = pa.StringArray.from_buffers(
+        len(array), pa.py_buffer(offsets.tobytes()), pa.py_buffer(octets.hex().encode())
+    )
     text = pc.replace_substring_regex(digits, "^(.{8})(.{4})(.{4})(.{4})(.{12})$", r"\1-\2-\3-\4-\5")
     return pc.if_else(array.is_valid(), text, None)
 
 
-def _decimal_type(attributes: dict[str, Any]) -> pa.DataType | None:
+def _decimal_type(attributes: dict[str, Any]) -> DataType | None:
     """The Arrow type of a decimal's attributes, or None when they are not a decimal's."""
     precision, scale = attributes.get("precision"), attributes.get("scale", 0)
     if not isinstance(precision, int) or not isinstance(scale, int) or not 0 <= scale <= precision <= 76:

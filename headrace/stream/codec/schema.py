@@ -10,9 +10,8 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from headrace.stream.codec.arrow import DataType, Json
 from headrace.stream.codec.names import ORIGINAL, avro_full_name, avro_name
-
-Json = Any  # a parsed JSON document
 
 _T: Final = pa.types
 
@@ -57,7 +56,7 @@ def _optional(avro: Json, nullable: bool) -> Json:
     return ["null", avro] if nullable and avro != "null" else avro
 
 
-def _type(arrow: pa.DataType, name: str, path: str) -> Json:
+def _type(arrow: DataType, name: str, path: str) -> Json:
     """The Avro type of a value; `name` is the full name a record at this place takes: unique, because paths are."""
     if is_wrapped(arrow):
         return _type(unwrapped(arrow), name, path)
@@ -80,14 +79,14 @@ def _item(field: pa.Field, name: str, path: str) -> Json:
     return _optional(_type(field.type, name, f"{path}[]"), field.nullable)
 
 
-def _map(arrow: pa.MapType, name: str, path: str) -> Json:
+def _map(arrow: DataType, name: str, path: str) -> Json:
     if _T.is_string(value_type(arrow.key_type)):
         return {"type": "map", "values": _item(arrow.item_field, name, path)}
     fields = [pa.field("key", arrow.key_type, nullable=False), arrow.item_field.with_name("value")]
     return {"type": "array", "items": _record(fields, name, path), "logicalType": "map"}
 
 
-def is_wrapped(arrow: pa.DataType) -> bool:
+def is_wrapped(arrow: DataType) -> bool:
     """Whether `arrow` is only another encoding of a type Headrace knows."""
     return (
         _T.is_dictionary(arrow)
@@ -96,27 +95,27 @@ def is_wrapped(arrow: pa.DataType) -> bool:
     )
 
 
-def unwrapped(arrow: pa.DataType) -> pa.DataType:
+def unwrapped(arrow: DataType) -> DataType:
     """The type below one layer of encoding."""
     return arrow.storage_type if isinstance(arrow, pa.BaseExtensionType) else arrow.value_type
 
 
-def value_type(arrow: pa.DataType) -> pa.DataType:
+def value_type(arrow: DataType) -> DataType:
     """The type of the values whatever their encoding, with the three string types seen as one."""
     while is_wrapped(arrow):
         arrow = unwrapped(arrow)
     return pa.string() if is_string(arrow) else arrow
 
 
-def is_string(arrow: pa.DataType) -> bool:
+def is_string(arrow: DataType) -> bool:
     return bool(_T.is_string(arrow) or _T.is_large_string(arrow) or _T.is_string_view(arrow))
 
 
-def is_binary(arrow: pa.DataType) -> bool:
+def is_binary(arrow: DataType) -> bool:
     return bool(_T.is_binary(arrow) or _T.is_large_binary(arrow) or _T.is_binary_view(arrow))
 
 
-def is_list(arrow: pa.DataType) -> bool:
+def is_list(arrow: DataType) -> bool:
     return any(kind(arrow) for kind in _LIST_KINDS)
 
 
@@ -129,7 +128,7 @@ _LIST_KINDS: Final = (
 )
 
 
-def _decimal(arrow: pa.DataType) -> Json:
+def _decimal(arrow: DataType) -> Json:
     precision = arrow.precision - min(arrow.scale, 0)  # a negative scale counts trailing zeros: they become digits
     return {
         "type": "string",
@@ -143,7 +142,7 @@ def _logical(avro: str, logical_type: str) -> Json:
     return {"type": avro, "logicalType": logical_type}
 
 
-_SPELLINGS: Final[tuple[tuple[Callable[[pa.DataType], bool], Callable[[Any], Json]], ...]] = (
+_SPELLINGS: Final[tuple[tuple[Callable[[DataType], bool], Callable[[Any], Json]], ...]] = (
     (_T.is_null, lambda _: "null"),
     (_T.is_boolean, lambda _: "boolean"),
     (lambda t: _T.is_uint64(t), lambda _: _decimal(pa.decimal128(20, 0))),

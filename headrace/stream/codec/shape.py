@@ -8,14 +8,13 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 
+from headrace.stream.codec.arrow import DataType, Json
 from headrace.stream.codec.leaves import Leaf, fixed, primitive
 from headrace.stream.codec.names import ORIGINAL
-
-Json = Any  # a parsed JSON document
 
 _PRIMITIVES: Final = frozenset({"null", "boolean", "int", "long", "float", "double", "bytes", "string"})
 _MAX_DEPTH: Final = 100  # what every decoder and Arrow itself take in their stride
@@ -26,8 +25,8 @@ _MAX_NODES: Final = 10_000  # a schema that refers to its types again and again 
 class ListOf:
     item: "Slot"
     avro: Json
-    plain: pa.DataType
-    arrow: pa.DataType
+    plain: DataType
+    arrow: DataType
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +36,8 @@ class MapOf:
     key: "Slot"
     value: "Slot"
     avro: Json
-    plain: pa.DataType
-    arrow: pa.DataType
+    plain: DataType
+    arrow: DataType
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +46,8 @@ class StructOf:
 
     members: tuple["Member", ...]
     avro: Json
-    plain: pa.DataType
-    arrow: pa.DataType
+    plain: DataType
+    arrow: DataType
     union: bool = False
 
     @property
@@ -62,8 +61,8 @@ class Again:
 
     record: str  # plain name of that record
     avro: Json
-    plain: pa.DataType = field(default_factory=pa.string)
-    arrow: pa.DataType = field(default_factory=pa.json_)
+    plain: DataType = field(default_factory=pa.string)
+    arrow: DataType = field(default_factory=pa.json_)
 
 
 Shape = Leaf | ListOf | MapOf | StructOf | Again
@@ -121,6 +120,8 @@ def shape_of(avro: str) -> StructOf:
         top = _shape(document, "", context)
     except KeyError as error:
         raise ValueError(f"not an Avro schema: {error.args[0]!r} is missing or unknown") from error
+    except (TypeError, AttributeError) as error:
+        raise ValueError(f"not an Avro schema: {error}") from error
     if isinstance(top, Slot):
         return _record((Member("value", "value", top),), context.fresh("r"))
     if isinstance(top, StructOf):
@@ -204,7 +205,7 @@ def _record(members: tuple[Member, ...], name: str) -> StructOf:
     return StructOf(members, {"type": "record", "name": name, "fields": fields}, *_structs(members))
 
 
-def _structs(members: tuple[Member, ...]) -> tuple[pa.DataType, pa.DataType]:
+def _structs(members: tuple[Member, ...]) -> tuple[DataType, DataType]:
     plain = pa.struct([pa.field(member.avro_name, member.slot.shape.plain) for member in members if member.carried])
     return plain, pa.struct([arrow_field(member) for member in members])
 
@@ -245,7 +246,7 @@ def _map(avro: Mapping[str, Json], namespace: str, context: _Context) -> MapOf:
     return MapOf(key, value, {"type": "map", "values": value.avro}, plain, _map_type(key, value))
 
 
-def _map_type(key: Slot, value: Slot) -> pa.DataType:
+def _map_type(key: Slot, value: Slot) -> DataType:
     return pa.map_(key.shape.arrow, pa.field("value", value.shape.arrow, nullable=value.nullable))
 
 

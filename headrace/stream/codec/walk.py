@@ -11,11 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace.stream.codec.arrow import Array, DataType
 from headrace.stream.codec.leaves import Convert, Leaf
 from headrace.stream.codec.shape import Again, ListOf, MapOf, Member, Shape
 
 
-def restore(array: pa.Array, shape: Shape) -> pa.Array:
+def restore(array: Array, shape: Shape) -> Array:
     """The Arrow values of what a decoder yielded. Errors: ValueError."""
     if isinstance(shape, Leaf):
         return shape.restore(array)
@@ -31,7 +32,7 @@ def restore(array: pa.Array, shape: Shape) -> pa.Array:
     return _struct(parts, shape.arrow, array)
 
 
-def lower(array: pa.Array, shape: Shape) -> pa.Array:
+def lower(array: Array, shape: Shape) -> Array:
     """What an encoder takes for these Arrow values. Errors: ValueError for a value the Avro type cannot hold."""
     if isinstance(shape, Leaf):
         return shape.lower(array)
@@ -44,38 +45,38 @@ def lower(array: pa.Array, shape: Shape) -> pa.Array:
     return _struct(lower_members(map(array.field, range(len(shape.members))), shape.members), shape.plain, array)
 
 
-def restore_members(columns: Iterable[pa.Array], members: Sequence[Member], length: int) -> list[pa.Array]:
+def restore_members(columns: Iterable[Array], members: Sequence[Member], length: int) -> list[Array]:
     """The Arrow column of each member, given the plain ones of those that are carried."""
     plain = iter(columns)
     return [restore(next(plain), member.slot.shape) if member.carried else pa.nulls(length) for member in members]
 
 
-def lower_members(columns: Iterable[pa.Array], members: Sequence[Member]) -> list[pa.Array]:
+def lower_members(columns: Iterable[Array], members: Sequence[Member]) -> list[Array]:
     """The plain column of each carried member, given the Arrow column of each."""
     return [lower(column, member.slot.shape) for column, member in zip(columns, members, strict=True) if member.carried]
 
 
-def _struct(parts: list[pa.Array], target: pa.DataType, origin: pa.StructArray) -> pa.Array:
+def _struct(parts: list[Array], target: DataType, origin: Array) -> Array:
     """A struct of `parts`, null where `origin` is."""
     if parts:
         return pa.StructArray.from_arrays(parts, fields=list(target), mask=_mask(origin))
-    validity = pa.array(origin.is_valid()).buffers()[1]
+    validity = origin.is_valid().buffers()[1]
     return pa.Array.from_buffers(target, len(origin), [validity])
 
 
-def relist(array: pa.Array, target: pa.DataType, convert: Convert) -> pa.Array:
+def relist(array: Array, target: DataType, convert: Convert) -> Array:
     """A list of any kind as `target`, a list with 32-bit offsets, its items converted."""
     offsets, items = _items(array)
     return pa.ListArray.from_arrays(offsets, convert(items), type=target, mask=_mask(array))
 
 
-def remap(array: pa.Array, target: pa.MapType, convert_key: Convert, convert_value: Convert) -> pa.Array:
+def remap(array: Array, target: DataType, convert_key: Convert, convert_value: Convert) -> Array:
     """A map, or a list of entries, as the map `target`, its keys and values converted."""
     offsets, keys, values = _entries(array)
     return pa.MapArray.from_arrays(offsets, convert_key(keys), convert_value(values), type=target, mask=_mask(array))
 
 
-def _restore_map(array: pa.Array, shape: MapOf) -> pa.Array:
+def _restore_map(array: Array, shape: MapOf) -> Array:
     offsets, keys, _ = _entries(array)
     codes = keys.dictionary_encode()
     rows = np.repeat(np.arange(len(array)), np.diff(offsets))
@@ -89,7 +90,7 @@ def _restore_map(array: pa.Array, shape: MapOf) -> pa.Array:
     )
 
 
-def _lower_map(array: pa.Array, shape: MapOf) -> pa.Array:
+def _lower_map(array: Array, shape: MapOf) -> Array:
     if pa.types.is_map(shape.plain):
         return remap(array, shape.plain, lambda keys: keys, lambda values: lower(values, shape.value.shape))
     offsets, keys, values = _entries(array)
@@ -98,7 +99,7 @@ def _lower_map(array: pa.Array, shape: MapOf) -> pa.Array:
     return pa.ListArray.from_arrays(offsets, entries, type=shape.plain, mask=_mask(array))
 
 
-def _items(array: pa.Array) -> tuple[pa.Array, pa.Array]:
+def _items(array: Array) -> tuple[Array, Array]:
     """The offsets of a list, from 0 and with 32 bits, and the items they point into.
 
     Arrow's own kernels for this do not take maps, nor extension types inside.
@@ -107,13 +108,13 @@ def _items(array: pa.Array) -> tuple[pa.Array, pa.Array]:
         size = array.type.list_size
         return _offsets(np.arange(len(array) + 1) * size), array.values.slice(array.offset * size, len(array) * size)
     if pa.types.is_list_view(array.type) or pa.types.is_large_list_view(array.type):
-        lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy()
-        return _offsets(np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))), array.flatten()
+        lengths: Any = pc.list_value_length(array)
+        return _offsets(np.concatenate(([0], np.cumsum(pc.fill_null(lengths, 0), dtype=np.int64)))), array.flatten()
     offsets = array.offsets.to_numpy()
     return _offsets(offsets - offsets[0]), array.values.slice(offsets[0], offsets[-1] - offsets[0])
 
 
-def _entries(array: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array]:
+def _entries(array: Array) -> tuple[Array, Array, Array]:
     if not pa.types.is_map(array.type):
         offsets, entries = _items(array)
         return offsets, entries.field(0), entries.field(1)
@@ -122,11 +123,11 @@ def _entries(array: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array]:
     return _offsets(offsets - start), array.keys.slice(start, length), array.items.slice(start, length)
 
 
-def _offsets(offsets: np.ndarray[Any, Any]) -> pa.Array:
+def _offsets(offsets: np.ndarray[Any, Any]) -> Array:
     if offsets[-1] > np.iinfo(np.int32).max:
         raise ValueError("the lists of one batch hold more than 2^31 items; use a smaller batch")
     return pa.array(offsets.astype(np.int32))
 
 
-def _mask(array: pa.Array) -> pa.Array | None:
+def _mask(array: Array) -> Array | None:
     return array.is_null() if array.null_count else None

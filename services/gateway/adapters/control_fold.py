@@ -12,7 +12,7 @@ from sqlalchemy import Connection as DatabaseConnection
 from sqlalchemy import Engine, insert, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from headrace.errors import Fatal, HeadraceError, Transient
+from headrace.errors import HeadraceError, Transient
 from headrace.stream import topics
 from headrace.stream.control import Controls
 from headrace.stream.kafka import Connection
@@ -22,17 +22,18 @@ from headrace.stream.ledger import LedgerEntry
 from services.gateway.adapters.dataset_store import fold_datasets, fold_source_positions
 from services.gateway.adapters.ledger_store import ACTIVITY_KEPT_S, fold_ledger, forget_activity
 from services.gateway.adapters.tables import FOLD_OFFSETS
+from services.gateway.core.datasets import DatasetVersion, SourcePosition
 from services.gateway.metrics import FOLD_FAILURES, FOLD_SKIPPED, FOLDED
 
 log = logging.getLogger(__name__)
 
-FOLDED_TOPICS: Final = (topics.LEDGER, topics.DATASETS, topics.SOURCE_POSITIONS)
-_REPLY_S = 10.0
+_REPLY_S = 5.0
 _STOP_S = 3.0
 _POLL_S = 0.2
 _LINGER_S = 0.01
 _MOST_RECORDS = 1000
 _PAUSE_S = 1.0
+_PROBE_EVERY_S = 2.0
 _FORGET_EVERY_S = 600.0
 
 
@@ -86,14 +87,15 @@ class ControlFold:
         while not self._stopping.is_set():
             try:
                 self._session()
-            except (HeadraceError, KafkaException, SQLAlchemyError) as error:
-                self._failed(error)
+            except Exception as error:  # whatever it is, a fold that ended would look like one that has nothing to do
+                self._failed(mapped(error, "folding control topics") if isinstance(error, KafkaException) else error)
                 self._stopping.wait(0 if isinstance(error, Overtaken) else _PAUSE_S)
 
     def _failed(self, error: Exception) -> None:
-        said = str(mapped(error, "folding control topics") if isinstance(error, KafkaException) else error)
+        expected = isinstance(error, HeadraceError | SQLAlchemyError)
+        said = str(error) if expected else f"{type(error).__name__}: {error}"
         if said != self.fault:
-            log.warning("the books stand still: %s", said)
+            log.warning("the books stand still: %s", said, exc_info=None if expected else error)
         self.fault = said
         FOLD_FAILURES.inc()
 
@@ -138,9 +140,14 @@ class ControlFold:
         return {slot: known.get(slot, 0) for slot in slots}
 
     def _fold_from(self, consumer: Consumer, positions: dict[Slot, int]) -> None:
-        forget_at = time.monotonic()
+        forget_at = probe_at = time.monotonic()
         while not self._stopping.is_set():
             messages, ends = _polled(consumer)
+            if not messages and time.monotonic() >= probe_at:
+                consumer.list_topics(
+                    topics.LEDGER, timeout=_REPLY_S
+                )  # silence from a broker that is down is no silence
+                probe_at = time.monotonic() + _PROBE_EVERY_S
             if messages:
                 records = self._decoded(messages)
                 reached = {Slot(message.topic(), message.partition()): message.offset() + 1 for message in messages}
@@ -162,7 +169,7 @@ class ControlFold:
             move_offsets(database, moves)
             fold_datasets(database, records.get(topics.DATASETS, ()))
             fold_source_positions(database, records.get(topics.SOURCE_POSITIONS, ()))
-            fold_ledger(database, [LedgerEntry(**entry) for _, entry in records.get(topics.LEDGER, ()) if entry])
+            fold_ledger(database, [entry for _, entry in records.get(topics.LEDGER, ()) if entry is not None])
         for topic, folded in records.items():
             FOLDED.labels(topic).inc(len(folded))
 
@@ -170,20 +177,34 @@ class ControlFold:
         """The records by topic. One that nobody can read is skipped, and counted: the books will not balance without it."""
         records: dict[str, list[Record]] = defaultdict(list)
         for message in messages:
-            value = message.value()
             try:
-                key = (message.key() or b"").decode()
-                records[message.topic()].append((key, None if value is None else self._controls.decode(value)))
+                records[message.topic()].append(self._record(message))
             except Transient:
                 raise
-            except (Fatal, ValueError, EOFError, IndexError, TypeError, KeyError) as error:
+            except Exception as error:  # there is no end to what can be wrong with foreign bytes
                 FOLD_SKIPPED.labels(message.topic()).inc()
                 where = {"topic": message.topic(), "partition": message.partition(), "offset": message.offset()}
-                log.error("skipped a control record that cannot be read: %s", error, extra=where)
+                log.error("skipped a control record that cannot be read: %r", error, extra=where)
         return records
 
+    def _record(self, message: Any) -> "Record":
+        key, value = (message.key() or b"").decode(), message.value()
+        if value is None:
+            return key, None
+        fields, kind = self._controls.decode(value), _KINDS[message.topic()]
+        return key, kind(**{name: fields[name] for name in kind.__dataclass_fields__})
 
-Record = tuple[str, Mapping[str, Any] | None]
+
+#: What a record of each topic is. Fields that a later version may have added are left out.
+_KINDS: Final[Mapping[str, Any]] = {
+    topics.LEDGER: LedgerEntry,
+    topics.DATASETS: DatasetVersion,
+    topics.SOURCE_POSITIONS: SourcePosition,
+}
+FOLDED_TOPICS: Final = tuple(_KINDS)
+
+#: The key, and what it stands for; None when it is gone.
+Record = tuple[str, Any]
 
 
 def move_offsets(database: DatabaseConnection, moves: Mapping[Slot, tuple[int, int]]) -> None:

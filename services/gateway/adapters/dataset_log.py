@@ -2,7 +2,7 @@
 
 The transactional id is the lock: starting a writer shuts out every older one, so what is read after that is what
 the new version is decided on, and a writer that was shut out meanwhile fails to commit. See
-docs/decisions/datasets-topic-is-the-truth.md.
+docs/decisions/0005-the-datasets-topic-is-the-truth.md.
 """
 
 import threading
@@ -10,14 +10,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Final
 
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
 from headrace.errors import Fenced, Transient
 from headrace.stream import topics
 from headrace.stream.control import Controls
 from headrace.stream.kafka import Connection, Followed, TransactionalWriter
 from headrace.stream.kafka import topics as kafka_topics
+from headrace.stream.kafka.connection import mapped
 from services.gateway.core.datasets import DatasetVersion
 
 _WRITER_ID: Final = "headrace-gateway-datasets"
+_REPLY_S: Final = 5.0
 
 #: Given what is live, the version to write, or None to leave things as they are.
 Decision = Callable[[Mapping[str, DatasetVersion]], DatasetVersion | None]
@@ -37,6 +42,7 @@ class DatasetLog:
         Errors: whatever `decide` raises (nothing is written); Transient, also when another gateway was quicker.
         """
         with self._turn:
+            self._answering()
             kafka_topics.ensure_control(self._connection)
             writer = TransactionalWriter(self._connection, _WRITER_ID)
             try:
@@ -48,6 +54,13 @@ class DatasetLog:
                 raise Transient(f"another gateway applied a dataset at the same time: try again ({error})") from error
             finally:
                 writer.close()
+
+    def _answering(self) -> None:
+        """Errors: Transient at once, where a transaction would wait for long."""
+        try:
+            AdminClient(self._connection.client()).list_topics(timeout=_REPLY_S)
+        except KafkaException as error:
+            raise mapped(error, "asking Kafka for its topics") from error
 
     def _live(self) -> dict[str, DatasetVersion]:
         followed = Followed(self._connection, topics.DATASETS, self._version)

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, delete, insert, select, update
 
 from services.gateway.adapters.tables import DATASET_VERSIONS, DATASETS, SOURCE_POSITIONS
-from services.gateway.core.datasets import DatasetVersion
+from services.gateway.core.datasets import DatasetVersion, SourcePosition
 
 
 class DatasetStore:
@@ -36,26 +35,23 @@ class DatasetStore:
             return {row.dataset: row.caught_up for row in rows}
 
 
-def fold_datasets(connection: Connection, records: Iterable[tuple[str, Mapping[str, Any] | None]]) -> None:
-    """Bring the projection up to the records, in order; a record of None says that the dataset is gone."""
-    for name, record in records:
-        if record is None:
+def fold_datasets(connection: Connection, versions: Iterable[tuple[str, DatasetVersion | None]]) -> None:
+    """Bring the projection up to these versions, in order; None says that the dataset is gone."""
+    for name, version in versions:
+        if version is None:
             connection.execute(delete(DATASETS).where(DATASETS.c.name == name))
             continue
-        version = DatasetVersion(**{key: record[key] for key in DatasetVersion.__dataclass_fields__})
         put(connection, DATASETS, asdict(version))
         put(connection, DATASET_VERSIONS, {key: value for key, value in asdict(version).items() if key != "state"})
 
 
-def fold_source_positions(connection: Connection, records: Iterable[tuple[str, Mapping[str, Any] | None]]) -> None:
+def fold_source_positions(connection: Connection, positions: Iterable[tuple[str, SourcePosition | None]]) -> None:
     """Remember how far each source has been read."""
-    for name, record in records:
-        if record is None:
+    for name, position in positions:
+        if position is None:
             connection.execute(delete(SOURCE_POSITIONS).where(SOURCE_POSITIONS.c.dataset == name))
         else:
-            at: datetime = record["at"]
-            row = {"dataset": record["dataset"], "rows_read": record["rows_read"], "caught_up": record["caught_up"]}
-            put(connection, SOURCE_POSITIONS, row | {"at": at})
+            put(connection, SOURCE_POSITIONS, asdict(position))
 
 
 def put(connection: Connection, table: Table, row: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ from headrace.stream.kafka import Connection
 from headrace.stream.kafka.connection import mapped
 from services.gateway.adapters.control_fold import Slot
 
-_REPLY_S = 10.0
+_REPLY_S = 5.0
 
 
 class Reading(NamedTuple):

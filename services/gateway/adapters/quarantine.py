@@ -1,6 +1,6 @@
 """Reads the rows that were set aside, from the table the loader keeps them in.
 
-Source: docs/decisions/quarantine-from-the-warehouse.md. Dataset names are checked before they get here, and
+Source: docs/decisions/0006-quarantine-is-read-from-the-warehouse.md. Dataset names are checked before they get here, and
 values travel as parameters, so that no statement below is made of foreign text.
 """
 # ruff: noqa: S608

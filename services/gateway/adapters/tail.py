@@ -14,7 +14,7 @@ from headrace.stream.kafka.connection import mapped
 from headrace.stream.registry import Registry
 from services.gateway.core.json_values import json_value
 
-_REPLY_S: Final = 10.0
+_REPLY_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)

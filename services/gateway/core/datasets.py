@@ -25,6 +25,16 @@ class DatasetVersion:
 
 
 @dataclass(frozen=True, slots=True)
+class SourcePosition:
+    """How far a source has been read. Fields: `schemas/source_position.avsc`, without what only its connector needs."""
+
+    dataset: str
+    rows_read: int
+    caught_up: bool
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """Why a dataset file cannot be applied. `code` names the kind of problem."""
 

@@ -12,7 +12,7 @@ def run() -> None:
     connection: Connection = context.config.attributes["connection"]
     if connection.dialect.name == "postgresql":
         connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-    context.configure(connection=connection, target_metadata=METADATA, compare_type=True, render_as_batch=True)
+    context.configure(connection=connection, target_metadata=METADATA, compare_type=True, transactional_ddl=True)
     with context.begin_transaction():
         context.run_migrations()
 

@@ -7,7 +7,7 @@ asked for without isolation first, and waited for.
 
 import time
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, cast
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
@@ -37,7 +37,10 @@ class CommittedReader:
         self._consumer.assign([self._at])
 
     def read_on(self, deadline_s: float = 60.0) -> Iterator[tuple[bytes, bytes | None]]:
-        """(key, value) of the records since the last call. Errors: Transient when an open transaction is in the way for too long."""
+        """(key, value) of the records since the last call.
+
+        Errors: Transient when an open transaction is in the way for too long.
+        """
         end = self._end()
         deadline = time.monotonic() + deadline_s
         while self._position < end:
@@ -46,12 +49,12 @@ class CommittedReader:
             message = self._consumer.poll(0.5)
             if message is None:
                 continue
-            failure = message.error()
+            failure, offset = message.error(), cast(int, message.offset())
             if failure is None:
-                self._position = message.offset() + 1
+                self._position = offset + 1
                 yield message.key() or b"", message.value()
             elif failure.code() == failure._PARTITION_EOF:
-                self._position = max(self._position, message.offset())
+                self._position = max(self._position, offset)
             else:
                 raise mapped(failure, f"reading {self._at.topic}")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
-import fsspec
+import fsspec  # type: ignore[import-untyped]
 
 from headrace.errors import Fatal, Transient
 from services.ingest.core.progress import HEAD_BYTES, TAIL_BYTES, FileProgress, digest

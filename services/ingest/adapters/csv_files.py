@@ -165,7 +165,7 @@ class CsvFiles:
             fitted, bad = fit_texts(column, field.type, self._options.dialect.null_values)
             arrays.append(fitted)
             for at in np.flatnonzero(bad):
-                detail = f"column {field.name!r}: {_shown(column[at].as_py())} is not {name_of(field.type)}"
+                detail = f"column {field.name!r}: {_shown(column[int(at)].as_py())} is not {name_of(field.type)}"
                 misfits.setdefault(int(at), csv.Fault(int(texts.rows[at]), "wrong_type", detail, field.name))
         rows = pa.RecordBatch.from_arrays(arrays, schema=schema)
         if misfits:

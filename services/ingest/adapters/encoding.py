@@ -16,6 +16,7 @@ class _Transcoded(io.RawIOBase):
     """Decodes as it is read; going back, or far ahead, means reading anew from the start."""
 
     def __init__(self, content: IO[bytes], encoding: str) -> None:
+        content.seek(0)
         self._content = content
         self._errors = "surrogatepass" if encoding == "utf-16" else "surrogateescape"
         self._decoder = codecs.getincrementaldecoder(encoding)(self._errors)

@@ -7,7 +7,7 @@ at its end when a file brings new columns and evolution is additive.
 import glob
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final, Protocol
 
@@ -40,7 +40,7 @@ class FileOptions:
 
     path: str
     format: str = "auto"
-    dialect: Dialect = Dialect()
+    dialect: Dialect = field(default_factory=Dialect)
     header: bool = True
     encoding: str = "utf-8"
     declared: Mapping[str, pa.DataType] | None = None
@@ -144,7 +144,7 @@ class FileConnector:
             yield from reader.read(file, content, start)
 
     def _files(self) -> list[SourceFile]:
-        found = (Path(path) for path in glob.glob(self._pattern, recursive=True))
+        found = (Path(path) for path in glob.glob(self._pattern, recursive=True))  # noqa: PTH207  # absolute patterns
         return [SourceFile(path) for path in sorted(found) if path.is_file()]
 
     def _format_name(self, file: SourceFile) -> str:

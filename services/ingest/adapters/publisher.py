@@ -1,4 +1,4 @@
-"""Writes what a source gave in one Kafka transaction: records, quarantine, ledger entries, and whatever must stand or fall with them."""
+"""Writes what a source gave in one transaction: records, quarantine, ledger entries, and what must stand or fall with them."""
 
 import json
 import time

@@ -17,7 +17,6 @@ from services.ingest.core.json_text import json_text
 from services.ingest.core.types import JSON, mapped, plain
 
 _T: Final = pa.types
-_DEPTH: Final = 6  # deeper objects become JSON
 
 
 def text_types(columns: Mapping[str, pa.StringArray], nulls: Sequence[str]) -> dict[str, pa.DataType]:
@@ -25,7 +24,7 @@ def text_types(columns: Mapping[str, pa.StringArray], nulls: Sequence[str]) -> d
     if not columns:
         return {}
     with _sample_file(".csv") as file:
-        pacsv.write_csv(pa.table(list(columns.values()), names=[f"c{n}" for n in range(len(columns))]), file)
+        pacsv.write_csv(_side_by_side(list(columns.values())), file)
         found = _schema_of(
             "SELECT * FROM read_csv(?, header=true, delim=',', quote='\"', escape='\"', sample_size=-1)", file
         )
@@ -33,6 +32,13 @@ def text_types(columns: Mapping[str, pa.StringArray], nulls: Sequence[str]) -> d
         name: next(kind for kind in _text_ladder(guess.type) if _all_fit(texts, kind, nulls))
         for (name, texts), guess in zip(columns.items(), found, strict=True)
     }
+
+
+def _side_by_side(columns: Sequence[pa.StringArray]) -> pa.Table:
+    """Columns from different files have different lengths; the shorter ones end in nulls."""
+    rows = max(map(len, columns))
+    padded = [pa.concat_arrays([column, pa.nulls(rows - len(column), pa.string())]) for column in columns]
+    return pa.table(padded, names=[f"c{number}" for number in range(len(columns))])
 
 
 def _text_ladder(guess: pa.DataType) -> Iterator[pa.DataType]:
@@ -64,22 +70,30 @@ def object_types(objects: Sequence[Object]) -> pa.Schema:
         )
         query = (
             "SELECT * FROM read_json(?, format='newline_delimited', records=true, sample_size=-1, "
-            f"maximum_depth={_DEPTH}, maximum_object_size=16777216)"
+            "maximum_depth=6, maximum_object_size=16777216)"
         )
         guesses = _schema_of(query, file)
     fields = []
     for name, guess in zip(present, guesses, strict=True):
-        values = [value for found in objects if (value := found.get(name)) is not None]
-        fields.append(
-            pa.field(name, next(kind for kind in _object_ladder(guess.type, values) if _all_values_fit(values, kind)))
-        )
+        values = _typical([value for found in objects if (value := found.get(name)) is not None])
+        kinds = _object_ladder(guess.type, values)
+        fields.append(pa.field(name, next(kind for kind in kinds if _all_values_fit(values, kind))))
     return pa.schema(fields)
+
+
+def _typical(values: list[Any]) -> list[Any]:
+    """Values without the odd integer of more than 64 bits: rather those rows are set aside than the column rounded."""
+    typical = [value for value in values if not (isinstance(value, int) and value.bit_length() > 63)]
+    return typical if len(typical) * 100 >= len(values) * 99 else values
 
 
 def _object_ladder(guess: pa.DataType, values: Sequence[Any]) -> Iterator[pa.DataType]:
     known = plain(guess)
     if not isinstance(known, pa.JsonType):
-        yield mapped(known, lambda leaf: pa.int64() if _T.is_decimal(leaf) else leaf)  # large only for mixed signs
+        # The sniffer takes integers of mixed signs, or with a huge one among them, for larger than they are.
+        if _T.is_floating(known) and all(isinstance(value, int) for value in values):
+            yield pa.int64()
+        yield mapped(known, lambda leaf: pa.int64() if _T.is_decimal(leaf) else leaf)
         yield known
         yield mapped(known, lambda leaf: TIMESTAMP if _T.is_timestamp(leaf) else leaf)
         yield mapped(known, lambda leaf: pa.string() if _T.is_temporal(leaf) or isinstance(leaf, pa.UuidType) else leaf)
@@ -114,4 +128,5 @@ class _sample_file:  # noqa: N801  # used as a function
 def _schema_of(query: str, file: Path) -> pa.Schema:
     with duckdb.connect() as connection:
         connection.execute("SET threads=1; SET memory_limit='512MB'")
-        return connection.sql(f"SELECT * FROM ({query}) LIMIT 0", params=[str(file)]).to_arrow_table().schema
+        table: pa.Table = connection.sql(query, params=[str(file)]).limit(0).to_arrow_table()
+        return table.schema

@@ -8,15 +8,13 @@ that only the line at fault is set aside and reading resumes at the next one.
 import re
 from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from services.ingest.core.lines import Int64s, Spans, positions, spans_between
-
-_NEEDS_CARE: Final = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +57,7 @@ def parse(block: bytes, dialect: Dialect, width: int, *, final: bool, most: int,
     `limit` bytes is `unreadable_row`. When `consumed` is 0 the block has to grow: it holds no line end, or less than `limit`.
     """
     found = _parse_sound(block, dialect, width, final, most, limit)
-    return found if found is not _NEEDS_CARE else _parse_each(block, dialect, width, final, most, limit)
+    return found if found is not None else _parse_each(block, dialect, width, final, most, limit)
 
 
 def header_of(record: bytes, dialect: Dialect) -> list[str] | None:
@@ -72,19 +70,17 @@ def _parse_sound(block: bytes, dialect: Dialect, width: int, final: bool, most: 
     """The records of a block whose quoting is sound throughout; None when it has to be read with care."""
     quotes = positions(block, dialect.quote.encode())
     if not _sound(block, quotes, dialect, final) or block.count(b"\r") != block.count(b"\r\n"):
-        return _NEEDS_CARE
+        return None
     newlines = positions(block, b"\n")
     spans = spans_between(block, _outside(newlines, quotes), newlines, final, most)
     if not len(spans) or (not final and spans.consumed == 0):
-        return (
-            Texts(spans, spans.start, _no_texts(width), []) if len(block) < limit or not len(newlines) else _NEEDS_CARE
-        )
+        return Texts(spans, spans.start, _no_texts(width), []) if len(block) < limit or not len(newlines) else None
     delimiters = _outside(positions(block, dialect.delimiter.encode()), quotes)
     fields = 1 + np.searchsorted(delimiters, spans.stop) - np.searchsorted(delimiters, spans.start)
     size = spans.stop - spans.start
     bad = np.flatnonzero((fields != width) | (size > limit))
     if any(b"\n" in block[spans.start[row] : spans.stop[row]] for row in bad):
-        return _NEEDS_CARE
+        return None
     faults = [_misfit(int(row), int(fields[row]), width, int(size[row]), limit) for row in bad]
     good = np.flatnonzero((fields == width) & (size <= limit))
     body = block[: spans.consumed]
@@ -92,7 +88,7 @@ def _parse_sound(block: bytes, dialect: Dialect, width: int, final: bool, most: 
         body = b"\n".join(block[start:stop] for start, stop in zip(spans.start[good], spans.stop[good], strict=True))
     columns = _columns(body, dialect, width)
     if columns is None or len(columns[0]) != len(good):
-        return _NEEDS_CARE
+        return None
     return Texts(spans, good, columns, faults)
 
 
@@ -126,7 +122,7 @@ def _columns(body: bytes, dialect: Dialect, width: int) -> list[pa.StringArray] 
         body += b"\n"  # Arrow takes an empty last field of an unended line for a quoted one
     try:
         table = pacsv.read_csv(
-            pa.BufferReader(body),
+            pa.BufferReader(body),  # type: ignore[arg-type]
             read_options=pacsv.ReadOptions(column_names=names, use_threads=False, block_size=len(body) + 1),
             parse_options=pacsv.ParseOptions(
                 delimiter=dialect.delimiter, quote_char=dialect.quote, newlines_in_values=True
@@ -144,7 +140,7 @@ def _columns(body: bytes, dialect: Dialect, width: int) -> list[pa.StringArray] 
 
 
 def _whole(column: pa.ChunkedArray) -> pa.StringArray:
-    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
+    return cast(pa.StringArray, column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks))
 
 
 def _no_texts(width: int) -> list[pa.StringArray]:

@@ -1,7 +1,7 @@
 """Which values fit a column's type: whole arrays at once where Arrow can, value by value where it cannot.
 
-Nothing is rounded, cut or guessed: a value is represented exactly, as the nearest double where the column
-holds doubles, or it does not fit.
+Nothing is rounded, cut or guessed: a value is represented exactly, or it does not fit. Only a fraction in a column of
+doubles becomes the nearest double.
 """
 
 import base64
@@ -74,7 +74,7 @@ def _halved(values: pa.Array, to: pa.DataType) -> tuple[pa.Array, Mask]:
         return _cast(values, to), np.zeros(len(values), bool)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, Misfit):
         if len(values) == 1:
-            return pa.nulls(1, to), np.ones(1, bool)
+            return pa.array([None], to), np.ones(1, bool)
     half = len(values) // 2
     left, left_bad = _halved(values.slice(0, half), to)
     right, right_bad = _halved(values.slice(half), to)
@@ -91,24 +91,31 @@ def _cast(values: pa.Array, to: pa.DataType) -> pa.Array:
         numbers = values.cast(to)
         if pc.all(pc.is_finite(numbers)).as_py() is False:
             raise Misfit("not a finite number")
+        if not all(int(text) == int(float(text)) for text in _long_integers(values)):
+            raise Misfit("an integer that no double is equal to")
         return numbers
     if _T.is_timestamp(to) and to.tz:
         return _instants(values, to)
     if _T.is_time(to):
-        day = pc.binary_join_element_wise(pa.scalar("1970-01-01T"), values, "")
-        return day.cast(pa.timestamp("us")).cast(to)
+        return pc.replace_substring_regex(values, "^", "1970-01-01T").cast(pa.timestamp("us")).cast(to)
     if isinstance(to, pa.BaseExtensionType) or _T.is_nested(to) or _T.is_binary(to):
         return _by_value(values, to)
     return values.cast(to)
 
 
-def _instants(values: pa.StringArray, to: pa.DataType) -> pa.Array:
+def _long_integers(values: pa.Array) -> list[str]:
+    """The texts of integers that may have more digits than a double holds."""
+    long = pc.match_substring_regex(values, r"^[+-]?\d{16,}$")
+    return [str(text) for text in values.filter(long)] if pc.any(long).as_py() else []
+
+
+def _instants(values: pa.Array, to: pa.DataType) -> pa.Array:
     """Instants of texts; a text without a zone is in UTC."""
     try:
         return values.cast(to)
     except pa.ArrowInvalid:
         zoned = pc.match_substring_regex(values, r"(?:[Zz]|[+-]\d\d(?::?\d\d)?)$")
-        dated = pc.and_(zoned, pc.greater(pc.utf8_length(values), 10))  # the day of 2013-01-01 is not a zone
+        dated = pc.and_(zoned, pc.match_substring_regex(values, r"^.{11}"))  # the day of 2013-01-01 is not a zone
         nothing = pa.scalar(None, pa.string())
         with_zone = pc.if_else(dated, values, nothing).cast(to)
         without = pc.if_else(dated, nothing, values).cast(pa.timestamp("us")).cast(pa.int64()).cast(to)
@@ -165,7 +172,7 @@ def converter(to: pa.DataType) -> Converter:
 
 
 def _unreadable(to: pa.DataType) -> Converter:
-    def refused(value: Any) -> Any:
+    def refused(_: Any) -> Any:
         raise Misfit(f"no value of type {to} can be read from this source")
 
     return refused
@@ -193,6 +200,8 @@ def _integer(value: Any, to: pa.DataType) -> int:
 def _floating(value: Any, to: pa.DataType) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(number := float(value)):
         raise _misfit(value, to)
+    if isinstance(value, int) and int(number) != value:
+        raise _misfit(value, to)
     return number
 
 
@@ -219,7 +228,7 @@ def _parsed_text(value: Any, to: pa.DataType) -> Any:
     return _cast(pa.array([_text(value, to).strip()]), to)[0].as_py()
 
 
-def _object(value: Any, to: pa.DataType) -> dict[str, Any]:
+def _object(value: Any, to: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise _misfit(value, to)
     if unknown := value.keys() - {field.name for field in to.fields}:
@@ -227,13 +236,13 @@ def _object(value: Any, to: pa.DataType) -> dict[str, Any]:
     return {field.name: fit_value(value.get(field.name), field.type) for field in to.fields}
 
 
-def _items(value: Any, to: pa.DataType) -> list[Any]:
+def _items(value: Any, to: Any) -> list[Any]:
     if not isinstance(value, list):
         raise _misfit(value, to)
     return [fit_value(item, to.value_type) for item in value]
 
 
-def _pairs(value: Any, to: pa.DataType) -> list[tuple[Any, Any]]:
+def _pairs(value: Any, to: Any) -> list[tuple[Any, Any]]:
     if not isinstance(value, dict):
         raise _misfit(value, to)
     return [(fit_value(key, to.key_type), fit_value(item, to.item_type)) for key, item in value.items()]

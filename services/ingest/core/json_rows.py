@@ -7,7 +7,7 @@ line by line with the same outcome for a good line, so that one bad line never c
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 import numpy as np
 import pyarrow as pa
@@ -41,7 +41,7 @@ _STRETCH: Final = 1024  # lines read with care around a bad one
 
 
 def read_lines(lines: Sequence[bytes], schema: pa.Schema, evolution: Evolution, infer: Infer) -> JsonRows:
-    """The rows of `lines`. The schema of the result is `schema`, with new columns at its end where evolution is additive."""
+    """The rows of `lines`, in `schema` with new columns at its end where evolution is additive."""
     rows = _read_plain(lines, schema)
     if rows is not None:
         return JsonRows(rows, np.arange(len(lines)), [])
@@ -68,9 +68,7 @@ def _joined(plain: Sequence[tuple[pa.RecordBatch, Int64s]], careful: JsonRows) -
     tables = [pa.Table.from_batches([rows]) for rows, _ in plain] + [pa.Table.from_batches([careful.rows])]
     index = np.concatenate([*(index for _, index in plain), careful.index])
     order = np.argsort(index)
-    table = (
-        pa.concat_tables(tables, promote_options="default").select(schema.names).take(pa.array(order)).combine_chunks()
-    )
+    table = pa.concat_tables(tables, promote_options="default").select(schema.names).take(order).combine_chunks()
     rows = table.to_batches()[0] if table.num_rows else careful.rows
     return JsonRows(rows, index[order], careful.faults)
 
@@ -152,7 +150,7 @@ def _arrays(columns: Sequence[list[Any]], schema: pa.Schema) -> tuple[list[pa.Ar
 
 
 def _empty(rows: int) -> pa.RecordBatch:
-    return pa.RecordBatch.from_struct_array(pa.array([{}] * rows, pa.struct([])))
+    return pa.RecordBatch.from_struct_array(pa.array([{}] * rows, pa.struct([])))  # type: ignore[arg-type]
 
 
 def _beyond(found: Object, known: set[str]) -> Object:
@@ -173,12 +171,14 @@ def _fitted(found: Object, converters: Sequence[tuple[str, Converter]]) -> list[
 
 
 _AFTER_OBJECT: Final = re.compile(rb"\}[ \t\r]*[^ \t\r\n,}\]]")
+#: May have more digits than a double holds, which Arrow would round.
+_LONG_INTEGER: Final = re.compile(rb"[:,\[ \t-]\d{16,}[ \t]*[,}\]]")
 
 
 def _read_plain(lines: Sequence[bytes], schema: pa.Schema) -> pa.RecordBatch | None:
     """The rows when Arrow can read every line; None when the lines have to be read with care.
 
-    Arrow's reader crashes on a line that is not an object (`null`), and takes NaN and text that is not UTF-8: all are kept
+    Arrow's reader crashes on a line that is not an object (`null`), and takes NaN and text that is not UTF-8; these are kept
     from it.
     """
     if not lines or not len(schema) or not all(_is_plain(field.type) for field in schema):
@@ -186,7 +186,7 @@ def _read_plain(lines: Sequence[bytes], schema: pa.Schema) -> pa.RecordBatch | N
     if any(line.lstrip()[:1] != b"{" for line in lines):
         return None
     block = b"\n".join(lines) + b"\n"
-    if b"NaN" in block or b"Inf" in block or _AFTER_OBJECT.search(block):
+    if b"NaN" in block or b"Inf" in block or _AFTER_OBJECT.search(block) or _LONG_INTEGER.search(block):
         return None
     try:
         block.decode()
@@ -195,7 +195,7 @@ def _read_plain(lines: Sequence[bytes], schema: pa.Schema) -> pa.RecordBatch | N
     texts = pa.schema([field.with_type(pa.string()) if _is_time(field.type) else field for field in schema])
     try:
         table = pajson.read_json(
-            pa.BufferReader(block),
+            pa.BufferReader(block),  # type: ignore[arg-type]
             read_options=pajson.ReadOptions(use_threads=False, block_size=len(block) + 1),
             parse_options=pajson.ParseOptions(explicit_schema=texts, unexpected_field_behavior="error"),
         )
@@ -203,9 +203,9 @@ def _read_plain(lines: Sequence[bytes], schema: pa.Schema) -> pa.RecordBatch | N
         return None
     if table.num_rows != len(lines):
         return None
-    columns = []
+    columns: list[pa.Array] = []
     for column, field in zip(table.columns, schema, strict=True):
-        whole = column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
+        whole = cast(pa.StringArray, column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks))
         fitted, bad = fit_texts(whole, field.type, ()) if _is_time(field.type) else (whole, np.zeros(0, bool))
         if bad.any():
             return None

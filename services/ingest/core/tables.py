@@ -51,7 +51,7 @@ def conformed(
         fitted, bad = fit_array(column, field.type)
         arrays.append(fitted)
         for at in np.flatnonzero(bad):
-            detail = f"column {field.name!r}: {str(column[at])[:80]} is not {name_of(field.type)}"
+            detail = f"column {field.name!r}: {str(column[int(at)])[:80]} is not {name_of(field.type)}"
             misfits.setdefault(int(at), Fault(int(at), "wrong_type", detail, field.name))
     rows = pa.RecordBatch.from_arrays(arrays, schema=schema)
     if misfits:

@@ -47,9 +47,9 @@ def _plain_leaf(arrow: pa.DataType) -> pa.DataType:
         return plain(arrow.storage_type)
     if _T.is_dictionary(arrow) or _T.is_run_end_encoded(arrow):
         return plain(arrow.value_type)
-    for matches, arrow_type in _WIDER:
+    for matches, wider in _WIDER:
         if matches(arrow):
-            return arrow_type
+            return wider
     return pa.timestamp("us", "UTC" if arrow.tz else None) if _T.is_timestamp(arrow) else arrow
 
 

@@ -6,7 +6,6 @@ from typing import Any, Final
 
 import clickhouse_connect
 import pyarrow as pa
-import pyarrow.compute as pc
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
@@ -36,7 +35,7 @@ _HOPELESS: Final = frozenset(
 class ClickHouse:
     """A `Warehouse` on a ClickHouse server, or on one that speaks its protocol. Used by one thread; connects when first asked."""
 
-    def __init__(self, url: str, user: str, password: str, *, timeout_s: float = 300.0) -> None:
+    def __init__(self, url: str, user: str, password: str, *, timeout_s: float = 120.0) -> None:
         self._url = url
         self._user = user
         self._password = password
@@ -75,9 +74,9 @@ class ClickHouse:
     def loaded(self, table: Table, bases: Mapping[int, int]) -> dict[int, pa.Int64Array]:
         """See `Warehouse.loaded`."""
         with self._answers(f"reading what {table.id} holds") as client:
-            found = client.query_arrow(fencing.loaded_offsets(table, bases)).combine_chunks()
-        partition, offset = found.columns
-        return {number: offset.filter(pc.equal(partition, number)).combine_chunks() for number in bases}
+            partition, offset = client.query_arrow(fencing.loaded_offsets(table, bases)).columns
+        held_by, held = partition.to_numpy(), offset.to_numpy()
+        return {number: pa.array(held[held_by == number], pa.int64()) for number in bases}
 
     def insert(self, table: Table, rows: pa.Table, fences: Mapping[int, Fence]) -> None:
         """See `Warehouse.insert`. One request, which the client never repeats by itself."""
@@ -116,7 +115,7 @@ class ClickHouse:
         """The client; what it raises becomes one of our errors, and an unanswered connection is not used again."""
         try:
             yield self._client()
-        except ClickHouseError as error:
+        except (ClickHouseError, OSError, pa.ArrowInvalid) as error:  # the last: an answer that broke off
             code = getattr(error, "code", None)
             said = f"{doing} at {self._url}: {_first_line(error)}"
             if code is None:
@@ -153,7 +152,7 @@ def _stream(rows: pa.Table) -> bytes:
     buffer = pa.BufferOutputStream()
     with pa.ipc.new_stream(buffer, rows.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
         writer.write_table(rows)
-    return buffer.getvalue().to_pybytes()  # type: ignore[no-any-return]
+    return buffer.getvalue().to_pybytes()
 
 
 def _first_line(error: Exception) -> str:

@@ -57,7 +57,7 @@ class WarehouseSink:
         if self._prepared is None or not rows.schema.equals(self._prepared):
             self._warehouse.prepare(self._table, rows.schema)
             self._prepared = rows.schema
-        partitions = pc.unique(rows.column(LOAD_PARTITION)).to_pylist()
+        partitions: list[int] = pc.unique(rows.column(LOAD_PARTITION)).to_numpy().tolist()
         if unclaimed := [number for number in partitions if number not in self._fences]:
             self._claim(unclaimed, delivery.records)
         rows = remaining(rows, {number: self._loaded[number] for number in partitions})

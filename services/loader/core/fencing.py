@@ -58,7 +58,9 @@ def remaining(rows: pa.Table, loaded: Mapping[int, pa.Int64Array]) -> pa.Table:
     partition, offset = rows.column(LOAD_PARTITION), rows.column(LOAD_OFFSET)
     for number, held in loaded.items():
         if len(held):
-            keep = pc.invert(pc.and_(pc.equal(partition, number), pc.is_in(offset, value_set=held)))
+            keep = pc.invert(
+                pc.and_(pc.equal(partition, pa.scalar(number, pa.int32())), pc.is_in(offset, value_set=held))
+            )
             rows, partition, offset = rows.filter(keep), partition.filter(keep), offset.filter(keep)
     return rows
 

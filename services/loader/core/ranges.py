@@ -3,8 +3,8 @@
 ClickHouse stores such a number without complaint and then shows another day, so they are found here.
 """
 
+from collections.abc import Iterable
 from datetime import date
-from functools import reduce
 from typing import Final
 
 import pyarrow as pa
@@ -27,13 +27,14 @@ def out_of_range(values: pa.Array) -> pa.BooleanArray | None:
     limits = _limits(kind)
     if limits is not None:
         return _outside(_numbers(values), *limits)
-    if pa.types.is_struct(kind):
-        marks = [mark for mark in map(out_of_range, values.flatten()) if mark is not None]
-        return reduce(pc.or_, marks) if marks else None
-    if pa.types.is_map(kind):
-        return out_of_range(values.cast(_entries(kind))) if _dated(kind.key_type) or _dated(kind.item_type) else None
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        return _owners(values, out_of_range(values.flatten())) if _dated(kind.value_type) else None
+    if not _dated(kind):
+        return None
+    if isinstance(values, pa.StructArray):
+        return _either(map(out_of_range, values.flatten()))
+    if isinstance(values, pa.MapArray):
+        return out_of_range(values.cast(_entries(values.type)))
+    if isinstance(values, pa.ListArray | pa.LargeListArray | pa.FixedSizeListArray):
+        return _owners(values, out_of_range(values.flatten()))
     return None
 
 
@@ -69,7 +70,9 @@ def _outside(numbers: pa.Array, least: int, most: int) -> pa.BooleanArray | None
     low, high = found["min"].as_py(), found["max"].as_py()
     if low is None or (low >= least and high <= most):
         return None
-    return pc.fill_null(pc.or_(pc.less(numbers, least), pc.greater(numbers, most)), False)
+    lowest, highest = pa.scalar(least, numbers.type), pa.scalar(most, numbers.type)
+    outside: pa.BooleanArray = pc.or_(pc.less(numbers, lowest), pc.greater(numbers, highest))
+    return pc.and_kleene(outside, numbers.is_valid())
 
 
 def _dated(kind: pa.DataType) -> bool:
@@ -81,6 +84,15 @@ def _dated(kind: pa.DataType) -> bool:
 
 def _entries(kind: pa.MapType) -> pa.ListType:
     return pa.list_(pa.struct([kind.key_field.with_name("key"), kind.item_field.with_name("value")]))
+
+
+def _either(marks: Iterable[pa.BooleanArray | None]) -> pa.BooleanArray | None:
+    """What is marked by any."""
+    found: pa.BooleanArray | None = None
+    for mark in marks:
+        if mark is not None:
+            found = mark if found is None else pc.or_(found, mark)
+    return found
 
 
 def _owners(values: pa.Array, marks: pa.BooleanArray | None) -> pa.BooleanArray | None:

@@ -30,7 +30,7 @@ class LoaderStage:
         rejected = {rejection.row: rejection for rejection in self._unloadable(batch.rows)}
         shaped = self._shaped(batch)
         if not rejected:
-            row = pa.arange(0, len(batch.raw))
+            row = pa.arange(0, len(batch.raw))  # type: ignore[attr-defined]  # not in its stubs yet
         else:
             row = pa.array([at for at in range(len(batch.raw)) if at not in rejected], pa.int64())
             shaped = shaped.take(row)
@@ -56,9 +56,10 @@ class LoaderStage:
             fields += UPSERT_FIELDS
             offset, seq = (rows.column(name).cast(pa.uint64()) for name in (columns.OFFSET, columns.SEQ))
             version = pc.bit_wise_or(pc.shift_left(offset, pa.scalar(_SEQ_BITS, pa.uint64())), seq)
-            arrays += [version, pc.equal(rows.column(columns.OP), "delete").cast(pa.uint8())]
+            arrays += [version, pc.equal(rows.column(columns.OP), pa.scalar("delete")).cast(pa.uint8())]
         return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
 
 
 def _rows(marks: pa.BooleanArray) -> list[int]:
-    return pc.indices_nonzero(marks).to_pylist()  # type: ignore[no-any-return]
+    found: list[int] = pc.indices_nonzero(marks).to_numpy().tolist()
+    return found

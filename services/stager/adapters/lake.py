@@ -20,6 +20,7 @@ _PROPERTIES: Final = {
     "write.metadata.previous-versions-max": "20",
     "write.parquet.compression-codec": "zstd",
 }
+_DAY: Final = "_ingested_day"  # no dataset can have a column of this name
 _CONFLICTS: Final = 5
 
 
@@ -79,7 +80,7 @@ class LakeTable:
             self._catalog.create_namespace_if_not_exists(self._namespace)
             table = self._catalog.create_table(self.identifier, schema=schema, properties=_PROPERTIES)
             with table.update_spec() as spec:
-                spec.add_field(columns.INGESTED_AT, DayTransform(), "day")
+                spec.add_field(columns.INGESTED_AT, DayTransform(), _DAY)
             self._on_created(self.identifier)
         elif set(schema.names) - {field.name for field in table.schema().fields}:
             with table.update_schema() as update:

@@ -55,8 +55,11 @@ def published(
         if field.name not in system:
             column = staged.column(field.name)
             system[field.name] = column if index is None else column.take(index)
-    arrays = [system[name] if name in system else judged.column(name) for name in schema.names]
-    return conform(pa.RecordBatch.from_arrays(arrays, names=schema.names), schema)
+    own = pa.schema([field for field in schema if field.name not in system])
+    fitted = conform(judged.select(own.names), own)
+    return pa.RecordBatch.from_arrays(
+        [*fitted.columns, *(system[name] for name in schema.names[len(own) :])], schema=schema
+    )
 
 
 def _flags(rules: Sequence[Rule], judged: pa.RecordBatch) -> pa.ListArray:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,17 +12,18 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pyarrow as pa
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from deploy.local import stack as local
 from headrace.contract import Contract
 from headrace.stream import topics
 from headrace.stream.codec import Codec
 from headrace.stream.control import Controls
-from headrace.stream.kafka import Connection
+from headrace.stream.kafka import Connection, Followed
 from headrace.stream.kafka import topics as kafka_topics
 from headrace.stream.registry import Registry
 from tests.stack import Stack
@@ -42,12 +44,14 @@ class Platform:
     """Brokers and registry as a test sees them."""
 
     def __init__(self, stack: Stack) -> None:
+        self._stack = stack
         self.bootstrap_servers = stack.bootstrap_servers
         self.registry_url = stack.registry_url
         self.connection = Connection(stack.bootstrap_servers)
         self.registry = Registry(stack.registry_url)
         self.controls = Controls(self.registry)
         kafka_topics.ensure_control(self.connection)
+        self._positions = Followed(self.connection, topics.SOURCE_POSITIONS, self.controls.decode)
 
     def apply(self, name: str, source: Mapping[str, Any], *, version: int = 1, **more: Any) -> Contract:
         """Make a version of a dataset live, as the gateway does."""
@@ -74,6 +78,14 @@ class Platform:
         assert producer.flush(10) == 0
         return contract
 
+    def stop_broker(self) -> None:
+        """SIGKILL."""
+        local.kill(self._stack.settings, "kafka")
+
+    def start_broker(self) -> None:
+        """Until it is ready."""
+        local.restart(self._stack.settings, "kafka")
+
     def retire(self, name: str) -> None:
         """Take a dataset away, so that later ingests leave it alone."""
         producer = Producer({"bootstrap.servers": self.bootstrap_servers})
@@ -98,11 +110,12 @@ class Platform:
             found: list[tuple[int, int, bytes | None, bytes]] = []
             ended: set[int] = set()
             while len(ended) < len(partitions):
-                for message in consumer.consume(5000, timeout=5.0):
+                for message in consumer.consume(5000, timeout=0.2):
                     if message.error() is None:
-                        found.append((message.partition(), message.offset(), message.key(), message.value()))
+                        place = cast(int, message.partition()), cast(int, message.offset())
+                        found.append((*place, message.key(), cast(bytes, message.value())))
                     else:
-                        ended.add(message.partition())
+                        ended.add(cast(int, message.partition()))
             return sorted(found, key=lambda entry: entry[:2])
         finally:
             consumer.close()
@@ -124,6 +137,11 @@ class Platform:
             tables.append(pa.Table.from_batches([decoded.rows]))
         return pa.concat_tables(tables, promote_options="default").select(schema.names)
 
+    def column(self, name: str, column: str) -> list[Any]:
+        """The values of a column, sorted."""
+        values: list[Any] = self.rows(name).column(column).to_pylist()
+        return sorted(values)
+
     def quarantine(self, name: str) -> list[dict[str, Any]]:
         """Every record that was set aside."""
         return [self.controls.decode(value) for _, _, _, value in self.messages(topics.quarantine(name))]
@@ -142,8 +160,12 @@ class Platform:
 
     def position(self, name: str) -> dict[str, Any] | None:
         """The last committed position of a source."""
-        records = [value for _, _, key, value in self.messages(topics.SOURCE_POSITIONS) if key == name.encode()]
-        return self.controls.decode(records[-1]) if records and records[-1] is not None else None
+        self._positions.refresh()
+        return self._positions.state.get(name)
+
+    def rows_read(self, name: str) -> int:
+        """How many rows of a source the last committed position counts."""
+        return int((self.position(name) or {"rows_read": 0})["rows_read"])
 
     def caught_up(self, name: str, rows: int) -> bool:
         """Whether a source has been read to its end, and that many rows of it."""
@@ -178,7 +200,11 @@ class Ingest:
         }
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "services.ingest"], env=environment, stdout=log, stderr=log, cwd=Path(__file__).parents[3]
+                [sys.executable, "-m", "services.ingest"],
+                env=environment,
+                stdout=log,
+                stderr=log,
+                cwd=Path(__file__).parents[3],
             )
 
     def wait(self) -> "Ingest":
@@ -193,6 +219,15 @@ class Ingest:
 
         until(listening, "ingest listens")
         return self
+
+    def rows_in(self, name: str) -> int:
+        """How many source rows of a dataset this process has published, by its own count."""
+        found = re.search(
+            rf'^headrace_rows_in_total{{dataset="{re.escape(name)}",stage="ingest"}} (\S+)$',
+            httpx.get(f"{self.url}/metrics", timeout=10).text,
+            re.MULTILINE,
+        )
+        return int(float(found[1])) if found else 0
 
     def kill(self) -> None:
         """SIGKILL."""
@@ -209,7 +244,9 @@ class Ingest:
             self.kill()
             raise
 
-    def push(self, name: str, body: bytes | str, kind: str = "application/x-ndjson", key: str | None = None, **headers: str) -> httpx.Response:
+    def push(
+        self, name: str, body: bytes | str, kind: str = "application/x-ndjson", key: str | None = None, **headers: str
+    ) -> httpx.Response:
         """POST rows."""
         sent = {"Authorization": f"Bearer {TOKEN}", "Content-Type": kind, **headers}
         if key is not None:

@@ -3,6 +3,7 @@
 import gzip
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pyarrow as pa
 import pytest
@@ -26,8 +27,8 @@ def write_orders(file: Path, rows: int = ROWS) -> None:
 
 
 def assert_each_once(table: pa.Table, rows: int) -> None:
-    ids = sorted(table.column("order_id").to_pylist())
-    assert ids == list(range(rows))
+    ids = [int(cast(int, value)) for value in table.column("order_id").to_pylist()]
+    assert sorted(ids) == list(range(rows))
 
 
 def test_a_csv_file_arrives_whole_with_its_types_and_balanced_books(
@@ -67,20 +68,18 @@ def test_a_finished_file_is_not_read_again_and_a_grown_one_continues(
     assert_each_once(platform.rows(dataset), 200)
 
 
-@pytest.mark.parametrize("committed", [1, 40, 90])
+@pytest.mark.parametrize("done", [0.1, 0.5, 0.8])
 def test_kill_9_between_batches_loses_nothing_and_doubles_nothing(
-    platform: Platform, dataset: str, port: int, tmp_path: Path, another_port: Callable[[], int], committed: int
+    platform: Platform, dataset: str, port: int, tmp_path: Path, another_port: Callable[[], int], done: float
 ) -> None:
     write_orders(tmp_path / "orders.csv")
     platform.apply(dataset, {"type": "file", "path": "orders.csv"})
-    first = Ingest(platform, port, tmp_path, max_batch_rows=200).wait()
+    first = Ingest(platform, port, tmp_path, max_batch_rows=20).wait()
     try:
-        until(lambda: (platform.position(dataset) or {"rows_read": 0})["rows_read"] >= committed * 200, "some batches are read")
+        until(lambda: first.rows_in(dataset) >= done * ROWS, "a part of the file is read")
     finally:
         first.kill()
-    position = platform.position(dataset)
-    assert position is not None
-    assert position["rows_read"] < ROWS, "the test came too late to interrupt anything"
+    assert platform.rows_read(dataset) < ROWS, "the test came too late to interrupt anything"
     with ingest(platform, another_port(), tmp_path):
         until(lambda: platform.caught_up(dataset, ROWS), "the file is read to its end")
     assert_each_once(platform.rows(dataset), ROWS)
@@ -98,8 +97,7 @@ def test_without_its_position_the_same_file_is_read_twice(
     platform.forget_position(dataset)
     with ingest(platform, port, tmp_path):
         until(lambda: len(platform.messages(topics.raw(dataset))) >= 1000, "the file is read again")
-    ids = platform.rows(dataset).column("order_id").to_pylist()
-    assert sorted(ids) == sorted([*range(500), *range(500)])
+    assert platform.column(dataset, "order_id") == sorted([*range(500), *range(500)])
 
 
 def test_instances_join_and_leave_and_each_row_is_there_once(
@@ -131,12 +129,20 @@ def test_bad_rows_are_set_aside_and_their_neighbours_pass(
     platform: Platform, dataset: str, port: int, tmp_path: Path
 ) -> None:
     good = "".join(f"{n},name {n}\n" for n in range(2000))
-    bad = b'2000,"never closed\n' + b"2001,one,two\n" + b"2002,\xff\xfe\n" + b"x,not a number\n" + b"2004," + b"y" * 1_100_000 + b"\n"
+    bad = (
+        b'2000,"never closed\n'
+        + b"2001,one,two\n"
+        + b"2002,\xff\xfe\n"
+        + b"x,not a number\n"
+        + b"2004,"
+        + b"y" * 1_100_000
+        + b"\n"
+    )
     (tmp_path / "a.csv").write_bytes(b"id,name\n" + good.encode() + bad + b"2005,last, but one\n2006,last")
     platform.apply(dataset, {"type": "file", "path": "a.csv"})
     with ingest(platform, port, tmp_path):
         until(lambda: platform.caught_up(dataset, 2007), "the file is read")
-    ids = sorted(platform.rows(dataset).column("id").to_pylist())
+    ids = platform.column(dataset, "id")
     assert ids == [*range(2000), 2006]
     found = {record["source"]: record for record in platform.quarantine(dataset)}
     reasons = {int(source.rpartition(":")[2]): record["reason"] for source, record in found.items()}

@@ -151,9 +151,10 @@ def test_the_inserts_of_the_owner_before_are_stopped(
     assert rows is not None
     owner, successor = connect(), connect()
     owner.prepare(table, rows.schema)
+    successor.stop(table, [0])  # it is connected
+    naps = ", ".join(f"sleepEachRow({0.04 + nap / 1000}) AS nap_{nap}" for nap in range(8))  # of 2.5 s each
     client.command(
-        f"CREATE MATERIALIZED VIEW {database}.slow ENGINE = MergeTree ORDER BY () AS "
-        f"SELECT sleepEachRow(0.04) AS nap FROM {table.path}"
+        f"CREATE MATERIALIZED VIEW {database}.slow ENGINE = MergeTree ORDER BY () AS SELECT {naps} FROM {table.path}"
     )
     owner.fence(table, {0: Fence(1, "owner")})
     ended: list[Exception | None] = []

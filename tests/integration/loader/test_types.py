@@ -20,6 +20,16 @@ TS = pa.timestamp("us", tz="UTC")
 FIRST, LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)
 
 
+def struct(members: dict[str, pa.DataType]) -> pa.DataType:
+    return pa.struct([pa.field(name, kind) for name, kind in members.items()])
+
+
+def map_of(keys: list[str], values: pa.Array) -> pa.Array:
+    """A map with one entry in each row."""
+    starts: Any = pa.array(range(len(keys) + 1), pa.int32())
+    return pa.MapArray.from_arrays(starts, pa.array(keys), values)
+
+
 def uuids(values: list[uuid.UUID | None]) -> pa.Array:
     storage = pa.array([None if value is None else value.bytes for value in values], pa.binary(16))
     return pa.ExtensionArray.from_storage(pa.uuid(), storage)
@@ -65,7 +75,7 @@ OTHERS: list[Any] = [
     (pa.array([["a"]], pa.large_list(pa.field("item", pa.string(), nullable=False))), "Array(String)"),
     (pa.array([[1, 2]], pa.list_(pa.int32(), 2)), "Array(Nullable(Int32))"),
     (
-        pa.array([{"a": 1, "b c": None}, None, {"a": None, "b c": "x"}], pa.struct({"a": "int64", "b c": "string"})),
+        pa.array([{"a": 1, "b c": None}, None, {"a": None, "b c": "x"}], struct({"a": pa.int64(), "b c": pa.string()})),
         "Nullable(Tuple(`a` Nullable(Int64), `b c` Nullable(String)))",
     ),
     (pa.array([[("k", 1), ("l", None)], []], pa.map_(pa.string(), pa.int32())), "Map(String, Nullable(Int32))"),
@@ -77,7 +87,7 @@ OTHERS: list[Any] = [
         pa.array(
             [[{"day": date.max, "tags": [[("k", [Decimal("1.50"), None])]]}, None]],
             pa.list_(
-                pa.struct(
+                struct(
                     {"day": pa.date32(), "tags": pa.list_(pa.map_(pa.string(), pa.list_(pa.decimal128(9, 2))))}
                 )
             ),
@@ -87,13 +97,13 @@ OTHERS: list[Any] = [
     (
         pa.array(
             [{"in": {"deep": [time.max]}}, {"in": None}, None],
-            pa.struct({"in": pa.struct({"deep": pa.list_(pa.time64("us"))})}),
+            struct({"in": struct({"deep": pa.list_(pa.time64("us"))})}),
         ),
         "Nullable(Tuple(`in` Nullable(Tuple(`deep` Array(Nullable(Time64(6)))))))",
     ),
     (pa.ListArray.from_arrays([0, 3], uuids(UUIDS)), "Array(Nullable(UUID))"),
     (pa.StructArray.from_arrays([uuids(UUIDS)], ["id"]), "Nullable(Tuple(`id` Nullable(UUID)))"),
-    (pa.MapArray.from_arrays([0, 1, 2, 3], ["a", "b", "c"], uuids(UUIDS)), "Map(String, Nullable(UUID))"),
+    (map_of(["a", "b", "c"], uuids(UUIDS)), "Map(String, Nullable(UUID))"),
 ]  # fmt: skip
 #: What a value comes back as where the warehouse holds less than Arrow: (sent, received, ClickHouse type).
 LESSER: list[Any] = [
@@ -115,7 +125,7 @@ def there_and_back(
     connect: Connect, client: Client, database: str, field: pa.Field, values: pa.Array
 ) -> pa.ChunkedArray:
     table = Table(database, "there_and_back", order_by=("_load_partition", "_load_offset"))
-    partition, offset = pa.array([0] * len(values), pa.int32()), pa.arange(0, len(values))
+    partition, offset = pa.array([0] * len(values), pa.int32()), pa.array(range(len(values)), pa.int64())
     rows = pa.Table.from_arrays([values, partition, offset], schema=pa.schema([field, *LOAD_FIELDS]))
     warehouse = connect()
     warehouse.prepare(table, rows.schema)

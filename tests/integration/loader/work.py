@@ -12,6 +12,7 @@ from headrace.stream.stage import Batch, Emitted, Outcome, Records
 from services.loader.core.table import LOAD_FIELDS
 
 epochs = count(1)
+POSITION = Position("d.t", 1, 1, "loader", "test")
 
 
 class Group:
@@ -43,6 +44,6 @@ def delivered(offsets: Iterable[int], epoch: int, partition: int = 0, **user: An
     )
     fields = [*(pa.field(name, values.type) for name, values in columns.items()), *LOAD_FIELDS]
     rows = pa.RecordBatch.from_arrays([*columns.values(), records.partition, records.offset], schema=pa.schema(fields))
-    outcome = Outcome((Emitted(pa.arange(0, n), rows),))
+    outcome = Outcome((Emitted(pa.array(range(n), pa.int64()), rows),))
     delivery = Delivery(records, {partition: at[-1] + 1}, None, epoch)
-    return Work(Position("d.t", 1, 1, "loader", "test"), delivery, (Portion(Batch(records, rows, 1), outcome),), (), ())
+    return Work(POSITION, delivery, (Portion(Batch(records, rows, 1), outcome),), (), ())

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from headrace.contract import Contract
 from headrace.stream import columns, topics
@@ -67,6 +67,7 @@ class Flow:
         """Write rows to a topic in one transaction, and wait until readers can see it, or give it up."""
         avro = avro_schema(rows.schema, name)
         schema_id = self.registry.register(topics.subject(topic), avro)
+        until(lambda: self.end(topic, partition) >= 0)
         before = self.end(topic, partition)
         writer = TransactionalWriter(self.connection, f"publish-{topic}")
         try:
@@ -81,28 +82,33 @@ class Flow:
         until(lambda: self.end(topic, partition) >= before + len(rows))
 
     def end(self, topic: str, partition: int) -> int:
-        """Where committed records of a partition end."""
+        """Where committed records of a partition end; -1 while a new partition has no leader yet."""
         consumer = Consumer(self.connection.client(group_id="end", isolation_level="read_committed"))
         try:
             return int(consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)[1])
+        except KafkaException:
+            return -1
         finally:
             consumer.close()
 
     def messages(self, topic: str, partitions: int = PARTITIONS) -> list[tuple[int, bytes]]:
         """(partition, value) of every committed message."""
         consumer = Consumer(
-            self.connection.client(group_id="read", isolation_level="read_committed", enable_partition_eof=True)
+            self.connection.client(
+                group_id="read", isolation_level="read_committed", enable_partition_eof=True, fetch_wait_max_ms=20
+            )
         )
         consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in range(partitions)])
         found: list[tuple[int, bytes]] = []
-        waiting = partitions
+        waiting = set(range(partitions))
         while waiting:
             for message in consumer.consume(1000, 1.0):
                 failure, value, number = message.error(), message.value(), message.partition()
+                assert number is not None
                 if failure is not None:
                     assert failure.code() == KafkaError._PARTITION_EOF, failure
-                    waiting -= 1
-                elif value is not None and number is not None:
+                    waiting.discard(number)
+                elif value is not None:
                     found.append((number, value))
         consumer.close()
         return found

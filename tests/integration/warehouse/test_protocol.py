@@ -1,6 +1,7 @@
 """clickhouse-connect, unmodified, must not notice that there is no ClickHouse server."""
 
 import io
+import json
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -66,6 +67,15 @@ def test_guarded_insert(warehouse: Warehouse, table: str) -> None:
     with pytest.raises(DatabaseError, match="fence moved"):
         client.command(guarded_insert(table, f"(SELECT count() FROM {table}) = 0"), data=data)
     assert client.command(f"SELECT count() FROM {table}") == 1000
+
+
+def test_the_summary_counts_the_rows_written(warehouse: Warehouse, table: str) -> None:
+    """... and not those the guard has read."""
+    guard = "(SELECT sum(number) FROM numbers(1000)) > 0"
+    answer = warehouse.post(guarded_insert(table, guard), body=arrow_file(10))
+    assert json.loads(answer.headers["X-ClickHouse-Summary"])["written_rows"] == "10"
+    copied = warehouse.post(f"INSERT INTO {table} SELECT * FROM {table} WHERE id < 3")
+    assert json.loads(copied.headers["X-ClickHouse-Summary"])["written_rows"] == "3"
 
 
 def test_a_large_guarded_insert_is_one_part(warehouse: Warehouse, table: str) -> None:

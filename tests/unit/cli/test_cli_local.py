@@ -4,6 +4,7 @@ The stack's own tests and the e2e tests start it; here a double stands in for `d
 """
 
 import json
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,10 +14,10 @@ import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
+from deploy.local import credentials
 from headrace.cli import demo, stack
 from headrace.cli.main import app
 from headrace.cli.session import Session
-from headrace.client import ApiError
 from tests.unit.cli.gateway_double import TOKEN, GatewayDouble
 
 Run = Callable[..., Result]
@@ -31,6 +32,8 @@ source: {{type: file, path: data/{name}.csv}}
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in [name for name in os.environ if name.startswith("HEADRACE_STACK_")]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("HEADRACE_STACK_DATA_DIR", str(tmp_path / "stack"))
     return tmp_path / "stack"
 
@@ -102,15 +105,15 @@ def test_a_wrong_setting_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize(("url", "sent"), [("http://127.0.0.1:8080", True), ("https://data.example.com", False)])
 def test_the_local_token_goes_to_this_machine_only(home: Path, url: str, sent: bool) -> None:
-    home.mkdir()
-    names = ("warehouse_password", "warehouse_reader_password", "admin_token", "token_key")
-    (home / "secrets.json").write_text(json.dumps(dict.fromkeys(names, TOKEN)))
-    client = Session(url, transport=httpx.MockTransport(GatewayDouble())).client()
-    if sent:
-        assert client.status() == []
-    else:
-        with pytest.raises(ApiError):
-            client.status()
+    known = credentials.ensure(home).admin_token.get_secret_value()
+    seen: list[str | None] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers.get("Authorization"))
+        return httpx.Response(200, json={"items": []})
+
+    Session(url, transport=httpx.MockTransport(answer)).client().status()
+    assert seen == [f"Bearer {known}" if sent else None]
 
 
 @pytest.fixture

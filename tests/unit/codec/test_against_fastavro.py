@@ -89,7 +89,7 @@ def test_damaged_bytes_never_pass_for_another_record(
     codec = Codec(json.dumps(avro))
     decoded = codec.decode([*whole[:at], damaged, *whole[at + 1 :]])
 
-    index = decoded.index.to_pylist()
+    index: list[Any] = decoded.index.to_pylist()
     failed = [position for position, _ in decoded.failures]
     assert sorted([*index, *failed]) == list(range(len(whole)))
     assert set(failed) <= {at}

@@ -146,6 +146,7 @@ def test_blocks_with_their_size_in_bytes_are_read() -> None:
         ('{"type":"array","items":' * 20_000 + '"int"' + "}" * 20_000, "not an Avro schema|deeper"),
         ("5", "not an Avro schema"),
         ("{}", "'type'"),
+        ('{"type": "record", "name": 5, "fields": 5}', "not an Avro schema"),
     ],
 )
 def test_a_schema_that_cannot_be_followed_is_refused(avro: str, message: str) -> None:

@@ -262,6 +262,9 @@ def test_record_names_follow_the_dataset_and_the_path() -> None:
     ]
 
 
+map_type: Any = pa.map_  # pyarrow's stubs do not know that it takes a field
+
+
 def required(arrow: pa.DataType) -> pa.Field:
     return pa.field("x", arrow, nullable=False)
 
@@ -278,7 +281,7 @@ _INNER = pa.struct([pa.field("y", pa.string(), nullable=False)])
         (pa.field("x", _INNER), {"y": None}, r"column x\.y is required"),
         (pa.field("x", pa.list_(_INNER)), [{"y": None}], r"column x\[\]\.y is required"),
         (
-            pa.field("x", pa.map_(pa.string(), pa.field("value", pa.int64(), nullable=False))),
+            pa.field("x", map_type(pa.string(), pa.field("value", pa.int64(), nullable=False))),
             [("k", None)],
             r"column x\.value is required",
         ),
@@ -315,14 +318,20 @@ def test_a_column_the_schema_does_not_have_is_refused_not_dropped() -> None:
 
 
 def test_columns_may_come_in_any_order_and_missing_nullable_ones_are_null() -> None:
-    codec = Codec(avro_schema(pa.schema([("a", pa.int64()), ("b", pa.string())]), "x.y"))
+    fields: list[Any] = [pa.field("a", pa.int64()), pa.field("b", pa.string())]
+    codec = Codec(avro_schema(pa.schema(fields), "x.y"))
     messages = codec.encode(pa.RecordBatch.from_pylist([{"b": "x"}]), 1)
     messages += codec.encode(pa.RecordBatch.from_pylist([{"b": "y", "a": 1}]), 1)
     assert codec.decode(messages).rows.to_pylist() == [{"a": None, "b": "x"}, {"a": 1, "b": "y"}]
 
 
 def test_no_rows_give_no_messages_and_back() -> None:
-    schema = pa.schema([("a", pa.list_(pa.int64())), ("m", pa.map_(pa.string(), pa.uuid())), ("s", _INNER)])
+    columns: list[tuple[str, Any]] = [
+        ("a", pa.list_(pa.int64())),
+        ("m", pa.map_(pa.string(), pa.uuid())),
+        ("s", _INNER),
+    ]
+    schema = pa.schema(columns)
     codec = Codec(avro_schema(schema, "x.y"))
     decoded = codec.decode([])
     assert codec.encode(decoded.rows, 1) == []
@@ -377,7 +386,7 @@ def _nested(inner: Any) -> Any:
     def map_of(typed: Any, key: Any, nullable: bool) -> Any:
         arrow, values = typed
         pairs = st.dictionaries(key[1], _maybe(values, nullable), max_size=3).map(lambda d: list(d.items()))
-        return pa.map_(key[0], pa.field("value", arrow, nullable=nullable)), pairs
+        return map_type(key[0], pa.field("value", arrow, nullable=nullable)), pairs
 
     def struct_of(parts: Any) -> Any:
         fields = [pa.field(name, arrow, nullable=nullable) for name, (arrow, _), nullable in parts]

@@ -31,7 +31,7 @@ from services.gateway.core.json_values import json_value
         (Decimal("1E+3"), "1000"),
         (date(2013, 1, 1), "2013-01-01"),
         (time(5, 15), "05:15:00"),
-        (datetime(2013, 1, 1, 5), "2013-01-01T05:00:00"),  # noqa: DTZ001
+        (datetime(2013, 1, 1, 5), "2013-01-01T05:00:00"),
         (datetime(2013, 1, 1, 5, tzinfo=UTC), "2013-01-01T05:00:00+00:00"),
         (timedelta(hours=30), "1 day, 6:00:00"),
         (UUID(int=1), "00000000-0000-0000-0000-000000000001"),

@@ -182,7 +182,7 @@ class SimulatedWarehouse:
 
     def insert(self, table: Table, rows: pa.Table, fences: Mapping[int, Fence]) -> None:
         self._before()
-        partition, offset = rows["_load_partition"].to_pylist(), rows["_load_offset"].to_pylist()
+        partition, offset = (rows[name].to_numpy().tolist() for name in ("_load_partition", "_load_offset"))
         identities = list(zip(partition, offset, strict=True))
         cut = self.world.random.randint(0, len(identities))
         parts = [part for part in (identities[:cut], identities[cut:]) if part]
@@ -227,7 +227,7 @@ class SimulatedKafka:
         world = self._world
         if self._generation != world.generation and not world.chance(world.faults.stale):
             self._generation = world.generation
-            self._next = dict.fromkeys(p for p, name in world.assigned.items() if name == self._name)
+            self._next = {number: 0 for number, name in world.assigned.items() if name == self._name}
             self.rewind()
         most = world.random.randint(1, 4)
         taken = {
@@ -274,7 +274,7 @@ def work_of(delivery: Delivery) -> Work:
     """The work of a pump whose stage emits every record."""
     records = delivery.records
     rows = pa.RecordBatch.from_arrays([records.partition, records.offset], schema=pa.schema(LOAD_FIELDS))
-    emitted = Emitted(pa.arange(0, len(records)), rows)
+    emitted = Emitted(pa.array(range(len(records)), pa.int64()), rows)
     return Work(POSITION, delivery, (Portion(Batch(records, rows, 1), Outcome((emitted,))),), (), ())
 
 

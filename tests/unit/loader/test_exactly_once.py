@@ -32,7 +32,9 @@ class ReadsTheMaximum(SimulatedWarehouse):
 
     def loaded(self, table: Table, bases: Mapping[int, int]) -> dict[int, pa.Int64Array]:
         found = super().loaded(table, bases)
-        return {number: pa.arange(0, max(held.to_pylist(), default=-1) + 1) for number, held in found.items()}
+        return {
+            number: pa.array(range(max(held.to_numpy(), default=-1) + 1), pa.int64()) for number, held in found.items()
+        }
 
 
 class Unstoppable(SimulatedWarehouse):

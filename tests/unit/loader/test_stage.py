@@ -20,6 +20,8 @@ TOO_EARLY, TOO_LATE = -719_163, 2_932_897  # days: one before year 1, one after 
 APPEND = Table("d", "t", order_by=("_load_partition", "_load_offset"))
 UPSERT = Table("d", "t", order_by=("k",), key=("k",))
 
+MAP_STARTS: Any = pa.array([0, 2, 2, 3], pa.int32())
+
 
 def days(*numbers: int | None) -> pa.Array:
     return pa.array(numbers, pa.int32()).view(pa.date32())
@@ -36,10 +38,11 @@ def batch(user: dict[str, pa.Array], **system: list[Any]) -> Batch:
         "_op": ["insert"] * n,
         "_version": [1] * n,
         "_flags": [[]] * n,
-    } | system
+    }
+    values.update(system)
     arrays = [*user.values(), *(pa.array(values[field.name], field.type) for field in TRANSFORMED_FIELDS)]
     fields = [*(pa.field(name, column.type) for name, column in user.items()), *TRANSFORMED_FIELDS]
-    offsets = pa.arange(100, 100 + n)
+    offsets = pa.array(range(100, 100 + n), pa.int64())
     raw = Records("t", pa.array([3] * n, pa.int32()), offsets, offsets, [None] * n, [b""] * n)
     return Batch(raw, pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields)), 1)
 
@@ -107,7 +110,8 @@ def test_refused_rows_are_accounted_for() -> None:
         (pa.ListArray.from_arrays([0, 1, 1, 3], days(0, 0, TOO_LATE)), [2]),
         (pa.array([[date.min], None, [date.max, None], []], pa.list_(pa.date32())), []),
         (pa.StructArray.from_arrays([days(0, TOO_LATE), pa.array([1, 2])], ["day", "n"]), [1]),
-        (pa.MapArray.from_arrays([0, 2, 2, 3], ["a", "b", "c"], days(0, TOO_EARLY, 0)), [0]),
+        (pa.StructArray.from_arrays([days(0, TOO_LATE, 0), days(TOO_LATE, 0, 0)], ["a", "b"]), [0, 1]),
+        (pa.MapArray.from_arrays(MAP_STARTS, pa.array(["a", "b", "c"]), days(0, TOO_EARLY, 0)), [0]),
         (pa.array([[("a", [time.min])]], pa.map_(pa.string(), pa.list_(pa.time64("us")))), []),
         (pa.array([1e300, float("nan"), None]), []),
     ],
@@ -122,7 +126,9 @@ def test_what_the_calendar_holds(values: pa.Array, refused: list[int]) -> None:
 def test_refusals_at_any_depth_and_of_any_slice(lists: list[list[int | None] | None], data: st.DataObject) -> None:
     """A list of maps of structs of days, against the plain Python reading of the same rows."""
     inner = [None if one is None else [("k", None if day is None else {"day": day}) for day in one] for one in lists]
-    numbers, dates = (pa.list_(pa.map_(pa.string(), pa.struct({"day": kind}))) for kind in (pa.int32(), pa.date32()))
+    numbers, dates = (
+        pa.list_(pa.map_(pa.string(), pa.struct([pa.field("day", kind)]))) for kind in (pa.int32(), pa.date32())
+    )
     values = pa.array([None if one is None else [one] for one in inner], numbers).cast(dates)
     start = data.draw(st.integers(0, len(lists)))
     wanted = [one is not None and any(day in (TOO_EARLY, TOO_LATE) for day in one) for one in lists[start:]]

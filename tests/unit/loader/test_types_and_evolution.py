@@ -16,6 +16,10 @@ NUMBERS = [pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint16(
 FLOATS = [pa.float32(), pa.float64()]
 
 
+def struct(**members: pa.DataType) -> pa.DataType:
+    return pa.struct([pa.field(name, kind) for name, kind in members.items()])
+
+
 def types() -> st.SearchStrategy[pa.DataType]:
     leaves = st.sampled_from(
         [*NUMBERS, *FLOATS, pa.string(), pa.date32(), pa.uuid(), pa.decimal128(9, 2), pa.decimal128(20, 4)]
@@ -24,8 +28,8 @@ def types() -> st.SearchStrategy[pa.DataType]:
         st.tuples(st.sampled_from("abc"), leaves, st.booleans()), min_size=1, unique_by=lambda part: part[0]
     )
     structs = fields.map(lambda parts: pa.struct([pa.field(name, kind, nullable=null) for name, kind, null in parts]))
-    inner = leaves | structs
-    return inner | inner.map(pa.list_) | inner.map(lambda kind: pa.map_(pa.string(), kind))
+    inner: st.SearchStrategy[pa.DataType] = st.one_of(leaves, structs)
+    return st.one_of(inner, inner.map(lambda kind: pa.list_(kind)), inner.map(lambda kind: pa.map_(pa.string(), kind)))
 
 
 @given(types(), types(), st.booleans(), st.booleans())
@@ -58,8 +62,8 @@ def test_a_type_is_its_own_union(kind: pa.DataType) -> None:
         (pa.string(), pa.binary(), "String"),
         (pa.decimal128(9, 2), pa.decimal128(12, 4), "Decimal(12, 4)"),
         (
-            pa.struct({"a": "int32"}),
-            pa.struct({"b": "string", "a": "int64"}),
+            struct(a=pa.int32()),
+            struct(b=pa.string(), a=pa.int64()),
             "Tuple(`a` Nullable(Int64), `b` Nullable(String))",
         ),
         (pa.list_(pa.int32()), pa.list_(pa.int64()), "Array(Nullable(Int64))"),
@@ -78,7 +82,7 @@ def test_widening(held: pa.DataType, rows: pa.DataType, becomes: str) -> None:
         (pa.date32(), pa.timestamp("us", tz="UTC")),
         (pa.timestamp("ms", tz="UTC"), pa.timestamp("us", tz="UTC")),
         (pa.list_(pa.string()), pa.string()),
-        (pa.struct({"a": "int64"}), pa.struct({"a": "string"})),
+        (struct(a=pa.int64()), struct(a=pa.string())),
         (pa.decimal256(76, 0), pa.decimal128(9, 2)),
     ],
 )

@@ -14,7 +14,6 @@ from headrace.stream.stage import Batch, Outcome, Records
 from services.transformer.adapters.engine import Engine
 from services.transformer.stage import Transform
 
-
 Row = dict[str, Any]
 
 

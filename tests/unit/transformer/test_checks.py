@@ -106,3 +106,12 @@ def test_names_and_values_cannot_leave_their_place_in_the_query() -> None:
     ]
     result = run(transform(checks=checks), [{"a": "ok"}, {"a": "'); DROP TABLE x; --"}])
     assert len(result.rows) == 2
+
+
+def test_an_unknown_reference_can_be_flagged() -> None:
+    stage = transform(
+        checks=[{"check": "references", "column": "a", "dataset": "shop.codes", "to": "code", "severity": "flag"}]
+    )
+    stage._engine.load(create("ref_shop__codes"), pa.record_batch({"code": ["x", None]}))
+    result = run(stage, [{"a": "x"}, {"a": "y"}, {"a": None}])
+    assert [row["_flags"] for row in result.system] == [[], ["references_a"], []]
