@@ -10,10 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import httpx
+
 from deploy.local import stack as local
 from deploy.local.credentials import Credentials, ensure
 from deploy.local.settings import StackSettings
+from headrace.client import Client
 
+#: A member that is gone is missed sooner than in production, so that tests of failure need not wait.
+QUICK: Final = {"HEADRACE_SESSION_TIMEOUT_MS": "6000", "HEADRACE_TRANSACTION_TIMEOUT_MS": "10000"}
 PORTS: Final = tuple(name for name in StackSettings.model_fields if name.endswith("_port"))
 
 
@@ -44,12 +49,40 @@ class Stack:
         return ensure(self.settings.home)
 
 
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """The stack with its services running, and a client of its gateway."""
+
+    stack: Stack
+    client: Client
+
+    @classmethod
+    @contextmanager
+    def connect(cls, stack: Stack) -> Iterator["Platform"]:
+        """As the administrator."""
+        with Client(stack.gateway_url, stack.credentials.admin_token.get_secret_value(), timeout_s=120) as client:
+            yield cls(stack, client)
+
+    @property
+    def files(self) -> Path:
+        """Where ingest looks for the relative paths of file sources."""
+        return self.stack.settings.files
+
+    def pusher(self) -> httpx.Client:
+        """A client of ingest that may push."""
+        token = self.stack.credentials.push_token.get_secret_value()
+        headers = {"Authorization": f"Bearer {token}"}
+        return httpx.Client(base_url=self.stack.settings.ingest_url, headers=headers, timeout=60)
+
+
 @contextmanager
 def running(only: Iterable[str], folder: Path | None = None) -> Iterator[Stack]:
     """A stack of its own with these components, on free ports, stopped and deleted at the end."""
     with tempfile.TemporaryDirectory(prefix="headrace-") as made:
         ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
-        settings = StackSettings.model_validate({"data_dir": folder or Path(made), "log_level": "info", **ports})
+        settings = StackSettings.model_validate(
+            {"data_dir": folder or Path(made), "service_environment": QUICK, **ports}
+        )
         try:
             local.up(settings, only=only)
             yield Stack(settings)

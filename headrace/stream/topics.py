@@ -1,4 +1,4 @@
-"""The names of topics: the only place where a dataset's name turns into a topic's."""
+"""The names of topics and of the groups that read them: the only place where a dataset's name turns into theirs."""
 
 from typing import Final
 
@@ -49,6 +49,16 @@ def of_dataset(dataset: str, generation: int) -> tuple[str, ...]:
         validated(dataset, generation),
         quarantine(dataset),
     )
+
+
+#: The stages whose input all generations share; the others read a generation's topics, or read staged once for each.
+_SHARED: Final = frozenset({"stager", "lander", "quarantine_loader"})
+
+
+def group(stage: str, dataset: str, generation: int) -> str:
+    """The consumer group of a stage on its input topic."""
+    name = f"headrace.{stage}.{dataset}"
+    return name if stage in _SHARED else f"{name}.v{generation}"
 
 
 def subject(topic: str) -> str:

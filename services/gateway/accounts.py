@@ -140,16 +140,10 @@ def _readings(dataset: DatasetVersion) -> dict[Reading, str]:
     inputs = topics.of_dataset(dataset.name, dataset.generation)
     readers = (*STAGES[1:], "quarantine_loader")
     return {
-        Reading(_group(stage, dataset), topic, partition): stage
+        Reading(topics.group(stage, dataset.name, dataset.generation), topic, partition): stage
         for stage, topic in zip(readers, inputs, strict=True)
         for partition in range(dataset.contract().partitions)
     }
-
-
-def _group(stage: str, dataset: DatasetVersion) -> str:
-    """The consumer group of a stage. What the stager writes is the same for every generation."""
-    name = f"headrace.{stage}.{dataset.name}"
-    return name if stage == "stager" else f"{name}.v{dataset.generation}"
 
 
 def _last_commits(sums: SumsOf) -> dict[str, datetime]:

@@ -5,13 +5,10 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from headrace.stream import topics
-from headrace.stream.decode import Decoder
-from headrace.stream.kafka import KafkaSink, KafkaSource, TransactionalWriter
-from headrace.stream.ledger import Position
-from headrace.stream.outputs import Outputs
-from headrace.stream.pump import Pump
+from headrace.stream.pump import Pump, Sink
 from headrace.stream.registry import Registry
 from headrace.stream.service import LiveDataset, Worker, WorkersFor
+from headrace.stream.wiring import kafka_pump
 from services.loader.adapters.clickhouse import ClickHouse
 from services.loader.adapters.sink import WarehouseSink
 from services.loader.adapters.warehouse import Warehouse
@@ -50,19 +47,15 @@ def pump_for(
     """The pump from validated into the dataset's table."""
     name, generation = dataset.name, dataset.generation
     table = published(dataset.contract, generation)
-    group = f"headrace.loader.{name}.v{generation}"
-    return _pump(dataset, settings, registry, connect, "loader", topics.validated(name, generation), group, table)
+    return _pump(dataset, settings, registry, connect, "loader", topics.validated(name, generation), table)
 
 
 def quarantine_pump_for(
     dataset: LiveDataset, settings: LoaderSettings, registry: Registry, connect: Callable[[], Warehouse]
 ) -> Pump:
     """The pump from quarantine, which all generations share, into its table."""
-    name, stage = dataset.name, "quarantine_loader"
     table = quarantined(dataset.contract)
-    return _pump(
-        dataset, settings, registry, connect, stage, topics.quarantine(name), f"headrace.{stage}.{name}", table
-    )
+    return _pump(dataset, settings, registry, connect, "quarantine_loader", topics.quarantine(dataset.name), table)
 
 
 def _pump(
@@ -72,20 +65,9 @@ def _pump(
     connect: Callable[[], Warehouse],
     stage: str,
     topic: str,
-    group: str,
     table: Table,
 ) -> Pump:
-    writer = TransactionalWriter(
-        settings.connection(),
-        f"{group}.{settings.instance}",
-        transaction_timeout_ms=settings.transaction_timeout_ms,
-    )
-    kafka = KafkaSink(writer, Outputs(registry, {}, topics.quarantine(dataset.name)))
-    return Pump(
-        Position(dataset.name, dataset.generation, dataset.version, stage, settings.instance),
-        KafkaSource(settings.connection(), topic, group, session_timeout_ms=settings.session_timeout_ms),
-        Decoder(registry),
-        LoaderStage(stage, table),
-        WarehouseSink(kafka, connect(), table, f"{settings.instance}/{uuid.uuid4()}"),
-        max_rows=settings.max_batch_rows,
-    )
+    def around(sink: Sink) -> Sink:
+        return WarehouseSink(sink, connect(), table, f"{settings.instance}/{uuid.uuid4()}")
+
+    return kafka_pump(dataset, settings, registry, LoaderStage(stage, table), topic, {}, around=around)

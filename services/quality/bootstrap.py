@@ -6,14 +6,12 @@ from functools import partial
 
 from headrace.stream import topics
 from headrace.stream.control import Controls
-from headrace.stream.decode import Decoder
-from headrace.stream.kafka import KafkaSink, KafkaSource, TransactionalWriter
-from headrace.stream.ledger import Position
-from headrace.stream.outputs import Messages, Outputs
+from headrace.stream.outputs import Messages
 from headrace.stream.pump import Pump, Work
 from headrace.stream.registry import Registry
 from headrace.stream.service import LiveDataset, Worker, WorkersFor
 from headrace.stream.stage import MAIN
+from headrace.stream.wiring import kafka_pump
 from services.quality.core.gate import Gate
 from services.quality.core.profile import profiles_of
 from services.quality.settings import QualitySettings
@@ -32,29 +30,14 @@ def workers(settings: QualitySettings) -> WorkersFor:
 def pump_for(dataset: LiveDataset, settings: QualitySettings, registry: Registry) -> Pump:
     """The pump from transformed to validated."""
     name, generation = dataset.name, dataset.generation
-    outputs = Outputs(
+    return kafka_pump(
+        dataset,
+        settings,
         registry,
-        {MAIN: topics.validated(name, generation)},
-        topics.quarantine(name),
-        extras=profiles(dataset, Controls(registry)),
-    )
-    writer = TransactionalWriter(
-        settings.connection(),
-        f"headrace-quality-{name}-v{generation}-{settings.instance}",
-        transaction_timeout_ms=settings.transaction_timeout_ms,
-    )
-    return Pump(
-        Position(name, generation, dataset.version, "quality", settings.instance),
-        KafkaSource(
-            settings.connection(),
-            topics.transformed(name, generation),
-            f"headrace.quality.{name}.v{generation}",
-            session_timeout_ms=settings.session_timeout_ms,
-        ),
-        Decoder(registry),
         Gate(),
-        KafkaSink(writer, outputs),
-        max_rows=settings.max_batch_rows,
+        topics.transformed(name, generation),
+        {MAIN: topics.validated(name, generation)},
+        extras=profiles(dataset, Controls(registry)),
     )
 
 

@@ -10,14 +10,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from headrace.errors import Transient
 from headrace.stream import topics
 from headrace.stream.decode import Decoder
-from headrace.stream.kafka import KafkaSink, KafkaSource, TransactionalWriter
-from headrace.stream.ledger import Position
+from headrace.stream.kafka import KafkaSource
 from headrace.stream.notices import Notices
-from headrace.stream.outputs import Outputs
 from headrace.stream.pump import Pump
 from headrace.stream.registry import Registry
 from headrace.stream.service import LiveDataset, Worker, WorkersFor
 from headrace.stream.stage import MAIN
+from headrace.stream.wiring import kafka_pump
 from services.stager.adapters.lake import LakeTable
 from services.stager.adapters.lander import Lander
 from services.stager.core.stage import StagerStage
@@ -40,27 +39,8 @@ def workers(settings: StagerSettings) -> WorkersFor:
 
 def pump_for(dataset: LiveDataset, settings: StagerSettings, registry: Registry) -> Pump:
     """The pump from raw to staged."""
-    name = dataset.name
-    return Pump(
-        Position(name, dataset.generation, dataset.version, "stager", settings.instance),
-        KafkaSource(
-            settings.connection(),
-            topics.raw(name),
-            f"headrace.stager.{name}",
-            session_timeout_ms=settings.session_timeout_ms,
-        ),
-        Decoder(registry),
-        StagerStage(dataset.version),
-        KafkaSink(
-            TransactionalWriter(
-                settings.connection(),
-                f"headrace-stager-{name}-{settings.instance}",
-                transaction_timeout_ms=settings.transaction_timeout_ms,
-            ),
-            Outputs(registry, {MAIN: topics.staged(name)}, topics.quarantine(name)),
-        ),
-        max_rows=settings.max_batch_rows,
-    )
+    ports = {MAIN: topics.staged(dataset.name)}
+    return kafka_pump(dataset, settings, registry, StagerStage(dataset.version), topics.raw(dataset.name), ports)
 
 
 def lander_for(dataset: LiveDataset, settings: StagerSettings, registry: Registry, notices: Notices) -> Lander:
@@ -74,7 +54,7 @@ def lander_for(dataset: LiveDataset, settings: StagerSettings, registry: Registr
     source = KafkaSource(
         settings.connection(),
         topics.raw(name),
-        f"headrace.lander.{name}",
+        topics.group("lander", name, dataset.generation),
         positions=lake.positions,
         session_timeout_ms=settings.session_timeout_ms,
     )

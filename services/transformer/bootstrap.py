@@ -8,14 +8,11 @@ from functools import partial
 from headrace.contract import compile_transform
 from headrace.stream import topics
 from headrace.stream.codec import Codec, avro_schema
-from headrace.stream.decode import Decoder
-from headrace.stream.kafka import KafkaSink, KafkaSource, TransactionalWriter
-from headrace.stream.ledger import Position
-from headrace.stream.outputs import Outputs
 from headrace.stream.pump import Pump
 from headrace.stream.registry import Registry
 from headrace.stream.service import LiveDataset, Worker, WorkersFor
 from headrace.stream.stage import MAIN
+from headrace.stream.wiring import kafka_pump
 from services.transformer.adapters.engine import Engine
 from services.transformer.adapters.references import References
 from services.transformer.core.reference import needed
@@ -67,24 +64,13 @@ def pump_for(
     dataset: LiveDataset, settings: TransformerSettings, registry: Registry, stage: Transform, references: References
 ) -> Pump:
     """The pump from staged to transformed."""
-    name, generation = dataset.name, dataset.generation
-    writer = TransactionalWriter(
-        settings.connection(),
-        f"headrace-transformer-{name}-v{generation}-{settings.instance}",
-        transaction_timeout_ms=settings.transaction_timeout_ms,
-    )
-    return Pump(
-        Position(name, generation, dataset.version, "transformer", settings.instance),
-        KafkaSource(
-            settings.connection(),
-            topics.staged(name),
-            f"headrace.transformer.{name}.v{generation}",
-            session_timeout_ms=settings.session_timeout_ms,
-        ),
-        Decoder(registry),
+    return kafka_pump(
+        dataset,
+        settings,
+        registry,
         stage,
-        KafkaSink(writer, Outputs(registry, {MAIN: topics.transformed(name, generation)}, topics.quarantine(name))),
-        max_rows=settings.max_batch_rows,
+        topics.staged(dataset.name),
+        {MAIN: topics.transformed(dataset.name, dataset.generation)},
         before_batch=partial(make_ready, dataset, registry, stage, references),
     )
 

@@ -3,7 +3,8 @@
 Rows are counted where they are written (`rows_out` of a stage) and where they are read (`rows_in` of the next).
 A difference is *in flight* while something is left to read, and *residue* when nothing is. Equal counts can hide
 opposite errors, so the set-hashes of the identities must agree as well: counts that match over hashes that do not
-mean at least one row lost and one row too many, which is a residue of 2.
+mean at least one row lost and one row too many, which is a residue of 2. The first hop is compared by counts alone:
+a row has no identity before it stands in the raw topic.
 """
 
 from collections import Counter
@@ -30,7 +31,7 @@ class Hop:
     rows_in: int
     in_flight: int
     residue: int
-    hashes_agree: bool | None  # None: not comparable while rows are in flight
+    hashes_agree: bool | None  # None: not comparable, while rows are in flight or because there are none
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,11 @@ def balance(sums: Mapping[tuple[str, int], Sums], settled: bool) -> DatasetBooks
 
 def _hop(source: str, target: str, partition: int, left: Sums, reached: Sums, settled: bool) -> Hop:
     difference = left.rows_out - reached.rows_in
-    agree = left.out_hash == reached.in_hash if difference == 0 else False if settled or difference < 0 else None
+    agree: bool | None
+    if difference != 0:
+        agree = False if settled or difference < 0 else None
+    else:
+        agree = None if source == STAGES[0] else left.out_hash == reached.in_hash
     in_flight = max(difference, 0) if not settled else 0
     residue = abs(difference) - in_flight or (0 if agree is not False else _SWAPPED)
     return Hop(source, target, partition, left.rows_out, reached.rows_in, in_flight, residue, agree)
@@ -114,7 +119,10 @@ def _partition_books(stages: Mapping[str, Sums], hops: list[Hop]) -> Books:
         quarantined=_added(sums.quarantined for sums in stages.values()),
         in_flight=sum(hop.in_flight for hop in hops),
         residue=sum(hop.residue for hop in hops) + sum(unbalanced.values()),
-        hashes_agree=_all_agree([hop.hashes_agree for hop in hops] + [n == 0 for n in unbalanced.values()]),
+        hashes_agree=_all_agree(
+            [hop.hashes_agree for hop in hops if hop.source != STAGES[0] or hop.rows_out != hop.rows_in]
+            + [rows == 0 for rows in unbalanced.values()]
+        ),
     )
 
 

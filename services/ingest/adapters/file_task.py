@@ -2,7 +2,9 @@
 
 import logging
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -15,13 +17,23 @@ from headrace.stream.registry import Registry
 from headrace.stream.service import LiveDataset
 from services.ingest.adapters.committed import CommittedReader, partition_count
 from services.ingest.adapters.ownership import Ownership
-from services.ingest.adapters.publisher import Publisher
+from services.ingest.adapters.publisher import Encoded, Publisher
 from services.ingest.core.connector import Connector
 from services.ingest.core.partition import partition_of
 
 log = logging.getLogger(__name__)
 
 _LOOK_S: Final = 0.2
+_SAY_EVERY_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """How far a source has been read: what a record of `_headrace.source-positions` says."""
+
+    position: str | None = None
+    rows_read: int = 0
+    caught_up: bool = False
 
 
 class FileTask:
@@ -59,54 +71,66 @@ class FileTask:
                 stopping.wait(_LOOK_S)
 
     def _own(self, stopping: threading.Event) -> None:
+        """Read for as long as this instance is the owner. Any failure ends it: what stands is then read anew."""
         name = self._dataset.name
         writer = TransactionalWriter(
             self._connection, f"headrace-ingest-{name}", transaction_timeout_ms=self._transaction_timeout_ms
         )
         try:
             writer.init()  # first shut out the last owner: only then is what it has committed all there is
-            position, rows_read, caught_up = self._last_position()
+            reached = self._last_position()
             publisher = Publisher(self._dataset, self._registry, writer, self._instance)
             connector = self._connect()
-            log.info("reads on after %d rows", rows_read, extra={"dataset": name})
-            while not stopping.is_set():
-                for fetched, reached in connector.read(position):
-                    with self._ownership.working(name) as mine:
-                        if not mine or stopping.is_set():
-                            return
-                        rows_read += fetched.rows_read
-                        publisher.write([publisher.encoded(fetched)], [self._record(reached, rows_read, False)])
-                    position, caught_up = reached, False
-                    log.debug("%d rows read", rows_read, extra={"dataset": name})
-                if not caught_up:
-                    with self._ownership.working(name) as mine:
-                        if not mine or stopping.is_set():
-                            return
-                        with writer.transaction() as transaction:
-                            record = self._record(position or "", rows_read, True)
-                            transaction.produce(record.topic, record.values, keys=record.keys)
-                    caught_up = True
-                    log.info("caught up: %d rows read", rows_read, extra={"dataset": name})
-                if not self._ownership.owns(name):
-                    return
+            log.info("reads on after %d rows", reached.rows_read, extra={"dataset": name})
+            while (now := self._read_on(connector, publisher, reached, stopping)) is not None:
+                reached = now
                 stopping.wait(self._poll_interval_s)
         finally:
             writer.close()
 
-    def _record(self, position: str, rows_read: int, caught_up: bool) -> Messages:
+    def _read_on(
+        self, connector: Connector, publisher: Publisher, reached: Reached, stopping: threading.Event
+    ) -> Reached | None:
+        """Publish what the source has now. Returns how far that is, or None when it is time to stop."""
+        said = time.monotonic()
+        for fetched, position in connector.read(reached.position):
+            reached = Reached(position, reached.rows_read + fetched.rows_read, False)
+            if not self._written(publisher, [publisher.encoded(fetched)], reached, stopping):
+                return None
+            if time.monotonic() > said + _SAY_EVERY_S:
+                said = time.monotonic()
+                log.info("%d rows read", reached.rows_read, extra={"dataset": self._dataset.name})
+        if not reached.caught_up and not connector.waiting:
+            reached = replace(reached, caught_up=True)
+            if not self._written(publisher, [], reached, stopping):
+                return None
+            log.info("caught up: %d rows read", reached.rows_read, extra={"dataset": self._dataset.name})
+        return None if stopping.is_set() or not self._ownership.owns(self._dataset.name) else reached
+
+    def _written(
+        self, publisher: Publisher, parts: Sequence[Encoded], reached: Reached, stopping: threading.Event
+    ) -> bool:
+        """Write records and how far they go as one. Returns whether this instance still was to do so."""
+        with self._ownership.working(self._dataset.name) as mine:
+            if mine and not stopping.is_set():
+                publisher.write(parts, [self._record(reached)])
+                return True
+        return False
+
+    def _record(self, reached: Reached) -> Messages:
         record = {
             "dataset": self._dataset.name,
             "connector": self._dataset.contract.source.type,
-            "position": position,
-            "rows_read": rows_read,
-            "caught_up": caught_up,
+            "position": reached.position or "",
+            "rows_read": reached.rows_read,
+            "caught_up": reached.caught_up,
             "at": datetime.now(UTC),
         }
         value = self._controls.encode("source_position", record)
         return Messages(topics.SOURCE_POSITIONS, [value], [self._dataset.name.encode()])
 
-    def _last_position(self) -> tuple[str | None, int, bool]:
-        """(position, rows read, caught up) as last committed."""
+    def _last_position(self) -> Reached:
+        """How far the source was read by whoever owned it last."""
         key = self._dataset.name.encode()
         partition = partition_of(key, partition_count(self._connection, topics.SOURCE_POSITIONS))
         reader = CommittedReader(self._connection, topics.SOURCE_POSITIONS, partition)
@@ -117,6 +141,6 @@ class FileTask:
         finally:
             reader.close()
         if value is None:
-            return None, 0, False
+            return Reached()
         record = self._controls.decode(value)
-        return record["position"] or None, record["rows_read"], record["caught_up"]
+        return Reached(record["position"] or None, record["rows_read"], record["caught_up"])

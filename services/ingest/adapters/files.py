@@ -76,7 +76,11 @@ class FileConnector:
     def __init__(self, options: FileOptions, formats: Mapping[str, Format], root: Path) -> None:
         self._options = options
         self._formats = formats
-        self._pattern = str(root / options.path)
+        path = Path(options.path)
+        self._pattern = options.path if path.is_absolute() else str(Path(glob.escape(str(root))) / path)
+        self._plain = root / path
+        self._missed = False
+        self.waiting = False
         self._finished: dict[str, tuple[int, int, int]] = {}
 
     def check(self) -> list[Step]:
@@ -119,7 +123,12 @@ class FileConnector:
     def read(self, position: str | None) -> Iterator[tuple[Fetched, str]]:
         """See `Connector.read`. Files are read in the order of their paths."""
         at = FilesPosition.from_json(position)
-        for file in self._files():
+        files = self._files()
+        if not files and not self._missed:
+            log.warning("no file matches %s yet", self._pattern)
+        self._missed = not files
+        self.waiting = False
+        for file in files:
             path = str(file.path)
             try:
                 signature = file.signature()
@@ -132,6 +141,8 @@ class FileConnector:
                 yield fetched, at.to_json()
             if file.settled(self._options.settle_s):
                 self._finished[path] = signature
+            elif at.of(path).offset < signature[1]:
+                self.waiting = True
 
     def _read(self, file: SourceFile, start: FileProgress) -> Iterator[tuple[Fetched, FileProgress]]:
         reader = self._format(file)
@@ -144,6 +155,8 @@ class FileConnector:
             yield from reader.read(file, content, start)
 
     def _files(self) -> list[SourceFile]:
+        if self._plain.is_file():  # a name may look like a pattern
+            return [SourceFile(self._plain)]
         found = (Path(path) for path in glob.glob(self._pattern, recursive=True))  # noqa: PTH207  # absolute patterns
         return [SourceFile(path) for path in sorted(found) if path.is_file()]
 

@@ -1,10 +1,12 @@
 """How JSON Lines files are read: a sample for their columns, and their lines in blocks."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import IO, Final
 
 import pyarrow as pa
 
+from headrace.errors import Fatal
 from services.ingest.adapters.blocks import Outcome, steps
 from services.ingest.adapters.content import SourceFile, Trail, unchanged
 from services.ingest.adapters.files import FileOptions
@@ -18,6 +20,7 @@ from services.ingest.core.progress import FileProgress
 _SAMPLE_BYTES: Final = 1 << 20
 _SAMPLED_FILES: Final = 16
 _BOM: Final = b"\xef\xbb\xbf"
+_OPENING_BYTES: Final = 256
 
 
 class JsonLinesFiles:
@@ -47,7 +50,10 @@ class JsonLinesFiles:
         """See `Format.read`."""
         if not start.offset:
             content.seek(0)
-            start = FileProgress(len(_BOM) if content.read(len(_BOM)) == _BOM else 0)
+            opening = content.read(_OPENING_BYTES)
+            start = FileProgress(len(_BOM) if opening.startswith(_BOM) else 0)
+            if Path(file.name).suffix == ".json" and opening.removeprefix(_BOM).lstrip()[:1] == b"[":
+                raise Fatal(f"{file.path} is one JSON array; write one object a line (JSON Lines) instead")
         trail = Trail(content, start.offset)
 
         def parse(block: bytes, line: int, final: bool) -> Outcome:

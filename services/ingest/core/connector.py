@@ -66,6 +66,11 @@ class Connector(Protocol):
         """The `source.type` it serves."""
         ...
 
+    @property
+    def waiting(self) -> bool:
+        """Whether the last `read` left something that is not whole yet, such as a line that is being written."""
+        ...
+
     def check(self) -> list[Step]:
         """Try the source step by step, stopping at the first that fails."""
         ...

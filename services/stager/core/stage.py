@@ -1,6 +1,5 @@
 """Gives raw records their identity: the system columns that every later stage relies on."""
 
-
 import pyarrow as pa
 
 from headrace.stream import columns

@@ -78,7 +78,7 @@ class Stages:
             for topic, rows in outputs.items():
                 transaction.produce(topic, [b"row"] * rows, partition=0)
             self._write_entry(transaction, did)
-        group = f"headrace.{did.stage}.{self.dataset}" + ("" if did.stage == "stager" else ".v1")
+        group = topics.group(did.stage, self.dataset, 1)
         read = {topics.raw(self.dataset): 10, topics.staged(self.dataset): 10, topics.quarantine(self.dataset): 1}
         offsets = ConsumerGroupTopicPartitions(group, [TopicPartition(source, 0, read.get(source, 7))])
         for future in self._admin.alter_consumer_group_offsets([offsets]).values():

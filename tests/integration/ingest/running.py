@@ -211,7 +211,7 @@ class Ingest:
         """Until it listens."""
 
         def listening() -> bool:
-            assert self.process.poll() is None, self._log.read_text()[-3000:]
+            assert self.process.poll() is None, self.log()[-3000:]
             try:
                 return httpx.get(f"{self.url}/healthz", timeout=1).status_code == 200
             except httpx.HTTPError:
@@ -219,6 +219,10 @@ class Ingest:
 
         until(listening, "ingest listens")
         return self
+
+    def log(self) -> str:
+        """What it has logged."""
+        return self._log.read_text()
 
     def rows_in(self, name: str) -> int:
         """How many source rows of a dataset this process has published, by its own count."""

@@ -30,6 +30,10 @@ def entry(
     at: datetime = AT,
 ) -> LedgerEntry:
     """What a stage would write that read `rows_in`, filtered and set aside some of them, and wrote `out`."""
+
+    def identity(rows: set[Row]) -> int:
+        return 0 if stage == "ingest" else hash_of(partition, rows)  # source rows have none yet
+
     dropped = set().union(*(filtered or {}).values())
     aside = set().union(*(quarantined or {}).values())
     emitted = rows_in - dropped - aside
@@ -44,15 +48,15 @@ def entry(
         "from_offset": -1,
         "to_offset": -1,
         "rows_in": len(rows_in),
-        "in_hash": 0 if stage == "ingest" else hash_of(partition, rows_in),
+        "in_hash": identity(rows_in),
         "emitted": len(emitted),
-        "emitted_hash": hash_of(partition, emitted),
+        "emitted_hash": identity(emitted),
         "rows_out": len(out),
-        "out_hash": hash_of(partition, out),
+        "out_hash": identity(out),
         "filtered": {rule: len(rows) for rule, rows in (filtered or {}).items()},
-        "filtered_hash": hash_of(partition, dropped),
+        "filtered_hash": identity(dropped),
         "quarantined": {reason: len(rows) for reason, rows in (quarantined or {}).items()},
-        "quarantined_hash": hash_of(partition, aside),
+        "quarantined_hash": identity(aside),
         "latency_ms": [len(out)] + [0] * len(LATENCY_BOUNDS_MS),
         "bytes_in": 10 * len(rows_in),
         "committed_at": at,

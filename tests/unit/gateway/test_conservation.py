@@ -80,9 +80,10 @@ def test_any_lost_doubled_or_swapped_row_is_a_residue(rows: int, hop: int, data:
     written = {(offset, 0) for offset in range(rows)}
     victim = data.draw(st.sampled_from(sorted(written)))
     foreign = (rows + 1, 0)
-    tampered = data.draw(
-        st.sampled_from([written - {victim}, written | {foreign}, (written - {victim}) | {foreign}]), label="read"
-    )
+    ways = [written - {victim}, written | {foreign}]
+    if hop > 0:  # before the raw topic rows have no identity: there a swap cannot be seen
+        ways.append((written - {victim}) | {foreign})
+    tampered = data.draw(st.sampled_from(ways), label="read")
     target = STAGES[hop + 1]
     entries = [e for e in entries if e.stage != target] + [entry(target, tampered, out=written)]
     books = balance(sums_of(entries), settled=True)

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from services.ingest.adapters.csv_files import CsvFiles
-from services.ingest.adapters.files import FileConnector, FileOptions
+from services.ingest.adapters.files import FileConnector, FileOptions, Format
 from services.ingest.adapters.jsonl_files import JsonLinesFiles
 from services.ingest.adapters.parquet_files import ParquetFiles
 from services.ingest.core.connector import SourceRow
@@ -39,7 +39,7 @@ class Read:
 def connector(folder: Path, path: str, schema: pa.Schema | None = None, **options: Any) -> FileConnector:
     """A connector for files in `folder`."""
     settings = FileOptions(**{"path": path, "settle_s": 0.0, **options})
-    formats = {
+    formats: dict[str, Format] = {
         "csv": CsvFiles(settings, schema),
         "jsonl": JsonLinesFiles(settings, schema),
         "parquet": ParquetFiles(settings, schema),

@@ -16,17 +16,16 @@ from services.ingest.core.json_text import json_text, strict_json
 from services.ingest.core.types import JSON
 from tests.unit.ingest.reading import connector, read
 
-SCHEMA = pa.schema(
-    [
-        ("a", pa.int64()),
-        ("s", pa.string()),
-        ("f", pa.float64()),
-        ("t", pa.timestamp("us", "UTC")),
-        ("st", pa.struct([("x", pa.int64()), ("y", pa.list_(pa.string()))])),
-        ("b", pa.bool_()),
-        ("d", pa.date32()),
-    ]
-)
+COLUMNS: dict[str, pa.DataType] = {
+    "a": pa.int64(),
+    "s": pa.string(),
+    "f": pa.float64(),
+    "t": pa.timestamp("us", "UTC"),
+    "st": pa.struct([("x", pa.int64()), ("y", pa.list_(pa.string()))]),
+    "b": pa.bool_(),
+    "d": pa.date32(),
+}
+SCHEMA = pa.schema(COLUMNS)
 GOOD = b'{"a":1,"s":"x","f":1.5,"t":"2013-01-01T00:00:00Z","st":{"x":1,"y":["p"]},"b":true,"d":"2013-01-02"}'
 PIECES = [
     *(

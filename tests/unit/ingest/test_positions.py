@@ -75,9 +75,11 @@ def test_a_line_that_is_still_being_written_is_left_for_later(tmp_path: Path) ->
     source = connector(tmp_path, "f.csv", settle_s=3600.0)
     first = read(source)
     assert first.column("id") == [1]
+    assert source.waiting
     with file.open("a") as more:
         more.write("o\n3,three\n")
     assert read(source, first.position).column("name") == ["two", "three"]
+    assert not source.waiting
 
 
 def test_a_settled_file_needs_no_last_line_end(tmp_path: Path) -> None:

@@ -160,7 +160,8 @@ class Books(Answer):
     in_flight: int = Field(description="Rows written by one stage and not yet read by the next.", examples=[0])
     residue: int = Field(description="Rows nothing explains: anything but 0 is an incident.", examples=[0])
     hashes_agree: bool | None = Field(
-        description="Whether each stage read the very rows the one before wrote; null while rows are in flight."
+        description="Whether each stage read the very rows the one before wrote; null while rows are in flight. "
+        "The first hop is compared by counts: rows get their identity in the raw topic."
     )
 
 

@@ -1,0 +1,104 @@
+"""336,776 real flights go from a file to the warehouse, with the books balanced, and nothing changes that."""
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from deploy.local import stack as local
+from tests.stack import Platform
+
+READ, LOADED, QUARANTINED, FILTERED = 336_776, 320_960, 7_561, 8_255
+MILES = 332_379_405
+
+
+def headrace(platform: Platform, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command line, against the platform under test."""
+    settings = platform.stack.settings
+    told = {
+        f"HEADRACE_STACK_{name.upper()}": json.dumps(value) if isinstance(value, dict) else str(value)
+        for name, value in settings.model_dump().items()
+    }
+    command = [sys.executable, "-m", "headrace.cli.main", *arguments]
+    return subprocess.run(command, env={**os.environ, **told}, capture_output=True, text=True, timeout=280)
+
+
+def demo(platform: Platform) -> dict[str, Any]:
+    """Run the demo. Its answer: ledgers, answers, urls."""
+    done = headrace(platform, "demo", "-o", "json")
+    assert done.returncode == 0, done.stderr
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+@pytest.fixture(scope="module")
+def first(platform: Platform) -> dict[str, Any]:
+    return demo(platform)
+
+
+def ledger_of(answer: dict[str, Any], dataset: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(ledger for ledger in answer["ledgers"] if ledger["dataset"] == dataset)
+    return found
+
+
+def balanced(books: dict[str, Any]) -> bool:
+    """The equation that Headrace is about."""
+    spent: int = books["loaded"] + sum(books["filtered"].values()) + sum(books["quarantined"].values())
+    return bool(books["read"] == spent + books["in_flight"] and books["residue"] == 0)
+
+
+def test_every_flight_is_accounted_for(first: dict[str, Any]) -> None:
+    books = ledger_of(first, "nyc.flights")
+    assert books["read"] == READ
+    assert books["loaded"] == LOADED
+    assert books["quarantined"] == {"check_references": QUARANTINED}
+    assert books["filtered"] == {"dep_time IS NOT NULL": FILTERED}
+    assert (books["in_flight"], books["residue"], books["hashes_agree"]) == (0, 0, True)
+
+
+def test_the_books_balance_in_every_partition_of_every_dataset(first: dict[str, Any]) -> None:
+    assert len(first["ledgers"]) == 5
+    for books in first["ledgers"]:
+        assert balanced(books)
+        assert books["hashes_agree"] is True
+        assert sum(part["read"] for part in books["partitions"]) == books["read"]
+        assert all(balanced(part) for part in books["partitions"])
+
+
+def test_the_warehouse_holds_what_the_books_say(platform: Platform, first: dict[str, Any]) -> None:
+    def ask(sql: str) -> Any:
+        return platform.client.query(sql).rows
+
+    [[rows, miles]] = ask("SELECT count(), sum(distance) FROM nyc.flights")
+    assert (int(rows), int(miles)) == (LOADED, MILES)
+    unknown = ask("SELECT JSONExtractString(assumeNotNull(fields), 'dest') AS d, count() FROM nyc.flights__quarantine GROUP BY d")
+    assert {airport for airport, _ in unknown} == {"SJU", "BQN", "PSE", "STT"}
+    assert sum(int(count) for _, count in unknown) == QUARANTINED
+    expected = {"airlines": 16, "airports": 1458, "planes": 3322, "weather": 26_112}
+    assert {table: int(ask(f"SELECT count() FROM nyc.{table}")[0][0]) for table in expected} == expected
+
+
+def test_three_questions_are_answered(first: dict[str, Any]) -> None:
+    assert len(first["answers"]) == 3
+    assert all(answer["rows"] for answer in first["answers"].values())
+
+
+def test_running_the_demo_again_changes_no_number(platform: Platform, first: dict[str, Any]) -> None:
+    again = demo(platform)
+    assert again["answers"].keys() == first["answers"].keys()
+    assert [answer["rows"] for answer in again["answers"].values()] == [answer["rows"] for answer in first["answers"].values()]
+    for before, after in zip(first["ledgers"], again["ledgers"], strict=True):
+        assert {**before, "stages": None} == {**after, "stages": None}
+
+
+@pytest.mark.parametrize("service", ["ingest", "stager", "transformer", "quality", "loader", "gateway"])
+def test_restarting_a_service_changes_no_number(platform: Platform, first: dict[str, Any], service: str) -> None:
+    local.kill(platform.stack.settings, service)
+    local.start_service(platform.stack.settings, service)
+    platform.client.wait_settled("nyc.flights", timeout_s=120)
+    assert platform.client.ledger("nyc.flights").loaded == LOADED
+    [[rows, miles]] = platform.client.query("SELECT count(), sum(distance) FROM nyc.flights").rows
+    assert (int(str(rows)), int(str(miles))) == (LOADED, MILES)
