@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 from confluent_kafka import IsolationLevel, TopicPartition
@@ -31,7 +32,8 @@ class Progress:
 
     def __init__(self, bootstrap_servers: str, topic: str, partitions: int) -> None:
         self._admin = AdminClient({"bootstrap.servers": bootstrap_servers})
-        self._asked = {TopicPartition(topic, number): OffsetSpec.latest() for number in range(partitions)}
+        latest: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        self._asked = {TopicPartition(topic, number): latest for number in range(partitions)}
 
     def __call__(self) -> int:
         answers = self._admin.list_offsets(self._asked, isolation_level=IsolationLevel.READ_COMMITTED)

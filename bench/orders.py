@@ -9,20 +9,19 @@ from headrace.stream import topics
 from headrace.stream.codec import Codec, avro_schema
 from headrace.stream.registry import Schemas
 
-SCHEMA: Final[pa.Schema] = pa.schema(
-    [
-        pa.field("order_id", pa.int64(), nullable=False),
-        pa.field("customer_id", pa.int64(), nullable=False),
-        pa.field("email", pa.string(), nullable=False),
-        pa.field("status", pa.string(), nullable=False),
-        pa.field("amount", pa.float64(), nullable=False),
-        pa.field("currency", pa.string(), nullable=False),
-        pa.field("country", pa.string(), nullable=False),
-        pa.field("ts", pa.timestamp("us", tz="UTC"), nullable=False),
-        pa.field("items", pa.int32(), nullable=False),
-        pa.field("note", pa.string()),
-    ]
-)
+_FIELDS: Final[list[pa.Field]] = [
+    pa.field("order_id", pa.int64(), nullable=False),
+    pa.field("customer_id", pa.int64(), nullable=False),
+    pa.field("email", pa.string(), nullable=False),
+    pa.field("status", pa.string(), nullable=False),
+    pa.field("amount", pa.float64(), nullable=False),
+    pa.field("currency", pa.string(), nullable=False),
+    pa.field("country", pa.string(), nullable=False),
+    pa.field("ts", pa.timestamp("us", tz="UTC"), nullable=False),
+    pa.field("items", pa.int32(), nullable=False),
+    pa.field("note", pa.string()),
+]
+SCHEMA: Final = pa.schema(_FIELDS)
 
 _STATUSES: Final = np.array(["new", "paid", "shipped", "returned"])
 _CURRENCIES: Final = np.array(["EUR", "USD", "GBP", "JPY"])

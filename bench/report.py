@@ -25,7 +25,8 @@ class Finding:
 def machine() -> str:
     """The machine of this run, in one line."""
     memory_gib = psutil.virtual_memory().total / 2**30
-    return f"{psutil.cpu_count()} cores, {memory_gib:.0f} GiB, {platform.system()} {platform.release()}, Python {platform.python_version()}"
+    system = f"{platform.system()} {platform.release()}, Python {platform.python_version()}"
+    return f"{psutil.cpu_count()} cores, {memory_gib:.0f} GiB, {system}"
 
 
 def write(findings: Sequence[Finding], folder: Path) -> None:

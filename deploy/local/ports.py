@@ -8,7 +8,6 @@ import psutil
 
 from deploy.local.settings import HOST
 
-
 _LINGERING_S: Final = 15.0  # how long connections of a server that has just ended may keep its port
 
 

@@ -35,7 +35,7 @@ QUESTIONS: Final = {
     "Does bad visibility delay departures?": """
         SELECT multiIf(w.visib < 2, 'under 2 miles', w.visib < 10, '2 to 10 miles', '10 miles') AS visibility,
                count() AS flights, round(avg(f.dep_delay), 1) AS mean_departure_delay_min
-        FROM nyc.flights AS f JOIN nyc.weather AS w ON w.origin = f.origin AND w.time_hour = f.time_hour
+        FROM nyc.flights AS f JOIN nyc.weather AS w ON w.origin = f.origin AND w.time_hour = toStartOfHour(f.scheduled_departure)
         WHERE f.dep_delay IS NOT NULL AND w.visib IS NOT NULL
         GROUP BY visibility ORDER BY min(w.visib)""",
 }

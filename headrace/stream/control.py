@@ -65,5 +65,5 @@ class Controls:
         text = self._registry.schema(schema_id) if schema_id is not None else None
         if text is None:
             raise Fatal(f"a control record starts with {value[:5]!r}, which names no known schema")
-        record = fastavro.schemaless_reader(io.BytesIO(value[5:]), _parsed(text), None)
-        return dict(record)  # type: ignore[call-overload]
+        record: Any = fastavro.schemaless_reader(io.BytesIO(value[5:]), _parsed(text), None)
+        return dict(record)

@@ -44,7 +44,7 @@ class Decoder:
         if everything and not failed:
             raw = records
         else:
-            raw = records.take(pa.array([rows[at] for at in decoded.index.to_pylist()], pa.int64()))
+            raw = records.take(pa.array([rows[at] for at in decoded.index.to_numpy().tolist()], pa.int64()))
         conformed = decoded.rows if self._reader is None else conform(decoded.rows, self._reader)
         return Batch(raw, conformed, schema_id), failed
 

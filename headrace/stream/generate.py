@@ -26,7 +26,7 @@ def references() -> dict[str, str]:
     found = (value for value in vars(metrics).values() if isinstance(value, MetricWrapperBase))
     described = (
         (f"`{metric.name}{_SUFFIX.get(metric.type, '')}`", metric.type, metric.documentation)
-        for metric in (wrapper.describe()[0] for wrapper in found)
+        for metric in (next(iter(wrapper.describe())) for wrapper in found)
     )
     return {
         "reasons.md": _page("Why a row can be quarantined", ("code", "what it means", "what to do"), reasons),

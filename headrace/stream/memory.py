@@ -7,6 +7,7 @@ members refused) and fails when told to.
 from collections import defaultdict
 from dataclasses import dataclass, field
 from itertools import count
+from typing import cast
 
 import pyarrow as pa
 
@@ -111,7 +112,7 @@ class MemorySink:
     def commit(self, work: Work) -> None:
         """See `headrace.stream.pump.Sink.commit`."""
         messages = self._outputs(work)
-        group, generation = work.delivery.membership  # type: ignore[misc]
+        group, generation = cast(tuple[str, int], work.delivery.membership)
         if self.fail_before:
             raise self.fail_before.pop()
         if generation != self._log.generations[group]:

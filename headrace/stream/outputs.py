@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -71,18 +72,20 @@ class Outputs:
         parents = part.row.to_numpy()
         partition = raw.partition.to_numpy()[parents]
         keyed = any(key is not None for key in raw.keys)
-        for number in np.unique(partition):
-            mine = np.flatnonzero(partition == number)
+        for number in np.unique(partition).tolist():
+            mine = np.flatnonzero(partition == number).tolist()
             yield Messages(
                 encoder.topic,
                 values if len(mine) == len(values) else [values[at] for at in mine],
-                [raw.keys[at] for at in parents[mine]] if keyed else None,
-                int(number),
+                [raw.keys[at] for at in parents[mine].tolist()] if keyed else None,
+                number,
             )
 
     def _quarantined(self, work: Work) -> Iterator[Messages]:
         now = datetime.now(UTC)
-        found = [(work.delivery.records, None, rejection) for rejection in work.undecodable]
+        found: list[tuple[Records, pa.RecordBatch | None, Rejection]] = [
+            (work.delivery.records, None, rejection) for rejection in work.undecodable
+        ]
         for portion in work.portions:
             found += [(portion.batch.raw, portion.batch.rows, rejection) for rejection in portion.outcome.rejected]
         by_partition: dict[int, list[bytes]] = {}
@@ -123,7 +126,7 @@ def quarantined(
         "seq": fields.get(columns.SEQ, 0),
         "schema_id": schema_id_of(raw.values[at]),
         "value": "" if too_large else base64.b64encode(value).decode(),
-        "fields": None if too_large or rows is None else json.dumps(fields, default=_plain),
+        "fields": None if too_large or rows is None else json.dumps(_plain(fields)),
         "source": None,
         "quarantined_at": now,
     }
@@ -137,11 +140,18 @@ def _readable(value: pa.Scalar) -> Any:
         if isinstance(value, pa.StructScalar):
             return {name: _readable(member) for name, member in value.items()}
         if pa.types.is_nested(value.type):
-            return [_readable(member) for member in value.values]
+            return [_readable(member) for member in cast(Any, value).values]
         return value.cast(pa.string()).as_py()
 
 
-def _plain(value: object) -> str:
+def _plain(value: Any) -> Any:
+    """A value as JSON has it: what JSON has no word for (NaN and infinities, too) as text."""
+    if isinstance(value, dict):
+        return {name: _plain(member) for name, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(member) for member in value]
+    if value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value)):
+        return value
     return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
 
 
@@ -167,7 +177,7 @@ class _Encoder:
     def _forward(self, portion: Portion, part: Emitted) -> Sequence[bytes]:
         """The input's own bytes, under the id its schema has in this topic's subject."""
         values = portion.batch.raw.values
-        chosen = values if len(part.row) == len(values) else [values[at] for at in part.row.to_pylist()]
+        chosen = values if len(part.row) == len(values) else [values[at] for at in part.row.to_numpy().tolist()]
         known = portion.batch.schema_id
         if known not in self._forwarded:
             avro = self._registry.schema(known)

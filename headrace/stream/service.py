@@ -75,7 +75,7 @@ class Worker(Protocol):
     def name(self) -> str: ...
 
     def run(self, stopping: threading.Event) -> None:
-        """Work until told to stop. Errors: Fenced and Transient (it is built anew), any other (it stays down, with an incident)."""
+        """Work until told to stop. Errors: Fenced and Transient (it is built anew), any other (it ends with an incident)."""
         ...
 
 

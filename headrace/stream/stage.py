@@ -32,7 +32,7 @@ class Records:
 
     def take(self, index: pa.Int64Array) -> "Records":
         """The records at `index`, in that order."""
-        at = index.to_pylist()
+        at: list[int] = index.to_numpy().tolist()
         return Records(
             self.topic,
             self.partition.take(index),

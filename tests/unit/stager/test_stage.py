@@ -62,8 +62,10 @@ def test_types_iceberg_lacks_become_wider_ones() -> None:
     assert landed_type(pa.uint64()) == pa.decimal128(20, 0)
     assert landed_type(pa.uint32()) == pa.int64()
     assert landed_type(pa.int8()) == pa.int32()
-    assert landed_type(pa.list_(pa.struct([("n", pa.uint16())]))).value_type.field("n").type == pa.int32()
-    assert landed_type(pa.map_(pa.string(), pa.uint8())).item_type == pa.int32()
+    assert landed_type(pa.list_(pa.struct([("n", pa.uint16())]))) == pa.list_(
+        pa.field("element", pa.struct([("n", pa.int32())]))
+    )
+    assert landed_type(pa.map_(pa.string(), pa.uint8())) == pa.map_(pa.string(), pa.int32())
 
 
 def test_offsets_survive_the_snapshot_properties() -> None:
