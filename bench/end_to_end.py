@@ -116,7 +116,7 @@ def _latency(stack: Stack, client: Client, seconds: float) -> list[Finding]:
     with httpx.Client(
         base_url=stack.settings.ingest_url, headers={"Authorization": f"Bearer {token}"}, timeout=30
     ) as http:
-        _push(http, name, 0, 20)  # the first rows make topics' schemas, the table and the view
+        _until_taken(http, name)  # the first rows make the topics' schemas, the table and the view
         while _loaded(client, name) == 0:
             time.sleep(0.1)
         reader.start()
@@ -136,6 +136,20 @@ def _latency(stack: Stack, client: Client, seconds: float) -> list[Finding]:
         Finding("latency", "requests measured", float(len(latencies_ms)), "requests"),
         Finding("latency", "requests whose rows never showed", float(missing), "requests"),
     ]
+
+
+def _until_taken(http: httpx.Client, name: str) -> None:
+    """Push the first rows as soon as ingest knows the dataset."""
+    for _ in range(100):
+        try:
+            _push(http, name, 0, 20)
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code != httpx.codes.NOT_FOUND:
+                raise
+            time.sleep(0.1)
+        else:
+            return
+    raise RuntimeError(f"ingest does not learn of bench.{name}")
 
 
 class _Senders:

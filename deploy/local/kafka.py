@@ -33,6 +33,8 @@ transaction.state.log.num.partitions=8
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 group.initial.rebalance.delay.ms=0
+# A group's offsets are its place in the stream: they must outlive any pause.
+offsets.retention.minutes=2147483647
 # How soon the open transaction of a killed producer is noticed to be overdue; 10 s is for brokers with thousands.
 transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 """

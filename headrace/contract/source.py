@@ -1,14 +1,17 @@
 """Where a dataset's rows come from, and the settings each connector has."""
 
+from pathlib import PurePath
 from typing import Annotated, Literal
 
 from pydantic import Field as Setting
-from pydantic import StringConstraints
+from pydantic import StringConstraints, field_validator
 
 from headrace.contract.fields import LogicalType
+from headrace.contract.issue import Issue
 from headrace.contract.section import Section
 
 MAX_RECORD_BYTES = 1_000_000
+MOST_RECORD_BYTES = 4_000_000  # in quarantine it stands as base64 beside its decoded fields, in one Kafka message
 
 OneCharacter = Annotated[str, StringConstraints(min_length=1, max_length=1)]
 
@@ -22,8 +25,8 @@ class _Source(Section):
     max_record_bytes: int = Setting(
         MAX_RECORD_BYTES,
         ge=1,
-        le=16_000_000,
-        description="A row that is larger than this once encoded is quarantined (too_large).",
+        le=MOST_RECORD_BYTES,
+        description="A row that is larger than this once encoded, with its key, is quarantined (too_large).",
     )
 
 
@@ -47,12 +50,20 @@ class FileSource(_Source):
     type: Literal["file"] = Setting(description="The connector.")
     path: str = Setting(
         min_length=1,
-        description="A file or a glob such as `data/flights-*.csv`. A relative path starts at the data folder of ingest.",
+        description="A file or a glob such as `data/flights-*.csv`. A relative path starts at the data folder of ingest; "
+        "an absolute one must lie in it, or in a folder of HEADRACE_SOURCE_ROOTS.",
     )
     format: Literal["auto", "csv", "jsonl", "parquet"] = Setting(
         "auto", description="The file format; `auto` goes by the file name's ending."
     )
     csv: CsvOptions = Setting(CsvOptions(), description="How CSV files are written; other formats ignore it.")
+
+    @field_validator("path")
+    @classmethod
+    def _stays_below(cls, path: str) -> str:
+        if ".." in PurePath(path).parts:
+            raise Issue((), repr(path), "a path without `..`: it may not leave the data folder of ingest").as_exception()
+        return path
 
 
 class HttpPushSource(_Source):

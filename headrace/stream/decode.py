@@ -1,10 +1,11 @@
 """Turns a delivery's bytes into batches that share a writer schema, and what cannot be read into rejections."""
 
+from dataclasses import replace
 from itertools import groupby
 
 import pyarrow as pa
 
-from headrace.stream.codec import Codec, conform, schema_id_of
+from headrace.stream.codec import Codec, schema_id_of
 from headrace.stream.registry import Schemas
 from headrace.stream.stage import Batch, Records, Rejection
 
@@ -12,23 +13,25 @@ from headrace.stream.stage import Batch, Records, Rejection
 class Decoder:
     """Decodes by the schema id each record names.
 
-    With `reader`, every batch is brought to that schema (added columns are null). Errors: Transient when the
-    registry cannot be asked; a schema it does not know is a rejection.
+    Errors: Transient when the registry cannot be asked; a schema it does not know, or that is none for records, is a
+    rejection.
     """
 
-    def __init__(self, registry: Schemas, reader: pa.Schema | None = None) -> None:
+    def __init__(self, registry: Schemas) -> None:
         self._registry = registry
-        self._reader = reader
-        self._codecs: dict[int, Codec] = {}
+        self._codecs: dict[int, Codec | Rejection] = {}
 
     def __call__(self, records: Records) -> tuple[list[Batch], list[Rejection]]:
         """Batches in the order of the records, and rejections whose `row` is an index into them."""
         batches: list[Batch] = []
         rejections: list[Rejection] = []
         for schema_id, rows in _runs(records):
-            codec = self._codec(schema_id) if schema_id is not None else None
-            if codec is None or schema_id is None:
-                rejections.extend(_unreadable(records, row, schema_id) for row in rows)
+            if schema_id is None:
+                rejections.extend(_no_schema(records, row) for row in rows)
+                continue
+            codec = self._codec(schema_id)
+            if isinstance(codec, Rejection):
+                rejections.extend(replace(codec, row=row) for row in rows)
                 continue
             batch, failed = self._decode(records, rows, codec, schema_id)
             rejections.extend(failed)
@@ -45,15 +48,20 @@ class Decoder:
             raw = records
         else:
             raw = records.take(pa.array([rows[at] for at in decoded.index.to_numpy().tolist()], pa.int64()))
-        conformed = decoded.rows if self._reader is None else conform(decoded.rows, self._reader)
-        return Batch(raw, conformed, schema_id), failed
+        return Batch(raw, decoded.rows, schema_id), failed
 
-    def _codec(self, schema_id: int) -> Codec | None:
+    def _codec(self, schema_id: int) -> Codec | Rejection:
+        """The codec of a schema, or why there is none."""
         if schema_id not in self._codecs:
             avro = self._registry.schema(schema_id)
-            if avro is None:
-                return None
-            self._codecs[schema_id] = Codec(avro)
+            if avro is None:  # asked for again next time: it may have been registered by then
+                return Rejection(0, "unknown_schema", f"the registry has no schema with id {schema_id}")
+            try:
+                self._codecs[schema_id] = Codec(avro)
+            except ValueError as error:
+                self._codecs[schema_id] = Rejection(
+                    0, "unknown_schema", f"schema {schema_id} is none for records: {error}"
+                )
         return self._codecs[schema_id]
 
 
@@ -71,9 +79,7 @@ def _runs(records: Records) -> list[tuple[int | None, range]]:
     ]
 
 
-def _unreadable(records: Records, row: int, schema_id: int | None) -> Rejection:
-    if schema_id is not None:
-        return Rejection(row, "unknown_schema", f"the registry has no schema with id {schema_id}")
+def _no_schema(records: Records, row: int) -> Rejection:
     value = records.values[row]
     if value is None:
         return Rejection(row, "missing_value", "the record has no value")

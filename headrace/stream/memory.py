@@ -62,6 +62,11 @@ class MemorySource:
         self._next: dict[int, int] = {}
         self.rewind()
 
+    @property
+    def epoch(self) -> int:
+        """See `headrace.stream.pump.Source.epoch`."""
+        return self._epoch
+
     def poll(self, max_rows: int, timeout_s: float) -> Delivery | None:
         """See `headrace.stream.pump.Source.poll`; never waits."""
         del timeout_s

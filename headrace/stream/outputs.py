@@ -96,7 +96,8 @@ class Outputs:
             yield Messages(self._quarantine, values, partition=partition)
 
 
-#: A larger value is not copied into quarantine: it stays where it was read, and the record says so.
+#: A larger value is not copied into quarantine: it stays where it was read, and the record says so. The decoded fields
+#: are left out where their JSON is larger. Both together, the value in base64, fit into a message.
 _MOST_BYTES: Final = 4 << 20
 
 
@@ -126,10 +127,15 @@ def quarantined(
         "seq": fields.get(columns.SEQ, 0),
         "schema_id": schema_id_of(raw.values[at]),
         "value": "" if too_large else base64.b64encode(value).decode(),
-        "fields": None if too_large or rows is None else json.dumps(_plain(fields)),
+        "fields": None if too_large or rows is None else _json(fields),
         "source": None,
         "quarantined_at": now,
     }
+
+
+def _json(fields: dict[str, Any]) -> str | None:
+    text = json.dumps(_plain(fields), ensure_ascii=False)
+    return text if len(text.encode(errors="replace")) <= 2 * _MOST_BYTES else None
 
 
 def _readable(value: pa.Scalar) -> Any:

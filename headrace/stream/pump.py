@@ -60,6 +60,11 @@ class Work:
 class Source(Protocol):
     """Where deliveries come from. One thread at a time."""
 
+    @property
+    def epoch(self) -> int:
+        """Changes whenever what comes next does not continue what came before: see `Delivery`."""
+        ...
+
     def poll(self, max_rows: int, timeout_s: float) -> Delivery | None:
         """The next records in order, at most `max_rows`, waiting up to `timeout_s` for the first. Errors: Transient, Fatal."""
         ...

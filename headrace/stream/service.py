@@ -9,7 +9,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -107,7 +107,10 @@ class Lane:
     _REBUILD_S = 2.0
 
     def __init__(
-        self, dataset: LiveDataset, workers_for: WorkersFor, on_failure: Callable[[LiveDataset, str, Exception], None]
+        self,
+        dataset: LiveDataset,
+        workers_for: WorkersFor,
+        on_failure: Callable[[LiveDataset, str, BaseException], None],
     ) -> None:
         self.dataset = dataset
         self._workers_for = workers_for
@@ -142,7 +145,7 @@ class Lane:
             except (Fenced, Transient) as error:
                 log.warning("joining again: %s", error, extra={"dataset": self.dataset.name})
                 self._stopping.wait(self._REBUILD_S)
-            except Exception as error:
+            except BaseException as error:  # a panic of native code is not an Exception; nothing may end in silence
                 self._on_failure(self.dataset, threading.current_thread().name, error)
                 return
 
@@ -150,8 +153,10 @@ class Lane:
 class Lanes:
     """Keeps one lane for each active dataset, always of its live version."""
 
+    _PATIENCE_S = 20.0
+
     def __init__(
-        self, service: str, workers_for: WorkersFor, on_failure: Callable[[LiveDataset, str, Exception], None]
+        self, service: str, workers_for: WorkersFor, on_failure: Callable[[LiveDataset, str, BaseException], None]
     ) -> None:
         self._service = service
         self._workers_for = workers_for
@@ -160,9 +165,7 @@ class Lanes:
 
     def follow(self, datasets: Mapping[str, LiveDataset]) -> None:
         """Start what is new, restart what changed, stop what is paused, retired or gone."""
-        for name in list(self._lanes):
-            if datasets.get(name) != self._lanes[name].dataset:
-                self._end(name)
+        self._end([name for name, lane in self._lanes.items() if datasets.get(name) != lane.dataset])
         for name, dataset in datasets.items():
             if dataset.state == "active" and name not in self._lanes:
                 log.info("working on version %d", dataset.version, extra={"dataset": name})
@@ -172,20 +175,19 @@ class Lanes:
         for state in ("active", "paused", "retired"):
             metrics.DATASETS.labels(self._service, state).set(states.count(state))
 
-    def close(self, timeout_s: float = 30.0) -> None:
-        """Stop everything, in parallel."""
-        for lane in self._lanes.values():
-            lane.stop()
-        for name, lane in self._lanes.items():
-            if not lane.join(timeout_s):
-                log.error(
-                    "did not stop in %g s; its open transaction will be aborted", timeout_s, extra={"dataset": name}
-                )
+    def close(self) -> None:
+        """Stop everything."""
+        self._end(list(self._lanes))
 
-    def _end(self, name: str) -> None:
-        lane = self._lanes.pop(name)
-        lane.stop()
-        lane.join(30.0)
+    def _end(self, names: Sequence[str]) -> None:
+        """Stop these lanes side by side. One that takes too long runs out on its own: its successor shuts it out."""
+        ending = {name: self._lanes.pop(name) for name in names}
+        for lane in ending.values():
+            lane.stop()
+        deadline = time.monotonic() + self._PATIENCE_S
+        for name, lane in ending.items():
+            if not lane.join(max(0.0, deadline - time.monotonic())):
+                log.error("did not stop in %g s", self._PATIENCE_S, extra={"dataset": name})
 
 
 def relax_collector() -> None:
@@ -209,7 +211,7 @@ def run_service(service: str, settings: ServiceSettings, workers_for: WorkersFor
     connection, registry = settings.connection(), Registry(settings.registry_url)
     notices = Notices(connection, registry, service, settings.instance)
 
-    def failed(dataset: LiveDataset, worker: str, error: Exception) -> None:
+    def failed(dataset: LiveDataset, worker: str, error: BaseException) -> None:
         message = f"{service} stopped working on {dataset.name} ({worker}): {error}"
         log.error(message, exc_info=error, extra={"dataset": dataset.name})
         data = {"version": dataset.version, "error": type(error).__name__}

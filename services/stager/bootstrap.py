@@ -56,6 +56,7 @@ def lander_for(dataset: LiveDataset, settings: StagerSettings, registry: Registr
         topics.raw(name),
         topics.group("lander", name, dataset.generation),
         positions=lake.positions,
+        max_bytes=8 << 20,
         session_timeout_ms=settings.session_timeout_ms,
     )
     return Lander(name, dataset.version, source, Decoder(registry), lake, settings)

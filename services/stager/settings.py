@@ -12,8 +12,8 @@ class StagerSettings(ServiceSettings):
     lake_warehouse: str = Field(
         "", description="Where landed files go, any fsspec or S3 location; empty is the data folder."
     )
-    landing_rows: int = Field(250_000, ge=1, description="Land when this many records of a dataset wait,")
-    landing_bytes: int = Field(64 << 20, ge=1, description="... or this many bytes,")
+    landing_rows: int = Field(50_000, ge=1, description="Land when this many records of a dataset wait,")
+    landing_bytes: int = Field(16 << 20, ge=1, description="... or this many bytes,")
     landing_interval_s: float = Field(15.0, gt=0, description="... or the oldest has waited this long.")
 
     def lake(self) -> tuple[str, str]:

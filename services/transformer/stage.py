@@ -126,6 +126,8 @@ class Transform:
         parts, failures = isolate(
             lambda start, stop: self._engine.query(sql, rows.slice(start, stop - start)), len(rows)
         )
+        if len(failures) == len(rows) > 1 and all("Out of Memory" in message for _, message in failures):
+            raise Fatal(f"no row fits into the transformer's memory beside the reference data: {failures[0][1]}")
         numbers = rows.column(ROW)
         return parts, [Rejection(numbers[at].as_py(), "transform_error", message) for at, message in failures]
 

@@ -1,18 +1,22 @@
 """Reads a topic as one member of a consumer group, and knows for every batch on whose authority it was read."""
 
 import itertools
+import logging
 from collections.abc import Callable, Mapping
 
 import pyarrow as pa
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
+from headrace.errors import HeadraceError
 from headrace.stream.kafka.connection import Connection, mapped
 from headrace.stream.pump import Delivery
 from headrace.stream.stage import Records
 
+log = logging.getLogger(__name__)
+
 _epochs = itertools.count(1)
 
-_REPLY_S = 10.0
+_REPLY_S = 20.0  # longer than a transaction may stay open: committed offsets wait for one
 _LINGER_S = 0.005  # how long a poll waits for more once the first record is there
 _BACKLOG_LINGER_S = 0.05  # ... when the poll before it came back full: larger batches cost less a row
 
@@ -36,7 +40,7 @@ class KafkaSource:
         group: str,
         *,
         positions: Callable[[list[int]], Mapping[int, int]] | None = None,
-        max_bytes: int = 64 << 20,
+        max_bytes: int = 24 << 20,
         session_timeout_ms: int = 10_000,
     ) -> None:
         self._topic = topic
@@ -46,6 +50,7 @@ class KafkaSource:
         self._full = False
         self._changed = False
         self._membership: object = None
+        self._unplaced: list[TopicPartition] | None = None  # assigned, but where to start could not be asked
         self._epoch = next(_epochs)
         self._consumer = Consumer(
             connection.client(
@@ -59,13 +64,19 @@ class KafkaSource:
                 max_poll_interval_ms=300_000,
                 fetch_queue_backoff_ms=2,
                 fetch_wait_max_ms=100,
+                fetch_max_bytes=max_bytes,
                 queued_min_messages=100_000,
                 queued_max_messages_kbytes=max(max_bytes >> 10, 1024),
-                fetch_message_max_bytes=8 << 20,
+                fetch_message_max_bytes=1 << 20,
                 topic_metadata_refresh_interval_ms=10_000,
             )
         )
         self._consumer.subscribe([topic], on_assign=self._assign, on_revoke=self._revoke, on_lost=self._revoke)
+
+    @property
+    def epoch(self) -> int:
+        """See `headrace.stream.pump.Source.epoch`."""
+        return self._epoch
 
     def poll(self, max_rows: int, timeout_s: float) -> Delivery | None:
         """See `headrace.stream.pump.Source.poll`."""
@@ -78,7 +89,7 @@ class KafkaSource:
             raise mapped(error, f"reading {self._topic}") from error
         if self._changed:
             self._changed = False
-            if messages:
+            if messages or self._unplaced is not None:
                 self.rewind()
             return None
         if not messages:
@@ -93,11 +104,13 @@ class KafkaSource:
     def rewind(self) -> None:
         """See `headrace.stream.pump.Source.rewind`."""
         self._epoch = next(_epochs)
+        held = self._consumer.assignment() if self._unplaced is None else self._unplaced
         try:
-            for position in self._starts(self._consumer.assignment()):
-                self._consumer.seek(position)
+            # Assigned anew rather than sought: a partition whose start was not known yet cannot be sought.
+            self._consumer.assign(self._starts(held))
         except KafkaException as error:
             raise mapped(error, f"rewinding {self._topic}") from error
+        self._unplaced = None
 
     def close(self) -> None:
         """Leave the group."""
@@ -124,12 +137,19 @@ class KafkaSource:
         self._changed = True
         self._epoch = next(_epochs)
         self._membership = consumer.consumer_group_metadata()
-        consumer.assign(self._starts(partitions))
+        self._unplaced = None
+        try:
+            consumer.assign(self._starts(partitions))
+        except (HeadraceError, KafkaException) as error:
+            log.warning("the start of %s is not known yet: %s", self._topic, error)
+            self._unplaced = partitions  # `rewind` asks again
+            consumer.assign([])
 
     def _revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         del partitions  # the range strategy is eager: everything is given back
         self._changed = True
         self._epoch = next(_epochs)
+        self._unplaced = None
         consumer.unassign()
 
     def _starts(self, partitions: list[TopicPartition]) -> list[TopicPartition]:

@@ -1,6 +1,7 @@
 """Creates topics, and notices one that exists in another shape."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
@@ -14,7 +15,16 @@ _REPLY_S = 30.0
 #: A record of the most bytes ingest accepts, as base64 in quarantine beside its decoded fields, still fits.
 MOST_MESSAGE_BYTES = 16 << 20
 
+#: How long an idempotency key of HTTP push is remembered.
+PUSH_KEYS_KEPT = timedelta(days=7)
+
 _POSITION_PARTITIONS = 16  # how many instances can share the source tasks
+
+_EXPIRING = {
+    "cleanup.policy": "compact,delete",
+    "retention.ms": str(PUSH_KEYS_KEPT // timedelta(milliseconds=1)),
+    "segment.ms": str(timedelta(days=1) // timedelta(milliseconds=1)),  # only whole segments are deleted
+}
 
 
 def ensure(
@@ -56,13 +66,21 @@ def ensure_control(connection: Connection, replication: int = -1) -> None:
     """Create the control topics that are missing."""
     logs = {name: 1 for name in topics.CONTROL if name not in topics.COMPACTED}
     ensure(connection, logs, {"retention.ms": "-1"}, replication)
-    compacted = {name: _POSITION_PARTITIONS if name == topics.SOURCE_POSITIONS else 1 for name in topics.COMPACTED}
+    kept = topics.COMPACTED - {topics.PUSH_KEYS}
+    compacted = {name: _POSITION_PARTITIONS if name == topics.SOURCE_POSITIONS else 1 for name in kept}
     ensure(connection, compacted, {"cleanup.policy": "compact"}, replication)
+    ensure(connection, {topics.PUSH_KEYS: 1}, _EXPIRING, replication)
 
 
 def ensure_dataset(
     connection: Connection, dataset: str, generation: int, partitions: int, replication: int = -1
 ) -> None:
-    """Create the topics of a dataset that are missing."""
+    """Create the topics of a dataset that are missing.
+
+    Validated records are kept for ever: the reference tables of other datasets are rebuilt from them.
+    """
     config = {"max.message.bytes": str(MOST_MESSAGE_BYTES)}
-    ensure(connection, dict.fromkeys(topics.of_dataset(dataset, generation), partitions), config, replication)
+    reference = topics.validated(dataset, generation)
+    passing = (name for name in topics.of_dataset(dataset, generation) if name != reference)
+    ensure(connection, dict.fromkeys(passing, partitions), config, replication)
+    ensure(connection, {reference: partitions}, config | {"retention.ms": "-1"}, replication)

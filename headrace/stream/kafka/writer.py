@@ -29,27 +29,32 @@ class Transaction:
         partition: int = -1,
         keys: Sequence[bytes | None] | None = None,
     ) -> None:
-        """Write `values`, in order. Shapes: `keys`, if any, has an entry for each value. Errors: Transient."""
+        """Write `values`, in order. Shapes: `keys`, if any, has an entry for each value. Errors: Transient, Fatal."""
         messages: list[dict[str, Any]]
         if keys is None:
             messages = [{"value": value} for value in values]
         else:
             messages = [{"value": value, "key": key} for value, key in zip(values, keys, strict=True)]
-        taken = 0
-        while taken < len(messages):
-            rest = messages[taken:] if taken else messages
-            queued = self._producer.produce_batch(topic, rest, partition=partition)
-            taken += queued
-            if taken < len(messages):
-                error = messages[taken].pop("_error", None)
-                if error is not None and error.code() != KafkaError._QUEUE_FULL:
-                    raise mapped(error, f"writing to {topic}")
+        while messages:
+            self._producer.produce_batch(topic, messages, partition=partition)
+            messages = _refused(messages, topic)
+            if messages:
                 self._producer.poll(0.05)
 
     def send_offsets(self, topic: str, offsets: Mapping[int, int], membership: object) -> None:
         """Commit input offsets with this transaction, on the authority of `membership`."""
         positions = [TopicPartition(topic, partition, offset) for partition, offset in offsets.items()]
         self._producer.send_offsets_to_transaction(positions, membership, _REPLY_S)
+
+
+def _refused(messages: list[dict[str, Any]], topic: str) -> list[dict[str, Any]]:
+    """The messages the producer's queue had no room for, in order. Errors: Fatal, Transient when one is refused for good."""
+    refused = [message for message in messages if "_error" in message]
+    for message in refused:
+        error = message.pop("_error")
+        if error.code() != KafkaError._QUEUE_FULL:
+            raise mapped(error, f"writing to {topic}")
+    return refused
 
 
 class TransactionalWriter:

@@ -1,14 +1,22 @@
 """Lands raw records in an Apache Iceberg table, exactly once: a snapshot holds the rows and how far they reach."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final
 
 import pyarrow as pa
 from pyiceberg.catalog import Catalog
-from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException, NoSuchTableError
+from pyiceberg.exceptions import (
+    CommitFailedException,
+    CommitStateUnknownException,
+    NamespaceAlreadyExistsError,
+    NoSuchTableError,
+    TableAlreadyExistsError,
+)
 from pyiceberg.table import Table
 from pyiceberg.transforms import DayTransform
+from sqlalchemy.exc import SQLAlchemyError
 
 from headrace.errors import Fenced, Transient
 from headrace.stream import columns
@@ -47,40 +55,48 @@ class LakeTable:
         Errors: Fenced when another has landed these partitions since; Transient.
         """
         for _ in range(_CONFLICTS):
-            table = self._ready(rows.schema)
-            landed = self._landed(table)
-            for number in next_offsets:
-                if landed.get(number) != self._base.get(number):
-                    raise Fenced(
-                        f"{self.identifier}: partition {number} was landed to {landed.get(number)} by another, "
-                        f"not to {self._base.get(number)}"
-                    )
             try:
-                table.append(rows, snapshot_properties=properties_of({**landed, **next_offsets}))
-            except CommitFailedException:
-                continue  # somebody else's partitions, most likely: look again
-            except (CommitStateUnknownException, OSError) as error:
-                raise Transient(f"landing in {self.identifier}: {error}") from error
+                with self._failures("landing in"):
+                    self._append(self._ready(rows.schema), rows, next_offsets)
+            except (CommitFailedException, TableAlreadyExistsError, NamespaceAlreadyExistsError):
+                continue  # another made the table or landed its own partitions in between: look again
             self._base.update(next_offsets)
             return
         raise Transient(f"landing in {self.identifier}: {_CONFLICTS} others committed in between")
 
+    def _append(self, table: Table, rows: pa.Table, next_offsets: Mapping[int, int]) -> None:
+        landed = self._landed(table)
+        for number in next_offsets:
+            if landed.get(number) != self._base.get(number):
+                raise Fenced(
+                    f"{self.identifier}: partition {number} was landed to {landed.get(number)} by another, "
+                    f"not to {self._base.get(number)}"
+                )
+        table.append(rows, snapshot_properties=properties_of({**landed, **next_offsets}))
+
     def _load(self) -> Table | None:
+        with self._failures("opening"):
+            try:
+                return self._catalog.load_table(self.identifier)
+            except NoSuchTableError:
+                return None
+
+    @contextmanager
+    def _failures(self, doing: str) -> Iterator[None]:
         try:
-            return self._catalog.load_table(self.identifier)
-        except NoSuchTableError:
-            return None
-        except OSError as error:
-            raise Transient(f"opening {self.identifier}: {error}") from error
+            yield
+        except (CommitStateUnknownException, SQLAlchemyError, OSError) as error:
+            raise Transient(f"{doing} {self.identifier}: {error}") from error
 
     def _ready(self, schema: pa.Schema) -> Table:
         """The table, made or widened so that `schema` fits."""
         table = self._load()
         if table is None:
             self._catalog.create_namespace_if_not_exists(self._namespace)
-            table = self._catalog.create_table(self.identifier, schema=schema, properties=_PROPERTIES)
-            with table.update_spec() as spec:
+            making = self._catalog.create_table_transaction(self.identifier, schema, properties=_PROPERTIES)
+            with making, making.update_spec() as spec:
                 spec.add_field(columns.INGESTED_AT, DayTransform(), _DAY)
+            table = self._catalog.load_table(self.identifier)
             self._on_created(self.identifier)
         elif set(schema.names) - {field.name for field in table.schema().fields}:
             with table.update_schema() as update:

@@ -41,6 +41,7 @@ class Lander:
         self._limits = limits
         self._waiting = Waiting()
         self._epoch = -1
+        self._failed = False
 
     @property
     def name(self) -> str:
@@ -58,14 +59,18 @@ class Lander:
                     wait_s = backoff.next_s()
                     log.warning("landing again in %.1f s: %s", wait_s, error, extra={"dataset": self._dataset})
                     stopping.wait(wait_s)
-                    self._waiting = Waiting()
-                    self._source.rewind()
-            self._land()
+                    self._failed = True
+            if not self._failed:
+                self._land()
         finally:
             self._source.close()
 
     def _step(self) -> None:
+        if self._failed:
+            self._source.rewind()
+            self._failed = False
         delivery = self._source.poll(20_000, 0.5)
+        self._forget_the_past()
         if delivery is not None:
             self._take(delivery)
         waiting, limits = self._waiting, self._limits
@@ -74,10 +79,13 @@ class Lander:
         if full or (waiting.next_offsets and waited_s >= limits.landing_interval_s):
             self._land()
 
-    def _take(self, delivery: Delivery) -> None:
-        if delivery.epoch != self._epoch:  # what waits was read under an assignment that is over
+    def _forget_the_past(self) -> None:
+        """What was read under an assignment that is over will be read again, here or elsewhere: it must not be landed."""
+        if self._source.epoch != self._epoch:
             self._waiting = Waiting()
-            self._epoch = delivery.epoch
+            self._epoch = self._source.epoch
+
+    def _take(self, delivery: Delivery) -> None:
         batches, _ = self._decoder(delivery.records)
         self._waiting.add([landed(batch, self._version) for batch in batches], delivery.next_offsets)
 

@@ -31,7 +31,12 @@ _LOCKED_WITH: Final = (
 #: The statement does not fit the tables: no row is at fault.
 _UNFIT: Final = (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException, duckdb.SyntaxException)
 #: The engine is broken: trying other rows would only hide it.
-_BROKEN: Final = (duckdb.InternalException, duckdb.FatalException, duckdb.InterruptException)
+_BROKEN: Final = (
+    duckdb.InternalException,
+    duckdb.FatalException,
+    duckdb.InterruptException,
+    duckdb.IOException,
+)
 
 
 class Engine:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 
 import pyarrow as pa
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from headrace.errors import Transient
 from headrace.stream.kafka import Connection
@@ -36,27 +36,36 @@ class Tail:
                 queued_max_messages_kbytes=16 << 10,
             )
         )
-        self._consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in self._reached])
+        self._records_read = 0
+        self._place()
 
     @property
     def empty(self) -> bool:
         """Whether no record was ever read."""
-        return not any(self._reached.values())
+        return self._records_read == 0
 
     def advance(self) -> Iterator[Records]:
-        """The records committed since the last time, up to the present end of every partition. Errors: Transient."""
+        """The records committed since the last time, up to the present end of every partition.
+
+        Errors: Transient. What was yielded last when the caller fails is yielded again the next time.
+        """
         try:
             ends = self._ends()
             deadline = time.monotonic() + _REPLY_S
             while any(self._reached[number] < end for number, end in ends.items()):
-                messages = self._note(self._consumer.consume(_MOST_ROWS, _POLL_S))
-                if messages:
-                    yield self._records(messages)
+                messages = self._consumer.consume(_MOST_ROWS, _POLL_S)
+                records = self._checked(messages)
+                if records:
+                    yield self._records(records)
                     deadline = time.monotonic() + _REPLY_S
                 elif time.monotonic() > deadline:
                     raise Transient(f"reading {self._topic}: no record in {_REPLY_S:g} s, and its end is not reached")
-        except KafkaException as error:
-            raise mapped(error, f"reading {self._topic}") from error
+                self._note(messages)
+        except BaseException as error:
+            self._place()
+            if isinstance(error, KafkaException):
+                raise mapped(error, f"reading {self._topic}") from error
+            raise
 
     def close(self) -> None:
         """Stop reading."""
@@ -66,21 +75,29 @@ class Tail:
         asked = [TopicPartition(self._topic, number, OFFSET_END) for number in self._reached]
         return {found.partition: found.offset for found in self._consumer.offsets_for_times(asked, timeout=_REPLY_S)}
 
-    def _note(self, messages: list[Message]) -> list[Message]:
-        """Remember how far these reach, and return the records among them. The end of a partition lies behind its last
-        transaction marker, which is not a record: only the client's notice tells that it was passed."""
-        records = []
+    def _place(self) -> None:
+        """Read on from what was reached, whatever the consumer has taken since."""
+        self._consumer.assign([TopicPartition(self._topic, *reached) for reached in self._reached.items()])
+
+    @staticmethod
+    def _checked(messages: list[Message]) -> list[Message]:
+        """The records among the messages; the others announce the end of a partition."""
         for message in messages:
-            failure, partition, offset = message.error(), message.partition(), message.offset()
+            failure = message.error()
             if failure is not None and failure.code() != KafkaError._PARTITION_EOF:
                 raise KafkaException(failure)
+        return [message for message in messages if message.error() is None]
+
+    def _note(self, messages: list[Message]) -> None:
+        """Remember how far these reach. The end of a partition lies behind its last transaction marker, which is not a
+        record: only the client's notice tells that it was passed."""
+        for message in messages:
+            partition, offset = message.partition(), message.offset()
             assert partition is not None
             assert offset is not None
-            if failure is None:
-                records.append(message)
-                offset += 1
-            self._reached[partition] = offset
-        return records
+            is_record = message.error() is None
+            self._reached[partition] = offset + is_record
+            self._records_read += is_record
 
     def _records(self, messages: list[Message]) -> Records:
         return Records(

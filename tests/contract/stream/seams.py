@@ -181,6 +181,7 @@ class Replay:
 
     def __init__(self, delivery: Delivery) -> None:
         self._delivery = delivery
+        self.epoch = delivery.epoch
 
     def poll(self, max_rows: int, timeout_s: float) -> Delivery | None:
         return self._delivery
