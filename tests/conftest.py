@@ -1,6 +1,8 @@
 """What tests of every folder may use. The stack is started once a run, by the first test that asks for it."""
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -11,6 +13,20 @@ from tests.stack import Platform, Stack, running
 
 settings.register_profile("headrace", deadline=None)  # a timing is never a test
 settings.load_profile("headrace")
+
+
+_FOLDERS = ("unit", "contract", "integration", "e2e", "chaos")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Cheap folders first, so that a plain mistake shows early; what breaks the stack on purpose last. Random within."""
+    items.sort(key=lambda item: _FOLDERS.index(item.path.relative_to(Path(__file__).parent).parts[0]))
+
+
+def pytest_unconfigure() -> None:
+    """Say nothing more: DuckDB's bindings list objects of their own as leaked when the interpreter ends, after the summary."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 @pytest.fixture(scope="session")

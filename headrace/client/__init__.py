@@ -1,7 +1,7 @@
 """The Python SDK: typed calls to a gateway, and what they can end in."""
 
 from headrace.client.client import Client
-from headrace.client.errors import ApiError, NotSettled, Unreachable
+from headrace.client.errors import ApiError, NotSettled, Stopped, Unreachable
 from headrace.client.results import (
     Applied,
     Books,
@@ -45,6 +45,7 @@ __all__ = [
     "Refusal",
     "StageBooks",
     "StageStatus",
+    "Stopped",
     "TailRecord",
     "Unreachable",
     "Version",

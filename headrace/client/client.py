@@ -9,7 +9,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from headrace.client.errors import ApiError, NotSettled, Unreachable
+from headrace.client.errors import ApiError, NotSettled, Stopped, Unreachable
 from headrace.client.results import (
     Applied,
     Dataset,
@@ -136,7 +136,8 @@ class Client:
     ) -> dict[str, Ledger]:
         """Wait until every one of these datasets has settled; a gateway that restarts meanwhile is waited for.
 
-        Errors: NotSettled when the time is up, ApiError when the gateway refuses.
+        Errors: Stopped when a service has given one of them up, NotSettled when the time is up, ApiError when the
+        gateway refuses.
         """
         deadline = time.monotonic() + timeout_s
         moving = dict.fromkeys(datasets, "nothing was heard of it")
@@ -152,6 +153,8 @@ class Client:
                     continue
                 if on_progress:
                     on_progress(ledger)
+                if ledger.problems:
+                    raise Stopped("\n".join(ledger.problems))
                 moving[dataset] = _why_moving(ledger)
                 if ledger.settled:
                     settled[dataset] = ledger

@@ -2,6 +2,7 @@
 
 HeadraceError
 ├── ApiError          the gateway answered, and the answer is no
+├── Stopped           a service has given a dataset up, so that waiting would not help
 └── Transient
     ├── Unreachable   nobody answered, or not in time
     └── NotSettled    a dataset was still moving when the caller's patience ended
@@ -28,6 +29,10 @@ class ApiError(HeadraceError):
         self.problems = tuple(problems)
         self.where = where
         super().__init__(f"{title}: {detail}" if detail else title)
+
+
+class Stopped(HeadraceError):
+    """A service has stopped working on a dataset."""
 
 
 class Unreachable(Transient):

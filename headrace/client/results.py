@@ -99,6 +99,7 @@ class DatasetStatus(Result):
     state: str
     settled: bool
     waiting_for: tuple[str, ...] = ()  # why it is not settled
+    problems: tuple[str, ...] = ()  # those of the reasons that need a person
     stages: tuple[StageStatus, ...] = ()
 
 
@@ -159,6 +160,7 @@ class Ledger(Books):
     generation: int = 1
     settled: bool = False
     waiting_for: tuple[str, ...] = ()  # why it is not settled
+    problems: tuple[str, ...] = ()  # those of the reasons that need a person
     partitions: tuple[PartitionBooks, ...] = ()
     stages: tuple[StageBooks, ...] = ()
 

@@ -5,6 +5,7 @@ whatever is wrong within a section. What they do not recognise they leave to the
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePath
 from typing import Any, Final
 
 import pyarrow as pa
@@ -29,6 +30,7 @@ def broken(data: Any) -> list[Issue]:
     columns = _published(document, query)
     return [
         *_dataset(document),
+        *_source(document),
         *(issue.under(("transform", "sql")) for issue in query.issues),
         *_declared(document, query),
         *_key(document, columns, query),
@@ -67,6 +69,12 @@ def _dataset(document: Mapping[str, Any]) -> Iterator[Issue]:
         )
     if "__" in name:
         yield Issue(("dataset",), repr(name), "single underscores: double ones are kept for tables of Headrace's own")
+
+
+def _source(document: Mapping[str, Any]) -> Iterator[Issue]:
+    path = _text(_at(document, "source", "path"))
+    if path is not None and ".." in PurePath(path).parts:
+        yield Issue(("source", "path"), repr(path), "a path without `..`: it may not leave the data folder of ingest")
 
 
 def _published(document: Mapping[str, Any], query: sql.Examined) -> list[str] | None:

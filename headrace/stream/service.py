@@ -46,7 +46,7 @@ class ServiceSettings(BaseSettings):
     metrics_host: str = Field("127.0.0.1", description="Where /metrics listens.")
     metrics_port: int = Field(0, description="The port of /metrics; 0 is none.")
     log_level: str = Field("info", description="debug, info, warning or error.")
-    max_batch_rows: int = Field(20_000, ge=1, description="The most records in one transaction.")
+    max_batch_rows: int = Field(50_000, ge=1, description="The most records in one transaction.")
     session_timeout_ms: int = Field(
         10_000, description="After this long without a sign of life a member's work goes to others."
     )

@@ -1,11 +1,12 @@
 """Decides what a dataset's books and status are right now: sums from the database, evidence of rest from Kafka.
 
 A difference may only be called a residue when nothing is left to read and nothing was written while that was being
-measured. So the order is: look at the books, ask Kafka who has something left to read, wait until every ledger entry
-committed by then is in the books, look again. If the books did not change in between, they belong to the evidence.
+measured. So the order is: look at the books, ask Kafka which transactions are open and who has something left to read,
+wait until every ledger entry written by then is decided and in the books, look again. If the books did not change in
+between, they belong to the evidence.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -15,11 +16,13 @@ from headrace.stream import topics
 from headrace.stream.ledger import LATENCY_BOUNDS_MS
 from services.gateway.adapters.control_fold import ControlFold, Slot
 from services.gateway.adapters.dataset_store import DatasetStore
+from services.gateway.adapters.incident_store import IncidentStore
 from services.gateway.adapters.ledger_store import LedgerStore, Pace
 from services.gateway.adapters.progress import Progress, Reading
 from services.gateway.core.conservation import STAGES, DatasetBooks, StageBooks, balance
 from services.gateway.core.datasets import DatasetVersion
 from services.gateway.core.folding import Sums
+from services.gateway.core.incidents import standing
 from services.gateway.core.latency import quantile
 
 _FOLD_S: Final = 2.0
@@ -30,11 +33,15 @@ SumsOf = Mapping[tuple[str, int], Sums]
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The books of a dataset. `waiting_for` says why it is not settled; empty when it is."""
+    """The books of a dataset. `waiting_for` says why it is not settled; empty when it is.
+
+    `problems` are those of the reasons that will not go away by themselves: a service has stopped working on it.
+    """
 
     dataset: DatasetVersion
     books: DatasetBooks
     last_commit_at: Mapping[str, datetime]
+    problems: tuple[str, ...]
     waiting_for: tuple[str, ...]
 
     @property
@@ -59,9 +66,17 @@ class StageStatus:
 class Accounts:
     """The books and the status of datasets."""
 
-    def __init__(self, datasets: DatasetStore, ledger: LedgerStore, progress: Progress, fold: ControlFold) -> None:
+    def __init__(
+        self,
+        datasets: DatasetStore,
+        ledger: LedgerStore,
+        incidents: IncidentStore,
+        progress: Progress,
+        fold: ControlFold,
+    ) -> None:
         self._datasets = datasets
         self._ledger = ledger
+        self._incidents = incidents
         self._progress = progress
         self._fold = fold
 
@@ -70,15 +85,18 @@ class Accounts:
         datasets = list(datasets)
         before = {dataset.name: self._sums(dataset) for dataset in datasets}
         waiting = self._waiting(datasets)
+        incidents = self._incidents.open()
         accounts = []
         for dataset in datasets:
             sums = self._sums(dataset)
-            reasons = waiting[dataset.name]
+            last_commit_at = _last_commits(sums)
+            stopped = standing(incidents.get(dataset.name, ()), dataset, last_commit_at)
+            problems = tuple(incident.message for incident in stopped)
+            reasons = [*problems, *waiting[dataset.name]]
             if not reasons and sums != before[dataset.name]:
                 reasons = ["the books changed while they were being read"]
-            accounts.append(
-                Account(dataset, balance(sums, settled=not reasons), _last_commits(sums), waiting_for=tuple(reasons))
-            )
+            books = balance(sums, settled=not reasons)
+            accounts.append(Account(dataset, books, last_commit_at, problems, waiting_for=tuple(reasons)))
         return accounts
 
     def status(self, account: Account, now: datetime) -> list[StageStatus]:
@@ -113,26 +131,49 @@ class Accounts:
             return {dataset.name: [self._fold.fault] for dataset in datasets}
         readings = {dataset.name: _readings(dataset) for dataset in datasets}
         try:
-            unread = self._progress.unread([reading for each in readings.values() for reading in each])
-            complete = self._fold.wait_for(self._progress.ends([_LEDGER]), _FOLD_S)
+            every = [reading for each in readings.values() for reading in each]
+            undecided = self._progress.undecided({Slot(at.topic, at.partition) for at in every})
+            unread = self._progress.unread(every)
+            books = self._books_reasons()
         except Transient as error:
             return {dataset.name: [str(error)] for dataset in datasets}
         caught_up = self._datasets.caught_up()
         return {
             dataset.name: [
                 *_source_reasons(dataset, caught_up),
-                *(f"{stage} has not read {at.topic}, partition {at.partition}, to its end"
-                  for at, stage in readings[dataset.name].items() if at in unread),
-                *([] if complete else ["the ledger is still being folded"]),
+                *_reading_reasons(readings[dataset.name], undecided, unread),
+                *books,
             ]
             for dataset in datasets
-        }  # fmt: skip
+        }
+
+    def _books_reasons(self) -> list[str]:
+        """Why the books may lack an entry. Errors: Transient."""
+        if self._fold.wait_for(self._progress.ends([_LEDGER]), _FOLD_S):
+            return []
+        undecided = self._progress.undecided([_LEDGER])
+        return [_open(slot) for slot in undecided] or ["the ledger is still being folded"]
 
 
-def _source_reasons(dataset: DatasetVersion, caught_up: Mapping[str, bool]) -> list[str]:
+def _source_reasons(dataset: DatasetVersion, caught_up: Mapping[str, int]) -> list[str]:
     """A source that is pushed to is always read to its end: what was not accepted is still the sender's."""
     pushed = dataset.contract().source.type == "http_push"
-    return [] if pushed or caught_up.get(dataset.name) else ["the source has not been read to its end"]
+    return (
+        [] if pushed or caught_up.get(dataset.name) == dataset.version else ["the source has not been read to its end"]
+    )
+
+
+def _reading_reasons(readings: Mapping[Reading, str], undecided: set[Slot], unread: set[Reading]) -> Iterator[str]:
+    for at, stage in readings.items():
+        slot = Slot(at.topic, at.partition)
+        if slot in undecided:
+            yield _open(slot)
+        if at in unread:
+            yield f"{stage} has not read {at.topic}, partition {at.partition}, to its end"
+
+
+def _open(slot: Slot) -> str:
+    return f"a transaction is still open on {slot.topic}, partition {slot.partition}"
 
 
 def _readings(dataset: DatasetVersion) -> dict[Reading, str]:

@@ -14,6 +14,7 @@ from services.gateway.adapters.dataset_log import DatasetLog
 from services.gateway.adapters.dataset_store import DatasetStore
 from services.gateway.adapters.health import Health
 from services.gateway.adapters.http.app import create_app
+from services.gateway.adapters.incident_store import IncidentStore
 from services.gateway.adapters.ledger_store import LedgerStore
 from services.gateway.adapters.progress import Progress
 from services.gateway.adapters.quarantine import Quarantine
@@ -46,7 +47,7 @@ def build(settings: GatewaySettings) -> Gateway:
         datasets,
         DatasetLog(connection, controls),
         fold,
-        Accounts(datasets, LedgerStore(engine), Progress(connection), fold),
+        Accounts(datasets, LedgerStore(engine), IncidentStore(engine), Progress(connection), fold),
         TokenStore(engine, settings.gateway_admin_token, _token_key(settings)),
         warehouse,
         Quarantine(warehouse),

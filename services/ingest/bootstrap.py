@@ -41,7 +41,7 @@ def connector_for(contract: Contract, registry: Registry, settings: IngestSettin
     )
     schema = pinned_schema(registry, contract.dataset)
     formats = {kind: made(options, schema) for kind, made in _FORMATS.items()}
-    return FileConnector(options, formats, settings.source_dir)
+    return FileConnector(options, formats, settings.source_dir, settings.source_roots)
 
 
 _FORMATS: Final[Mapping[str, Callable[[FileOptions, pa.Schema | None], Format]]] = {
@@ -85,7 +85,7 @@ class Workers:
             dataset,
             self._connection,
             self._registry,
-            self._desk.open(dataset.name, keyed),
+            self._desk,
             keyed=keyed,
             instance=self._settings.instance,
             transaction_timeout_ms=self._settings.transaction_timeout_ms,

@@ -11,6 +11,9 @@ class IngestSettings(ServiceSettings):
     """See `headrace.stream.service.ServiceSettings`."""
 
     source_dir: Path = Field(Path(), description="Where the relative path of a file source starts.")
+    source_roots: list[Path] = Field(
+        [], description="Further folders that file sources may read from, as a JSON list; else only `source_dir`."
+    )
     poll_interval_s: float = Field(1.0, gt=0, description="How often files that were read are looked at for more.")
     settle_s: float = Field(
         2.0, ge=0, description="After this long without a write, a last line without a line end is whole."

@@ -74,7 +74,9 @@ def test_the_warehouse_holds_what_the_books_say(platform: Platform, first: dict[
 
     [[rows, miles]] = ask("SELECT count(), sum(distance) FROM nyc.flights")
     assert (int(rows), int(miles)) == (LOADED, MILES)
-    unknown = ask("SELECT JSONExtractString(assumeNotNull(fields), 'dest') AS d, count() FROM nyc.flights__quarantine GROUP BY d")
+    unknown = ask(
+        "SELECT JSONExtractString(assumeNotNull(fields), 'dest') AS d, count() FROM nyc.flights__quarantine GROUP BY d"
+    )
     assert {airport for airport, _ in unknown} == {"SJU", "BQN", "PSE", "STT"}
     assert sum(int(count) for _, count in unknown) == QUARANTINED
     expected = {"airlines": 16, "airports": 1458, "planes": 3322, "weather": 26_112}
@@ -89,7 +91,9 @@ def test_three_questions_are_answered(first: dict[str, Any]) -> None:
 def test_running_the_demo_again_changes_no_number(platform: Platform, first: dict[str, Any]) -> None:
     again = demo(platform)
     assert again["answers"].keys() == first["answers"].keys()
-    assert [answer["rows"] for answer in again["answers"].values()] == [answer["rows"] for answer in first["answers"].values()]
+    assert [answer["rows"] for answer in again["answers"].values()] == [
+        answer["rows"] for answer in first["answers"].values()
+    ]
     for before, after in zip(first["ledgers"], again["ledgers"], strict=True):
         assert {**before, "stages": None} == {**after, "stages": None}
 

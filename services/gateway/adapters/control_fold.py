@@ -20,9 +20,11 @@ from headrace.stream.kafka import topics as kafka_topics
 from headrace.stream.kafka.connection import mapped
 from headrace.stream.ledger import LedgerEntry
 from services.gateway.adapters.dataset_store import fold_datasets, fold_source_positions
+from services.gateway.adapters.incident_store import fold_incidents
 from services.gateway.adapters.ledger_store import ACTIVITY_KEPT_S, fold_ledger, forget_activity
 from services.gateway.adapters.tables import FOLD_OFFSETS
 from services.gateway.core.datasets import DatasetVersion, SourcePosition
+from services.gateway.core.incidents import Incident
 from services.gateway.metrics import FOLD_FAILURES, FOLD_SKIPPED, FOLDED
 
 log = logging.getLogger(__name__)
@@ -169,6 +171,7 @@ class ControlFold:
             move_offsets(database, moves)
             fold_datasets(database, records.get(topics.DATASETS, ()))
             fold_source_positions(database, records.get(topics.SOURCE_POSITIONS, ()))
+            fold_incidents(database, records.get(topics.INCIDENTS, ()))
             fold_ledger(database, [entry for _, entry in records.get(topics.LEDGER, ()) if entry is not None])
         for topic, folded in records.items():
             FOLDED.labels(topic).inc(len(folded))
@@ -192,14 +195,16 @@ class ControlFold:
         if value is None:
             return key, None
         fields, kind = self._controls.decode(value), _KINDS[message.topic()]
-        return key, kind(**{name: fields[name] for name in kind.__dataclass_fields__})
+        return key, kind(**{name: fields[name] for name in kind.__dataclass_fields__ if name in fields})
 
 
-#: What a record of each topic is. Fields that a later version may have added are left out.
+#: What a record of each topic is. Fields that a later version may have added are left out; those that an earlier one
+#: did not have yet have a default.
 _KINDS: Final[Mapping[str, Any]] = {
     topics.LEDGER: LedgerEntry,
     topics.DATASETS: DatasetVersion,
     topics.SOURCE_POSITIONS: SourcePosition,
+    topics.INCIDENTS: Incident,
 }
 FOLDED_TOPICS: Final = tuple(_KINDS)
 

@@ -28,11 +28,12 @@ class DatasetStore:
             row = connection.execute(select(DATASETS).where(DATASETS.c.name == name)).mappings().one_or_none()
             return None if row is None else DatasetVersion(**row)
 
-    def caught_up(self) -> dict[str, bool]:
-        """Whether the source of each dataset has been read to its end, as ingest last said."""
+    def caught_up(self) -> dict[str, int]:
+        """The version of each dataset that has read the source to its end, as ingest last said; else it is not there."""
+        position = SOURCE_POSITIONS.c
         with self._engine.connect() as connection:
-            rows = connection.execute(select(SOURCE_POSITIONS.c.dataset, SOURCE_POSITIONS.c.caught_up))
-            return {row.dataset: row.caught_up for row in rows}
+            rows = connection.execute(select(position.dataset, position.version).where(position.caught_up))
+            return {row.dataset: row.version for row in rows}
 
 
 def fold_datasets(connection: Connection, versions: Iterable[tuple[str, DatasetVersion | None]]) -> None:

@@ -2,6 +2,9 @@
 
 Offsets cannot tell: transaction markers and aborted records take some, too. Where the committed offset is short
 of the end, the gap is read, and one committed record in it settles the matter.
+
+The end a reader can reach is not the end of what was committed either: behind the first open transaction of a partition
+nothing can be read until it is decided, and that of a process that was killed stays open until it times out.
 """
 
 import threading
@@ -44,22 +47,30 @@ class Progress:
         self._empty: dict[Slot, _Gap] = {}  # the last gap of each partition that was found to hold no record
 
     def ends(self, slots: Iterable[Slot]) -> dict[Slot, int]:
-        """The end of what is committed in each partition. Errors: Transient."""
+        """The end of each partition, with what is not decided yet. Errors: Transient."""
+        return self._ends(slots, IsolationLevel.READ_UNCOMMITTED)
+
+    def undecided(self, slots: Collection[Slot]) -> set[Slot]:
+        """The partitions with a transaction open: what others committed behind it cannot be read. Errors: Transient."""
+        ends = self.ends(slots)  # first: what is written from here on does not matter
+        readable = self._ends(slots, IsolationLevel.READ_COMMITTED)
+        return {slot for slot, end in ends.items() if readable[slot] < end}
+
+    def _ends(self, slots: Iterable[Slot], isolation: IsolationLevel) -> dict[Slot, int]:
         latest: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
         wanted = {TopicPartition(*slot): latest for slot in slots}
         if not wanted:
             return {}
         try:
-            asked = self._client().list_offsets(
-                wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_REPLY_S
-            )
+            asked = self._client().list_offsets(wanted, isolation_level=isolation, request_timeout=_REPLY_S)
             return {Slot(at.topic, at.partition): future.result(_REPLY_S).offset for at, future in asked.items()}
         except (KafkaException, TimeoutError) as error:
-            raise _unanswered(error, "asking for the ends of topics") from error
+            raise self._unanswered(error, "asking for the ends of topics") from error
 
     def unread(self, readings: Collection[Reading]) -> set[Reading]:
-        """The readings with committed records left to read. Errors: Transient."""
-        ends = self.ends({Slot(reading.topic, reading.partition) for reading in readings})
+        """The readings with records left that they can read. Errors: Transient."""
+        slots = {Slot(reading.topic, reading.partition) for reading in readings}
+        ends = self._ends(slots, IsolationLevel.READ_COMMITTED)
         committed = self._committed(readings)
         gaps: dict[Reading, _Gap] = {}
         for reading in readings:
@@ -82,7 +93,7 @@ class Progress:
             ]
             answers = [future.result(_REPLY_S) for each in asked for future in each.values()]
         except (KafkaException, TimeoutError) as error:
-            raise _unanswered(error, "asking for committed offsets") from error
+            raise self._unanswered(error, "asking for committed offsets") from error
         return {
             Reading(answer.group_id, at.topic, at.partition): max(at.offset, 0)
             for answer in answers
@@ -140,10 +151,9 @@ class Progress:
             self._admin = AdminClient(self._connection.client())
         return self._admin
 
-
-def _unanswered(error: KafkaException | TimeoutError, doing: str) -> Exception:
-    return (
-        mapped(error, doing)
-        if isinstance(error, KafkaException)
-        else Transient(f"{doing}: no answer in {_REPLY_S:g} s")
-    )
+    def _unanswered(self, error: KafkaException | TimeoutError, doing: str) -> Exception:
+        """The failure as ours. The client goes: it keeps the leader epochs it knows, and a restarted broker refuses those."""
+        self._admin = None
+        if isinstance(error, KafkaException):
+            return mapped(error, doing)
+        return Transient(f"{doing}: no answer in {_REPLY_S:g} s")

@@ -79,6 +79,19 @@ SOURCE_POSITIONS: Final = Table(
     Column("rows_read", BigInteger, nullable=False),
     Column("caught_up", Boolean, nullable=False),
     Column("at", UtcDateTime, nullable=False),
+    Column("version", Integer, nullable=False, server_default="0"),
+)
+
+#: The latest open incident of each service that stopped working on a dataset, folded from `_headrace.incidents`.
+INCIDENTS: Final = Table(
+    "incidents",
+    METADATA,
+    Column("dataset", _NAME, primary_key=True),
+    Column("service", _NAME, primary_key=True),
+    Column("id", _NAME, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("data", Text, nullable=False),
 )
 
 TOKENS: Final = Table(

@@ -32,6 +32,7 @@ class SourcePosition:
     rows_read: int
     caught_up: bool
     at: datetime
+    version: int = 0  # of the dataset, that read it
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ class CsvFiles:
     def read(self, file: SourceFile, content: IO[bytes], start: FileProgress) -> Iterator[tuple[Fetched, FileProgress]]:
         """See `Format.read`."""
         content = as_utf8(content, self._options.encoding)
-        names, first = self._header(content)
+        names, first = self._header(content, file.settled(self._options.settle_s))
         if not names:
             return
         unknown = self._admit(content, names)
@@ -75,20 +75,25 @@ class CsvFiles:
     def _nothing(self) -> Fetched:
         return Fetched(pa.RecordBatch.from_pylist([], schema=self.schema))
 
-    def _header(self, content: IO[bytes]) -> tuple[list[str], FileProgress]:
-        """The columns of a file, and where its rows start. No columns: it has no header yet."""
+    def _header(self, content: IO[bytes], whole: bool = True) -> tuple[list[str], FileProgress]:
+        """The columns of a file, and where its rows start. No columns: it has no header yet.
+
+        `whole` says that a header without a line end is a whole one.
+        """
         content.seek(0)
-        raw = content.readline(self._limit)
-        mark = len(codecs.BOM_UTF8) if raw.startswith(codecs.BOM_UTF8) else 0
-        record = raw[mark:].removesuffix(b"\n").removesuffix(b"\r")
-        if not record:
+        mark = len(codecs.BOM_UTF8) if content.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8 else 0
+        content.seek(mark)
+        at, lines, raw = mark, 0, content.readline(self._limit)
+        while raw and not raw.strip():
+            at, lines, raw = at + len(raw), lines + 1, content.readline(self._limit)
+        if not raw or not (whole or raw.endswith(b"\n")):
             return [], FileProgress()
-        fields = csv.header_of(record, self._options.dialect)
+        fields = csv.header_of(raw.removesuffix(b"\n").removesuffix(b"\r"), self._options.dialect)
         if fields is None:
             raise Fatal(f"the first line of a file is not {self._options.encoding} text; set source.csv.encoding")
         if not self._options.header:
-            return column_names([""] * len(fields)), FileProgress(mark)
-        return column_names(fields), FileProgress(len(raw), 1)
+            return column_names([""] * len(fields)), FileProgress(at, lines)
+        return column_names(fields), FileProgress(at + len(raw), lines + 1)
 
     def _sampled(self, content: IO[bytes], spots: int) -> dict[str, list[pa.StringArray]]:
         """The texts of each column at evenly spread places of a file."""

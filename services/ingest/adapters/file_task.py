@@ -124,13 +124,14 @@ class FileTask:
             "position": reached.position or "",
             "rows_read": reached.rows_read,
             "caught_up": reached.caught_up,
+            "version": self._dataset.version,
             "at": datetime.now(UTC),
         }
         value = self._controls.encode("source_position", record)
         return Messages(topics.SOURCE_POSITIONS, [value], [self._dataset.name.encode()])
 
     def _last_position(self) -> Reached:
-        """How far the source was read by whoever owned it last."""
+        """How far the source was read by whoever owned it last. What another version called the end may not be this one's."""
         key = self._dataset.name.encode()
         partition = partition_of(key, partition_count(self._connection, topics.SOURCE_POSITIONS))
         reader = CommittedReader(self._connection, topics.SOURCE_POSITIONS, partition)
@@ -143,4 +144,5 @@ class FileTask:
         if value is None:
             return Reached()
         record = self._controls.decode(value)
-        return Reached(record["position"] or None, record["rows_read"], record["caught_up"])
+        caught_up = record["caught_up"] and record.get("version", 0) == self._dataset.version
+        return Reached(record["position"] or None, record["rows_read"], caught_up)

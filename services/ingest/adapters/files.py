@@ -73,19 +73,26 @@ class FileConnector:
 
     kind: Final = "file"
 
-    def __init__(self, options: FileOptions, formats: Mapping[str, Format], root: Path) -> None:
+    def __init__(
+        self, options: FileOptions, formats: Mapping[str, Format], root: Path, further_roots: Sequence[Path] = ()
+    ) -> None:
         self._options = options
         self._formats = formats
         path = Path(options.path)
         self._pattern = options.path if path.is_absolute() else str(Path(glob.escape(str(root))) / path)
         self._plain = root / path
+        self._root = root
+        self._allowed = [each.absolute() for each in (root, *further_roots)]
         self._missed = False
         self.waiting = False
         self._finished: dict[str, tuple[int, int, int]] = {}
 
     def check(self) -> list[Step]:
         """See `Connector.check`."""
-        files = self._files()
+        try:
+            files = self._files()
+        except Fatal as error:
+            return [Step("find", False, str(error), "source.path")]
         if not files:
             return [
                 Step(
@@ -127,9 +134,11 @@ class FileConnector:
         if not files and not self._missed:
             log.warning("no file matches %s yet", self._pattern)
         self._missed = not files
+        if len(kinds := {self._format_name(file) for file in files}) > 1:
+            raise Fatal(f"{self._pattern} matches files of {' and '.join(sorted(kinds))}; a source has one format")
         self.waiting = False
         for file in files:
-            path = str(file.path)
+            path = self._name(file)
             try:
                 signature = file.signature()
             except FileNotFoundError:
@@ -154,11 +163,31 @@ class FileConnector:
                 reader.schema = reader.sample(self._files())
             yield from reader.read(file, content, start)
 
+    def _name(self, file: SourceFile) -> str:
+        """What a file is called in positions: the same when the folder of sources has moved."""
+        inside = not Path(self._options.path).is_absolute()
+        return str(file.path.relative_to(self._root)) if inside else str(file.path)
+
     def _files(self) -> list[SourceFile]:
-        if self._plain.is_file():  # a name may look like a pattern
-            return [SourceFile(self._plain)]
-        found = (Path(path) for path in glob.glob(self._pattern, recursive=True))  # noqa: PTH207  # absolute patterns
-        return [SourceFile(path) for path in sorted(found) if path.is_file()]
+        """The files of the source. Errors: Fatal when one lies where none may be read."""
+        self._refuse_outside(
+            self._plain.absolute(), self._allowed
+        )  # what is there at all is not to be found out either
+        matches = [str(self._plain)]  # a name may look like a pattern
+        if not self._plain.is_file():
+            matches = glob.glob(self._pattern, recursive=True)  # noqa: PTH207  # absolute patterns
+        files = [path for path in sorted(map(Path, matches)) if path.is_file()]
+        allowed = [each.resolve() for each in self._allowed]
+        for path in files:
+            self._refuse_outside(path.resolve(), allowed)
+        return [SourceFile(path) for path in files]
+
+    def _refuse_outside(self, path: Path, allowed: Sequence[Path]) -> None:
+        if ".." in path.parts or not any(path.is_relative_to(each) for each in allowed):
+            raise Fatal(
+                f"{self._options.path}: {path} lies outside of the folders that may be read; move it below "
+                f"HEADRACE_SOURCE_DIR ({self._root}), or name its folder in HEADRACE_SOURCE_ROOTS"
+            )
 
     def _format_name(self, file: SourceFile) -> str:
         if self._options.format != "auto":

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import secrets
+import time
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
@@ -19,6 +20,8 @@ from services.ingest.adapters.push_body import CONTENT_TYPES, Unreadable
 log = logging.getLogger(__name__)
 
 _RETRY_AFTER_S: Final = 2
+_APPEARS_S: Final = 2.0  # ingest sees a dataset that was applied within half a second
+_LOOK_S: Final = 0.05
 _MOST_KEY_CHARACTERS: Final = 256
 
 
@@ -59,7 +62,9 @@ def create_app(desk: Desk, token: SecretStr | None, *, max_body_bytes: int, time
     ) -> dict[str, Any]:
         """Append rows. 202 means that they are durable, each of them written or set aside."""
         _authorise(authorization, token)
-        push = Push(await _body(request, max_body_bytes), _form(content_type, request), _key(idempotency_key))
+        form, key = _form(content_type, request), _key(idempotency_key)
+        await _known(desk, name, key is not None)
+        push = Push(await _body(request, max_body_bytes), form, key)
         answer = await _answer(desk, name, push, timeout_s)
         return {
             "dataset": name,
@@ -124,17 +129,30 @@ async def _body(request: Request, most_bytes: int) -> bytes:
     raise Problem(413, "Body too large", f"the body is over {most_bytes} bytes", "Send the rows in several requests.")
 
 
+async def _known(desk: Desk, name: str, keyed: bool) -> None:
+    """Wait a little for a dataset that may have been applied just now, or be between two versions."""
+    deadline = time.monotonic() + _APPEARS_S
+    while not desk.takes(name, keyed):
+        if time.monotonic() > deadline:
+            raise _no_such_dataset(name)
+        await asyncio.sleep(_LOOK_S)
+
+
+def _no_such_dataset(name: str) -> Problem:
+    return Problem(
+        404,
+        "No such dataset",
+        f"no dataset {name!r} takes pushes here",
+        "Apply it with `source: {type: http_push}`.",
+    )
+
+
 async def _answer(desk: Desk, name: str, push: Push, timeout_s: float) -> Answer:
     try:
         waiting = asyncio.wrap_future(desk.hand_in(name, push))
         return await asyncio.wait_for(asyncio.shield(waiting), timeout_s)
     except KeyError:
-        raise Problem(
-            404,
-            "No such dataset",
-            f"no dataset {name!r} takes pushes here",
-            "Apply it with `source: {type: http_push}`.",
-        ) from None
+        raise _no_such_dataset(name) from None
     except KeyReused as error:
         raise Problem(422, "Idempotency-Key reused", str(error), "Use a new key for a new body.") from error
     except Unreadable as error:

@@ -4,10 +4,10 @@ import pyarrow as pa
 
 from headrace.stream import columns, topics
 from headrace.stream.codec import Codec
-from headrace.stream.registry import Registry
+from headrace.stream.registry import Schemas
 
 
-def pinned_schema(registry: Registry, dataset: str) -> pa.Schema | None:
+def pinned_schema(registry: Schemas, dataset: str) -> pa.Schema | None:
     """The source's columns as registered; None before the first record. Errors: Transient."""
     found = registry.latest(topics.subject(topics.raw(dataset)))
     if found is None:

@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from headrace.errors import Fatal
 from headrace.stream import metrics, topics
 from headrace.stream.codec import Codec, avro_schema
 from headrace.stream.columns import RAW_FIELDS
@@ -17,7 +18,7 @@ from headrace.stream.control import Controls
 from headrace.stream.kafka import TransactionalWriter
 from headrace.stream.ledger import Position
 from headrace.stream.outputs import Messages
-from headrace.stream.registry import Registry
+from headrace.stream.registry import Schemas
 from headrace.stream.service import LiveDataset
 from services.ingest.core import books
 from services.ingest.core.connector import Fetched, SourceRow
@@ -38,7 +39,7 @@ class Encoded:
 class Publisher:
     """Publishes for one dataset through one writer. One thread at a time."""
 
-    def __init__(self, dataset: LiveDataset, registry: Registry, writer: TransactionalWriter, instance: str) -> None:
+    def __init__(self, dataset: LiveDataset, registry: Schemas, writer: TransactionalWriter, instance: str) -> None:
         self._dataset = dataset
         self._registry = registry
         self._controls = Controls(registry)
@@ -55,10 +56,13 @@ class Publisher:
         keyed = bool(contract.key) and set(contract.key) <= set(rows.schema.names)
         values, keys = self._values(rows), key_texts(rows, contract.key) if keyed else None
         cap = contract.source.max_record_bytes
-        large = [row for row, value in enumerate(values) if len(value) > cap]
+        sizes = [len(value) for value in values]
+        if keys is not None:
+            sizes = [size + len(key) for size, key in zip(sizes, keys, strict=True)]
+        large = [row for row, size in enumerate(sizes) if size > cap]
         if not large:
             return Encoded(values, keys, fetched.rejected)
-        oversized = [_oversized(rows, row, len(values[row]), cap) for row in large]
+        oversized = [_oversized(rows, row, sizes[row], cap) for row in large]
         kept = np.setdiff1d(np.arange(len(values)), large)
         return Encoded(
             [values[row] for row in kept],
@@ -99,7 +103,10 @@ class Publisher:
         columns = [*rows.columns, pa.nulls(count, source_ts.type), pa.repeat(pa.scalar("insert"), count)]
         schema = pa.schema([*rows.schema, source_ts, op])
         if schema not in self._codecs:
-            avro = avro_schema(schema, self._dataset.name)
+            try:
+                avro = avro_schema(schema, self._dataset.name)
+            except ValueError as error:
+                raise Fatal(f"the source has a column that no record can hold: {error}") from error
             self._codecs[schema] = (
                 Codec(avro),
                 self._registry.register(topics.subject(topics.raw(self._dataset.name)), avro),
@@ -139,5 +146,8 @@ def shares(parts: Sequence[Encoded], partitions: int, first: int) -> Iterator[Sh
 
 def _oversized(rows: pa.RecordBatch, row: int, size: int, cap: int) -> SourceRow:
     text = json.dumps(rows.slice(row, 1).to_pylist()[0], default=str, ensure_ascii=False)[:_KEPT_CHARACTERS]
-    detail = f"the record has {size} bytes once encoded, the cap is {cap}; at most {_KEPT_CHARACTERS} characters are kept here"
+    detail = (
+        f"the record and its key have {size} bytes once encoded, the cap is {cap}; "
+        f"at most {_KEPT_CHARACTERS} characters are kept here"
+    )
     return SourceRow(text.encode(errors="replace"), "too_large", detail, "")

@@ -18,13 +18,14 @@ from typing import Final
 
 import pyarrow as pa
 
-from headrace.errors import Fenced, HeadraceError, Transient
+from headrace.errors import Fatal, Fenced, HeadraceError, Transient
 from headrace.stream import topics
 from headrace.stream.control import Controls
 from headrace.stream.kafka import TransactionalWriter
 from headrace.stream.kafka.connection import Connection
+from headrace.stream.kafka.topics import PUSH_KEYS_KEPT
 from headrace.stream.outputs import Messages
-from headrace.stream.registry import Registry
+from headrace.stream.registry import Schemas
 from headrace.stream.service import LiveDataset
 from services.ingest.adapters.committed import CommittedReader, partition_count
 from services.ingest.adapters.pinned import pinned_schema
@@ -117,11 +118,23 @@ class Desk:
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
         self._counters: dict[tuple[str, bool], Counter] = {}
+        self._lock = threading.Lock()
 
     def open(self, dataset: str, keyed: bool) -> Counter:
         """The counter of a writer that starts."""
-        counter = self._counters[dataset, keyed] = Counter(self._most_bytes)
+        with self._lock:
+            counter = self._counters[dataset, keyed] = Counter(self._most_bytes)
         return counter
+
+    def close(self, counter: Counter) -> None:
+        """Close the counter of a writer that ends; the one of its successor, if it is there already, stays."""
+        with self._lock:
+            self._counters = {place: each for place, each in self._counters.items() if each is not counter}
+        counter.close()
+
+    def takes(self, dataset: str, keyed: bool) -> bool:
+        """Whether the dataset takes pushes."""
+        return (dataset, keyed) in self._counters
 
     def hand_in(self, dataset: str, push: Push) -> "Future[Answer]":
         """See `Counter.hand_in`. Errors: KeyError when the dataset takes no pushes."""
@@ -135,8 +148,8 @@ class PushWriter:
         self,
         dataset: LiveDataset,
         connection: Connection,
-        registry: Registry,
-        counter: Counter,
+        registry: Schemas,
+        desk: Desk,
         *,
         keyed: bool,
         instance: str,
@@ -146,7 +159,8 @@ class PushWriter:
         self._dataset = dataset
         self._registry = registry
         self._controls = Controls(registry)
-        self._counter = counter
+        self._desk = desk
+        self._counter = desk.open(dataset.name, keyed)
         owner = "keyed" if keyed else instance
         self._writer = TransactionalWriter(
             connection, f"headrace-push-{dataset.name}-{owner}", transaction_timeout_ms=transaction_timeout_ms
@@ -177,7 +191,7 @@ class PushWriter:
                     _fail(group, Transient("the dataset's writer has failed"))
                     raise
         finally:
-            self._counter.close()
+            self._desk.close(self._counter)
             self._writer.close()
             if self._keys is not None:
                 self._keys.close()
@@ -206,8 +220,16 @@ class PushWriter:
                 continue
             try:
                 found = self._publisher.encoded(self._fetched(push))
-            except Unreadable as error:
+            except (Unreadable, Fatal) as error:
+                self._schema = None  # what the request wanted the columns to be does not stand
                 push.answer.set_exception(error)
+                continue
+            except HeadraceError:
+                raise
+            except Exception as error:  # there is no end to what can be wrong with foreign values
+                log.warning("a request cannot be taken", exc_info=error, extra={"dataset": self._dataset.name})
+                self._schema = None
+                push.answer.set_exception(Unreadable(f"its rows cannot be written ({type(error).__name__}): {error}"))
                 continue
             if part and rows + len(found.values) > _MOST_ROWS:
                 yield part
@@ -246,7 +268,7 @@ class PushWriter:
         self._publisher.write([records for _, records in fresh], keys)
         for (push, _), answer in zip(fresh, answers, strict=True):
             if self._keys is not None and push.key is not None:
-                self._keys.remember(push.key, push.body_sha256, answer)
+                self._keys.remember(push.key, push.body_sha256, answer, now)
             push.answer.set_result(answer)
 
     def _not_yet_accepted(
@@ -284,9 +306,9 @@ class PushWriter:
 
 
 class AcceptedKeys:
-    """The idempotency keys of a dataset that were accepted, and with which answer.
+    """The idempotency keys of a dataset that were accepted, and with which answer, for as long as their topic keeps them.
 
-    A key is kept as a hash: some 150 bytes of memory each.
+    A key is kept as a hash: some 250 bytes of memory each.
     """
 
     def __init__(self, connection: Connection, controls: Controls, dataset: str) -> None:
@@ -294,7 +316,7 @@ class AcceptedKeys:
         self._controls = controls
         self._dataset = dataset
         self._readers: list[CommittedReader] = []
-        self._known: dict[bytes, tuple[bytes, Answer]] = {}
+        self._known: dict[bytes, tuple[bytes, Answer, datetime]] = {}  # the oldest first
 
     def read_on(self) -> None:
         """Learn what was accepted since the last call. Errors: Transient."""
@@ -306,16 +328,29 @@ class AcceptedKeys:
             for key, value in reader.read_on():
                 if key.startswith(prefix) and value is not None:
                     record = self._controls.decode(value)
-                    self.remember(record["key"], record["body_sha256"], Answer(record["rows"], record["quarantined"]))
+                    answer = Answer(record["rows"], record["quarantined"])
+                    self.remember(record["key"], record["body_sha256"], answer, record["at"])
 
-    def remember(self, key: str, body_sha256: str, answer: Answer) -> None:
-        """Note an accepted key."""
-        self._known[_short(key)] = bytes.fromhex(body_sha256), answer
+    def remember(self, key: str, body_sha256: str, answer: Answer, at: datetime) -> None:
+        """Note a key that was accepted at some time."""
+        self._known.pop(_short(key), None)
+        self._known[_short(key)] = bytes.fromhex(body_sha256), answer, at
+        self._forget()
 
     def find(self, key: str) -> tuple[str, Answer] | None:
         """The fingerprint of the body a key was accepted with, and the answer it got."""
+        self._forget()
         found = self._known.get(_short(key))
         return None if found is None else (found[0].hex(), found[1])
+
+    def _forget(self) -> None:
+        """Drop the keys that are too old."""
+        until = datetime.now(UTC) - PUSH_KEYS_KEPT
+        while self._known:
+            oldest = next(iter(self._known))
+            if self._known[oldest][2] >= until:
+                return
+            del self._known[oldest]
 
     def close(self) -> None:
         """Stop reading."""

@@ -89,7 +89,7 @@ def _typical(values: list[Any]) -> list[Any]:
 
 def _object_ladder(guess: pa.DataType, values: Sequence[Any]) -> Iterator[pa.DataType]:
     known = plain(guess)
-    if not isinstance(known, pa.JsonType):
+    if not isinstance(known, pa.JsonType) and "struct<>" not in str(known):
         # The sniffer takes integers of mixed signs, or with a huge one among them, for larger than they are.
         if _T.is_floating(known) and all(isinstance(value, int) for value in values):
             yield pa.int64()

@@ -10,6 +10,7 @@ from headrace.stream.ledger import LATENCY_BOUNDS_MS, LedgerEntry, Position
 from services.ingest.core.connector import SourceRow
 
 STAGE: Final = "ingest"
+KEPT_BYTES: Final = 1 << 20  # of a source row in quarantine: as base64 it fits in a message with ample room
 
 
 def entries(
@@ -53,13 +54,15 @@ def entries(
 
 def quarantined(position: Position, row: SourceRow, partition: int, now: datetime) -> dict[str, Any]:
     """The record that sets a source row aside. Fields: `schemas/quarantined.avsc`."""
+    size = len(row.raw)
+    cut = f"; the first {KEPT_BYTES} of its {size} bytes are kept here" if size > KEPT_BYTES else ""
     return {
         "dataset": position.dataset,
         "generation": position.generation,
         "version": position.version,
         "stage": STAGE,
         "reason": row.reason,
-        "detail": row.detail,
+        "detail": row.detail + cut,
         "rule": None,
         "column": row.column,
         "topic": None,
@@ -68,7 +71,7 @@ def quarantined(position: Position, row: SourceRow, partition: int, now: datetim
         "raw_offset": None,
         "seq": 0,
         "schema_id": None,
-        "value": base64.b64encode(row.raw).decode(),
+        "value": base64.b64encode(row.raw[:KEPT_BYTES]).decode(),
         "fields": None,
         "source": row.source,
         "quarantined_at": now,

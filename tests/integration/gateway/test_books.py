@@ -15,6 +15,8 @@ from headrace.stream import topics
 from headrace.stream.control import Controls
 from headrace.stream.kafka import Connection, TransactionalWriter
 from headrace.stream.ledger import LedgerEntry
+from headrace.stream.notices import Notices
+from headrace.stream.registry import Registry
 from tests.integration.gateway.conftest import MakeGateway
 from tests.integration.gateway.test_apply import put
 from tests.stack import eventually
@@ -41,7 +43,7 @@ class Stages:
     def ingest(self, *, caught_up: bool = True) -> None:
         position = {
             "dataset": self.dataset, "connector": "file", "position": "{}", "rows_read": len(ROWS),
-            "caught_up": caught_up, "at": datetime.now(UTC),
+            "caught_up": caught_up, "version": 1, "at": datetime.now(UTC),
         }  # fmt: skip
         with self._writer.transaction() as transaction:
             transaction.produce(topics.raw(self.dataset), [b"row"] * len(ROWS), partition=0)
@@ -90,17 +92,20 @@ class Stages:
         transaction.produce(topics.LEDGER, [value], keys=[self.dataset.encode()])
 
 
+def document(dataset: str, path: str = "flights.csv") -> str:
+    return f"""
+dataset: {dataset}
+description: Flights.
+owner: {{team: mobility}}
+source: {{type: file, path: {path}}}
+partitions: 1
+"""
+
+
 @pytest.fixture
 def client(make_gateway: MakeGateway, domain: str) -> TestClient:
     client = make_gateway()
-    document = f"""
-dataset: {domain}.flights
-description: Flights.
-owner: {{team: mobility}}
-source: {{type: file, path: flights.csv}}
-partitions: 1
-"""
-    assert put(client, f"{domain}.flights", document)[0] == 200
+    assert put(client, f"{domain}.flights", document(f"{domain}.flights"))[0] == 200
     return client
 
 
@@ -197,3 +202,50 @@ def test_a_source_that_is_not_read_to_its_end_is_waited_for(client: TestClient, 
     stages.ingest(caught_up=False)
     eventually(lambda: ledger(client, stages)["read"] == 10, 30, "the rows are in the books")
     assert "the source has not been read to its end" in ledger(client, stages)["waiting_for"]
+
+
+def test_what_an_earlier_version_called_the_end_is_not_the_end_of_another_path(
+    client: TestClient, stages: Stages
+) -> None:
+    work_through(stages)
+    settled(client, stages)
+    assert put(client, stages.dataset, document(stages.dataset, "more.csv"))[1]["version"] == 2
+    assert ledger(client, stages)["waiting_for"] == ["the source has not been read to its end"]
+
+
+@pytest.mark.parametrize("topic", ["raw", "ledger"])
+def test_an_open_transaction_hides_what_was_committed_behind_it_so_nothing_is_called_missing(
+    client: TestClient, stages: Stages, connection: Connection, topic: str
+) -> None:
+    work_through(stages)
+    settled(client, stages)
+    name = {"raw": topics.raw(stages.dataset), "ledger": topics.LEDGER}[topic]
+    killed = TransactionalWriter(connection, f"test-killed-{stages.dataset}")
+    with suppress(KeyError), killed.transaction() as transaction:
+        transaction.produce(name, [b"never"], partition=0)
+        reason = f"a transaction is still open on {name}, partition 0"
+        eventually(lambda: ledger(client, stages)["waiting_for"] == [reason], 10, "the open transaction is waited for")
+        raise KeyError
+    assert settled(client, stages)["residue"] == 0
+    killed.close()
+
+
+def test_a_service_that_stopped_is_a_problem_until_it_works_on_the_dataset_again(
+    client: TestClient, stages: Stages, connection: Connection, registry: Registry
+) -> None:
+    stages.ingest()
+    said = f"stager stopped working on {stages.dataset}: the lake is full"
+    Notices(connection, registry, "stager", "0").incident("dataset_stopped", stages.dataset, said, {"version": 1})
+    eventually(lambda: ledger(client, stages)["problems"] == [said], 30, "the incident is a problem")
+    assert said in ledger(client, stages)["waiting_for"]
+    stages.stager()
+    eventually(lambda: ledger(client, stages)["problems"] == [], 30, "the problem is gone")
+
+
+def work_through(stages: Stages) -> None:
+    stages.ingest()
+    stages.stager()
+    stages.transformer()
+    stages.quality()
+    stages.loader()
+    stages.quarantine_loader()

@@ -185,3 +185,18 @@ def test_json_lines_that_no_parser_likes_do_not_stop_the_others(
     assert platform.rows(dataset).column("id").to_pylist() == list(range(1500))
     assert len(platform.quarantine(dataset)) == len(bad)
     assert {record["reason"] for record in platform.quarantine(dataset)} == {"unreadable_row", "wrong_type"}
+
+
+def test_a_new_version_says_for_itself_that_it_has_caught_up(
+    platform: Platform, dataset: str, port: int, tmp_path: Path
+) -> None:
+    write_orders(tmp_path / "orders.csv", 100)
+    platform.apply(dataset, {"type": "file", "path": "orders.csv"})
+
+    def caught_up(version: int) -> bool:
+        return platform.caught_up(dataset, 100) and (platform.position(dataset) or {})["version"] == version
+
+    with ingest(platform, port, tmp_path):
+        until(lambda: caught_up(1), "the file is read")
+        platform.apply(dataset, {"type": "file", "path": "*.csv"}, version=2)
+        until(lambda: caught_up(2), "the new version has looked as well")

@@ -215,6 +215,18 @@ def refusing(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> It
     platform.retire(name)
 
 
+def test_a_type_that_no_record_can_hold_is_refused_and_the_next_request_taken(
+    platform: Platform, refusing: tuple[Ingest, str]
+) -> None:
+    running, name = refusing
+    table = pa.table({"id": [2], "odd": pa.array([(1, 2, 3)], pa.month_day_nano_interval())})
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    assert running.push(name, sink.getvalue(), "application/vnd.apache.arrow.stream").status_code == 409
+    assert running.push(name, '{"id": 2}').status_code == 202
+
+
 def test_an_unknown_dataset_is_not_found(platform: Platform, refusing: tuple[Ingest, str]) -> None:
     answer = refusing[0].push("ingest.nobody", "{}")
     assert answer.status_code == 404

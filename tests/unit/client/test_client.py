@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from headrace.client import ApiError, Client, NotSettled, Unreachable
+from headrace.client import ApiError, Client, NotSettled, Stopped, Unreachable
 from headrace.client.results import Ledger
 from headrace.errors import HeadraceError
 
@@ -141,6 +141,13 @@ def test_waiting_ends_with_what_is_still_in_flight() -> None:
     script = Script(ledger(False, read=1000, loaded=400, in_flight=600))
     with pytest.raises(NotSettled, match="600 of 1,000 rows read are in flight"):
         connect(script).wait_settled("nyc.flights", 0, poll_s=0)
+
+
+def test_waiting_for_a_dataset_that_a_service_has_given_up_ends_at_once_with_its_message() -> None:
+    message = "ingest stopped working on nyc.flights: flights.csv is damaged; replace it"
+    script = Script(ledger(False, read=10, in_flight=10, waiting_for=[message], problems=[message]))
+    with pytest.raises(Stopped, match="is damaged"):
+        connect(script).wait_settled("nyc.flights", 30, poll_s=0)
 
 
 def test_waiting_for_an_unknown_dataset_ends_at_once() -> None:

@@ -86,6 +86,7 @@ CASES = {
         ("logicalType: number", "logicalType: string\n      physicalType: decimal(9, 2)"),
         "schema.fields[1].physicalType", "number",
     ),
+    "path that leaves the data folder": (("data/orders.csv", "data/../../orders.csv"), "source.path", "without `..`"),
     "retention by nothing": (
         ("partitions: 2", "retention: {value: 1, element: totals}"), "retention.element", "a column",
     ),

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ from fastapi.testclient import TestClient
 
 from services.gateway import openapi
 from services.gateway.adapters.dataset_store import fold_datasets
+from services.gateway.adapters.incident_store import fold_incidents
 from services.gateway.gateway import Gateway
 from tests.unit.gateway.conftest import NOWHERE
-from tests.unit.gateway.test_datasets import AIRPORTS, FLIGHTS, live
+from tests.unit.gateway.test_datasets import AIRPORTS, AT, FLIGHTS, live
+from tests.unit.gateway.test_incidents import stopped
 
 AIRPORTS_PATH = "/api/v1/datasets/nyc.airports"
 
@@ -65,6 +68,20 @@ def test_books_and_status_come_from_the_database_and_say_why_they_are_not_settle
 
 
 @pytest.mark.usefixtures("airports")
+def test_a_service_that_has_stopped_is_a_problem_of_the_dataset(client: TestClient, lonely: Gateway) -> None:
+    incident = stopped("ingest", AT, "nyc.airports")
+    with lonely.engine.begin() as connection:
+        fold_incidents(connection, [("1", incident)])
+    (status,) = client.get("/api/v1/status").json()["items"]
+    assert status["problems"] == [incident.message]
+    assert incident.message in status["waiting_for"]
+    assert client.get(f"{AIRPORTS_PATH}/ledger").json()["problems"] == [incident.message]
+    with lonely.engine.begin() as connection:
+        fold_incidents(connection, [("1", replace(incident, state="resolved"))])
+    assert client.get(f"{AIRPORTS_PATH}/ledger").json()["problems"] == []
+
+
+@pytest.mark.usefixtures("airports")
 def test_plan_shows_changes_and_what_stands_against_them(client: TestClient) -> None:
     same = client.post("/api/v1/plan", json={"document": AIRPORTS}).json()
     assert (same["current_version"], same["next_version"], same["changes"]) == (1, 1, [])
@@ -111,12 +128,13 @@ def test_nobody_gets_in_without_a_token(client: TestClient, path: str, headers: 
     assert response.headers["www-authenticate"] == "Bearer"
 
 
-def test_a_token_lets_in_but_only_the_administrator_manages_tokens(client: TestClient) -> None:
+def test_a_token_lets_in_but_only_the_administrator_manages_tokens_and_applies(client: TestClient) -> None:
     made = client.post("/api/v1/tokens", json={"name": "grafana"})
     assert made.status_code == HTTPStatus.CREATED
     theirs = {"Authorization": f"Bearer {made.json()['token']}"}
     assert client.get("/api/v1/datasets", headers=theirs).status_code == HTTPStatus.OK
     problem(client.get("/api/v1/tokens", headers=theirs), HTTPStatus.FORBIDDEN)
+    problem(client.put(AIRPORTS_PATH, headers=theirs, json={"document": AIRPORTS}), HTTPStatus.FORBIDDEN)
     assert [token["name"] for token in client.get("/api/v1/tokens").json()["items"]] == ["grafana"]
     assert "token" not in client.get("/api/v1/tokens").json()["items"][0]
     assert client.delete(f"/api/v1/tokens/{made.json()['id']}").status_code == HTTPStatus.NO_CONTENT

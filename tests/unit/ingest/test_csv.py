@@ -71,6 +71,7 @@ def folder(tmp_path: Path) -> Path:
         (b"a,b\n1,nul\x00inside\n", [("1", "nul\x00inside")]),
         (b'a,b\n1,\n2,""\n', [("1", None), ("2", "")]),
         ("a,b\n1,Zürich\n2,東京\n".encode(), [("1", "Zürich"), ("2", "東京")]),
+        (b"\r\n\na,b\n1,x\n", [("1", "x")]),
         (b"a,b\n", []),
         (b"", []),
         (b"a,b", []),

@@ -150,6 +150,7 @@ def test_types_follow_what_the_objects_hold() -> None:
     assert types["tags"] == pa.list_(pa.string())
     assert types["who"] == pa.struct([("name", pa.string()), ("age", pa.int64())])
     assert types["mixed"] == JSON
+    assert object_types([{"empty": {}, "none": None, "nothing": []}]).names == ["empty", "nothing"]
     assert types["by_key"] == pa.map_(pa.string(), pa.int64())
 
 

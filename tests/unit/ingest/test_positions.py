@@ -82,6 +82,23 @@ def test_a_line_that_is_still_being_written_is_left_for_later(tmp_path: Path) ->
     assert not source.waiting
 
 
+def test_a_header_that_is_still_being_written_is_left_for_later(tmp_path: Path) -> None:
+    file = tmp_path / "f.csv"
+    file.write_text("id,na")
+    source = connector(tmp_path, "f.csv", settle_s=3600.0)
+    assert read(source).batches == []
+    file.write_text("id,name\n1,one\n")
+    assert read(source).column("name") == ["one"]
+
+
+def test_the_folder_of_sources_can_move(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "f.csv").write_text("id\n1\n")
+    first = read(connector(tmp_path / "here", "*.csv"))
+    (tmp_path / "here").rename(tmp_path / "there")
+    assert read(connector(tmp_path / "there", "*.csv"), first.position).batches == []
+
+
 def test_a_settled_file_needs_no_last_line_end(tmp_path: Path) -> None:
     file = tmp_path / "f.csv"
     file.write_text("id,name\n1,one\n2,two")

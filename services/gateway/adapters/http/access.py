@@ -1,4 +1,4 @@
-"""Decides who may call: whoever has a bearer token, and the administrator for tokens themselves."""
+"""Decides who may call: whoever has a bearer token, and the administrator for tokens and for applying."""
 
 from http import HTTPStatus
 from typing import Annotated, Any, Final

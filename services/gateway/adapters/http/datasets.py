@@ -12,7 +12,7 @@ from fastapi import APIRouter
 from headrace.contract import Contract, load
 from services.gateway.adapters.dataset_store import DatasetStore
 from services.gateway.adapters.http import models
-from services.gateway.adapters.http.access import PREFIX, Calling, Parts, may_answer
+from services.gateway.adapters.http.access import PREFIX, Administering, Calling, Parts, may_answer
 from services.gateway.adapters.http.problems import ProblemError, not_found
 from services.gateway.core.datasets import DatasetVersion, Proposal, propose
 
@@ -44,10 +44,12 @@ def plan(body: models.DatasetFile, gateway: Parts, _: Calling) -> models.Plan:
 @router.put(
     "/datasets/{name}",
     summary="Make a dataset file live",
-    responses=may_answer(HTTPStatus.CONFLICT, HTTPStatus.SERVICE_UNAVAILABLE),
+    responses=may_answer(HTTPStatus.FORBIDDEN, HTTPStatus.CONFLICT, HTTPStatus.SERVICE_UNAVAILABLE),
 )
-def apply(name: models.Name, body: models.DatasetFile, gateway: Parts, caller: Calling) -> models.Applied:
+def apply(name: models.Name, body: models.DatasetFile, gateway: Parts, caller: Administering) -> models.Applied:
     """Create the dataset, or bring it to this version. Applying what is live already changes nothing.
+
+    For the administrator only, as long as a token cannot be granted single rights: a dataset file says what ingest reads.
 
     Refused: a breaking change (409); a file that is not valid, that refers to datasets that are not live, or that
     asks for full loads (422).

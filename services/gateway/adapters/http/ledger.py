@@ -37,6 +37,7 @@ def status(
                 state=account.dataset.state,
                 settled=account.settled,
                 waiting_for=list(account.waiting_for),
+                problems=list(account.problems),
                 stages=[_stage(stage) for stage in gateway.accounts.status(account, now)],
             )
             for account in gateway.accounts.of(datasets)
@@ -145,6 +146,7 @@ def _ledger(account: Account) -> models.Ledger:
         generation=account.dataset.generation,
         settled=account.settled,
         waiting_for=list(account.waiting_for),
+        problems=list(account.problems),
         partitions=[
             models.PartitionBooks(**_fates(each), partition=partition) for partition, each in books.partitions.items()
         ],

@@ -16,6 +16,14 @@ Name = Annotated[
         max_length=120,
     ),
 ]
+Problems = Annotated[
+    list[str],
+    Field(
+        description="What needs a person: a service has stopped working on the dataset. Until it has worked on it again, "
+        "or a newer version is live, these are among the reasons why the dataset is not settled.",
+        examples=[["ingest stopped working on nyc.flights (ingest nyc.flights): flights.csv is damaged; replace it"]],
+    ),
+]
 TailStage = Literal["raw", "staged", "transformed", "validated", "quarantine"]
 
 _DOCUMENT = """\
@@ -138,6 +146,7 @@ class DatasetStatus(Answer):
     waiting_for: list[str] = Field(
         description="Why it is not settled.", examples=[["loader has not read nyc.flights.validated.v1 to its end"]]
     )
+    problems: Problems
     stages: list[StageStatus]
 
 
@@ -203,6 +212,7 @@ class Ledger(Books):
     generation: int
     settled: bool
     waiting_for: list[str]
+    problems: Problems
     partitions: list[PartitionBooks]
     stages: list[StageBooks]
     hops: list[Hop]

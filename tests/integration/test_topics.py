@@ -1,0 +1,36 @@
+"""How long topics keep what is in them."""
+
+import uuid
+
+from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # type: ignore[attr-defined]
+
+from headrace.stream import topics
+from headrace.stream.kafka import Connection
+from headrace.stream.kafka.topics import ensure_control, ensure_dataset
+from tests.stack import Stack
+
+WEEK_MS = str(7 * 24 * 3600 * 1000)
+
+
+def settings(connection: Connection, topic: str) -> dict[str, str]:
+    """The settings of a topic."""
+    admin = AdminClient(connection.client())
+    (found,) = admin.describe_configs([ConfigResource(ResourceType.TOPIC, topic)]).values()
+    return {name: entry.value for name, entry in found.result(10).items()}
+
+
+def test_idempotency_keys_expire_and_other_state_does_not(stack: Stack) -> None:
+    connection = Connection(stack.bootstrap_servers)
+    ensure_control(connection)
+    keys = settings(connection, topics.PUSH_KEYS)
+    assert set(keys["cleanup.policy"].split(",")) == {"compact", "delete"}
+    assert keys["retention.ms"] == WEEK_MS
+    assert settings(connection, topics.SOURCE_POSITIONS)["cleanup.policy"] == "compact"
+    assert settings(connection, topics.LEDGER)["retention.ms"] == "-1"
+
+
+def test_validated_records_are_kept_for_ever_and_those_on_their_way_as_the_broker_says(stack: Stack) -> None:
+    connection, dataset = Connection(stack.bootstrap_servers), f"topics.t{uuid.uuid4().hex[:10]}"
+    ensure_dataset(connection, dataset, 1, 2)
+    kept = {topic: settings(connection, topic)["retention.ms"] for topic in topics.of_dataset(dataset, 1)}
+    assert [topic for topic, ms in kept.items() if ms == "-1"] == [topics.validated(dataset, 1)]

@@ -1,0 +1,45 @@
+"""Which incidents still stand."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+from sqlalchemy import Engine
+
+from services.gateway.adapters.incident_store import IncidentStore, fold_incidents
+from services.gateway.core.incidents import Incident, standing
+from tests.unit.gateway.test_datasets import AIRPORTS, AT, live
+
+DATASET = live(AIRPORTS)["nyc.airports"]
+MINUTE = timedelta(minutes=1)
+
+
+def stopped(service: str, at: datetime, dataset: str = "nyc.airports", data: str = '{"version": 1}') -> Incident:
+    message = f"{service} stopped working on {dataset}: the file is damaged"
+    return Incident(f"{service} {at}", "dataset_stopped", dataset, service, at, "open", message, data)
+
+
+def test_an_incident_stands_until_the_service_commits_again_or_a_newer_version_is_live() -> None:
+    incident = stopped("ingest", AT)
+    assert standing([incident], DATASET, {}) == (incident,)
+    assert standing([incident], DATASET, {"ingest": AT - MINUTE, "stager": AT + MINUTE}) == (incident,)
+    assert standing([incident], DATASET, {"ingest": AT + MINUTE}) == ()
+    assert standing([incident], replace(DATASET, version=2), {}) == ()
+
+
+@pytest.mark.parametrize("data", ["", "[]", "{}", '{"version": "one"}', "null"])
+def test_an_incident_that_names_no_version_stands_for_all(data: str) -> None:
+    incident = stopped("ingest", AT, data=data)
+    assert standing([incident], replace(DATASET, version=2), {}) == (incident,)
+
+
+def test_of_each_service_the_latest_incident_is_kept_until_it_is_resolved(engine: Engine) -> None:
+    first, second, other = stopped("ingest", AT), stopped("ingest", AT + MINUTE), stopped("loader", AT)
+    unrelated = [replace(other, type="disk_full"), replace(other, dataset=None)]
+    with engine.begin() as connection:
+        fold_incidents(connection, [(each.id, each) for each in (first, second, *unrelated)])
+        fold_incidents(connection, [(other.id, other), (first.id, replace(first, state="resolved"))])
+    assert IncidentStore(engine).open() == {"nyc.airports": [second, other]}
+    with engine.begin() as connection:
+        fold_incidents(connection, [(second.id, replace(second, state="resolved"))])
+    assert IncidentStore(engine).open() == {"nyc.airports": [other]}
