@@ -2,7 +2,6 @@
 
 import json
 import logging
-import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -33,9 +32,16 @@ class Notices:
 
     def incident(self, kind: str, dataset: str | None, message: str, data: Mapping[str, Any]) -> None:
         """Say that something needs a person. `kind` is registered in `headrace.stream.events`."""
-        number = uuid.uuid4().hex
+        self._incident(kind, dataset, "open", message, data)
+
+    def resolved(self, kind: str, dataset: str | None, message: str) -> None:
+        """Say that an incident of this kind, should there be one, is over."""
+        self._incident(kind, dataset, "resolved", message, {})
+
+    def _incident(self, kind: str, dataset: str | None, state: str, message: str, data: Mapping[str, Any]) -> None:
+        number = "/".join((kind, *self._origin.values(), dataset or ""))  # the same while the trouble is the same
         record = self._record(INCIDENTS[kind].code, dataset, message, data)
-        self._publish(topics.INCIDENTS, "incident", number, {**record, "id": number, "state": "open"})
+        self._publish(topics.INCIDENTS, "incident", number, {**record, "id": number, "state": state})
 
     def _record(self, kind: str, dataset: str | None, message: str, data: Mapping[str, Any]) -> dict[str, Any]:
         at = datetime.now(UTC)

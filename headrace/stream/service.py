@@ -156,10 +156,15 @@ class Lanes:
     _PATIENCE_S = 20.0
 
     def __init__(
-        self, service: str, workers_for: WorkersFor, on_failure: Callable[[LiveDataset, str, BaseException], None]
+        self,
+        service: str,
+        workers_for: WorkersFor,
+        on_start: Callable[[LiveDataset], None],
+        on_failure: Callable[[LiveDataset, str, BaseException], None],
     ) -> None:
         self._service = service
         self._workers_for = workers_for
+        self._on_start = on_start
         self._on_failure = on_failure
         self._lanes: dict[str, Lane] = {}
 
@@ -170,6 +175,7 @@ class Lanes:
             if dataset.state == "active" and name not in self._lanes:
                 log.info("working on version %d", dataset.version, extra={"dataset": name})
                 self._lanes[name] = Lane(dataset, self._workers_for, self._on_failure)
+                self._on_start(dataset)
                 self._lanes[name].start()
         states = [dataset.state for dataset in datasets.values()]
         for state in ("active", "paused", "retired"):
@@ -217,7 +223,10 @@ def run_service(service: str, settings: ServiceSettings, workers_for: WorkersFor
         data = {"version": dataset.version, "error": type(error).__name__}
         notices.incident("dataset_stopped", dataset.name, message, data)
 
-    lanes = Lanes(service, workers_for, failed)
+    def started(dataset: LiveDataset) -> None:
+        notices.resolved("dataset_stopped", dataset.name, f"{service} works on {dataset.name} again")
+
+    lanes = Lanes(service, workers_for, started, failed)
     try:
         _follow(connection, registry, lanes, stopping)
     except Fatal:

@@ -1,22 +1,32 @@
 """How long topics keep what is in them."""
 
 import uuid
+from contextlib import suppress
 
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # type: ignore[attr-defined]
 
 from headrace.stream import topics
 from headrace.stream.kafka import Connection
 from headrace.stream.kafka.topics import ensure_control, ensure_dataset
-from tests.stack import Stack
+from tests.stack import Stack, eventually
 
 WEEK_MS = str(7 * 24 * 3600 * 1000)
 
 
 def settings(connection: Connection, topic: str) -> dict[str, str]:
-    """The settings of a topic."""
+    """The settings of a topic. One that has just been made needs a moment to be known."""
     admin = AdminClient(connection.client())
-    (found,) = admin.describe_configs([ConfigResource(ResourceType.TOPIC, topic)]).values()
-    return {name: entry.value for name, entry in found.result(10).items()}
+    found: dict[str, str] = {}
+
+    def known() -> bool:
+        (asked,) = admin.describe_configs([ConfigResource(ResourceType.TOPIC, topic)]).values()
+        with suppress(KafkaException):
+            found.update({name: entry.value for name, entry in asked.result(10).items()})
+        return bool(found)
+
+    eventually(known, 30, f"the settings of {topic} are known")
+    return found
 
 
 def test_idempotency_keys_expire_and_other_state_does_not(stack: Stack) -> None:

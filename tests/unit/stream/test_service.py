@@ -1,0 +1,106 @@
+"""A dataset that fails does not take others with it, and what stands in the datasets topic is what is worked on."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from headrace.contract import load
+from headrace.errors import Fatal, Transient
+from headrace.stream.service import Lanes, LiveDataset, Worker
+from tests.stack import eventually
+
+FILE = "dataset: {}\ndescription: d\nowner: {{team: t}}\nsource: {{type: http_push}}\nload: {{mode: append}}\n"
+
+
+def live(name: str, version: int = 1, state: str = "active") -> LiveDataset:
+    return LiveDataset(name, version, 1, state, load(FILE.format(name)))
+
+
+@dataclass
+class Scripted:
+    """A worker that raises what it is told to, and otherwise waits to be stopped."""
+
+    name: str
+    raises: BaseException | None
+    log: list[str]
+
+    def run(self, stopping: threading.Event) -> None:
+        self.log.append(f"run {self.name}")
+        if self.raises is not None:
+            raise self.raises
+        stopping.wait(10)
+        self.log.append(f"end {self.name}")
+
+
+@dataclass
+class World:
+    """Lanes over scripted workers. `raises` holds, by worker, what its next runs raise."""
+
+    raises: dict[str, list[BaseException]] = field(default_factory=dict)
+    log: list[str] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.lanes = Lanes(
+            "test", self.workers_for, lambda _: None, lambda d, w, e: self.failed.append((d.name, str(e)))
+        )
+
+    def workers_for(self, dataset: LiveDataset) -> list[Callable[[], Worker]]:
+        def build(part: str) -> Callable[[], Worker]:
+            name = f"{part} {dataset.name} {dataset.version}"
+
+            def made() -> Worker:
+                left = self.raises.get(name, [])
+                return Scripted(name, left.pop(0) if left else None, self.log)
+
+            return made
+
+        return [build("pump"), build("lander")]
+
+    def follow(self, *datasets: LiveDataset) -> None:
+        self.lanes.follow({dataset.name: dataset for dataset in datasets})
+
+    def runs(self, name: str) -> int:
+        return self.log.count(f"run {name}")
+
+
+def test_a_worker_that_fails_is_reported_and_leaves_the_others_alone() -> None:
+    world = World({"pump shop.a 1": [Fatal("the topic is gone")]})
+    world.follow(live("shop.a"), live("shop.b"))
+    eventually(lambda: bool(world.failed) and world.runs("pump shop.b 1") == 1, 10, "both start")
+    assert world.failed == [("shop.a", "the topic is gone")]
+    world.lanes.close()
+    assert {"end lander shop.a 1", "end pump shop.b 1", "end lander shop.b 1"} <= set(world.log)
+    assert world.runs("pump shop.a 1") == 1
+
+
+def test_what_is_not_an_exception_does_not_end_in_silence() -> None:
+    """A panic of native code is a BaseException."""
+    world = World({"pump shop.a 1": [BaseException("panic")]})
+    world.follow(live("shop.a"))
+    eventually(lambda: world.failed == [("shop.a", "panic")], 10, "the panic is reported")
+    world.lanes.close()
+
+
+def test_a_worker_that_lost_its_place_is_built_anew() -> None:
+    world = World({"pump shop.a 1": [Transient("fenced")]})
+    world.follow(live("shop.a"))
+    eventually(lambda: world.runs("pump shop.a 1") == 2, 10, "it joins again")
+    assert world.failed == []
+    assert world.runs("lander shop.a 1") == 1
+    world.lanes.close()
+
+
+def test_a_new_version_replaces_the_old_one_and_a_pause_stops_it() -> None:
+    world = World()
+    first = live("shop.a")
+    world.follow(first)
+    world.follow(first)
+    eventually(lambda: world.runs("pump shop.a 1") == 1, 10, "version 1 runs")
+    world.follow(replace(first, version=2))
+    eventually(lambda: world.runs("pump shop.a 2") == 1, 10, "version 2 runs")
+    assert "end pump shop.a 1" in world.log
+    world.follow(replace(first, version=2, state="paused"))
+    assert "end pump shop.a 2" in world.log
+    assert world.runs("pump shop.a 1") == world.runs("pump shop.a 2") == 1
+    world.lanes.close()
