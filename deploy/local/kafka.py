@@ -37,6 +37,10 @@ group.initial.rebalance.delay.ms=0
 offsets.retention.minutes=2147483647
 # How soon the open transaction of a killed producer is noticed to be overdue; 10 s is for brokers with thousands.
 transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
+# A broker that was killed must wait for its former self to be given up. Meanwhile it leads partitions that nobody can be
+# told of, and drops the commit markers it still owes: readers would then wait for ever. So the wait is kept short.
+broker.session.timeout.ms=1000
+broker.heartbeat.interval.ms=200
 """
 
 _LOGGING = """\
