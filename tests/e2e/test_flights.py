@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ def headrace(platform: Platform, *arguments: str) -> subprocess.CompletedProcess
         f"HEADRACE_STACK_{name.upper()}": json.dumps(value) if isinstance(value, dict) else str(value)
         for name, value in settings.model_dump().items()
     }
-    command = [sys.executable, "-m", "headrace.cli.main", *arguments]
+    command = [str(Path(sys.executable).with_name("headrace")), *arguments]
     return subprocess.run(command, env={**os.environ, **told}, capture_output=True, text=True, timeout=280)
 
 
