@@ -60,6 +60,7 @@ class Platform:
     @contextmanager
     def connect(cls, stack: Stack) -> Iterator["Platform"]:
         """As the administrator."""
+        stack.settings.files.mkdir(parents=True, exist_ok=True)
         with Client(stack.gateway_url, stack.credentials.admin_token.get_secret_value(), timeout_s=120) as client:
             yield cls(stack, client)
 

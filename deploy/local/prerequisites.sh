@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
-# Says in one line what this machine lacks; as root on a Debian-like system, installs it.
+# Says in one line what this machine lacks (`test`: for the tests, too); as root on a Debian-like system, installs it.
 set -euo pipefail
 
 missing=()
 command -v mvn >/dev/null || missing+=(maven)
 "${PYTHON:-python3}" -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
+if [ "${1:-}" = test ]; then # the gateway's database in production is tested for real
+  compgen -G '/usr/lib/postgresql/*/bin/pg_ctl' >/dev/null || missing+=(postgresql)
+fi
 [ ${#missing[@]} -eq 0 ] && exit 0
 
 if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then

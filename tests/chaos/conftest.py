@@ -1,0 +1,33 @@
+"""The platform these tests break: with small transactions, so that a fault meets work in progress."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from deploy.local import programs
+from deploy.local import stack as local
+from tests.chaos.faults import mended
+from tests.chaos.run import LONG
+from tests.stack import Platform, Stack
+
+SMALL_BATCHES = {"HEADRACE_MAX_BATCH_ROWS": "2000" if LONG else "500"}
+
+
+@pytest.fixture(scope="session")
+def chaotic(stack: Stack) -> Stack:
+    """The shared stack, its services started anew with small batches."""
+    environment = {**stack.settings.service_environment, **SMALL_BATCHES}
+    settings = stack.settings.model_copy(update={"service_environment": environment})
+    for service in programs.SERVICES:
+        local.stop(settings, service)
+    return replace(stack, settings=settings)
+
+
+@pytest.fixture
+def platform(chaotic: Stack) -> Iterator[Platform]:
+    """Whole at the start of a test, and whole again after it, whatever it broke."""
+    mended(chaotic.settings)
+    with Platform.connect(chaotic) as connected:
+        yield connected
+    mended(chaotic.settings)

@@ -1,0 +1,181 @@
+"""Whatever comes in: it is set aside with a reason or refused with clear words, its neighbours pass, the stream moves on."""
+
+import json
+import random
+import uuid
+from collections import Counter
+from collections.abc import Iterable
+
+import httpx
+import pyarrow as pa
+import pytest
+from confluent_kafka import Producer
+
+from headrace.client import ApiError
+from headrace.stream import topics
+from headrace.stream.kafka import Connection
+from headrace.stream.registry import Registry
+from tests.chaos.run import SETTLED_S
+from tests.stack import Platform, eventually
+
+CAP = 1_000_000
+DEEP = b"[" * 2_000 + b"]" * 2_000
+
+
+def name_of(kind: str) -> str:
+    return f"bad.{kind}_{uuid.uuid4().hex[:8]}"
+
+
+def apply(platform: Platform, dataset: str, source: str) -> None:
+    platform.client.apply(
+        dataset, f"dataset: {dataset}\ndescription: Bad input.\nowner: {{team: Tests}}\nsource: {source}\n"
+    )
+
+
+def reasons(platform: Platform, dataset: str) -> Counter[str]:
+    """How many rows each reason has set aside, as everybody sees it."""
+    found: Counter[str] = Counter()
+    for cluster in platform.client.quarantine(dataset).clusters:
+        found[f"{cluster.stage} {cluster.reason}"] += cluster.rows
+    return found
+
+
+def published(platform: Platform, dataset: str) -> list[int]:
+    try:
+        rows = platform.client.query(f"SELECT id FROM {dataset} ORDER BY id").rows
+    except ApiError:  # not there yet
+        return []
+    return [int(id) for (id,) in rows]
+
+
+def check(platform: Platform, dataset: str, good: Iterable[int], bad: dict[str, int]) -> None:
+    """The good rows are published, the bad ones in quarantine, and the books say so."""
+    eventually(lambda: published(platform, dataset) == sorted(good), SETTLED_S, "the neighbours are published")
+    ledger = platform.client.wait_settled(dataset, timeout_s=SETTLED_S)
+    assert reasons(platform, dataset) == bad
+    assert ledger.balanced, ledger
+
+
+def test_lines_of_a_csv_file(platform: Platform) -> None:
+    lines = [
+        b"id,note",
+        b"1,good",
+        b'2,"never closed',
+        b"3,good",
+        b'4,"closed" early',
+        b"5,good",
+        b"6,one,too,many",
+        b'7,"a ""quoted"" word,',
+        b'and a line end"',
+        b"8," + b"x" * (CAP + 1),
+        b"9,good",
+        b"10,\xff\xfe",
+        b"\x00\x9f\x92" + random.Random(1).randbytes(60).replace(b"\n", b"").replace(b'"', b""),
+        b"11,good",
+    ]
+    dataset = name_of("csv")
+    (platform.files / f"{dataset}.csv").write_bytes(b"\n".join(lines) + b"\n")
+    apply(platform, dataset, f"{{type: file, path: {dataset}.csv}}")
+    bad = {"ingest unreadable_row": 5, "ingest too_large": 1}
+    check(platform, dataset, [1, 3, 5, 7, 9, 11], bad)
+
+
+BAD_JSON = {
+    "not a number": b'{"id": 2, "x": NaN}',
+    "infinity": b'{"id": 3, "x": Infinity}',
+    "negative infinity": b'{"id": 4, "x": -Infinity}',
+    "lone surrogate": rb'{"id": 5, "note": "\ud800"}',
+    "2,000 deep": b'{"id": 6, "note": ' + DEEP + b"}",
+    "broken off": b'{"id": 7, "x":',
+    "a list": b"[8]",
+    "random bytes": b"\xfe" + random.Random(2).randbytes(40).replace(b"\n", b""),
+}
+GOOD_JSON = [b'{"id": %d, "x": 1.5, "note": "good"}' % number for number in (1, 10, 20)]
+TOO_LARGE = b'{"id": 9, "note": "' + b"x" * (CAP + 1) + b'"}'
+
+
+def test_lines_of_a_json_file(platform: Platform) -> None:
+    dataset = name_of("jsonl")
+    lines = [GOOD_JSON[0], *BAD_JSON.values(), GOOD_JSON[1], TOO_LARGE, GOOD_JSON[2]]
+    (platform.files / f"{dataset}.jsonl").write_bytes(b"\n".join(lines) + b"\n")
+    apply(platform, dataset, f"{{type: file, path: {dataset}.jsonl}}")
+    check(platform, dataset, [1, 10, 20], {"ingest unreadable_row": len(BAD_JSON), "ingest too_large": 1})
+
+
+def pushed(platform: Platform, dataset: str, body: bytes, kind: str = "application/x-ndjson") -> httpx.Response:
+    headers = {"Content-Type": kind}
+    with platform.pusher() as pusher:
+        return pusher.post(f"/v1/datasets/{dataset}/rows", content=body, headers=headers)
+
+
+@pytest.fixture
+def open_dataset(platform: Platform) -> str:
+    """A dataset that takes pushes, with one row."""
+    dataset = name_of("push")
+    apply(platform, dataset, "{type: http_push}")
+    eventually(lambda: pushed(platform, dataset, GOOD_JSON[0]).status_code == 202, SETTLED_S, "ingest takes pushes")
+    return dataset
+
+
+def test_lines_of_a_push(platform: Platform, open_dataset: str) -> None:
+    body = b"\n".join([GOOD_JSON[1], *BAD_JSON.values(), TOO_LARGE, GOOD_JSON[2]])
+    answer = pushed(platform, open_dataset, body)
+    assert answer.status_code == 202, answer.text
+    assert (answer.json()["accepted"], answer.json()["quarantined"]) == (2, len(BAD_JSON) + 1)
+    check(platform, open_dataset, [1, 10, 20], {"ingest unreadable_row": len(BAD_JSON), "ingest too_large": 1})
+
+
+def test_a_body_of_another_kind_is_refused_as_a_whole(platform: Platform, open_dataset: str) -> None:
+    for kind in ("application/json", "application/vnd.apache.arrow.stream"):
+        for body in (random.Random(3).randbytes(500), b"[" * 2_000, b""):
+            answer = pushed(platform, open_dataset, body, kind)
+            assert answer.status_code == 400, (kind, body[:10], answer.text)
+            assert answer.json()["detail"]
+            assert answer.json()["next"]
+    assert pushed(platform, open_dataset, GOOD_JSON[1]).status_code == 202
+    check(platform, open_dataset, [1, 10], {})
+
+
+def test_numbers_that_arrow_says_are_none_stay_what_they_are(platform: Platform, open_dataset: str) -> None:
+    rows = pa.table({"id": [2, 3, 4], "x": [float("nan"), float("inf"), float("-inf")]})
+    buffer = pa.BufferOutputStream()
+    with pa.ipc.new_stream(buffer, rows.schema) as writer:
+        writer.write_table(rows)
+    kind = "application/vnd.apache.arrow.stream"
+    assert pushed(platform, open_dataset, buffer.getvalue().to_pybytes(), kind).status_code == 202
+    check(platform, open_dataset, [1, 2, 3, 4], {})
+    seen = platform.client.query(f"SELECT id, toString(x) FROM {open_dataset} ORDER BY id").rows
+    assert [text for _, text in seen] == ["1.5", "nan", "inf", "-inf"]
+
+
+def test_bytes_that_others_write_into_the_topics(platform: Platform, open_dataset: str) -> None:
+    """In every topic between two stages: each record goes aside for its own reason, and later rows pass."""
+    eventually(lambda: published(platform, open_dataset) == [1], SETTLED_S, "the first row is published")
+    registry, producer = (
+        Registry(platform.stack.registry_url),
+        Producer(Connection(platform.stack.bootstrap_servers).client()),
+    )
+    between = {
+        "stager": topics.raw(open_dataset),
+        "transformer": topics.staged(open_dataset),
+        "quality": topics.transformed(open_dataset, 1),
+        "loader": topics.validated(open_dataset, 1),
+    }
+    for topic in between.values():
+        latest = registry.latest(topics.subject(topic))
+        assert latest is not None
+        header = b"\0" + latest[0].to_bytes(4, "big")
+        random_bytes = random.Random(4).randbytes(80)
+        for value in (b"\xff" + random_bytes, header + random_bytes, header + b"\x02", b"\0\x7f\xff\xff\xffx", None):
+            producer.produce(topic, value, partition=0)
+    assert producer.flush(30) == 0
+    assert pushed(platform, open_dataset, GOOD_JSON[1]).status_code == 202
+    expected = {
+        f"{stage} {reason}": count
+        for stage in between
+        for reason, count in {"not_wire_format": 1, "undecodable": 2, "unknown_schema": 1, "missing_value": 1}.items()
+    }
+    eventually(
+        lambda: reasons(platform, open_dataset) == expected, SETTLED_S, f"quarantine holds {json.dumps(expected)}"
+    )
+    eventually(lambda: published(platform, open_dataset) == [1, 10], SETTLED_S, "later rows pass")

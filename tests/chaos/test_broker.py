@@ -1,0 +1,49 @@
+"""A broker that is killed amid transactions leaves none open for ever: what was decided is told to every partition."""
+
+import subprocess
+import sys
+import uuid
+from typing import Any
+
+from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec  # type: ignore[attr-defined]
+
+from deploy.local import stack as local
+from headrace.stream.kafka import Connection
+from tests.chaos.busy_writers import PARTITIONS
+from tests.stack import Platform, eventually
+
+MANY = 20_000
+
+
+def ends(platform: Platform, topic: str, isolation: IsolationLevel) -> list[int]:
+    """The end of each partition; nothing while the broker does not say. The client is new: an old one asks a leader that is gone."""
+    admin = AdminClient(Connection(platform.stack.bootstrap_servers).client())
+    latest: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    asked = admin.list_offsets(
+        {TopicPartition(topic, number): latest for number in range(PARTITIONS)}, isolation_level=isolation
+    )
+    try:
+        return [future.result(10).offset for future in asked.values()]
+    except (KafkaException, TimeoutError):
+        return []
+
+
+def test_no_transaction_stays_open(platform: Platform) -> None:
+    topic = f"chaos.open_{uuid.uuid4().hex[:8]}"
+    admin = AdminClient(Connection(platform.stack.bootstrap_servers).client())
+    admin.create_topics([NewTopic(topic, PARTITIONS, 1)])[topic].result(10)
+    command = [sys.executable, "-m", "tests.chaos.busy_writers", platform.stack.bootstrap_servers, topic]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as writers:
+        try:
+            eventually(lambda: sum(ends(platform, topic, IsolationLevel.READ_UNCOMMITTED)) > MANY, 120, "writers work")
+            local.kill(platform.stack.settings, "kafka")
+        finally:
+            writers.kill()
+    local.up(platform.stack.settings, only=["kafka"])
+
+    def closed() -> bool:
+        committed = ends(platform, topic, IsolationLevel.READ_COMMITTED)
+        return bool(committed) and committed == ends(platform, topic, IsolationLevel.READ_UNCOMMITTED)
+
+    eventually(closed, 60, "every transaction has ended")
