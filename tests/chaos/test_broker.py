@@ -17,7 +17,7 @@ MANY = 20_000
 
 
 def ends(platform: Platform, topic: str, isolation: IsolationLevel) -> list[int]:
-    """The end of each partition; nothing while the broker does not say. The client is new: an old one asks a leader that is gone."""
+    """The end of each partition; nothing while the broker does not say. The client is new: an old one asks a leader that is gone."""  # noqa: E501
     admin = AdminClient(Connection(platform.stack.bootstrap_servers).client())
     latest: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
     asked = admin.list_offsets(
