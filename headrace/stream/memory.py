@@ -5,6 +5,7 @@ members refused) and fails when told to.
 """
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 from typing import cast
@@ -87,12 +88,15 @@ class MemorySource:
             [message.value for _, _, message in found],
         )
         ends = {number: offset + 1 for number, offset, _ in found}
-        return Delivery(records, ends, (self._group, self._generation), self._epoch)
+        return Delivery(records, ends, (self._group, self._generation), self._epoch, len(found) == max_rows)
 
     def rewind(self) -> None:
         """See `headrace.stream.pump.Source.rewind`."""
         self._next = {}
         self._epoch = next(_epochs)
+
+    def before_handover(self, finish: Callable[[], None]) -> None:
+        """Partitions are taken, not asked for: a member learns of it when its commit is refused."""
 
     def close(self) -> None:
         """Nothing to give back."""

@@ -17,7 +17,7 @@ ROWS_QUARANTINED: Final = Counter(
 RETRIES: Final = Counter("headrace_retries_total", "Times a stage met a passing failure and rewound.", _STAGE)
 TRANSACTION_SECONDS: Final = Histogram(
     "headrace_transaction_seconds",
-    "From the poll that brought a batch to the commit of what became of it.",
+    "How long it took to write and commit what became of a batch.",
     _STAGE,
     buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30),
 )

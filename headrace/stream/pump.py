@@ -1,6 +1,7 @@
 """The loop every streaming service runs: poll, decode, decide, check the books, commit in one transaction.
 
-The seams are narrow, so that a memory pair serves the tests and a native pair could replace the Kafka one
+In a backlog the next batch is read and decided while the one before it is committed: half of a commit is waiting for the
+broker. The seams are narrow, so that a memory pair serves the tests and a native pair could replace the Kafka one
 without a stage noticing.
 """
 
@@ -8,11 +9,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 from headrace.errors import Transient
 from headrace.stream import metrics
+from headrace.stream.committer import Committer
 from headrace.stream.decode import Decoder
 from headrace.stream.ledger import LedgerEntry, Position, entries_of
 from headrace.stream.stage import Batch, Outcome, Records, Rejection, Stage
@@ -26,13 +29,14 @@ class Delivery:
 
     `membership` is the consumer group metadata under which the records were read: the commit must carry it, or a
     member that has been replaced could commit again what its successor has committed. `epoch` changes whenever the
-    records no longer continue the ones before (a new assignment, a rewind).
+    records no longer continue the ones before (a new assignment, a rewind). `backlog` says that more was waiting.
     """
 
     records: Records
     next_offsets: Mapping[int, int]  # partition -> offset to commit
     membership: object
     epoch: int
+    backlog: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +77,15 @@ class Source(Protocol):
         """Go back to the committed offsets: what was delivered since is delivered again, under a new epoch. Errors: Transient."""
         ...
 
+    def before_handover(self, finish: Callable[[], None]) -> None:
+        """Have `finish` called before partitions go to another member: it returns when no commit of theirs is under way."""
+        ...
+
     def close(self) -> None: ...
 
 
 class Sink(Protocol):
-    """Where work goes, all of it or none."""
+    """Where work goes, all of it or none. One call at a time, from any thread."""
 
     def commit(self, work: Work) -> None:
         """Write outputs, quarantine, ledger entries and offsets as one.
@@ -91,7 +99,7 @@ class Sink(Protocol):
 
 
 class Pump:
-    """Moves the records of one source through one stage into one sink. Run by one thread.
+    """Moves the records of one source through one stage into one sink. Run by one thread; commits run beside it.
 
     `before_batch` runs after a poll and before the stage sees what it brought: the place to bring what the stage
     refers to up to date. It may raise Transient.
@@ -117,6 +125,9 @@ class Pump:
         self._max_rows = max_rows
         self._before_batch = before_batch
         self._clock = clock
+        self._backlog = False
+        self._committer = Committer(self._commit)
+        source.before_handover(self._committer.wait)
 
     @property
     def name(self) -> str:
@@ -130,7 +141,7 @@ class Pump:
             while not stopping.is_set():
                 try:
                     if rewind:
-                        self._source.rewind()
+                        self.rewind()
                         rewind = False
                     if self.step(timeout_s=0.25):
                         backoff.reset()
@@ -140,22 +151,50 @@ class Pump:
                     log.warning("retrying in %.1f s: %s", wait_s, error, extra={"dataset": self.position.dataset})
                     metrics.RETRIES.labels(self.position.stage, self.position.dataset).inc()
                     stopping.wait(wait_s)
+            with suppress(Transient):  # what does not stand is read again by whoever comes next
+                self.settle()
         finally:
+            self._committer.wait()
             self._source.close()
             self._sink.close()
 
     def step(self, timeout_s: float) -> int:
-        """One poll and its transaction. Returns the records moved."""
+        """Read and decide a batch, in a backlog while the one before it is committed, then begin its commit.
+
+        Without a backlog the commit is waited for: what arrives meanwhile goes with the next batch, not the one after.
+        Returns how many records are known to have moved since the last step. Errors: Transient (call `rewind` before
+        the next step), Fenced, Fatal; those of the batch before, too, and then this one is given up with it.
+        """
+        moved = 0 if self._backlog else self.settle()
         delivery = self._source.poll(self._max_rows, timeout_s)
+        self._backlog = delivery is not None and delivery.backlog
         if delivery is None:
-            return 0
+            return moved + self.settle()
         if self._before_batch is not None:
             self._before_batch()
-        started = self._clock()
         work = self._decide(delivery)
+        moved += self.settle()
+        self._committer.begin(work)
+        return moved
+
+    def settle(self) -> int:
+        """Wait for the commit under way. Returns how many records moved with it. Errors: see `step`."""
+        work = self._committer.settle()
+        if work is None:
+            return 0
+        self._observe(work)
+        return len(work.delivery.records)
+
+    def rewind(self) -> None:
+        """Give up what was read and not committed: it will be read again. Errors: Transient."""
+        with suppress(Transient):
+            self.settle()
+        self._source.rewind()
+
+    def _commit(self, work: Work) -> None:
+        started = self._clock()
         self._sink.commit(work)
-        self._observe(work, self._clock() - started)
-        return len(delivery.records)
+        metrics.TRANSACTION_SECONDS.labels(self.position.stage, self.position.dataset).observe(self._clock() - started)
 
     def _decide(self, delivery: Delivery) -> Work:
         batches, undecodable = self._decoder(delivery.records)
@@ -169,9 +208,8 @@ class Pump:
         )
         return Work(self.position, delivery, portions, tuple(undecodable), entries)
 
-    def _observe(self, work: Work, seconds: float) -> None:
+    def _observe(self, work: Work) -> None:
         labels = (self.position.stage, self.position.dataset)
-        metrics.TRANSACTION_SECONDS.labels(*labels).observe(seconds)
         for entry in work.entries:
             metrics.ROWS_IN.labels(*labels).inc(entry.rows_in)
             metrics.ROWS_OUT.labels(*labels).inc(entry.rows_out)

@@ -1,6 +1,6 @@
-"""A member of a group that freezes between poll and commit, and commits with the authority of the poll, or of the commit.
+"""A member of a group that freezes between poll and commit, and commits what it read when it wakes up.
 
-Arguments: dataset, instance, and `freezes` or `freezes late` for the member that shall be replaced meanwhile.
+Arguments: dataset, instance, and `freezes` for the member that shall be replaced meanwhile.
 """
 
 import os
@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
 
 from confluent_kafka import Consumer
@@ -34,10 +33,9 @@ _JOINED_S: Final = 60.0
 class Freezing:
     """Stops the process before its first commit; woken, joins the group again, and commits what it read as its old member."""
 
-    def __init__(self, inner: Sink, consumer: Consumer, late: bool, ended: Callable[[int], None]) -> None:
+    def __init__(self, inner: Sink, consumer: Consumer, ended: Callable[[int], None]) -> None:
         self._inner = inner
         self._consumer = consumer
-        self._late = late
         self._ended = ended
 
     def commit(self, work: Work) -> None:
@@ -47,8 +45,6 @@ class Freezing:
         deadline = time.monotonic() + _JOINED_S
         while self._consumer.memberid() in (member, None) and time.monotonic() < deadline:
             self._consumer.poll(0.1)
-        if self._late:
-            work = replace(work, delivery=replace(work.delivery, membership=self._consumer.consumer_group_metadata()))
         try:
             self._inner.commit(work)
         except HeadraceError:
@@ -77,7 +73,7 @@ def main(dataset: str, instance: str, *how: str) -> int:
 
     signal.signal(signal.SIGTERM, lambda *_: end())
     if "freezes" in how:
-        sink = Freezing(sink, source._consumer, "late" in how, end)
+        sink = Freezing(sink, source._consumer, end)
     Pump(Position(dataset, 1, 1, "transformer", instance), source, Decoder(registry), Forward(), sink).run(stopping)
     return outcome[0]
 

@@ -28,8 +28,8 @@ class KafkaSource:
 
     Its authority is the group metadata of the assignment that the records came under. Read any later, it could
     be that of another generation, or, for a member the group has given up, empty: the broker would then accept
-    offsets from anyone. A revoke is only noticed inside `poll`, when no transaction is open, so a batch is
-    committed by the member that read it, or refused. Records that a poll brought together with a change of
+    offsets from anyone. A revoke is noticed inside `poll`, and answered only once the commit under way has ended: a
+    batch is committed by the member that read it, or refused. Records that a poll brought together with a change of
     assignment are dropped and read again.
     """
 
@@ -52,6 +52,7 @@ class KafkaSource:
         self._membership: object = None
         self._unplaced: list[TopicPartition] | None = None  # assigned, but where to start could not be asked
         self._epoch = next(_epochs)
+        self._finish: Callable[[], None] = lambda: None
         self._consumer = Consumer(
             connection.client(
                 group_id=group,
@@ -98,7 +99,7 @@ class KafkaSource:
         for message in messages:
             if (failure := message.error()) is not None:
                 raise mapped(failure, f"reading {self._topic}")
-        self._full = len(messages) >= limit // 2
+        self._full = 2 * len(messages) > limit
         return self._delivery(messages)
 
     def rewind(self) -> None:
@@ -111,6 +112,10 @@ class KafkaSource:
         except KafkaException as error:
             raise mapped(error, f"rewinding {self._topic}") from error
         self._unplaced = None
+
+    def before_handover(self, finish: Callable[[], None]) -> None:
+        """See `headrace.stream.pump.Source.before_handover`."""
+        self._finish = finish
 
     def close(self) -> None:
         """Leave the group."""
@@ -131,7 +136,7 @@ class KafkaSource:
             values,
         )
         ends = {number: last + 1 for number, last in zip(partition, offset, strict=True)}
-        return Delivery(records, ends, self._membership, self._epoch)
+        return Delivery(records, ends, self._membership, self._epoch, self._full)
 
     def _assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._changed = True
@@ -147,6 +152,7 @@ class KafkaSource:
 
     def _revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         del partitions  # the range strategy is eager: everything is given back
+        self._finish()
         self._changed = True
         self._epoch = next(_epochs)
         self._unplaced = None

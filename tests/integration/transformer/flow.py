@@ -91,8 +91,8 @@ class Flow:
         finally:
             consumer.close()
 
-    def messages(self, topic: str, partitions: int = PARTITIONS) -> list[tuple[int, bytes]]:
-        """(partition, value) of every committed message."""
+    def messages(self, topic: str, partitions: int = PARTITIONS, key: str | None = None) -> list[tuple[int, bytes]]:
+        """(partition, value) of every committed message, or of those with a key."""
         consumer = Consumer(
             self.connection.client(
                 group_id="read", isolation_level="read_committed", enable_partition_eof=True, fetch_wait_max_ms=20
@@ -108,7 +108,7 @@ class Flow:
                 if failure is not None:
                     assert failure.code() == KafkaError._PARTITION_EOF, failure
                     waiting.discard(number)
-                elif value is not None:
+                elif value is not None and key in (None, (message.key() or b"").decode(errors="replace")):
                     found.append((number, value))
         consumer.close()
         return found
@@ -128,8 +128,7 @@ class Flow:
 
     def control(self, topic: str, dataset: str) -> list[dict[str, Any]]:
         """The records of a control topic that are about `dataset`."""
-        records = [Controls(self.registry).decode(value) for _, value in self.messages(topic, 1)]
-        return [record for record in records if record["dataset"] == dataset]
+        return [Controls(self.registry).decode(value) for _, value in self.messages(topic, 1, dataset)]
 
     def quarantined(self, dataset: str) -> list[dict[str, Any]]:
         """The records that were set aside."""

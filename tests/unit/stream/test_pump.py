@@ -15,8 +15,8 @@ from headrace.stream.decode import Decoder
 from headrace.stream.ledger import Position
 from headrace.stream.memory import MemoryLog, MemorySchemas, MemorySink, MemorySource
 from headrace.stream.outputs import Outputs
-from headrace.stream.pump import Backoff, Pump
-from headrace.stream.stage import MAIN, Batch, Emitted, Outcome
+from headrace.stream.pump import Backoff, Pump, Sink, Work
+from headrace.stream.stage import MAIN, Batch, Emitted, Outcome, Stage
 
 SCHEMA = pa.schema([pa.field("n", pa.int64(), nullable=False)])
 DATASET = "shop.orders"
@@ -42,14 +42,12 @@ class World:
         outputs = Outputs(self.schemas, {MAIN: topics.transformed(DATASET, 1)}, topics.quarantine(DATASET))
         self.sink = MemorySink(self.log, outputs)
         self.source = MemorySource(self.log, topics.staged(DATASET), "g")
-        self.pump = Pump(
-            Position(DATASET, 1, 1, "transformer", "0"),
-            self.source,
-            Decoder(self.schemas),
-            Keep(),
-            self.sink,
-            max_rows=max_rows,
-        )
+        self._max_rows = max_rows
+        self.pump = self.pump_into(self.sink, Keep())
+
+    def pump_into(self, sink: Sink, stage: Stage) -> Pump:
+        position = Position(DATASET, 1, 1, "transformer", "0")
+        return Pump(position, self.source, Decoder(self.schemas), stage, sink, max_rows=self._max_rows)
 
     def emitted(self) -> list[int]:
         values = [value for value in self.log.values(topics.transformed(DATASET, 1)) if value is not None]
@@ -61,13 +59,12 @@ class World:
 
     def run_to_the_end(self, rewinds: bool = True) -> None:
         """What `Pump.run` does, without its waits."""
-        for _ in range(200):
+        for _ in range(60):
             try:
-                if not self.pump.step(0) and not self.sink.fail_before and not self.sink.fail_after:
-                    return
+                self.pump.step(0)
             except Transient:
                 if rewinds:
-                    self.source.rewind()
+                    self.pump.rewind()
 
 
 failures = st.lists(st.sampled_from(["before", "after"]), max_size=12)
@@ -106,6 +103,81 @@ def test_run_waits_out_what_passes_and_stops_when_told() -> None:
     thread.join(10)
     assert not thread.is_alive()
     assert world.emitted() == list(range(20))
+
+
+class HeldUp:
+    """A sink whose commits wait for `let_go`."""
+
+    def __init__(self, inner: MemorySink) -> None:
+        self._inner = inner
+        self.entered, self.let_go = threading.Event(), threading.Event()
+
+    def commit(self, work: Work) -> None:
+        self.entered.set()
+        assert self.let_go.wait(30)
+        self._inner.commit(work)
+
+    def close(self) -> None: ...
+
+
+def test_in_a_backlog_the_next_batch_is_decided_while_one_is_committed() -> None:
+    world, decided = World(20), threading.Semaphore(0)
+    held = HeldUp(world.sink)
+
+    class Counted(Keep):
+        def __call__(self, batch: Batch) -> Outcome:
+            decided.release()
+            return super().__call__(batch)
+
+    pump = world.pump_into(held, Counted())
+    pump.step(0)
+    assert held.entered.wait(30)
+    assert decided.acquire(timeout=30)
+    thread = threading.Thread(target=pump.step, args=(0,))
+    thread.start()
+    assert decided.acquire(timeout=30), "the second batch is decided only when the first is committed"
+    assert world.emitted() == []
+    held.let_go.set()
+    thread.join(30)
+    for _ in range(5):
+        pump.step(0)
+    assert world.emitted() == list(range(20))
+
+
+def test_without_a_backlog_the_commit_is_waited_for() -> None:
+    """So that what arrives meanwhile travels with the next batch."""
+    world = World(20, max_rows=100)
+    pump = world.pump
+    pump.step(0)
+    world.log.append(topics.staged(DATASET), world.log.values(topics.staged(DATASET))[0])
+    assert pump.step(0) == 20
+    assert pump.settle() == 1
+
+
+def test_what_cannot_pass_is_not_hidden_by_what_can() -> None:
+    """The commit under way fails for good while the next batch fails for now."""
+    world = World(20)
+    world.sink.fail_before = [Fatal("the topic is gone")]
+    world.pump.step(0)
+    world.pump._before_batch = lambda: (_ for _ in ()).throw(Transient("no reference data yet"))
+    with pytest.raises(Transient):
+        world.pump.step(0)
+    with pytest.raises(Fatal, match="the topic is gone"):
+        world.pump.rewind()
+
+
+def test_what_is_under_way_is_finished_before_the_source_is_given_up() -> None:
+    world = World(5)
+    held = HeldUp(world.sink)
+    pump, stopping = world.pump_into(held, Keep()), threading.Event()
+    thread = threading.Thread(target=pump.run, args=(stopping,))
+    thread.start()
+    assert held.entered.wait(30)
+    stopping.set()
+    held.let_go.set()
+    thread.join(30)
+    assert not thread.is_alive()
+    assert world.emitted() == list(range(5))
 
 
 def test_run_ends_with_what_cannot_pass() -> None:
