@@ -15,12 +15,23 @@ def main() -> int:
     """Returns the exit code."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--only", choices=("stage", "end-to-end"), help="one of the benches")
+    parser.add_argument(
+        "--only-runner",
+        nargs="+",
+        metavar="PART",
+        help="the stage bench with runners so named; prints, and writes nothing",
+    )
     parser.add_argument("--stage-rows", type=int, default=6_000_000, help="orders in the topic of the stage bench")
     parser.add_argument(
         "--flow-rows", type=int, nargs="+", default=[100_000, 1_000_000, 3_000_000], help="sizes of the end-to-end runs"
     )
     parser.add_argument("--latency-seconds", type=float, default=30.0, help="how long to send 1,000 rows a second")
     chosen = parser.parse_args()
+    if chosen.only_runner:
+        with running(("kafka", "registry")) as stack:
+            found = stage.run(stack.bootstrap_servers, stack.registry_url, chosen.stage_rows, chosen.only_runner)
+        sys.stdout.write(report.markdown(report.dated(found)))
+        return 0
     findings: list[report.Finding] = []
     if chosen.only != "end-to-end":
         with running(("kafka", "registry")) as stack:

@@ -9,12 +9,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import psutil
-from confluent_kafka import IsolationLevel, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
+
+#: What a broker says of a topic that was made a moment ago.
+_NO_LEADER_YET: Final = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +37,16 @@ class Progress:
         self._admin = AdminClient({"bootstrap.servers": bootstrap_servers})
         latest: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
         self._asked = {TopicPartition(topic, number): latest for number in range(partitions)}
+        self._seen = 0
 
     def __call__(self) -> int:
         answers = self._admin.list_offsets(self._asked, isolation_level=IsolationLevel.READ_COMMITTED)
-        return sum(future.result(30).offset for future in answers.values())
+        try:
+            self._seen = sum(future.result(30).offset for future in answers.values())
+        except KafkaException as error:
+            if error.args[0].code() not in _NO_LEADER_YET:
+                raise
+        return self._seen
 
 
 def measure(
@@ -59,6 +68,8 @@ def measure(
         running = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=out, stderr=out) for command in commands]
     try:
         warm: tuple[float, float, int] | None = None
+        # What is measured ends at a commit: some commit every few seconds, and the limit may pass in between.
+        last = (started, 0.0, 0)
         peak = 0
         while True:
             time.sleep(0.05)
@@ -67,14 +78,17 @@ def measure(
             peak = max(peak, sum(_rss_bytes(process.pid) for process in running))
             if any(process.poll() is not None for process in running):
                 raise RuntimeError(f"a program ended early, see {log}: {log.read_text(errors='replace')[-2000:]}")
+            if moved > last[2]:
+                last = (now, cpu_s, moved)
             if warm is None and moved >= max(warm_rows, 1):
-                warm = (now, cpu_s, moved)
-            if moved >= input_rows * 0.999 or now - started > limit_s:
+                warm = last
+            done = warm is not None and moved >= input_rows * 0.999 and moved > warm[2]
+            if done or now - started > limit_s:
                 break
-        if warm is None or moved == warm[2]:
+        if warm is None or last == warm:
             raise RuntimeError(f"nothing moved after the warm-up in {limit_s:g} s, see {log}")
-        rows = moved - warm[2]
-        return Measured(rows, rows / (now - warm[0]), (cpu_s - warm[1]) / rows * 1e6, peak)
+        rows = last[2] - warm[2]
+        return Measured(rows, rows / (last[0] - warm[0]), (last[1] - warm[1]) / rows * 1e6, peak)
     finally:
         for process in running:
             _end(process)

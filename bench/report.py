@@ -29,14 +29,18 @@ def machine() -> str:
     return f"{psutil.cpu_count()} cores, {memory_gib:.0f} GiB, {system}"
 
 
+def dated(findings: Sequence[Finding]) -> list[dict[str, object]]:
+    """The findings as rows, with when and on which machine they were made."""
+    at, on = datetime.now(UTC).isoformat(timespec="seconds"), machine()
+    return [{**asdict(finding), "at": at, "machine": on} for finding in findings]
+
+
 def write(findings: Sequence[Finding], folder: Path) -> None:
     """Write `results.json` and `results.md`. What benches found that were not run this time is kept, with its date."""
     path = folder / "results.json"
     known = json.loads(path.read_text()) if path.exists() else []
     ran = {finding.bench for finding in findings}
-    at, on = datetime.now(UTC).isoformat(timespec="seconds"), machine()
-    kept = [row for row in known if row["bench"] not in ran]
-    rows = kept + [{**asdict(finding), "at": at, "machine": on} for finding in findings]
+    rows = [row for row in known if row["bench"] not in ran] + dated(findings)
     path.write_text(json.dumps(rows, indent=2) + "\n")
     (folder / "results.md").write_text(markdown(rows))
 

@@ -1,5 +1,6 @@
 """What tests of every folder may use. The stack is started once a run, by the first test that asks for it."""
 
+import atexit
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,8 +25,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: _FOLDERS.index(item.path.relative_to(Path(__file__).parent).parts[0]))
 
 
-def pytest_unconfigure() -> None:
-    """Say nothing more: DuckDB's bindings list objects of their own as leaked when the interpreter ends, after the summary."""
+@atexit.register
+def say_nothing_more() -> None:
+    """DuckDB's bindings list objects of their own as leaked when the interpreter ends: that would follow pytest's summary."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 

@@ -173,7 +173,8 @@ def entries_of(
     Units: `now_ms` is the time of the commit, milliseconds since the epoch. Errors: Fatal (see `fates`).
     """
     partition, offset = _array(records.partition), _array(records.offset)
-    sizes = np.fromiter(map(len, (value or b"" for value in records.values)), np.int64, len(records))
+    values = [value or b"" for value in records.values] if None in records.values else records.values
+    sizes = np.fromiter(map(len, values), np.int64, len(records))  # type: ignore[arg-type]
     pages: dict[int, _Page] = {}
     for number in np.unique(partition):
         mine = partition == number

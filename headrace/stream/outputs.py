@@ -71,7 +71,7 @@ class Outputs:
         raw = portion.batch.raw
         parents = part.row.to_numpy()
         partition = raw.partition.to_numpy()[parents]
-        keyed = any(key is not None for key in raw.keys)
+        keyed = raw.keys.count(None) < len(raw.keys)
         for number in np.unique(partition).tolist():
             mine = np.flatnonzero(partition == number).tolist()
             yield Messages(

@@ -96,8 +96,8 @@ class KafkaSource:
         if not messages:
             self._full = False
             return None
-        for message in messages:
-            if (failure := message.error()) is not None:
+        for failure in map(Message.error, messages):
+            if failure is not None:
                 raise mapped(failure, f"reading {self._topic}")
         self._full = 2 * len(messages) > limit
         return self._delivery(messages)
@@ -122,17 +122,17 @@ class KafkaSource:
         self._consumer.close()
 
     def _delivery(self, messages: list[Message]) -> Delivery:
-        partition: list[int] = [message.partition() for message in messages]  # type: ignore[misc]
-        offset: list[int] = [message.offset() for message in messages]  # type: ignore[misc]
-        values = [message.value() for message in messages]
+        partition: list[int] = list(map(Message.partition, messages))  # type: ignore[arg-type]
+        offset: list[int] = list(map(Message.offset, messages))  # type: ignore[arg-type]
+        values = list(map(Message.value, messages))
         size_bytes = sum(map(len, filter(None, values)))
         self._bytes_per_row = max(1.0, 0.5 * self._bytes_per_row + 0.5 * size_bytes / len(messages))
         records = Records(
             self._topic,
             pa.array(partition, pa.int32()),
             pa.array(offset, pa.int64()),
-            pa.array([message.timestamp()[1] for message in messages], pa.int64()),
-            [message.key() for message in messages],
+            pa.array([at for _, at in map(Message.timestamp, messages)], pa.int64()),
+            list(map(Message.key, messages)),
             values,
         )
         ends = {number: last + 1 for number, last in zip(partition, offset, strict=True)}

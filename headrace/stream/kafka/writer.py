@@ -36,7 +36,8 @@ class Transaction:
         else:
             messages = [{"value": value, "key": key} for value, key in zip(values, keys, strict=True)]
         while messages:
-            self._producer.produce_batch(topic, messages, partition=partition)
+            if self._producer.produce_batch(topic, messages, partition=partition) == len(messages):
+                return
             messages = _refused(messages, topic)
             if messages:
                 self._producer.poll(0.05)

@@ -1,4 +1,4 @@
-"""The job of `bench/stage.py` in Bytewax, at least once: it has no transactions.
+"""The job of `bench/stage.py` in Bytewax, tuned as we are; at least once, as it has no transactions.
 
 Arguments: brokers, input, output, schema file.
 """

@@ -1,4 +1,7 @@
-"""The job of `bench/stage.py` in Quix Streams, exactly once. Arguments: brokers, input, output, schema file, group."""
+"""The job of `bench/stage.py` in Quix Streams, exactly once, tuned as we are.
+
+Arguments: brokers, input, output, schema file, group.
+"""
 
 import io
 import json
