@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml uv.lock
 	@deploy/local/prerequisites.sh
 	@test -x .tools/bin/uv || { echo "installing uv into .tools"; $(PYTHON) -m venv .tools && .tools/bin/pip install --quiet 'uv>=0.9,<1'; }
 	@echo "installing the locked dependencies into .venv"
-	@UV_PYTHON_DOWNLOADS=never .tools/bin/uv sync --locked --all-extras --quiet --python $(PYTHON)
+	@UV_PYTHON_DOWNLOADS=never .tools/bin/uv sync --locked --all-extras --compile-bytecode --quiet --python $(PYTHON)
 	@touch $(STAMP)
 
 up: install ## start the local stack: Kafka, registry, warehouse, six services

@@ -4,13 +4,12 @@ import itertools
 import logging
 from collections.abc import Callable, Mapping
 
-import pyarrow as pa
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
 from headrace.errors import HeadraceError
 from headrace.stream.kafka.connection import Connection, mapped
+from headrace.stream.kafka.messages import records_of
 from headrace.stream.pump import Delivery
-from headrace.stream.stage import Records
 
 log = logging.getLogger(__name__)
 
@@ -122,20 +121,11 @@ class KafkaSource:
         self._consumer.close()
 
     def _delivery(self, messages: list[Message]) -> Delivery:
-        partition: list[int] = list(map(Message.partition, messages))  # type: ignore[arg-type]
-        offset: list[int] = list(map(Message.offset, messages))  # type: ignore[arg-type]
-        values = list(map(Message.value, messages))
-        size_bytes = sum(map(len, filter(None, values)))
+        records = records_of(self._topic, messages)
+        size_bytes = sum(map(len, filter(None, records.values)))
         self._bytes_per_row = max(1.0, 0.5 * self._bytes_per_row + 0.5 * size_bytes / len(messages))
-        records = Records(
-            self._topic,
-            pa.array(partition, pa.int32()),
-            pa.array(offset, pa.int64()),
-            pa.array([at for _, at in map(Message.timestamp, messages)], pa.int64()),
-            list(map(Message.key, messages)),
-            values,
-        )
-        ends = {number: last + 1 for number, last in zip(partition, offset, strict=True)}
+        last = dict(zip(records.partition.to_numpy().tolist(), records.offset.to_numpy().tolist(), strict=True))
+        ends = {number: offset + 1 for number, offset in last.items()}
         return Delivery(records, ends, self._membership, self._epoch, self._full)
 
     def _assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:

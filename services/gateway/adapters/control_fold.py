@@ -18,6 +18,7 @@ from headrace.stream.control import Controls
 from headrace.stream.kafka import Connection
 from headrace.stream.kafka import topics as kafka_topics
 from headrace.stream.kafka.connection import mapped
+from headrace.stream.kafka.replay import partition_count
 from headrace.stream.ledger import LedgerEntry
 from services.gateway.adapters.dataset_store import fold_datasets, fold_source_positions
 from services.gateway.adapters.incident_store import fold_incidents
@@ -123,12 +124,11 @@ class ControlFold:
 
     def _positions(self, consumer: Consumer) -> dict[Slot, int]:
         """Where to read on, by the database; what it has never seen starts at the beginning."""
-        slots = []
-        for topic in FOLDED_TOPICS:
-            found = consumer.list_topics(topic, timeout=_REPLY_S).topics[topic]
-            if found.error is not None:
-                raise KafkaException(found.error)
-            slots += [Slot(topic, number) for number in found.partitions]
+        slots = [
+            Slot(topic, number)
+            for topic in FOLDED_TOPICS
+            for number in range(partition_count(consumer, topic, _REPLY_S))
+        ]
         try:
             with self._engine.begin() as database:
                 known = {

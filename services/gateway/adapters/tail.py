@@ -1,16 +1,14 @@
 """Reads the newest records of a topic and decodes them by the schema each names."""
 
 from collections import defaultdict, deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from itertools import chain
+from typing import Any, Final, NamedTuple
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
-
-from headrace.errors import Transient
 from headrace.stream.codec import Codec, schema_id_of
-from headrace.stream.kafka import Connection
-from headrace.stream.kafka.connection import mapped
+from headrace.stream.kafka import Connection, Replay
 from headrace.stream.registry import Registry
 from services.gateway.core.json_values import json_value
 
@@ -28,6 +26,15 @@ class TailRecord:
     error: str | None
 
 
+class _Found(NamedTuple):
+    """A record as it came, in the order of a tail."""
+
+    timestamp_ms: int
+    partition: int
+    offset: int
+    value: bytes | None
+
+
 class Tail:
     """The ends of topics."""
 
@@ -37,28 +44,17 @@ class Tail:
 
     def __call__(self, topic: str, limit: int) -> list[TailRecord]:
         """The newest committed records of all partitions, at most `limit`, oldest first. Errors: Transient."""
-        consumer = Consumer(
-            self._connection.client(
-                group_id="headrace-gateway-tail",
-                enable_auto_commit=False,
-                auto_offset_reset="earliest",
-                isolation_level="read_committed",
-                enable_partition_eof=True,
-                fetch_wait_max_ms=50,
-            )
-        )
+        replay = Replay(self._connection, topic, timeout_s=_REPLY_S)
         try:
-            messages = _newest(consumer, topic, limit)
-        except KafkaException as error:
-            raise mapped(error, f"reading the end of {topic}") from error
+            newest = _newest(replay, limit)
         finally:
-            consumer.close()
-        return self._decoded(messages)
+            replay.close()
+        return self._decoded(newest)
 
-    def _decoded(self, messages: list[Any]) -> list[TailRecord]:
+    def _decoded(self, newest: list[_Found]) -> list[TailRecord]:
         by_schema: dict[int | None, list[int]] = defaultdict(list)
-        for at, message in enumerate(messages):
-            by_schema[schema_id_of(message.value())].append(at)
+        for at, found in enumerate(newest):
+            by_schema[schema_id_of(found.value)].append(at)
         fields: dict[int, dict[str, Any]] = {}
         errors: dict[int, str] = {}
         for schema_id, positions in by_schema.items():
@@ -66,57 +62,47 @@ class Tail:
             if avro is None:
                 errors |= dict.fromkeys(positions, "the record names no schema that the registry knows")
                 continue
-            decoded = Codec(avro).decode([messages[at].value() or b"" for at in positions])
+            decoded = Codec(avro).decode([newest[at].value or b"" for at in positions])
             rows = zip(decoded.index.to_numpy().tolist(), decoded.rows.to_pylist(), strict=True)
             fields |= {positions[at]: row for at, row in rows}
             errors |= {positions[at]: detail for at, detail in decoded.failures}
         return [
             TailRecord(
-                message.partition(),
-                message.offset(),
-                datetime.fromtimestamp(message.timestamp()[1] / 1000, UTC),
+                found.partition,
+                found.offset,
+                datetime.fromtimestamp(found.timestamp_ms / 1000, UTC),
                 json_value(fields[at]) if at in fields else None,
                 errors.get(at),
             )
-            for at, message in enumerate(messages)
+            for at, found in enumerate(newest)
         ]
 
 
-def _newest(consumer: Consumer, topic: str, limit: int) -> list[Any]:
-    found = consumer.list_topics(topic, timeout=_REPLY_S).topics[topic]
-    if found.error is not None:
-        raise KafkaException(found.error)
-    messages: list[Any] = [
-        message for number in found.partitions for message in _newest_of(consumer, topic, number, limit)
-    ]
-    return sorted(messages, key=lambda message: (message.timestamp()[1], message.partition(), message.offset()))[
-        -limit:
-    ]
-
-
-def _newest_of(consumer: Consumer, topic: str, partition: int, limit: int) -> list[Any]:
-    """The last records of a partition. Markers and aborted records take offsets, so the reach doubles until it suffices."""
-    low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_REPLY_S)
+def _newest(replay: Replay, limit: int) -> list[_Found]:
+    """The last records of a topic. Markers and aborted records take offsets, so the reach grows where it does not suffice."""
+    newest: dict[int, deque[_Found]] = {}
+    short = replay.watermarks()
     reach = 2 * limit
-    while True:
-        start = max(low, high - reach)
-        messages = _until_end(consumer, TopicPartition(topic, partition, start), limit) if start < high else []
-        if len(messages) >= limit or start == low:
-            return messages
+    while short:
+        starts = {number: max(low, high - reach) for number, (low, high) in short.items()}
+        newest |= _from(replay, starts, limit)
+        short = {at: marks for at, marks in short.items() if len(newest[at]) < limit and starts[at] > marks[0]}
         reach *= 4
+    return sorted(chain.from_iterable(newest.values()))[-limit:]
 
 
-def _until_end(consumer: Consumer, start: TopicPartition, limit: int) -> list[Any]:
-    consumer.assign([start])
-    newest: deque[Any] = deque(maxlen=limit)
-    while True:
-        message = consumer.poll(_REPLY_S)
-        if message is None:
-            raise Transient(f"reading the end of {start.topic}: no answer in {_REPLY_S:g} s")
-        failure = message.error()
-        if failure is None:
-            newest.append(message)
-        elif failure.code() == failure._PARTITION_EOF:
-            return list(newest)
-        else:
-            raise mapped(failure, f"reading the end of {start.topic}")
+def _from(replay: Replay, starts: Mapping[int, int], limit: int) -> dict[int, deque[_Found]]:
+    """The last records of each partition from some offset on."""
+    newest: dict[int, deque[_Found]] = {number: deque(maxlen=limit) for number in starts}
+    replay.seek(starts)
+    for records in replay.advance():
+        places = zip(
+            records.timestamp_ms.to_numpy().tolist(),
+            records.partition.to_numpy().tolist(),
+            records.offset.to_numpy().tolist(),
+            records.values,
+            strict=True,
+        )
+        for place in places:
+            newest[place[1]].append(_Found(*place))
+    return newest

@@ -8,14 +8,17 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
+from confluent_kafka.admin import AdminClient
+
 from headrace.stream import topics
 from headrace.stream.control import Controls
 from headrace.stream.kafka import TransactionalWriter
 from headrace.stream.kafka.connection import Connection
+from headrace.stream.kafka.replay import partition_count
 from headrace.stream.outputs import Messages
 from headrace.stream.registry import Registry
 from headrace.stream.service import LiveDataset
-from services.ingest.adapters.committed import CommittedReader, partition_count
+from services.ingest.adapters.committed import committed
 from services.ingest.adapters.ownership import Ownership
 from services.ingest.adapters.publisher import Encoded, Publisher
 from services.ingest.core.connector import Connector
@@ -133,14 +136,16 @@ class FileTask:
     def _last_position(self) -> Reached:
         """How far the source was read by whoever owned it last. What another version called the end may not be this one's."""
         key = self._dataset.name.encode()
-        partition = partition_of(key, partition_count(self._connection, topics.SOURCE_POSITIONS))
-        reader = CommittedReader(self._connection, topics.SOURCE_POSITIONS, partition)
+        count = partition_count(AdminClient(self._connection.client()), topics.SOURCE_POSITIONS)
+        replay = committed(self._connection, topics.SOURCE_POSITIONS)
+        replay.seek({partition_of(key, count): 0})
         try:
             value = None
-            for found, latest in reader.read_on():
-                value = latest if found == key else value
+            for records in replay.advance():
+                for found, latest in zip(records.keys, records.values, strict=True):
+                    value = latest if found == key else value
         finally:
-            reader.close()
+            replay.close()
         if value is None:
             return Reached()
         record = self._controls.decode(value)

@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from headrace.stream import topics
 from headrace.stream.kafka.connection import Connection
-from services.ingest.adapters.committed import partition_count
+from headrace.stream.kafka.replay import partition_count
 from services.ingest.core.partition import partition_of
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,6 @@ class Ownership:
     def _follow(self) -> None:
         while not self._stopping.is_set():
             try:
-                self._partitions = partition_count(self._connection, topics.SOURCE_POSITIONS)
                 self._poll()
             except Exception as error:
                 log.warning("joining the group %s again: %s", GROUP, error)
@@ -84,6 +83,7 @@ class Ownership:
             )
         )
         try:
+            self._partitions = partition_count(consumer, topics.SOURCE_POSITIONS)
             consumer.subscribe(
                 [topics.SOURCE_POSITIONS], on_assign=self._gained, on_revoke=self._lost, on_lost=self._lost
             )

@@ -27,7 +27,7 @@ from headrace.stream.kafka.topics import PUSH_KEYS_KEPT
 from headrace.stream.outputs import Messages
 from headrace.stream.registry import Schemas
 from headrace.stream.service import LiveDataset
-from services.ingest.adapters.committed import CommittedReader, partition_count
+from services.ingest.adapters.committed import committed
 from services.ingest.adapters.pinned import pinned_schema
 from services.ingest.adapters.publisher import Encoded, Publisher
 from services.ingest.adapters.push_body import Typing, Unreadable, fetched
@@ -312,21 +312,17 @@ class AcceptedKeys:
     """
 
     def __init__(self, connection: Connection, controls: Controls, dataset: str) -> None:
-        self._connection = connection
         self._controls = controls
         self._dataset = dataset
-        self._readers: list[CommittedReader] = []
+        self._replay = committed(connection, topics.PUSH_KEYS)
         self._known: dict[bytes, tuple[bytes, Answer, datetime]] = {}  # the oldest first
 
     def read_on(self) -> None:
         """Learn what was accepted since the last call. Errors: Transient."""
-        if not self._readers:
-            count = partition_count(self._connection, topics.PUSH_KEYS)
-            self._readers = [CommittedReader(self._connection, topics.PUSH_KEYS, number) for number in range(count)]
         prefix = _topic_key(self._dataset, "")
-        for reader in self._readers:
-            for key, value in reader.read_on():
-                if key.startswith(prefix) and value is not None:
+        for records in self._replay.advance():
+            for key, value in zip(records.keys, records.values, strict=True):
+                if key is not None and key.startswith(prefix) and value is not None:
                     record = self._controls.decode(value)
                     answer = Answer(record["rows"], record["quarantined"])
                     self.remember(record["key"], record["body_sha256"], answer, record["at"])
@@ -354,8 +350,7 @@ class AcceptedKeys:
 
     def close(self) -> None:
         """Stop reading."""
-        for reader in self._readers:
-            reader.close()
+        self._replay.close()
 
 
 def _short(key: str) -> bytes:

@@ -12,11 +12,10 @@ from headrace.errors import Fatal, Transient
 from headrace.stream import columns, topics
 from headrace.stream.codec import Codec, conform
 from headrace.stream.decode import Decoder
-from headrace.stream.kafka import Connection, Followed
+from headrace.stream.kafka import Connection, Followed, Replay
 from headrace.stream.registry import Registry
 from headrace.stream.service import LiveDataset, live_datasets
 from services.transformer.adapters.engine import Engine
-from services.transformer.adapters.tail import Tail
 from services.transformer.core.reference import append, create, upsert
 
 
@@ -28,7 +27,7 @@ class _Parent:
     table: str
     rows: pa.Schema
     key: tuple[str, ...]
-    tail: Tail
+    replay: Replay
 
 
 class References:
@@ -71,11 +70,12 @@ class References:
                 )
             if name in self._parents and self._parents[name].generation != live.generation:
                 self._forget(name)
-            if name not in self._parents:
+            opened = name not in self._parents
+            if opened:
                 self._parents[name] = self._open(live, wanted)
             try:
-                self._advance(self._parents[name])
-                if self._parents[name].tail.empty:  # every row that refers to it would be wrong
+                records_read = self._advance(self._parents[name])
+                if opened and not records_read:  # every row that refers to it would be wrong
                     raise Transient(_unpublished(name))
             except BaseException:
                 self._forget(name)  # the table may lag behind what was read: begin again
@@ -99,7 +99,7 @@ class References:
         table, rows = reference_table(live.name), pa.schema(kept)
         self._engine.load(create(table), pa.RecordBatch.from_pylist([], schema=rows))
         topic = topics.validated(live.name, live.generation)
-        return _Parent(live.generation, table, rows, key, Tail(self._connection, topic, live.contract.partitions))
+        return _Parent(live.generation, table, rows, key, Replay(self._connection, topic))
 
     def _published(self, live: LiveDataset) -> pa.Schema:
         """The schema of the rows that can be referred to: validated rows have that of transformed ones, which is there first."""
@@ -109,10 +109,13 @@ class References:
                 return Codec(latest[1]).arrow_schema
         raise Transient(_unpublished(live.name))
 
-    def _advance(self, parent: _Parent) -> None:
+    def _advance(self, parent: _Parent) -> int:
+        """Bring a table up to date. Returns how many records that took."""
         names = parent.rows.names
         statements = upsert(parent.table, names, parent.key) if parent.key else append(parent.table, names)
-        for records in parent.tail.advance():
+        records_read = 0
+        for records in parent.replay.advance():
+            records_read += len(records)
             batches, _ = self._decoder(records)  # what cannot be read is quarantined by the loader of that dataset
             for batch in batches:
                 try:
@@ -126,11 +129,12 @@ class References:
                 self._engine.load(
                     statements, pa.RecordBatch.from_arrays([*rows.columns, place, deleted], schema=schema)
                 )
+        return records_read
 
     def _forget(self, name: str) -> None:
         parent = self._parents.pop(name, None)
         if parent is not None:
-            parent.tail.close()
+            parent.replay.close()
 
 
 def _unpublished(dataset: str) -> str:

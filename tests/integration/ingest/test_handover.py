@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from headrace.stream.kafka import TransactionalWriter
 from headrace.stream.kafka import topics as kafka_topics
-from services.ingest.adapters.committed import CommittedReader
+from services.ingest.adapters.committed import committed
 from tests.integration.ingest.running import Ingest, Platform, ingest, until
 
 ROWS = 20_000
@@ -40,8 +40,10 @@ def test_what_stands_behind_an_open_transaction_of_another_is_read(platform: Pla
     slow = TransactionalWriter(platform.connection, f"{topic}-slow", transaction_timeout_ms=60_000)
     mine = TransactionalWriter(platform.connection, f"{topic}-mine")
     found: list[bytes | None] = []
-    reader = CommittedReader(platform.connection, topic, 0)
-    reading = threading.Thread(target=lambda: found.extend(value for _, value in reader.read_on()))
+    replay = committed(platform.connection, topic)
+    reading = threading.Thread(
+        target=lambda: found.extend(value for records in replay.advance() for value in records.values)
+    )
     with slow.transaction() as open_transaction:
         open_transaction.produce(topic, [b"slow"], partition=0)
         until(lambda: end_of(platform, topic) == 1, "the slow transaction is open")
@@ -53,7 +55,7 @@ def test_what_stands_behind_an_open_transaction_of_another_is_read(platform: Pla
         assert reading.is_alive()
     reading.join(30)
     assert found == [b"slow", b"mine"]
-    reader.close()
+    replay.close()
     slow.close()
     mine.close()
 
