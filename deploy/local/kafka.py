@@ -75,7 +75,7 @@ def component(settings: StackSettings) -> Component:
     return Component(
         name="kafka",
         command=(
-            *(str(java()), *classes, *logging_options),
+            *(str(java()), *classes, "-XX:TieredStopAtLevel=1", *logging_options),
             *("-cp", f"{program}/libs/*", "kafka.Kafka", str(home / "server.properties")),
         ),
         ports={"kafka_port": settings.kafka_port, "kafka_controller_port": settings.kafka_controller_port},

@@ -8,8 +8,9 @@ import pytest
 from deploy.local import programs
 from deploy.local import stack as local
 from tests.chaos.faults import mended
-from tests.chaos.run import LONG
-from tests.stack import Platform, Stack
+from tests.chaos.pushing import GOOD_JSON, apply, name_of, pushed
+from tests.chaos.run import LONG, SETTLED_S
+from tests.stack import Platform, Stack, eventually
 
 SMALL_BATCHES = {"HEADRACE_MAX_BATCH_ROWS": "2000" if LONG else "500"}
 
@@ -31,3 +32,12 @@ def platform(chaotic: Stack) -> Iterator[Platform]:
     with Platform.connect(chaotic) as connected:
         yield connected
     mended(chaotic.settings)
+
+
+@pytest.fixture
+def open_dataset(platform: Platform) -> str:
+    """A dataset that takes pushes, with one row."""
+    dataset = name_of("push")
+    apply(platform, dataset, "{type: http_push}")
+    eventually(lambda: pushed(platform, dataset, GOOD_JSON[0]).status_code == 202, SETTLED_S, "ingest takes pushes")
+    return dataset

@@ -2,34 +2,21 @@
 
 import json
 import random
-import uuid
 from collections import Counter
 from collections.abc import Iterable
 
-import httpx
 import pyarrow as pa
-import pytest
 from confluent_kafka import Producer
 
-from headrace.client import ApiError
 from headrace.stream import topics
 from headrace.stream.kafka import Connection
 from headrace.stream.registry import Registry
+from tests.chaos.pushing import GOOD_JSON, apply, name_of, published, pushed
 from tests.chaos.run import SETTLED_S
 from tests.stack import Platform, eventually
 
 CAP = 1_000_000
 DEEP = b"[" * 2_000 + b"]" * 2_000
-
-
-def name_of(kind: str) -> str:
-    return f"bad.{kind}_{uuid.uuid4().hex[:8]}"
-
-
-def apply(platform: Platform, dataset: str, source: str) -> None:
-    platform.client.apply(
-        dataset, f"dataset: {dataset}\ndescription: Bad input.\nowner: {{team: Tests}}\nsource: {source}\n"
-    )
 
 
 def reasons(platform: Platform, dataset: str) -> Counter[str]:
@@ -38,14 +25,6 @@ def reasons(platform: Platform, dataset: str) -> Counter[str]:
     for cluster in platform.client.quarantine(dataset).clusters:
         found[f"{cluster.stage} {cluster.reason}"] += cluster.rows
     return found
-
-
-def published(platform: Platform, dataset: str) -> list[int]:
-    try:
-        rows = platform.client.query(f"SELECT id FROM {dataset} ORDER BY id").rows
-    except ApiError:  # not there yet
-        return []
-    return [int(id) for (id,) in rows]
 
 
 def check(platform: Platform, dataset: str, good: Iterable[int], bad: dict[str, int]) -> None:
@@ -90,7 +69,6 @@ BAD_JSON = {
     "a list": b"[8]",
     "random bytes": b"\xfe" + random.Random(2).randbytes(40).replace(b"\n", b""),
 }
-GOOD_JSON = [b'{"id": %d, "x": 1.5, "note": "good"}' % number for number in (1, 10, 20)]
 TOO_LARGE = b'{"id": 9, "note": "' + b"x" * (CAP + 1) + b'"}'
 
 
@@ -100,21 +78,6 @@ def test_lines_of_a_json_file(platform: Platform) -> None:
     (platform.files / f"{dataset}.jsonl").write_bytes(b"\n".join(lines) + b"\n")
     apply(platform, dataset, f"{{type: file, path: {dataset}.jsonl}}")
     check(platform, dataset, [1, 10, 20], {"ingest unreadable_row": len(BAD_JSON), "ingest too_large": 1})
-
-
-def pushed(platform: Platform, dataset: str, body: bytes, kind: str = "application/x-ndjson") -> httpx.Response:
-    headers = {"Content-Type": kind}
-    with platform.pusher() as pusher:
-        return pusher.post(f"/v1/datasets/{dataset}/rows", content=body, headers=headers)
-
-
-@pytest.fixture
-def open_dataset(platform: Platform) -> str:
-    """A dataset that takes pushes, with one row."""
-    dataset = name_of("push")
-    apply(platform, dataset, "{type: http_push}")
-    eventually(lambda: pushed(platform, dataset, GOOD_JSON[0]).status_code == 202, SETTLED_S, "ingest takes pushes")
-    return dataset
 
 
 def test_lines_of_a_push(platform: Platform, open_dataset: str) -> None:

@@ -6,8 +6,9 @@ import pytest
 
 from deploy.local import stack as local
 from tests.chaos.faults import memory_mb
-from tests.chaos.run import OUTAGE_S, begin
-from tests.stack import Platform
+from tests.chaos.pushing import GOOD_JSON, published, pushed
+from tests.chaos.run import OUTAGE_S, SETTLED_S, begin
+from tests.stack import Platform, eventually
 
 MOST_GROWTH_MB = 400
 
@@ -30,3 +31,24 @@ def test_an_outage_is_waited_out(platform: Platform, missing: str, at_work: str)
     local.up(settings, only=[missing])
     assert run.faults(run.settle()) == []
     assert {name: mb for name, mb in most.items() if mb > before.get(name, mb) + MOST_GROWTH_MB} == {}
+
+
+def test_a_push_while_the_broker_is_down_is_refused_and_its_retry_accepted_once(
+    platform: Platform, open_dataset: str
+) -> None:
+    settings = platform.stack.settings
+    assert pushed(platform, open_dataset, GOOD_JSON[1], key="before").status_code == 202
+    local.kill(settings, "kafka")
+    refused = pushed(platform, open_dataset, GOOD_JSON[2], key="amid")
+    local.up(settings, only=["kafka"])
+    assert refused.status_code == 503
+    assert int(refused.headers["retry-after"]) > 0
+    for _ in range(2):
+        eventually(
+            lambda: pushed(platform, open_dataset, GOOD_JSON[2], key="amid").status_code == 202,
+            120,
+            "a retry is accepted",
+        )
+    eventually(lambda: published(platform, open_dataset) == [1, 10, 20], SETTLED_S, "each row is published once")
+    platform.client.wait_settled(open_dataset, timeout_s=SETTLED_S)
+    assert published(platform, open_dataset) == [1, 10, 20]

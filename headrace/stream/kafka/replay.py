@@ -49,13 +49,11 @@ class Replay:
         self._timeout_s = timeout_s
         self._reply_s = min(timeout_s, _REPLY_S)
         self._positions: dict[int, int] = {}  # none before the partitions are known
-        self._placed = False  # whether the consumer reads on from the positions
         self._consumer = self._client(IsolationLevel.READ_COMMITTED)
 
     def seek(self, positions: Mapping[int, int]) -> None:
         """Read on from these offsets, in these partitions only."""
         self._positions = dict(positions)
-        self._placed = False
 
     def watermarks(self) -> dict[int, tuple[int, int]]:
         """The first offset of each partition, and its end. Errors: Transient, Fatal."""
@@ -68,10 +66,10 @@ class Replay:
         What was yielded counts as read when the next is asked for: where the caller fails, it is yielded again.
         Errors: Transient, also when nothing comes for `timeout_s` in front of an end; Fatal.
         """
-        placed, self._placed = self._placed, False
         ends = self._offsets(OFFSET_END)
-        if not placed:
-            self._place()
+        if not self._left(ends):
+            return
+        self._place()
         deadline = time.monotonic() + self._timeout_s
         while left := self._left(ends):
             messages = self._take()
@@ -85,7 +83,7 @@ class Replay:
                     f"reading {self._topic}: its end is not reached, and nothing came in {self._timeout_s:g} s"
                     + (": a transaction is open" if self._end is IsolationLevel.READ_UNCOMMITTED else "")
                 )
-        self._placed = True
+        self._consumer.unassign()  # a consumer that is not asked would go on fetching, twenty times a second
 
     def close(self) -> None:
         """Stop reading."""

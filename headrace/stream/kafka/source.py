@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 _epochs = itertools.count(1)
 
 _REPLY_S = 20.0  # longer than a transaction may stay open: committed offsets wait for one
-_LINGER_S = 0.005  # how long a poll waits for more once the first record is there
+_LINGER_S = 0.01  # how long a poll waits for more once the first record is there
 _BACKLOG_LINGER_S = 0.05  # ... when the poll before it came back full: larger batches cost less a row
 
 
@@ -63,7 +63,7 @@ class KafkaSource:
                 heartbeat_interval_ms=session_timeout_ms // 4,
                 max_poll_interval_ms=300_000,
                 fetch_queue_backoff_ms=2,
-                fetch_wait_max_ms=100,
+                fetch_wait_max_ms=500,  # the broker answers as soon as something is committed
                 fetch_max_bytes=max_bytes,
                 queued_min_messages=100_000,
                 queued_max_messages_kbytes=max(max_bytes >> 10, 1024),

@@ -106,6 +106,7 @@ class TransactionalWriter:
                     transactional_id=self._id,
                     transaction_timeout_ms=self._timeout_ms,
                     linger_ms=2,
+                    retry_backoff_ms=5,  # a transaction that follows at once is told to wait for the markers of the last
                     batch_num_messages=100_000,
                     batch_size=1_000_000,
                     queue_buffering_max_messages=1_000_000,

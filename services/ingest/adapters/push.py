@@ -8,6 +8,7 @@ every accepted key, until another instance starts to use the id, which shuts thi
 import logging
 import queue
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -38,6 +39,7 @@ log = logging.getLogger(__name__)
 
 _MOST_ROWS: Final = 20_000  # in a transaction that more than one request shares
 _MOST_BYTES: Final = 16 << 20
+_LINGER_S: Final = 0.01  # how long a request waits for others to share its transaction
 _TAKEOVERS: Final = 20  # how often two instances may take the shared id from each other over one group
 
 
@@ -97,8 +99,9 @@ class Counter:
         with suppress(queue.Empty):
             group.append(self._queue.get(timeout=timeout_s))
             size = len(group[0].body)
+            until = time.monotonic() + _LINGER_S
             while size < _MOST_BYTES:
-                group.append(self._queue.get_nowait())
+                group.append(self._queue.get(timeout=max(0.0, until - time.monotonic())))
                 size += len(group[-1].body)
         with self._lock:
             self._bytes -= size

@@ -3,11 +3,14 @@
 import json
 import zlib
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+
+LEAST_SHARE: Final = 500
 
 
 def key_texts(rows: pa.RecordBatch, key: Sequence[str]) -> list[bytes]:
@@ -46,8 +49,9 @@ def by_key(keys: Sequence[bytes], partitions: int) -> dict[int, npt.NDArray[np.i
 def in_slices(rows: int, partitions: int, first: int) -> dict[int, tuple[int, int]]:
     """(start, stop) of the contiguous share of each partition that gets any; partition `first` gets the first share.
 
-    `first` should move on from call to call, so that small batches do not all meet in one partition.
+    A share has at least `LEAST_SHARE` rows: each partition of a transaction costs the broker a commit marker. `first`
+    should move on from call to call, so that small batches do not all meet in one partition.
     """
-    shares = min(rows, partitions)
+    shares = min(-(-rows // LEAST_SHARE), partitions)
     edges = [rows * share // shares for share in range(shares + 1)] if shares else []
     return {(first + share) % partitions: (edges[share], edges[share + 1]) for share in range(shares)}

@@ -18,7 +18,6 @@ import httpx
 import pyarrow as pa
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from deploy.local import stack as local
 from headrace.contract import Contract
 from headrace.stream import topics
 from headrace.stream.codec import Codec
@@ -77,14 +76,6 @@ class Platform:
         producer.produce(topics.DATASETS, self.controls.encode("dataset", record), name)
         assert producer.flush(10) == 0
         return contract
-
-    def stop_broker(self) -> None:
-        """SIGKILL."""
-        local.kill(self._stack.settings, "kafka")
-
-    def start_broker(self) -> None:
-        """Until it is ready."""
-        local.restart(self._stack.settings, "kafka")
 
     def retire(self, name: str) -> None:
         """Take a dataset away, so that later ingests leave it alone."""

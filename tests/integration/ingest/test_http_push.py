@@ -244,20 +244,3 @@ def test_bad_rows_are_set_aside_and_their_neighbours_accepted(
         metrics = httpx.get(f"{running.url}/metrics").text
         assert "headrace_rows_quarantined_total" in metrics
     assert platform.column(dataset, "id") == [1, 4]
-
-
-def test_a_push_while_the_broker_is_down_is_refused_and_its_retry_accepted(
-    platform: Platform, dataset: str, port: int, tmp_path: Path
-) -> None:
-    platform.apply(dataset, PUSH)
-    with ingest(platform, port, tmp_path, push_timeout_s=3) as running:
-        assert running.push_when_ready(dataset, ndjson(0, 1), key="before").status_code == 202
-        platform.stop_broker()
-        try:
-            refused = running.push(dataset, ndjson(1, 1), key="k")
-        finally:
-            platform.start_broker()
-        assert refused.status_code == 503
-        assert int(refused.headers["retry-after"]) > 0
-        assert running.push_when_ready(dataset, ndjson(1, 1), key="k").status_code == 202
-    assert platform.column(dataset, "id") == [0, 1]
