@@ -10,7 +10,7 @@ from hypothesis import settings
 
 from deploy.local import programs
 from deploy.local import stack as local
-from tests.stack import Platform, Stack, running
+from tests.stack import Platform, Stack, forget_datasets, running
 
 settings.register_profile("headrace", deadline=None)  # a timing is never a test
 settings.load_profile("headrace")
@@ -41,6 +41,7 @@ def stack() -> Iterator[Stack]:
 @pytest.fixture(scope="session")
 def platform(stack: Stack) -> Iterator[Platform]:
     """The stack with the six services: use datasets of your own."""
+    forget_datasets(stack)
     local.up(stack.settings, only=programs.SERVICES)
     with Platform.connect(stack) as connected:
         yield connected

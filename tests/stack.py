@@ -11,11 +11,16 @@ from pathlib import Path
 from typing import Final
 
 import httpx
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
 
 from deploy.local import stack as local
 from deploy.local.credentials import Credentials, ensure
 from deploy.local.settings import StackSettings
 from headrace.client import Client
+from headrace.stream import topics
+from headrace.stream.kafka import Connection, Replay
+from headrace.stream.kafka import topics as kafka_topics
 
 #: A member that is gone is missed sooner than in production, so that tests of failure need not wait.
 QUICK: Final = {"HEADRACE_SESSION_TIMEOUT_MS": "6000", "HEADRACE_TRANSACTION_TIMEOUT_MS": "10000"}
@@ -90,6 +95,31 @@ def running(only: Iterable[str], folder: Path | None = None) -> Iterator[Stack]:
         finally:
             local.down(settings)
             keep_logs(settings)
+
+
+def forget_datasets(stack: Stack) -> None:
+    """Take away every dataset that tests have left behind, with its topics.
+
+    Each costs every service its threads and the broker its fetches; a broker with thousands of partitions starts slowly.
+    """
+    connection = Connection(stack.bootstrap_servers)
+    kafka_topics.ensure_control(connection)
+    replay, producer, admin = (
+        Replay(connection, topics.DATASETS),
+        Producer(connection.client()),
+        AdminClient(connection.client()),
+    )
+    try:
+        keys = {key for records in replay.advance() for key in records.keys if key is not None}
+    finally:
+        replay.close()
+    for key in keys:
+        producer.produce(topics.DATASETS, None, key)
+    assert producer.flush(30) == 0
+    prefixes = tuple(f"{key.decode()}." for key in keys)
+    theirs = [name for name in admin.list_topics(timeout=30).topics if name.startswith(prefixes)]
+    for deleted in admin.delete_topics(theirs, operation_timeout=30).values() if theirs else ():
+        deleted.result(60)
 
 
 def keep_logs(settings: StackSettings) -> None:

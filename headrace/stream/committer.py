@@ -8,10 +8,7 @@ W = TypeVar("W")
 
 
 class Committer(Generic[W]):
-    """Calls `commit` with one work after the other, never with two at once.
-
-    `begin` and `settle` belong to one thread; `wait` may be called by any.
-    """
+    """Calls `commit` with one work after the other, never with two at once. Its methods belong to one thread."""
 
     def __init__(self, commit: Callable[[W], None]) -> None:
         self._commit = commit
@@ -52,9 +49,15 @@ class _Begun(Generic[W]):
 
     def result(self) -> W:
         self._thread.join()
-        if self._error is not None:
-            raise self._error
-        return self._work
+        error, self._error = self._error, None
+        if error is None:
+            return self._work
+        try:
+            raise error
+        finally:
+            # The error leads back to these frames: left in them, it would keep the batch and the client alive that it
+            # met, until the cycle collector comes by, and that is told to come seldom.
+            del error, self
 
     def _run(self, commit: Callable[[W], None]) -> None:
         try:

@@ -170,7 +170,7 @@ def entries_of(
 ) -> tuple[LedgerEntry, ...]:
     """The books of one transaction: an entry for each partition in `records`.
 
-    Units: `now_ms` is the time of the commit, milliseconds since the epoch. Errors: Fatal (see `fates`).
+    Units: `now_ms` is when the batch was decided, milliseconds since the epoch. Errors: Fatal (see `fates`).
     """
     partition, offset = _array(records.partition), _array(records.offset)
     values = [value or b"" for value in records.values] if None in records.values else records.values

@@ -10,7 +10,7 @@ from deploy.local import stack as local
 from tests.chaos.faults import mended
 from tests.chaos.pushing import GOOD_JSON, apply, name_of, pushed
 from tests.chaos.run import LONG, SETTLED_S
-from tests.stack import Platform, Stack, eventually
+from tests.stack import Platform, Stack, eventually, forget_datasets
 
 SMALL_BATCHES = {"HEADRACE_MAX_BATCH_ROWS": "2000" if LONG else "500"}
 
@@ -22,6 +22,7 @@ def chaotic(stack: Stack) -> Stack:
     settings = stack.settings.model_copy(update={"service_environment": environment})
     for service in programs.SERVICES:
         local.stop(settings, service)
+    forget_datasets(stack)
     return replace(stack, settings=settings)
 
 
@@ -32,6 +33,7 @@ def platform(chaotic: Stack) -> Iterator[Platform]:
     with Platform.connect(chaotic) as connected:
         yield connected
     mended(chaotic.settings)
+    forget_datasets(chaotic)
 
 
 @pytest.fixture

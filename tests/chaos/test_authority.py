@@ -23,7 +23,7 @@ from headrace.stream.ledger import Position
 from headrace.stream.outputs import Outputs
 from headrace.stream.pump import Pump, Sink, Source, Work
 from headrace.stream.stage import MAIN
-from tests.chaos.member import REFUSED
+from tests.chaos.member import COMMITTED, REFUSED
 from tests.contract.stream.seams import SCHEMA, Forward
 from tests.contract.stream.test_kafka import KafkaPair
 from tests.stack import QUICK, Platform, Stack, eventually
@@ -94,19 +94,22 @@ class Careless(Watched):
 
 
 class Held:
-    """A sink whose first commit waits for `ready`."""
+    """A sink whose commit waits for `ready`. `outcome` says how it ended; None before that, and if it was never tried."""
 
     def __init__(self, inner: Sink, ready: Callable[[], bool]) -> None:
         self._inner = inner
         self._ready = ready
         self.entered, self.ended = threading.Event(), threading.Event()
+        self.outcome: int | None = None
 
     def commit(self, work: Work) -> None:
         """See `headrace.stream.pump.Sink.commit`."""
         self.entered.set()
         try:
             eventually(self._ready, 60, "the commit may go on")
+            self.outcome = REFUSED
             self._inner.commit(work)
+            self.outcome = COMMITTED
         finally:
             self.ended.set()
 
@@ -182,7 +185,9 @@ def handed_over(pair: KafkaPair, source: Watched, held: Held) -> list[int]:
 
 def test_a_member_hands_over_when_its_commit_has_ended(pair: KafkaPair) -> None:
     source = Watched(pair)
-    assert handed_over(pair, source, Held(sink_of(pair), source.asked.is_set)) == ROWS + AFTERWARDS
+    held = Held(sink_of(pair), source.asked.is_set)
+    assert handed_over(pair, source, held) == ROWS + AFTERWARDS
+    assert held.outcome == COMMITTED
 
 
 def successor_was_faster(pair: KafkaPair) -> Callable[[], bool]:
@@ -193,11 +198,13 @@ def successor_was_faster(pair: KafkaPair) -> Callable[[], bool]:
 def test_one_that_does_not_wait_is_refused(pair: KafkaPair) -> None:
     held = Held(sink_of(pair), successor_was_faster(pair))
     assert handed_over(pair, Careless(pair), held) == ROWS + AFTERWARDS
+    assert held.outcome == REFUSED
 
 
 def test_one_that_does_not_wait_and_commits_with_the_authority_of_the_commit_doubles_rows(pair: KafkaPair) -> None:
     source = Careless(pair)
     held = Held(Late(sink_of(pair), source._consumer), successor_was_faster(pair))
     doubled = Counter(handed_over(pair, source, held))
+    assert held.outcome == COMMITTED
     assert sorted(doubled) == ROWS + AFTERWARDS
     assert sorted(doubled.values()) == [1] * (len(ROWS) // 2 + len(AFTERWARDS)) + [2] * (len(ROWS) // 2)

@@ -133,6 +133,9 @@ class KafkaSource:
         self._epoch = next(_epochs)
         self._membership = consumer.consumer_group_metadata()
         self._unplaced = None
+        if not consumer.memberid():  # given up meanwhile; the broker would take offsets with such metadata from anyone
+            consumer.assign([])  # it joins again, and is called again
+            return
         try:
             consumer.assign(self._starts(partitions))
         except (HeadraceError, KafkaException) as error:
