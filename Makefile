@@ -50,12 +50,9 @@ generate: install ## write the generated files anew: JSON Schema, references, Op
 	@$(BIN)/python -m headrace.stream.generate
 	@$(BIN)/python -m services.gateway.openapi
 
-# After a kill -9 of the only broker a transaction sometimes stays open (CHANGELOG, known limits): only `make chaos` kills it.
-KILLS_THE_BROKER := no_transaction_stays_open or (stand_on_dies and kafka) or everything_dies_at_once or broker_is_down
-
 test: install ## the tests, a short version of the fault matrix among them, on one local stack of their own
 	@deploy/local/prerequisites.sh test
-	@$(BIN)/pytest -k 'not ($(KILLS_THE_BROKER))'
+	@$(BIN)/pytest
 
 $(addprefix test-,$(TEST_FOLDERS)): test-%: install
 	@$(BIN)/pytest tests/$*

@@ -3,9 +3,13 @@
 import shutil
 import socket
 import subprocess
+import threading
 import uuid
 from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, cast
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
@@ -17,11 +21,10 @@ from deploy.local.java import java, options, share_base_classes
 from deploy.local.settings import HOST, StackSettings
 
 _PROPERTIES = """\
-process.roles=broker,controller
+process.roles={roles}
 node.id=1
 controller.quorum.voters=1@{host}:{controller_port}
-listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
-advertised.listeners=PLAINTEXT://{host}:{port}
+listeners={listeners}
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs={data}
@@ -37,8 +40,7 @@ group.initial.rebalance.delay.ms=0
 offsets.retention.minutes=2147483647
 # How soon the open transaction of a killed producer is noticed to be overdue; 10 s is for brokers with thousands.
 transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
-# A broker that was killed must wait for its former self to be given up. Meanwhile it leads partitions that nobody can be
-# told of, and drops the commit markers it still owes: readers would then wait for ever. So the wait is kept short.
+# How soon a broker that was killed is given up by the controller: its next start waits for that.
 broker.session.timeout.ms=1000
 broker.heartbeat.interval.ms=200
 """
@@ -66,18 +68,26 @@ _JSON_LINE = (
 )
 
 
+_CONSOLE_LOGGING = """\
+status = error
+appender.console.type = Console
+appender.console.name = console
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = {pattern}
+rootLogger.level = info
+rootLogger.appenderRef.console.ref = console
+"""
+_ACTIVE, _FENCED = "Becoming the active controller", "Fencing broker"  # what the controller's log says
+_GIVEN_UP_S = 5.0  # from the one to the other: a session and some
+_WRITTEN_S = 1.0  # from the other to its records being on disk: a few hundredths
+
+
 def component(settings: StackSettings) -> Component:
     """The broker."""
     home = settings.home / "kafka"
-    program = artifacts.KAFKA.folder(settings.cache)
-    classes = options(settings.kafka_heap_mb, settings.cache / "kafka.jsa", home / "scratch")
-    logging_options = [f"-Dlog4j2.configurationFile={home / 'log4j2.properties'}"]
     return Component(
         name="kafka",
-        command=(
-            *(str(java()), *classes, "-XX:TieredStopAtLevel=1", *logging_options),
-            *("-cp", f"{program}/libs/*", "kafka.Kafka", str(home / "server.properties")),
-        ),
+        command=_command(settings, home, "server.properties", "log4j2.properties"),
         ports={"kafka_port": settings.kafka_port, "kafka_controller_port": settings.kafka_controller_port},
         ready=lambda: topics(settings.bootstrap_servers) is not None,
         log=settings.logs / "kafka.log",
@@ -98,22 +108,77 @@ def topics(bootstrap_servers: str) -> list[str] | None:
     return list(metadata.topics) if metadata.brokers else None
 
 
+def _command(settings: StackSettings, home: Path, properties: str, logging: str) -> tuple[str, ...]:
+    classes = options(settings.kafka_heap_mb, settings.cache / "kafka.jsa", home / "scratch")
+    return (
+        *(str(java()), *classes, "-XX:TieredStopAtLevel=1", f"-Dlog4j2.configurationFile={home / logging}"),
+        *("-cp", f"{artifacts.KAFKA.folder(settings.cache)}/libs/*", "kafka.Kafka", str(home / properties)),
+    )
+
+
 def _prepare(settings: StackSettings, home: Path) -> None:
     program = artifacts.ensure(artifacts.KAFKA, settings.cache)
     share_base_classes()
     for folder in (home / "scratch", settings.logs):
         folder.mkdir(parents=True, exist_ok=True)
-    properties = home / "server.properties"
-    properties.write_text(
-        _PROPERTIES.format(
-            host=HOST, port=settings.kafka_port, controller_port=settings.kafka_controller_port, data=home / "data"
-        )
+    _configure(settings, home)
+    data = home / "data"
+    if not (data / "meta.properties").exists():
+        _format(program, home / "server.properties", data)
+    elif not (data / ".kafka_cleanshutdown").exists():
+        _give_up_former_self(settings, home)
+
+
+def _configure(settings: StackSettings, home: Path) -> None:
+    """The node as broker and controller, and as a controller alone that logs to its console."""
+    client, controller = (
+        f"PLAINTEXT://{HOST}:{settings.kafka_port}",
+        f"CONTROLLER://{HOST}:{settings.kafka_controller_port}",
     )
+    common = {"host": HOST, "controller_port": settings.kafka_controller_port, "data": home / "data"}
+    both = _PROPERTIES.format(roles="broker,controller", listeners=f"{client},{controller}", **common)
+    (home / "server.properties").write_text(f"{both}advertised.listeners={client}\n")
+    alone = _PROPERTIES.format(roles="controller", listeners=controller, **common)
+    (home / "controller.properties").write_text(alone)
     (home / "log4j2.properties").write_text(
         _LOGGING.format(log=settings.logs / "kafka.log", pattern=_JSON_LINE, size_mb=settings.log_size_mb)
     )
-    if not (home / "data" / "meta.properties").exists():
-        _format(program, properties, home / "data")
+    (home / "log4j2-console.properties").write_text(_CONSOLE_LOGGING.format(pattern=_JSON_LINE))
+
+
+def _give_up_former_self(settings: StackSettings, home: Path) -> None:
+    """Lets the controller learn, alone, that the broker has died, before the broker starts again.
+
+    Controller and broker are one process here: neither saw the other die. A broker that starts while it still stands in
+    the cluster's records as alive leads its partitions as its former self until it is given up, and drops the commit
+    markers that it owes then; whoever reads committed records waits for those for ever.
+    """
+    # One that died before it was alive is not given up again: hence a time limit behind each step.
+    left_s = {_ACTIVE: _GIVEN_UP_S, _FENCED: _WRITTEN_S}
+    with _running(_command(settings, home, "controller.properties", "log4j2-console.properties")) as controller:
+        end = _soon(settings.start_timeout_s, controller.terminate)
+        for line in cast(IO[str], controller.stdout):  # to its end: a child that nobody reads stands still
+            for said in [step for step in left_s if step in line]:
+                end.cancel()
+                end = _soon(left_s[said], controller.terminate)
+        end.cancel()
+
+
+def _soon(seconds: float, act: Callable[[], None]) -> threading.Timer:
+    timer = threading.Timer(seconds, act)
+    timer.start()
+    return timer
+
+
+@contextmanager
+def _running(command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+    """A child whose output is read, and that does not outlive this."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as child:
+        try:
+            yield child
+        finally:
+            child.terminate()
+            child.communicate()
 
 
 def _format(program: Path, properties: Path, data: Path) -> None:

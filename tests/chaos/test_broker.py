@@ -1,8 +1,10 @@
 """A broker that is killed amid transactions leaves none open for ever: what was decided is told to every partition."""
 
+import json
 import subprocess
 import sys
 import uuid
+from datetime import UTC, datetime
 from typing import Any
 
 from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
@@ -29,6 +31,14 @@ def ends(platform: Platform, topic: str, isolation: IsolationLevel) -> list[int]
         return []
 
 
+def elections(platform: Platform, since: datetime) -> list[str]:
+    """What the broker's log says of its taking over the first of the partitions that keep the transactions."""
+    log = platform.stack.settings.logs / "kafka.log"
+    lines = (json.loads(line) for file in (log.with_suffix(".log.1"), log) if file.exists() for line in file.open())
+    elected = (line for line in lines if "Elected as the txn coordinator for partition 0" in line["message"])
+    return [line["message"] for line in elected if datetime.fromisoformat(line["at"]) > since]
+
+
 def test_no_transaction_stays_open(platform: Platform) -> None:
     topic = f"chaos.open_{uuid.uuid4().hex[:8]}"
     admin = AdminClient(Connection(platform.stack.bootstrap_servers).client())
@@ -37,6 +47,7 @@ def test_no_transaction_stays_open(platform: Platform) -> None:
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as writers:
         try:
             eventually(lambda: sum(ends(platform, topic, IsolationLevel.READ_UNCOMMITTED)) > MANY, 120, "writers work")
+            killed_at = datetime.now(UTC)
             local.kill(platform.stack.settings, "kafka")
         finally:
             writers.kill()
@@ -47,3 +58,4 @@ def test_no_transaction_stays_open(platform: Platform) -> None:
         return bool(committed) and committed == ends(platform, topic, IsolationLevel.READ_UNCOMMITTED)
 
     eventually(closed, 60, "every transaction has ended")
+    assert len(elections(platform, killed_at)) == 1, "it took over as its former self, and then again"

@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from headrace.errors import HeadraceError, Transient
 from headrace.stream.kafka import Connection, Followed, KafkaSource, TransactionalWriter
 from headrace.stream.kafka import topics as kafka_topics
-from tests.stack import Stack
+from tests.stack import Stack, eventually
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_following_does_not_wait_for_a_transaction_that_is_open(connection: Conn
     open_writer.flush(10)
     assert followed.refresh() == {"a"}
     assert followed.refresh() == set()
-    open_writer.commit_transaction(30)
-    assert followed.refresh() == {"a"}
+    open_writer.commit_transaction(30)  # decided; the partition learns of it a moment later
+    eventually(lambda: followed.refresh() == {"a"}, 30, "the record is seen")
     assert followed.state == {"a": "two"}
     followed.close()
