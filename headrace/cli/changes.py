@@ -8,7 +8,7 @@ from typing import Any, Final
 from rich.console import RenderableType
 
 from headrace.cli import tables
-from headrace.cli.render import count, safe
+from headrace.cli.render import command, count, safe
 from headrace.client import Applied, Change, Ledger, Plan
 
 _MARKS: Final = {"added": "[green]+[/]", "removed": "[red]-[/]", "changed": "[yellow]~[/]"}
@@ -25,7 +25,7 @@ def plans(items: Sequence[Plan]) -> Iterator[RenderableType]:
     changed = sum(plan.changes_something for plan in items) - new
     if new or changed:
         same = len(items) - new - changed
-        yield f"Plan: [green]{new} new[/], [yellow]{changed} changed[/], {same} unchanged. Next: [bold]headrace apply[/]"
+        yield f"Plan: [green]{new} new[/], [yellow]{changed} changed[/], {same} unchanged. Next: {command('apply')}"
     else:
         yield f"No changes: {count(len(items), 'dataset')} as live."
 
@@ -38,7 +38,7 @@ def applied(items: Sequence[Applied], books: Sequence[Ledger]) -> Iterator[Rende
     if books:
         yield from tables.ledgers(books)
     elif items:
-        yield "See it move: [bold]headrace status --watch[/]"
+        yield f"See it move: {command('status --watch')}"
 
 
 def _plan(plan: Plan) -> Iterator[RenderableType]:

@@ -11,7 +11,7 @@ import typer
 
 from headrace.cli import changes, files
 from headrace.cli.progress import LoadBoard
-from headrace.cli.render import Format, Output, count, emit, note, safe
+from headrace.cli.render import Format, Output, command, count, emit, note
 from headrace.cli.session import session_of
 from headrace.errors import HeadraceError
 
@@ -59,7 +59,7 @@ def init(
     target = out or Path(f"{dataset.rpartition('.')[2]}.yaml")
     files.write(target, text, force=force)
     if target != files.STANDARD:
-        note(f"  [dim]→[/] Say who owns it, then: [bold]headrace validate {safe(target)}[/]")
+        note(f"  [dim]→[/] Say who owns it, then: {command(f'validate {target}')}")
 
 
 def validate(

@@ -13,7 +13,7 @@ from rich.console import RenderableType
 
 from headrace.cli import stack, tables
 from headrace.cli.progress import ComponentBoard, LoadBoard
-from headrace.cli.render import Format, Output, emit, safe
+from headrace.cli.render import Format, Output, command, emit, safe
 from headrace.cli.session import session_of
 from headrace.client import Ledger, QueryResult
 from headrace.errors import HeadraceError
@@ -128,7 +128,10 @@ def _shown(
     yield "[bold]Look around[/]"
     for name, url in urls.items():
         yield f"  {name:<10} {safe(url)}"
-    yield "  the books  headrace ledger nyc.flights"
-    yield "  why not    headrace quarantine ls nyc.flights"
-    yield '  ask        headrace query "SELECT count() FROM nyc.flights"'
-    yield "\nStop it with [bold]headrace down[/]; the data is kept."
+    for purpose, arguments in (
+        ("the books", "ledger nyc.flights"),
+        ("why not", "quarantine ls nyc.flights"),
+        ("ask", 'query "SELECT count() FROM nyc.flights"'),
+    ):
+        yield f"  {purpose:<10} {command(arguments)}"
+    yield f"\nStop it with {command('down')}; the data is kept."

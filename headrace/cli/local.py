@@ -8,7 +8,7 @@ from rich.console import RenderableType
 
 from headrace.cli import stack
 from headrace.cli.progress import ComponentBoard
-from headrace.cli.render import Format, Output, count, emit, moment, number, safe, table
+from headrace.cli.render import Format, Output, command, count, emit, moment, number, safe, table
 
 if TYPE_CHECKING:
     from deploy.local.component import ComponentState
@@ -72,7 +72,7 @@ def components(states: Sequence["ComponentState"]) -> Iterator[RenderableType]:
 def _running(states: Sequence["ComponentState"]) -> Iterator[RenderableType]:
     yield from components(states)
     yield f"The gateway is at {stack.settings().gateway_url}."
-    yield "See data move with [bold]headrace demo[/], stop with [bold]headrace down[/]."
+    yield f"See data move with {command('demo')}, stop with {command('down')}."
 
 
 def doctor(output: Output = Format.TABLE) -> None:

@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
 
 import typer
@@ -93,6 +95,17 @@ def table(*columns: str, right: Sequence[str] = ()) -> Table:
         numeric = name in right
         made.add_column(Text(name), justify="right" if numeric else "left", no_wrap=numeric, overflow="fold")
     return made
+
+
+def command(arguments: str) -> str:
+    """What to type next, in bold: the program by a name under which this shell finds it."""
+    return f"[bold]{safe(f'{_program()} {arguments}')}[/]"
+
+
+def _program() -> str:
+    called = Path(sys.argv[0])
+    known = shutil.which("headrace") is not None or called.name != "headrace"
+    return "headrace" if known else os.path.relpath(called)
 
 
 def number(value: float | None, unit: str = "") -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from headrace.cli.render import broken_pipe, note, safe
+from headrace.cli.render import broken_pipe, command, note, safe
 from headrace.client import ApiError, NotSettled, Unreachable
 from headrace.errors import HeadraceError
 
@@ -62,17 +62,17 @@ def _next_steps(error: HeadraceError) -> list[str]:
         case ApiError(status=403):
             return ["Ask an administrator to grant this token what the call needs."]
         case ApiError(status=404):
-            return ["List what there is: [bold]headrace status[/]"]
+            return [f"List what there is: {command('status')}"]
         case ApiError(status=status) if status >= 500:
-            return ["Look at the gateway's log, or run [bold]headrace doctor[/]."]
+            return [f"Look at the gateway's log, or run {command('doctor')}."]
         case NotSettled():
             return [
-                "See which stage is behind: [bold]headrace status[/]",
-                "Look for what is down: [bold]headrace doctor[/]",
+                f"See which stage is behind: {command('status')}",
+                f"Look for what is down: {command('doctor')}",
             ]
         case Unreachable():
             return [
-                "Start the local stack: [bold]headrace up[/]",
+                f"Start the local stack: {command('up')}",
                 "or point to another gateway with --url or HEADRACE_URL.",
             ]
     return []

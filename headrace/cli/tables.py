@@ -8,7 +8,7 @@ from typing import Any, Final
 from rich.console import RenderableType
 from rich.text import Text
 
-from headrace.cli.render import NOTHING, cell, count, moment, number, plain, safe, table
+from headrace.cli.render import NOTHING, cell, command, count, moment, number, plain, safe, table
 from headrace.client import (
     Books,
     DatasetStatus,
@@ -37,7 +37,7 @@ class TailStage(StrEnum):
 def status(items: Sequence[DatasetStatus]) -> Iterator[RenderableType]:
     """Every stage of every dataset."""
     if not items:
-        yield "There are no datasets yet.\n  Write one with [bold]headrace init[/], then [bold]headrace apply -f FILE[/]."
+        yield f"There are no datasets yet.\n  Write one with {command('init')}, then {command('apply -f FILE')}."
         return
     figures = ("rows in", "rows out", "lag", "rows/s", "p50", "p95")
     shown = table("dataset", "state", "stage", *figures, "last commit", right=figures)
@@ -87,7 +87,7 @@ def ledger(books: Ledger) -> Iterator[RenderableType]:
     if causes.row_count:
         yield causes
     if books.quarantined_rows:
-        yield f"See the quarantined rows: [bold]headrace quarantine ls {safe(books.dataset)}[/]"
+        yield f"See the quarantined rows: {command(f'quarantine ls {books.dataset}')}"
 
 
 def ledgers(all_books: Sequence[Ledger]) -> Iterator[RenderableType]:
@@ -135,7 +135,7 @@ def quarantine(dataset: str, found: Quarantine) -> Iterator[RenderableType]:
         rows.add_row(safe(row.id), moment(row.quarantined_at), safe(row.reason), safe(row.detail))
     yield f"{len(found.items):,} of them"
     yield rows
-    yield f"See one in full: [bold]headrace quarantine show {safe(dataset)} {safe(found.items[0].id)}[/]"
+    yield f"See one in full: {command(f'quarantine show {dataset} {found.items[0].id}')}"
 
 
 def quarantined(row: QuarantinedRow) -> Iterator[RenderableType]:
@@ -179,7 +179,7 @@ def tail(dataset: str, stage: TailStage, records: Sequence[TailRecord]) -> Itera
     """The newest records of a topic."""
     if not records:
         yield f"There is nothing in the {stage.value} topic of {safe(dataset)} yet."
-        yield f"  See whether its stages move: [bold]headrace status {safe(dataset)}[/]"
+        yield f"  See whether its stages move: {command(f'status {dataset}')}"
     for record in records:
         yield record_line(record)
 

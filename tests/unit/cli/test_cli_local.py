@@ -12,11 +12,13 @@ from typing import Any
 
 import httpx
 import pytest
+from rich.text import Text
 from typer.testing import CliRunner, Result
 
 from deploy.local import credentials
 from headrace.cli import demo, stack
 from headrace.cli.main import app
+from headrace.cli.render import command
 from headrace.cli.session import Session
 from tests.unit.cli.gateway_double import TOKEN, GatewayDouble
 
@@ -169,3 +171,19 @@ def test_placing_the_data_again_leaves_it_alone(tmp_path: Path) -> None:
 
 def test_the_examples_are_found() -> None:
     assert (demo.examples_dir() / "flights.yaml").is_file()
+
+
+@pytest.mark.parametrize(
+    ("on_path", "called", "shown"),
+    [
+        ("/usr/bin/headrace", "/usr/bin/headrace", "headrace down"),
+        (None, ".venv/bin/headrace", ".venv/bin/headrace down"),
+        (None, "pytest", "headrace down"),
+    ],
+)
+def test_a_hint_names_the_program_so_that_this_shell_finds_it(
+    monkeypatch: pytest.MonkeyPatch, on_path: str | None, called: str, shown: str
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda _: on_path)
+    monkeypatch.setattr("sys.argv", [called, "demo"])
+    assert Text.from_markup(command("down")).plain == shown
