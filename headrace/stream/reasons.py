@@ -21,11 +21,11 @@ _REASONS: Final = (
     # Met by ingest, before there is a record.
     Reason("unreadable_row", "The source row cannot be read in the source's format.", "Repair the row at its source and send it again."),
     Reason("wrong_type", "A value does not fit the type its column has had so far.", "Repair the value, or widen the column in the dataset file."),
-    Reason("too_large", "The record is over the size cap.", "Raise the size cap in the settings, or split the record at its source."),
+    Reason("too_large", "The record is over the size cap.", "Raise `source.max_record_bytes` in the dataset file, have the SQL make less of the row, or split the row at its source."),
     Reason("unknown_field", "The row has a column that is not declared, and evolution is strict.", "Declare the column in the dataset file, or set `schema.evolution: additive`, and send the row again."),
     # Met by any stage, on decoding.
     Reason("undecodable", "The bytes are not a record of the schema they name.", "Find the producer that wrote to this topic; Headrace writes only what it can read."),
-    Reason("unknown_schema", "The record names a schema id that the registry does not know.", "Restore the schema in the registry, then resubmit the record."),
+    Reason("unknown_schema", "The record names a schema id that the registry does not know.", "Restore the schema in the registry, and have the record written again."),
     Reason("not_wire_format", "The record does not start with the wire format's magic byte and schema id.", "Find the producer that wrote to this topic without the registry."),
     Reason("missing_value", "The record has no value.", "Tombstones are only meaningful in compacted topics; find the producer."),
     # Met by the transformer.
@@ -35,7 +35,7 @@ _REASONS: Final = (
     Reason("check_in", "A value is not in the allowed set.", "Repair the value, or add it to the set."),
     Reason("check_between", "A value is out of its range.", "Repair the value, or widen the range."),
     Reason("check_matches", "A value does not match its pattern.", "Repair the value, or change the pattern."),
-    Reason("check_references", "A value is not known to the dataset it refers to.", "Load the missing parent row, then resubmit this one."),
+    Reason("check_references", "A value is not known to the dataset it refers to.", "Load the missing parent row, then send this one again."),
     Reason("check_expression", "The row breaks a rule of its dataset.", "Repair the row, or change the rule."),
     # Met by the loader.
     Reason("unloadable", "The warehouse refuses this row.", "Read the message for the column at fault; change its type or repair the row."),

@@ -21,10 +21,12 @@ from services.transformer.core.isolate import RowError, isolate
 from services.transformer.core.judgement import ROW, Judgement, judgement
 from services.transformer.core.publish import published, rejections
 from services.transformer.core.shortcuts import sole_rule, suspects_sql
+from services.transformer.core.sizes import MOST_BYTES, oversized
 from services.transformer.core.types import arrow_type
 
 #: The most rows of a batch that are tried one by one for DuckDB's own message.
 _MOST_TRIED: Final = 50
+_GROWN: Final = f"what the SQL makes of the row is over {MOST_BYTES:,} bytes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,8 @@ class Transform:
         left_out[[rejection.row for rejection in failed]] = False
         filtered, unexplained = self._filtered(rows, np.flatnonzero(left_out))
         rejected = rejections(plan.judgement, judged, row)
+        for of in row[oversized(judged)].tolist():
+            rejected.setdefault(of, Rejection(of, "too_large", _GROWN))
         if rejected:
             kept = np.flatnonzero(~parents.members(np.fromiter(rejected, np.int64), len(rows))[row])
             judged, row = judged.take(pa.array(kept, pa.int64())), row[kept]

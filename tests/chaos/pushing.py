@@ -15,10 +15,10 @@ def name_of(kind: str) -> str:
     return f"bad.{kind}_{uuid.uuid4().hex[:8]}"
 
 
-def apply(platform: Platform, dataset: str, source: str) -> None:
-    """Make it live with this source."""
+def apply(platform: Platform, dataset: str, source: str, more: str = "") -> None:
+    """Make it live with this source, and `more` lines of its file."""
     platform.client.apply(
-        dataset, f"dataset: {dataset}\ndescription: Bad input.\nowner: {{team: Tests}}\nsource: {source}\n"
+        dataset, f"dataset: {dataset}\ndescription: Bad input.\nowner: {{team: Tests}}\nsource: {source}\n{more}"
     )
 
 

@@ -66,6 +66,15 @@ def test_a_row_of_which_one_part_is_bad_is_quarantined_whole() -> None:
     assert result.rejected == {0: ("check_in", "tag is 'zz', expected one of 'a', 'b'", "in_tag", "tag")}
 
 
+@pytest.mark.parametrize("grown", ["repeat(note, 20)", "[note for n in range(20)]", "{'a': {'b': repeat(note, 20)}}"])
+def test_a_row_that_grew_over_what_a_message_holds_is_set_aside(grown: str) -> None:
+    sql = f"SELECT id, {grown} AS grown FROM input"
+    rows: list[Row] = [{"id": 1, "note": "a"}, {"id": 2, "note": "a" * 500_000}, {"id": 3, "note": "b"}]
+    result = run(transform(transform={"sql": sql}), rows)
+    assert [row["id"] for row in result.rows] == [1, 3]
+    assert [(row, reason) for row, (reason, *_) in result.rejected.items()] == [(1, "too_large")]
+
+
 def test_rows_keep_their_order_when_a_join_does_not() -> None:
     sql = "SELECT id, known.label FROM input JOIN ref('shop.labels') AS known ON known.key = input.id"
     stage = transform(transform={"sql": sql})
