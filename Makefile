@@ -3,6 +3,9 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
+# Images often forbid Python to keep what it compiles: each of a dozen processes would compile everything at each start.
+unexport PYTHONDONTWRITEBYTECODE
+
 PYTHON ?= python3
 BIN := .venv/bin
 TEST_FOLDERS := unit contract integration e2e chaos

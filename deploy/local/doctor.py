@@ -11,7 +11,7 @@ from typing import Literal
 
 import psutil
 
-from deploy.local import artifacts, java, kafka, programs, registry, stack
+from deploy.local import artifacts, java, kafka, probe, programs, registry, stack
 from deploy.local.component import ComponentState
 from deploy.local.errors import StackError
 from deploy.local.logs import last_lines
@@ -157,8 +157,8 @@ def _services_reachable(settings: StackSettings, states: list[ComponentState]) -
             yield Finding("topics", "ok", f"{len(topics)} topics, {control} of them Headrace's own")
     answers: dict[str, Callable[[], bool]] = {
         "registry": lambda: registry.is_ready(settings.registry_url),
-        "warehouse": lambda: programs.answers(f"{settings.warehouse_url}/ping"),
-        "gateway": lambda: programs.answers(f"{settings.gateway_url}/healthz"),
+        "warehouse": lambda: probe.answers(f"{settings.warehouse_url}/ping"),
+        "gateway": lambda: probe.answers(f"{settings.gateway_url}/healthz"),
     }
     for name, ready in answers.items():
         if name in running and not ready():

@@ -2,10 +2,9 @@
 
 import sys
 
-import httpx
-
 from deploy.local.component import Component
 from deploy.local.credentials import READER, WRITER, Credentials
+from deploy.local.probe import answers
 from deploy.local.settings import HOST, StackSettings
 
 SERVICES = ("ingest", "stager", "transformer", "quality", "loader", "gateway")
@@ -85,11 +84,3 @@ def _warehouse_access(settings: StackSettings, credentials: Credentials) -> dict
         "HEADRACE_WAREHOUSE_READER_USER": READER,
         "HEADRACE_WAREHOUSE_READER_PASSWORD": credentials.warehouse_reader_password.get_secret_value(),
     }
-
-
-def answers(url: str) -> bool:
-    """Whether there is a server at the URL, and it is well."""
-    try:
-        return httpx.get(url, timeout=2).is_success
-    except httpx.HTTPError:
-        return False

@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-import httpx
-
 from deploy.local import artifacts
 from deploy.local.component import Component
 from deploy.local.java import java, options, share_base_classes
+from deploy.local.probe import answers
 from deploy.local.settings import HOST, StackSettings
 
 
@@ -32,10 +31,7 @@ def component(settings: StackSettings) -> Component:
 
 def is_ready(url: str) -> bool:
     """Whether the registry answers for its schemas, which it does once it has read them all."""
-    try:
-        return httpx.get(f"{url}/subjects", timeout=2).is_success
-    except httpx.HTTPError:
-        return False
+    return answers(f"{url}/subjects")
 
 
 def _prepare(settings: StackSettings, scratch: Path) -> None:

@@ -1,6 +1,7 @@
 """The platform these tests break: with small transactions, so that a fault meets work in progress."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -20,8 +21,8 @@ def chaotic(stack: Stack) -> Stack:
     """The shared stack, its services started anew with small batches."""
     environment = {**stack.settings.service_environment, **SMALL_BATCHES}
     settings = stack.settings.model_copy(update={"service_environment": environment})
-    for service in programs.SERVICES:
-        local.stop(settings, service)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda service: local.stop(settings, service), programs.SERVICES))
     forget_datasets(stack)
     return replace(stack, settings=settings)
 

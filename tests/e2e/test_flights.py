@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 
+from deploy.local import programs
 from deploy.local import stack as local
-from tests.stack import Platform
+from headrace.errors import HeadraceError
+from tests.stack import Platform, eventually
 
 READ, LOADED, QUARANTINED, FILTERED = 336_776, 320_960, 7_561, 8_255
 MILES = 332_379_405
+EXAMPLES = Path(__file__).parents[2] / "examples" / "nyc"
 
 
 def headrace(platform: Platform, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -100,10 +103,46 @@ def test_running_the_demo_again_changes_no_number(platform: Platform, first: dic
 
 
 @pytest.mark.parametrize("service", ["ingest", "stager", "transformer", "quality", "loader", "gateway"])
-def test_restarting_a_service_changes_no_number(platform: Platform, first: dict[str, Any], service: str) -> None:
+def test_restarting_a_service_afterwards_changes_no_number(
+    platform: Platform, first: dict[str, Any], service: str
+) -> None:
     local.kill(platform.stack.settings, service)
     local.start_service(platform.stack.settings, service)
     platform.client.wait_settled("nyc.flights", timeout_s=120)
     assert platform.client.ledger("nyc.flights").loaded == LOADED
     [[rows, miles]] = platform.client.query("SELECT count(), sum(distance) FROM nyc.flights").rows
     assert (int(str(rows)), int(str(miles))) == (LOADED, MILES)
+
+
+def test_killing_every_service_in_the_middle_changes_no_number(platform: Platform, first: dict[str, Any]) -> None:
+    """The same flights once more, under another name; as they move, one service after the other is killed and started."""
+    again = "nyc.flights_again"
+    document = (EXAMPLES / "flights.yaml").read_text(encoding="utf-8")
+    platform.client.apply(again, document.replace("dataset: nyc.flights", f"dataset: {again}", 1))
+    for number, service in enumerate(programs.SERVICES, start=1):
+        wait_for_loaded(platform, again, LOADED * number // (len(programs.SERVICES) + 1))
+        assert loaded(platform, again) < LOADED, f"{service} would be killed after its work"
+        local.kill(platform.stack.settings, service)
+        local.start_service(platform.stack.settings, service)
+    books = platform.client.wait_settled(again, timeout_s=240)
+    assert (books.read, books.loaded, books.filtered_rows, books.quarantined_rows) == (
+        READ,
+        LOADED,
+        FILTERED,
+        QUARANTINED,
+    )
+    assert (books.in_flight, books.residue, books.hashes_agree) == (0, 0, True)
+    [[rows, miles]] = platform.client.query(f"SELECT count(), sum(distance) FROM {again}").rows
+    assert (int(str(rows)), int(str(miles))) == (LOADED, MILES)
+
+
+def wait_for_loaded(platform: Platform, dataset: str, rows: int) -> None:
+    eventually(lambda: loaded(platform, dataset) >= rows, 120, f"{rows} rows of {dataset} are loaded")
+
+
+def loaded(platform: Platform, dataset: str) -> int:
+    """How many rows stand in the warehouse by the books; 0 while the gateway does not say."""
+    try:
+        return platform.client.ledger(dataset).loaded
+    except HeadraceError:
+        return 0

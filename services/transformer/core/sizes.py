@@ -1,6 +1,6 @@
 """How large rows have become: SQL may make a row larger than a message can be."""
 
-from typing import Final
+from typing import Any, Final, cast
 
 import numpy as np
 import pyarrow as pa
@@ -35,7 +35,8 @@ def _sizes(column: pa.Array) -> Int64s:
     if isinstance(column, pa.DictionaryArray):
         return _sizes(column.dictionary_decode())
     if any(is_bytes(column.type) for is_bytes in _BYTES):
-        return pc.fill_null(pc.binary_length(column), 0).to_numpy().astype(np.int64)
+        lengths: pa.Int64Array = pc.binary_length(cast(Any, column))
+        return lengths.fill_null(0).to_numpy().astype(np.int64)
     if not pa.types.is_nested(column.type):
         return np.full(len(column), -(-column.type.bit_width // 8), np.int64)
     return np.fromiter((column.slice(at, 1).nbytes for at in range(len(column))), np.int64, len(column))

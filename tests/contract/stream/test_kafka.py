@@ -39,7 +39,10 @@ class KafkaPair:
         """Everything committed to a topic, partition by partition."""
         consumer = Consumer(
             self.connection.client(
-                group_id=uuid.uuid4().hex, isolation_level="read_committed", enable_partition_eof=True
+                group_id=uuid.uuid4().hex,
+                isolation_level="read_committed",
+                enable_partition_eof=True,
+                fetch_wait_max_ms=20,
             )
         )
         found = []

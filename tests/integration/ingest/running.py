@@ -93,6 +93,7 @@ class Platform:
                 "isolation.level": "read_committed",
                 "auto.offset.reset": "earliest",
                 "enable.partition.eof": True,
+                "fetch.wait.max.ms": 20,
             }
         )
         try:
@@ -101,7 +102,7 @@ class Platform:
             found: list[tuple[int, int, bytes | None, bytes]] = []
             ended: set[int] = set()
             while len(ended) < len(partitions):
-                for message in consumer.consume(5000, timeout=0.2):
+                for message in consumer.consume(5000, timeout=0.05):
                     if message.error() is None:
                         place = cast(int, message.partition()), cast(int, message.offset())
                         found.append((*place, message.key(), cast(bytes, message.value())))

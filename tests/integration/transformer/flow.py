@@ -102,7 +102,7 @@ class Flow:
         found: list[tuple[int, bytes]] = []
         waiting = set(range(partitions))
         while waiting:
-            for message in consumer.consume(1000, 1.0):
+            for message in consumer.consume(1000, 0.05):
                 failure, value, number = message.error(), message.value(), message.partition()
                 assert number is not None
                 if failure is not None:
