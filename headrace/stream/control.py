@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import fastavro
 
-from headrace.errors import Fatal
+from headrace.errors import Fatal, Transient
 from headrace.stream import topics
-from headrace.stream.codec import schema_id_of
+from headrace.stream.codec import BAD_BYTES, schema_id_of
 from headrace.stream.registry import Schemas
 
 #: Which subject the schema of a kind is registered under. Quarantine topics share one schema, so one subject stands for them.
@@ -60,10 +60,19 @@ class Controls:
         return body.getvalue()
 
     def decode(self, value: bytes) -> dict[str, Any]:
-        """The record in `value`. Errors: Fatal when it is not a control record; Transient."""
+        """The record in `value`.
+
+        Errors: Fatal when it is not a control record; Transient, also when the registry refuses: that says nothing of the record.
+        """
         schema_id = schema_id_of(value)
-        text = self._registry.schema(schema_id) if schema_id is not None else None
+        try:
+            text = self._registry.schema(schema_id) if schema_id is not None else None
+        except Fatal as error:
+            raise Transient(f"a control record waits to be read: {error}") from error
         if text is None:
             raise Fatal(f"a control record starts with {value[:5]!r}, which names no known schema")
-        record: Any = fastavro.schemaless_reader(io.BytesIO(value[5:]), _parsed(text), None)
+        try:
+            record: Any = fastavro.schemaless_reader(io.BytesIO(value[5:]), _parsed(text), None)
+        except (ValueError, *BAD_BYTES) as error:
+            raise Fatal(f"a control record is damaged: {error or type(error).__name__}") from error
         return dict(record)

@@ -17,9 +17,7 @@ from fastavro import _read_py
 from headrace.stream.codec.arrow import Array
 from headrace.stream.codec.leaves import Leaf
 from headrace.stream.codec.shape import Again, ListOf, MapOf, Shape, StructOf
-from headrace.stream.codec.wire import HEADER, header
-
-_BAD_BYTES = (EOFError, IndexError, KeyError, OverflowError, TypeError, UnicodeDecodeError, RecursionError, MemoryError)
+from headrace.stream.codec.wire import BAD_BYTES, HEADER, header
 
 
 class Foreign:
@@ -43,7 +41,7 @@ class Foreign:
                 pa.array([record[member.avro_name] for record in records], type=member.slot.shape.plain)
                 for member in self._top.carried
             ]
-        except _BAD_BYTES as error:
+        except BAD_BYTES as error:
             raise ValueError(f"not a record of the schema: {error or type(error).__name__}") from error
 
     def _record(self, value: bytes) -> Any:

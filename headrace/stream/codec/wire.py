@@ -5,6 +5,18 @@ from typing import Final
 
 HEADER: Final = struct.Struct(">bI")
 
+#: What fastavro raises on bytes that are no record of the schema, beside ValueError.
+BAD_BYTES: Final = (
+    EOFError,
+    IndexError,
+    KeyError,
+    OverflowError,
+    TypeError,
+    UnicodeDecodeError,
+    RecursionError,
+    MemoryError,
+)
+
 
 def schema_id_of(value: bytes | None) -> int | None:
     """The schema id a message names, or None when it is not in the wire format."""

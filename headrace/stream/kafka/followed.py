@@ -21,6 +21,7 @@ class Followed(Generic[T]):
         self._decode = decode
         self._replay = Replay(connection, topic)
         self.state: dict[str, T] = {}
+        self.unreadable: set[str] = set()  # the keys whose last record says nothing
 
     def refresh(self) -> set[str]:
         """Read on to the present end of the topic. Returns the keys that changed. Errors: Transient (it is read again)."""
@@ -45,5 +46,7 @@ class Followed(Generic[T]):
                 self.state[key] = self._decode(value)
         except (Fatal, ValueError):
             log.exception("%s has an unreadable record for %s at offset %s", self._topic, key, offset)
+            self.unreadable.add(key)
             return set()
+        self.unreadable.discard(key)
         return {key}

@@ -20,6 +20,7 @@ PUSH_KEYS_KEPT = timedelta(days=7)
 
 _POSITION_PARTITIONS = 16  # how many instances can share the source tasks
 
+_COMPACTED = {"cleanup.policy": "compact"}
 _EXPIRING = {
     "cleanup.policy": "compact,delete",
     "retention.ms": str(PUSH_KEYS_KEPT // timedelta(milliseconds=1)),
@@ -66,9 +67,11 @@ def ensure_control(connection: Connection, replication: int = -1) -> None:
     """Create the control topics that are missing."""
     logs = {name: 1 for name in topics.CONTROL if name not in topics.COMPACTED}
     ensure(connection, logs, {"retention.ms": "-1"}, replication)
-    kept = topics.COMPACTED - {topics.PUSH_KEYS}
-    compacted = {name: _POSITION_PARTITIONS if name == topics.SOURCE_POSITIONS else 1 for name in kept}
-    ensure(connection, compacted, {"cleanup.policy": "compact"}, replication)
+    kept = topics.COMPACTED - {topics.PUSH_KEYS, topics.SOURCE_POSITIONS}
+    ensure(connection, dict.fromkeys(kept, 1), _COMPACTED, replication)
+    # The position of a source names every file it has.
+    large = {**_COMPACTED, "max.message.bytes": str(MOST_MESSAGE_BYTES)}
+    ensure(connection, {topics.SOURCE_POSITIONS: _POSITION_PARTITIONS}, large, replication)
     ensure(connection, {topics.PUSH_KEYS: 1}, _EXPIRING, replication)
 
 

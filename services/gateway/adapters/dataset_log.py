@@ -6,14 +6,14 @@ docs/decisions/0005-the-datasets-topic-is-the-truth.md.
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import asdict
 from typing import Final
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from headrace.errors import Fenced, Transient
+from headrace.errors import Fatal, Fenced, Transient
 from headrace.stream import topics
 from headrace.stream.control import Controls
 from headrace.stream.kafka import Connection, Followed, TransactionalWriter
@@ -47,8 +47,14 @@ class DatasetLog:
             writer = TransactionalWriter(self._connection, _WRITER_ID)
             try:
                 writer.init()
-                version = decide(self._live())
+                live, unreadable = self._live()
+                version = decide(live)
                 if version is not None:
+                    if version.name in unreadable:
+                        raise Fatal(
+                            f"the last version of {version.name} in {topics.DATASETS} cannot be read: see this service's log; "
+                            "nothing was written over it"
+                        )
                     self._write(writer, version)
             except Fenced as error:
                 raise Transient(f"another gateway applied a dataset at the same time: try again ({error})") from error
@@ -62,11 +68,12 @@ class DatasetLog:
         except KafkaException as error:
             raise mapped(error, "asking Kafka for its topics") from error
 
-    def _live(self) -> dict[str, DatasetVersion]:
+    def _live(self) -> tuple[Mapping[str, DatasetVersion], Set[str]]:
+        """The versions that are live, and the names of the datasets whose version cannot be read."""
         followed = Followed(self._connection, topics.DATASETS, self._version)
         try:
             followed.refresh()
-            return followed.state
+            return followed.state, followed.unreadable
         finally:
             followed.close()
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import IO, Final
 
 from services.ingest.core.connector import Fetched, SourceRow
-from services.ingest.core.progress import FileProgress
+from services.ingest.core.progress import TAIL_BYTES, FileProgress
 
 _BLOCK_BYTES: Final = 2 << 20
 _KEPT_BYTES: Final = 64 << 10  # of a record over the cap: enough to recognise it
@@ -27,7 +27,10 @@ Parse = Callable[[bytes, int, bool], Outcome]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Some records, the bytes they were, and how far that is. The fingerprints in `progress` are not yet set."""
+    """Some records, the bytes they were (of very many the last), and how far that is.
+
+    The fingerprints in `progress` are not yet set.
+    """
 
     fetched: Fetched
     consumed: bytes
@@ -54,7 +57,7 @@ def steps(
         while block:
             long = len(block) > limit and block.find(b"\n", 0, limit + 1) < 0
             if long:
-                found = _overlong(content, block, at, limit, origin, nothing())
+                found = _overlong(content, block, at, limit, origin, nothing(), settled)
                 if found is None:
                     return
                 step, block = found
@@ -79,21 +82,33 @@ def _step(outcome: Outcome, block: bytes, at: FileProgress) -> Step:
 
 
 def _overlong(
-    content: IO[bytes], block: bytes, at: FileProgress, limit: int, origin: str, nothing: Fetched
+    content: IO[bytes],
+    block: bytes,
+    at: FileProgress,
+    limit: int,
+    origin: str,
+    nothing: Fetched,
+    settled: Callable[[], bool],
 ) -> tuple[Step, bytes] | None:
-    """The step over the line at the start of `block`, and what follows it; None while its end is not there."""
-    kept, tail, size = block[:_KEPT_BYTES], block, 0
-    while (end := tail.find(b"\n")) < 0:
-        size += len(tail)
-        tail = content.read(_BLOCK_BYTES)
-        if not tail:
-            return None
-    size += end
+    """The step over the line at the start of `block`, and what follows it; None while its end is not there.
+
+    Of the bytes that were passed over, the step has the last: those that the file is recognised by.
+    """
+    kept, passed, size, last = block[:_KEPT_BYTES], b"", 0, block
+    while (end := last.find(b"\n")) < 0:
+        more = content.read(_BLOCK_BYTES)
+        if not more:
+            break
+        passed, size, last = (passed + last)[-TAIL_BYTES:], size + len(last), more
+    if end < 0 and not settled():
+        return None
+    rest = len(last) if end < 0 else end + 1
+    length = size + (rest if end < 0 else end)
     row = SourceRow(
         kept,
         "too_large",
-        f"the line has {size} bytes, the cap is {limit}; only its first {len(kept)} are kept here",
+        f"the line has {length} bytes, the cap is {limit}; only its first {len(kept)} are kept here",
         f"{origin}:{at.line + 1}",
     )
-    progress = FileProgress(at.offset + size + 1, at.line + 1, at.rows + 1)
-    return Step(Fetched(nothing.rows, (row,)), tail[: end + 1], progress), tail[end + 1 :]
+    progress = FileProgress(at.offset + size + rest, at.line + 1, at.rows + 1)
+    return Step(Fetched(nothing.rows, (row,)), passed + last[:rest], progress), last[rest:]

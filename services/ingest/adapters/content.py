@@ -1,6 +1,10 @@
 """The bytes of a source file: decompressed by its ending, read from an offset, recognised by what was read of it."""
 
+import gzip
+import lzma
+import math
 import time
+import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,11 +13,14 @@ from pathlib import Path
 from typing import IO, Final
 
 import fsspec  # type: ignore[import-untyped]
+import zstandard
 
-from headrace.errors import Fatal, Transient
+from headrace.errors import Fatal, HeadraceError, Transient
 from services.ingest.core.progress import HEAD_BYTES, TAIL_BYTES, FileProgress, digest
 
 _PACKED: Final = (".gz", ".bz2", ".xz", ".zip", ".zst")
+_DAMAGED: Final = (EOFError, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile, zlib.error, zstandard.ZstdError)
+_COPIED_S: Final = 60.0  # a copy that stands still for longer has ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +43,26 @@ class SourceFile:
         return found.st_ino, found.st_size, found.st_mtime_ns
 
     def settled(self, after_s: float) -> bool:
-        """Whether nobody has written to it for a while, so that a last line without a line end is a whole one."""
-        return self.packed or time.time() - self.path.stat().st_mtime >= after_s
+        """Whether nobody has written to it for a while, so that a last line without a line end is a whole one.
+
+        Errors: Transient.
+        """
+        return self.packed or self._untouched_s() >= after_s
+
+    def damaged(self, error: Exception) -> HeadraceError:
+        """What it means that the content cannot be unpacked, or has no structure: that it is still being copied, or damaged."""
+        if self._untouched_s() < _COPIED_S:
+            return Transient(f"{self.path} is not whole yet, or damaged: {error}; it was written to a moment ago")
+        return Fatal(f"{self.path} is damaged: {error}; replace it")
+
+    def _untouched_s(self) -> float:
+        """How long ago it was written to; for ever when it is gone."""
+        try:
+            return time.time() - self.path.stat().st_mtime
+        except FileNotFoundError:
+            return math.inf
+        except OSError as error:
+            raise Transient(f"{self.path} cannot be looked at now: {error}") from error
 
     @contextmanager
     def opened(self) -> Iterator[IO[bytes]]:
@@ -47,8 +72,8 @@ class SourceFile:
                 yield content
         except (PermissionError, IsADirectoryError) as error:
             raise Fatal(f"{self.path} cannot be read: {error.strerror}; allow ingest to read it") from error
-        except (EOFError, zlib.error) as error:
-            raise Fatal(f"{self.path} is damaged: {error}; replace it") from error
+        except _DAMAGED as error:
+            raise self.damaged(error) from error
         except OSError as error:
             raise Transient(f"{self.path} cannot be read now: {error}") from error
 

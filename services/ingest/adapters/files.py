@@ -143,6 +143,8 @@ class FileConnector:
                 signature = file.signature()
             except FileNotFoundError:
                 continue
+            except OSError as error:
+                raise Transient(f"{file.path} cannot be looked at now: {error}") from error
             if self._finished.get(path) == signature:
                 continue
             for fetched, progress in self._read(file, at.of(path)):

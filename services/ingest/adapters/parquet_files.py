@@ -7,7 +7,6 @@ from typing import IO, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headrace.errors import Fatal
 from services.ingest.adapters.content import SourceFile
 from services.ingest.adapters.files import FileOptions
 from services.ingest.core.connector import Fetched, SourceRow
@@ -73,7 +72,7 @@ def _opened(content: IO[bytes], file: SourceFile) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(content)
     except pa.ArrowInvalid as error:
-        raise Fatal(f"{file.path} is not a Parquet file, or is damaged: {error}; replace it") from error
+        raise file.damaged(error) from error
 
 
 def _footer(content: IO[bytes]) -> tuple[str, int]:

@@ -114,6 +114,17 @@ def test_a_followed_record_that_could_not_be_decoded_yet_is_read_again(connectio
     followed.close()
 
 
+def test_a_key_whose_last_record_says_nothing_is_known_to_be_so(connection: Connection, topic: str) -> None:
+    write(connection, topic, b"\xff\xfe", b"two", keys=[b"a", b"b"])
+    followed = follow(connection, topic)
+    followed.refresh()
+    assert followed.unreadable == {"a"}
+    write(connection, topic, b"one", keys=[b"a"])
+    followed.refresh()
+    assert followed.unreadable == set()
+    followed.close()
+
+
 def test_following_does_not_wait_for_a_transaction_that_is_open(connection: Connection, topic: str) -> None:
     write(connection, topic, b"one", keys=[b"a"])
     followed = follow(connection, topic)

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
+import fsspec  # type: ignore[import-untyped]
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.ingest.core import csv
-from tests.unit.ingest.reading import connector, read
+from tests.unit.ingest.reading import Read, connector, read
 
 DIALECT = csv.Dialect()
 PIECES = [
@@ -117,6 +118,35 @@ def test_a_line_larger_than_any_buffer_is_passed_over(folder: Path) -> None:
     assert found.column("a") == [1, 3]
     assert found.reasons == {3: "too_large"}
     assert len(found.rejected[0].raw) < 100_000
+
+
+@pytest.mark.parametrize("stop", range(5))
+def test_reading_goes_on_behind_a_line_that_ends_just_after_a_block(folder: Path, stop: int) -> None:
+    head = b"a,b\n1,x\n2,"
+    (folder / "f.csv").write_bytes(head + b"y" * ((4 << 20) + 10 - len(head)) + b"\n3,z\n")
+    first = read(connector(folder, "f.csv", max_record_bytes=100_000), most=stop) if stop else Read()
+    rest = read(connector(folder, "f.csv", max_record_bytes=100_000), first.position)
+    assert [*first.column("a"), *rest.column("a")] == [1, 3]
+    assert len(first.rejected) + len(rest.rejected) == 1
+
+
+@pytest.mark.parametrize("name", ["f.csv", "f.jsonl", "f.csv.gz"])
+def test_a_last_line_that_is_too_large_and_has_no_end_is_set_aside(folder: Path, name: str) -> None:
+    content = b'{"a": 1}\n{"a": "' if "json" in name else b"a,b\n1,x\n2,"
+    with fsspec.open(str(folder / name), "wb", compression="infer") as file:
+        file.write(content + b"y" * 5_000_000)
+    found = read(connector(folder, name, max_record_bytes=100_000))
+    assert found.column("a") == [1]
+    assert [row.reason for row in found.rejected] == ["too_large"]
+    again = read(connector(folder, name, max_record_bytes=100_000), found.position)
+    assert (again.batches, again.rejected) == ([], [])
+
+
+def test_a_last_line_that_is_too_large_and_still_written_is_waited_for(folder: Path) -> None:
+    (folder / "f.csv").write_bytes(b"a,b\n1,x\n2," + b"y" * 5_000_000)
+    source = connector(folder, "f.csv", max_record_bytes=100_000, settle_s=60.0)
+    assert read(source).rejected == []
+    assert source.waiting
 
 
 def test_a_quote_that_is_never_closed_costs_one_line_of_a_large_file(folder: Path) -> None:
