@@ -205,8 +205,16 @@ def relax_collector() -> None:
     gc.set_threshold(200_000, 20, 100)
 
 
-def run_service(service: str, settings: ServiceSettings, workers_for: WorkersFor) -> int:
-    """Work on every live dataset until SIGTERM or SIGINT. Returns the exit code."""
+def run_service(
+    service: str,
+    settings: ServiceSettings,
+    workers_for: WorkersFor,
+    on_datasets: Callable[[Mapping[str, LiveDataset]], None] = lambda _: None,
+) -> int:
+    """Work on every live dataset until SIGTERM or SIGINT. Returns the exit code.
+
+    `on_datasets` is told which datasets there are, whenever their topic was looked at.
+    """
     logs.configure(service, settings.instance, settings.log_level)
     relax_collector()
     stopping = threading.Event()
@@ -228,7 +236,7 @@ def run_service(service: str, settings: ServiceSettings, workers_for: WorkersFor
 
     lanes = Lanes(service, workers_for, started, failed)
     try:
-        _follow(connection, registry, lanes, stopping)
+        _follow(connection, registry, lanes, on_datasets, stopping)
     except Fatal:
         log.exception("cannot go on")
         return 1
@@ -238,7 +246,13 @@ def run_service(service: str, settings: ServiceSettings, workers_for: WorkersFor
     return 0
 
 
-def _follow(connection: Connection, registry: Registry, lanes: Lanes, stopping: threading.Event) -> None:
+def _follow(
+    connection: Connection,
+    registry: Registry,
+    lanes: Lanes,
+    on_datasets: Callable[[Mapping[str, LiveDataset]], None],
+    stopping: threading.Event,
+) -> None:
     datasets: Followed[LiveDataset] | None = None
     try:
         while not stopping.is_set():
@@ -248,6 +262,7 @@ def _follow(connection: Connection, registry: Registry, lanes: Lanes, stopping: 
                     datasets = live_datasets(connection, registry)
                     log.info("started")
                 datasets.refresh()
+                on_datasets(datasets.state)
                 lanes.follow(datasets.state)
             except Transient as error:
                 log.warning("waiting: %s", error)

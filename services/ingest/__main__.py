@@ -29,7 +29,7 @@ def main() -> int:
         return 1
     ownership.start()
     try:
-        return run_service("ingest", settings, Workers(settings, ownership, desk))
+        return run_service("ingest", settings, Workers(settings, ownership, desk), desk.learn)
     finally:
         server.close()
         ownership.close()

@@ -134,11 +134,16 @@ async def _known(desk: Desk, name: str, keyed: bool) -> None:
     deadline = time.monotonic() + _APPEARS_S
     while not desk.takes(name, keyed):
         if time.monotonic() > deadline:
-            raise _no_such_dataset(name)
+            raise _absent(desk, name)
         await asyncio.sleep(_LOOK_S)
 
 
-def _no_such_dataset(name: str) -> Problem:
+def _absent(desk: Desk, name: str) -> Problem:
+    """Why a dataset takes no pushes. Who is told 404 may give its rows up: it is said only when there is no such dataset."""
+    if (known := desk.knows(name)) is None:
+        return _later("ingest has just started and does not know yet which datasets there are")
+    if known:
+        return _later(f"nobody writes the rows of {name} at the moment: `headrace status {name}` tells why")
     return Problem(
         404,
         "No such dataset",
@@ -152,18 +157,17 @@ async def _answer(desk: Desk, name: str, push: Push, timeout_s: float) -> Answer
         waiting = asyncio.wrap_future(desk.hand_in(name, push))
         return await asyncio.wait_for(asyncio.shield(waiting), timeout_s)
     except KeyError:
-        raise _no_such_dataset(name) from None
+        raise _absent(desk, name) from None
     except KeyReused as error:
         raise Problem(422, "Idempotency-Key reused", str(error), "Use a new key for a new body.") from error
     except Unreadable as error:
         raise Problem(400, "Unreadable body", str(error), "Correct the body; nothing of it was taken.") from error
     except (Transient, TimeoutError) as error:
-        raise Problem(
-            503,
-            "Not written",
-            str(error) or f"no commit in {timeout_s:g} s; the rows may still be written",
-            "Send it again; with an Idempotency-Key nothing is written twice.",
-            {"Retry-After": str(_RETRY_AFTER_S)},
-        ) from error
+        raise _later(str(error) or f"no commit in {timeout_s:g} s; the rows may still be written") from error
     except HeadraceError as error:
         raise Problem(409, "Refused", str(error), "Correct the rows or the dataset file.") from error
+
+
+def _later(why: str) -> Problem:
+    next_step = "Send it again; with an Idempotency-Key nothing is written twice."
+    return Problem(503, "Not written", why, next_step, {"Retry-After": str(_RETRY_AFTER_S)})

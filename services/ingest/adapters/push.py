@@ -9,7 +9,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -122,6 +122,19 @@ class Desk:
         self._most_bytes = most_bytes
         self._counters: dict[tuple[str, bool], Counter] = {}
         self._lock = threading.Lock()
+        self._pushed: frozenset[str] | None = None
+
+    def learn(self, datasets: Mapping[str, LiveDataset]) -> None:
+        """Note which datasets there are."""
+        self._pushed = frozenset(
+            name
+            for name, dataset in datasets.items()
+            if dataset.state == "active" and dataset.contract.source.type == "http_push"
+        )
+
+    def knows(self, dataset: str) -> bool | None:
+        """Whether there is a dataset of that name that is pushed to; None before it is known which there are."""
+        return None if self._pushed is None else dataset in self._pushed
 
     def open(self, dataset: str, keyed: bool) -> Counter:
         """The counter of a writer that starts."""
@@ -136,7 +149,7 @@ class Desk:
         counter.close()
 
     def takes(self, dataset: str, keyed: bool) -> bool:
-        """Whether the dataset takes pushes."""
+        """Whether the dataset takes pushes now."""
         return (dataset, keyed) in self._counters
 
     def hand_in(self, dataset: str, push: Push) -> "Future[Answer]":

@@ -4,6 +4,7 @@ import io
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ from headrace.stream.kafka import Connection
 from headrace.stream.kafka.topics import PUSH_KEYS_KEPT
 from headrace.stream.memory import MemorySchemas
 from headrace.stream.service import LiveDataset
+from services.ingest.adapters import http
 from services.ingest.adapters.http import create_app
 from services.ingest.adapters.push import AcceptedKeys, Answer, Desk, Push, PushWriter
 from services.ingest.adapters.push_body import Unreadable
@@ -101,7 +103,20 @@ def test_a_push_right_after_apply_waits_for_the_dataset_and_holds_up_nobody() ->
         with working(desk):
             early.join(30)
         assert answers == [400]  # taken, and then found to be unreadable
-        assert push(client, "shop.nobody") == 404
+
+
+def test_only_a_dataset_that_is_known_not_to_be_there_is_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sender that is told 404 may give its rows up."""
+    monkeypatch.setattr(http, "_APPEARS_S", 0.0)
+    desk = Desk(1 << 20)
+    with TestClient(create_app(desk, SecretStr(TOKEN), max_body_bytes=1 << 20, timeout_s=30)) as client:
+        assert push(client, EVENTS.name) == 503, "nothing is known yet"
+        desk.learn({})
+        assert push(client, EVENTS.name) == 404
+        desk.learn({EVENTS.name: EVENTS})
+        assert push(client, EVENTS.name) == 503, "its writer is away"
+        desk.learn({EVENTS.name: replace(EVENTS, state="retired")})
+        assert push(client, EVENTS.name) == 404
 
 
 def test_a_key_is_known_for_as_long_as_its_topic_keeps_it() -> None:
