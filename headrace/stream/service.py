@@ -228,7 +228,7 @@ def run_service(
     def failed(dataset: LiveDataset, worker: str, error: BaseException) -> None:
         message = f"{service} stopped working on {dataset.name} ({worker}): {error}"
         log.error(message, exc_info=error, extra={"dataset": dataset.name})
-        data = {"version": dataset.version, "error": type(error).__name__}
+        data = {"version": dataset.version, "worker": worker, "error": type(error).__name__}
         notices.incident("dataset_stopped", dataset.name, message, data)
 
     def started(dataset: LiveDataset) -> None:

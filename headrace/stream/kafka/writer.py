@@ -1,7 +1,9 @@
 """Kafka transactions: a producer that is thrown away after any failure, because only a new one knows what stands."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+import queue
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -13,6 +15,8 @@ from headrace.stream.kafka.connection import Connection, mapped
 log = logging.getLogger(__name__)
 
 _REPLY_S = 30.0
+_OFFSETS_S = 10.0
+_GRACE_S = 5.0
 
 
 class Transaction:
@@ -43,9 +47,38 @@ class Transaction:
                 self._producer.poll(0.05)
 
     def send_offsets(self, topic: str, offsets: Mapping[int, int], membership: object) -> None:
-        """Commit input offsets with this transaction, on the authority of `membership`."""
+        """Commit input offsets with this transaction, on the authority of `membership`. Errors: Transient, Fenced, Fatal."""
         positions = [TopicPartition(topic, partition, offset) for partition, offset in offsets.items()]
-        self._producer.send_offsets_to_transaction(positions, membership, _REPLY_S)
+        _within(
+            _OFFSETS_S + _GRACE_S,
+            f"committing offsets of {topic}",
+            lambda: self._producer.send_offsets_to_transaction(positions, membership, _OFFSETS_S),
+        )
+
+
+def _within(seconds: float, doing: str, act: Callable[[], None]) -> None:
+    """Do it, or give up waiting: what is not answered is left to a thread of its own.
+
+    librdkafka (2.16) keeps this one call waiting for ever, whatever time it is given, when the broker dies as it looks for the
+    group's coordinator. Errors: Transient when no answer came; whatever `act` raises.
+    """
+    ended: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            act()
+        except BaseException as error:
+            ended.put(error)
+        else:
+            ended.put(None)
+
+    threading.Thread(target=run, name=doing, daemon=True).start()
+    try:
+        error = ended.get(timeout=seconds)
+    except queue.Empty:
+        raise Transient(f"{doing}: no answer in {seconds:g} s") from None
+    if error is not None:
+        raise error
 
 
 def _refused(messages: list[dict[str, Any]], topic: str) -> list[dict[str, Any]]:

@@ -27,20 +27,30 @@ class Incident:
     @property
     def version(self) -> int | None:
         """The dataset's version that the service worked on, when the incident says so."""
+        found = self._said("version")
+        return found if isinstance(found, int) else None
+
+    def overcome_by(self, last_commit_at: Mapping[str, datetime]) -> bool:
+        """Whether the service has done since what had come to a stop. A commit says nothing of a worker that makes none."""
+        does_not_commit = self._said("worker") not in (None, f"{self.service} {self.dataset}")
+        latest = last_commit_at.get(self.service)
+        return latest is not None and latest >= self.at and not does_not_commit
+
+    def _said(self, name: str) -> object:
         try:
-            found = json.loads(self.data)["version"]
+            found: object = json.loads(self.data)[name]
         except (ValueError, TypeError, KeyError):
             return None
-        return found if isinstance(found, int) else None
+        return found
 
 
 def standing(
     incidents: Iterable[Incident], dataset: DatasetVersion, last_commit_at: Mapping[str, datetime]
 ) -> tuple[Incident, ...]:
-    """The incidents of a dataset that were not overcome: by a newer version, or by a later commit of the service."""
+    """The incidents of a dataset that were not overcome: by a newer version, or by what its service has done since."""
     return tuple(
         incident
         for incident in incidents
         if (incident.version is None or incident.version >= dataset.version)
-        and (incident.service not in last_commit_at or last_commit_at[incident.service] < incident.at)
+        and not incident.overcome_by(last_commit_at)
     )

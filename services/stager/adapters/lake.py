@@ -13,12 +13,13 @@ from pyiceberg.exceptions import (
     NamespaceAlreadyExistsError,
     NoSuchTableError,
     TableAlreadyExistsError,
+    ValidationError,
 )
 from pyiceberg.table import Table
 from pyiceberg.transforms import DayTransform
 from sqlalchemy.exc import SQLAlchemyError
 
-from headrace.errors import Fenced, Transient
+from headrace.errors import Fatal, Fenced, Transient
 from headrace.stream import columns
 from services.stager.core.landing import offsets_of, properties_of
 
@@ -87,6 +88,8 @@ class LakeTable:
             yield
         except (CommitStateUnknownException, SQLAlchemyError, OSError) as error:
             raise Transient(f"{doing} {self.identifier}: {error}") from error
+        except (ValidationError, ValueError) as error:
+            raise Fatal(f"{doing} {self.identifier}: the records do not fit the table: {error}") from error
 
     def _ready(self, schema: pa.Schema) -> Table:
         """The table, made or widened so that `schema` fits."""
@@ -98,9 +101,9 @@ class LakeTable:
                 spec.add_field(columns.INGESTED_AT, DayTransform(), _DAY)
             table = self._catalog.load_table(self.identifier)
             self._on_created(self.identifier)
-        elif set(schema.names) - {field.name for field in table.schema().fields}:
-            with table.update_schema() as update:
-                update.union_by_name(schema)
+            return table
+        with table.update_schema() as update:  # of nothing new nothing is written
+            update.union_by_name(schema)
         return table
 
     @staticmethod

@@ -131,3 +131,18 @@ def test_a_column_that_appears_later_is_added(landing: Landing) -> None:
     landing.land_until(4)
     rows = landing.catalog().load_table(f"{landing.dataset}__raw").scan().to_arrow().to_pylist()
     assert sorted((row["n"], row["extra"]) for row in rows) == [(0, None), (1, None), (2, None), (3, "new")]
+
+
+def test_a_column_that_widens_and_a_struct_that_grows_are_followed(landing: Landing) -> None:
+    op = pa.array(["insert"])
+    narrow = {"n": pa.array([1], pa.int32()), "s": pa.array([{"x": 1}], pa.struct([("x", pa.int32())])), "_op": op}
+    wide = {
+        "n": pa.array([1 << 40]),
+        "s": pa.array([{"x": 2, "y": "b"}], pa.struct([("x", pa.int64()), ("y", pa.string())])),
+    }
+    landing.send(pa.RecordBatch.from_pydict(narrow))
+    landing.land_until(1)
+    landing.send(pa.RecordBatch.from_pydict({**wide, "_op": op}))
+    landing.land_until(2)
+    rows = landing.catalog().load_table(f"{landing.dataset}__raw").scan().to_arrow().to_pylist()
+    assert sorted((row["n"], row["s"]["x"], row["s"]["y"]) for row in rows) == [(1, 1, None), (1 << 40, 2, "b")]

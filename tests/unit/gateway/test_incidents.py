@@ -27,6 +27,14 @@ def test_an_incident_stands_until_the_service_commits_again_or_a_newer_version_i
     assert standing([incident], replace(DATASET, version=2), {}) == ()
 
 
+def test_commits_say_nothing_of_a_worker_that_makes_none() -> None:
+    """The stager goes on forwarding though nothing lands."""
+    pump = stopped("stager", AT, data='{"version": 1, "worker": "stager nyc.airports"}')
+    lander = stopped("stager", AT, data='{"version": 1, "worker": "lander nyc.airports"}')
+    assert standing([pump, lander], DATASET, {"stager": AT + MINUTE}) == (lander,)
+    assert standing([pump, lander], replace(DATASET, version=2), {}) == ()
+
+
 @pytest.mark.parametrize("data", ["", "[]", "{}", '{"version": "one"}', "null"])
 def test_an_incident_that_names_no_version_stands_for_all(data: str) -> None:
     incident = stopped("ingest", AT, data=data)
