@@ -6,6 +6,7 @@ import subprocess
 import threading
 import uuid
 from base64 import urlsafe_b64encode
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -155,13 +156,18 @@ def _give_up_former_self(settings: StackSettings, home: Path) -> None:
     """
     # One that died before it was alive is not given up again: hence a time limit behind each step.
     left_s = {_ACTIVE: _GIVEN_UP_S, _FENCED: _WRITTEN_S}
+    seen, last = set[str](), deque[str](maxlen=5)
     with _running(_command(settings, home, "controller.properties", "log4j2-console.properties")) as controller:
-        end = _soon(settings.start_timeout_s, controller.terminate)
+        end = _soon(settings.start_timeout_s, controller.kill)
         for line in cast(IO[str], controller.stdout):  # to its end: a child that nobody reads stands still
-            for said in [step for step in left_s if step in line]:
+            last.append(line)
+            for step in [step for step in left_s if step in line]:
+                seen.add(step)
                 end.cancel()
-                end = _soon(left_s[said], controller.terminate)
+                end = _soon(left_s[step], controller.kill)
         end.cancel()
+    if not seen:
+        raise StackError(f"Kafka's controller did not start after the broker had died. It said:\n{''.join(last)}")
 
 
 def _soon(seconds: float, act: Callable[[], None]) -> threading.Timer:
@@ -177,7 +183,7 @@ def _running(command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
         try:
             yield child
         finally:
-            child.terminate()
+            child.kill()
             child.communicate()
 
 

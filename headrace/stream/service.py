@@ -259,6 +259,7 @@ def _follow(
             try:
                 if datasets is None:
                     kafka_topics.ensure_control(connection)
+                    kafka_topics.warn_of_lost_positions(connection)
                     datasets = live_datasets(connection, registry)
                     log.info("started")
                 datasets.refresh()

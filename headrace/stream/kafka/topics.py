@@ -1,15 +1,18 @@
 """Creates topics, and notices one that exists in another shape."""
 
+import logging
 from collections.abc import Mapping
 from datetime import timedelta
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[attr-defined]
 from confluent_kafka.cimpl import NewTopic
 
 from headrace.errors import Fatal, Transient
 from headrace.stream import topics
 from headrace.stream.kafka.connection import Connection, mapped
+
+log = logging.getLogger(__name__)
 
 _REPLY_S = 30.0
 #: A record of the most bytes ingest accepts, as base64 in quarantine beside its decoded fields, still fits.
@@ -17,6 +20,9 @@ MOST_MESSAGE_BYTES = 16 << 20
 
 #: How long an idempotency key of HTTP push is remembered.
 PUSH_KEYS_KEPT = timedelta(days=7)
+
+_OFFSETS_KEPT = "offsets.retention.minutes"
+_LONG = timedelta(days=3650)
 
 _POSITION_PARTITIONS = 16  # how many instances can share the source tasks
 
@@ -73,6 +79,24 @@ def ensure_control(connection: Connection, replication: int = -1) -> None:
     large = {**_COMPACTED, "max.message.bytes": str(MOST_MESSAGE_BYTES)}
     ensure(connection, {topics.SOURCE_POSITIONS: _POSITION_PARTITIONS}, large, replication)
     ensure(connection, {topics.PUSH_KEYS: 1}, _EXPIRING, replication)
+
+
+def warn_of_lost_positions(connection: Connection) -> None:
+    """Say so when the brokers forget where a group at rest stands: a dataset paused for longer would be read again."""
+    admin = AdminClient(connection.client())
+    try:
+        broker = ConfigResource(ConfigResource.Type.BROKER, str(admin.list_topics(timeout=_REPLY_S).controller_id))
+        kept = int(admin.describe_configs([broker])[broker].result(_REPLY_S)[_OFFSETS_KEPT].value)
+    except (KafkaException, TimeoutError, KeyError, ValueError) as error:
+        log.info("how long the brokers keep positions is not known: %s", error)
+        return
+    if timedelta(minutes=kept) < _LONG:
+        log.warning(
+            "the brokers forget where a group stands after %s without members (%s): a dataset that is paused for longer is "
+            "read again from the beginning of its topics; set it to 2147483647",
+            timedelta(minutes=kept),
+            _OFFSETS_KEPT,
+        )
 
 
 def ensure_dataset(
