@@ -64,6 +64,7 @@ chaos: install ## the long fault matrix: 200,000 rows a run, the better part of 
 	@HEADRACE_TEST_LONG=1 $(BIN)/pytest tests/chaos
 
 bench: install ## measure against others in the same run; writes bench/results.md and .json
+	@deploy/local/prerequisites.sh bench
 	@$(BIN)/python -m bench
 
 clean: down ## stop the local stack, delete its data and every build product

@@ -21,6 +21,7 @@ def main(brokers: str, source: str, target: str, schema_file: str, group: str, r
         consumer_group=group,
         auto_offset_reset="earliest",
         processing_guarantee="exactly-once",
+        state_dir=Path(schema_file).parent / "state",
     )
     orders = app.topic(source, value_deserializer=AvroDeserializer(schema_registry_client_config=registry))
     changed = app.topic(target, value_serializer=AvroSerializer(schema, schema_registry_client_config=registry))

@@ -20,6 +20,7 @@ def main(brokers: str, source: str, target: str, schema_file: str, group: str) -
         consumer_group=group,
         auto_offset_reset="earliest",
         processing_guarantee="exactly-once",
+        state_dir=Path(schema_file).parent / "state",
         auto_create_topics=False,
         use_changelog_topics=False,
         commit_every=20_000,

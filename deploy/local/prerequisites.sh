@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Says in one line what this machine lacks (`test`: for the tests, too); as root on a Debian-like system, installs it.
+# Says in one line what this machine lacks (`test`, `bench`: for these, too); as root on a Debian-like system, installs it.
 set -euo pipefail
 
 missing=()
@@ -7,6 +7,9 @@ command -v mvn >/dev/null || missing+=(maven)
 "${PYTHON:-python3}" -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
 if [ "${1:-}" = test ]; then # the gateway's database in production is tested for real
   compgen -G '/usr/lib/postgresql/*/bin/pg_ctl' >/dev/null || missing+=(postgresql)
+fi
+if [ "${1:-}" = bench ]; then # Kafka Streams is a peer
+  command -v javac >/dev/null || missing+=(default-jdk-headless)
 fi
 [ ${#missing[@]} -eq 0 ] && exit 0
 

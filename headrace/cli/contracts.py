@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from headrace.cli import files
+from headrace.cli.render import note, safe
 
 app = typer.Typer(no_args_is_help=True, help="Translate dataset files from and to the Open Data Contract Standard.")
 
@@ -37,7 +38,14 @@ def export_contract(
 
 
 @app.command("import")
-def import_contract(source: Source, out: Out = files.STANDARD, force: Force = False) -> None:
+def import_contract(
+    source: Source,
+    table: Annotated[
+        str | None, typer.Option("--table", help="Which table, when the contract has several.", show_default=False)
+    ] = None,
+    out: Out = files.STANDARD,
+    force: Force = False,
+) -> None:
     """Write a contract of the Open Data Contract Standard v3 as a dataset file.
 
     A contract made elsewhere says nothing of a source: the dataset takes rows by HTTP until it has one.
@@ -45,8 +53,12 @@ def import_contract(source: Source, out: Out = files.STANDARD, force: Force = Fa
     Examples:
 
         headrace contract import flights.odcs.yaml --out flights.yaml
+        headrace contract import warehouse.odcs.yaml --table orders --out orders.yaml
     """
     from headrace.cli.standard import imported
 
     origin, text = files.text_of(source)
-    files.write(out, imported(text, origin), force=force)
+    document, missing = imported(text, origin, table)
+    for each in missing:
+        note(f"[yellow]Left out:[/] {safe(each)}: a dataset file has no word for it")
+    files.write(out, document, force=force)

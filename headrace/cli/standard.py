@@ -18,8 +18,11 @@ def exported(text: str, origin: str) -> str:
     return odcs.to_odcs(load(text, origin)).to_yaml()
 
 
-def imported(text: str, origin: str) -> str:
-    """A contract of the standard as a dataset file. Errors: HeadraceError when it is no contract, or has no place here."""
+def imported(text: str, origin: str, table: str | None = None) -> tuple[str, list[str]]:
+    """A contract of the standard as a dataset file, and what of it the file does not hold.
+
+    Errors: HeadraceError when it is no contract, or has no place here.
+    """
     try:
         standard = OpenDataContractStandard.from_string(text)
     except ValidationError as error:
@@ -27,7 +30,7 @@ def imported(text: str, origin: str) -> str:
         raise HeadraceError(f"{origin}: not a contract of the standard: {faults}.") from error
     except (yaml.YAMLError, TypeError) as error:
         raise HeadraceError(f"{origin}: not a contract of the standard: {error}") from error
-    return dataset_file(odcs.from_odcs(standard))
+    return dataset_file(odcs.from_odcs(standard, table)), odcs.left_out(standard)
 
 
 def dataset_file(contract: Contract) -> str:

@@ -34,7 +34,7 @@ Editors complete and check the file with `schemas/dataset-file.schema.json`; put
 
 Words for columns, quality, service levels, team and classification are those of the
 [Open Data Contract Standard](https://bitol-io.github.io/open-data-contract-standard/) v3, so that
-`headrace contract export --odcs` and `import` lose nothing.
+`headrace contract export --odcs` and `import` lose nothing of a dataset file.
 
 ## Rules between sections
 

@@ -27,6 +27,7 @@ from headrace.contract.checks import Check, In, Matches, NotNull, References
 from headrace.contract.fields import FORMATS, DataType, Field
 from headrace.contract.loading import validated
 from headrace.contract.model import SLA_PROPERTIES, Contract
+from headrace.errors import ContractError, Problem
 
 API_VERSION: Final = "v3.2.0"  # the first with maps
 VENDOR: Final = "headrace"
@@ -72,14 +73,14 @@ def to_odcs(contract: Contract) -> OpenDataContractStandard:
     )
 
 
-def from_odcs(odcs: OpenDataContractStandard) -> Contract:
-    """The contract that a standard one describes.
+def from_odcs(odcs: OpenDataContractStandard, table_name: str | None = None) -> Contract:
+    """The contract that a standard one describes of one of its tables. See `left_out` for what it does not hold.
 
-    A contract made elsewhere has no source here; it is taken to be pushed by HTTP until one is given. Its first
-    table is taken. Errors: ContractError for what has no place in a dataset file.
+    A contract made elsewhere has no source here; it is taken to be pushed by HTTP until one is given. Errors:
+    ContractError for what has no place in a dataset file, and when it is not said which of several tables is meant.
     """
     custom = {c.property: c.value for c in odcs.customProperties or []}
-    table = (odcs.schema_ or [SchemaObject()])[0]
+    table = _table(odcs, table_name)
     properties = table.properties or []
     keyed = sorted((p for p in properties if p.primaryKey), key=lambda p: p.primaryKeyPosition or 0)
     checks = [_check(quality, None) for quality in table.quality or []]
@@ -106,6 +107,24 @@ def from_odcs(odcs: OpenDataContractStandard) -> Contract:
         ),
         odcs.id or "<contract>",
     )
+
+
+def left_out(odcs: OpenDataContractStandard) -> list[str]:
+    """What a standard contract says that a dataset file has no word for, each as text for a person."""
+    known = {*SLA_PROPERTIES, "retention"}
+    return [f"slaProperties: {p.property} {p.value}" for p in odcs.slaProperties or [] if p.property not in known]
+
+
+def _table(odcs: OpenDataContractStandard, name: str | None) -> SchemaObject:
+    tables = odcs.schema_ or [SchemaObject()]
+    names = [table.name or table.physicalName or "" for table in tables]
+    if name is None and len(tables) == 1:
+        return tables[0]
+    if name not in names:
+        found = "several tables" if name is None else f"no table {name!r}"
+        problem = Problem(0, 0, "schema", found, f"one of {', '.join(names)} to be chosen: a dataset file is one table")
+        raise ContractError([problem], odcs.id or "<contract>")
+    return tables[names.index(name)]
 
 
 def _custom(name: str, value: Any) -> CustomProperty:

@@ -60,3 +60,32 @@ def test_an_invalid_dataset_file_is_not_exported(run: Run) -> None:
     result = run("contract", "export", "--odcs", "-", input=FLIGHTS.replace("order_by", "order"))
     assert result.exit_code == 1
     assert "load.order" in result.stderr
+
+
+TWO_TABLES = """
+apiVersion: v3.1.0
+kind: DataContract
+id: shop
+version: 1.0.0
+status: active
+domain: shop
+description: {purpose: The shop.}
+slaProperties: [{property: completeness, value: 99}]
+schema:
+  - {name: orders, properties: [{name: id, logicalType: integer}]}
+  - {name: items, properties: [{name: sku, logicalType: string}]}
+"""
+
+
+def test_of_several_tables_one_is_chosen(run: Run) -> None:
+    unsaid = run("contract", "import", "-", input=TWO_TABLES)
+    assert (unsaid.exit_code, unsaid.stdout) == (1, "")
+    assert "one of orders, items" in unsaid.stderr
+    chosen = run("contract", "import", "-", "--table", "items", input=TWO_TABLES)
+    assert contract.load(chosen.stdout).dataset == "shop.items"
+    assert run("contract", "import", "-", "--table", "nothing", input=TWO_TABLES).exit_code == 1
+
+
+def test_what_is_left_out_is_said(run: Run) -> None:
+    chosen = run("contract", "import", "-", "--table", "orders", input=TWO_TABLES)
+    assert "completeness 99" in chosen.stderr
