@@ -1,4 +1,4 @@
-"""What holds of every process of a stack at work: nobody outside can reach it, its log can be read by a program, no secret shows."""
+"""What holds of every process at work: nobody outside can reach it, a program can read its log, no secret shows."""
 
 import json
 
