@@ -190,14 +190,6 @@ def test_a_member_hands_over_when_its_commit_has_ended(pair: KafkaPair) -> None:
     assert held.outcome == COMMITTED
 
 
-def test_one_that_waits_needs_no_earlier_authority_for_what_it_hands_over(pair: KafkaPair) -> None:
-    """The wait alone covers a member that is asked; the authority of the poll is for one that is not (see `woken`)."""
-    source = Watched(pair)
-    held = Held(Late(sink_of(pair), source._consumer), source.asked.is_set)
-    assert handed_over(pair, source, held) == ROWS + AFTERWARDS
-    assert held.outcome == COMMITTED
-
-
 def successor_was_faster(pair: KafkaPair) -> Callable[[], bool]:
     """Whether another member has moved the rows of a partition."""
     return lambda: len(moved(pair)) >= len(ROWS) // 2
