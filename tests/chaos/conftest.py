@@ -13,7 +13,7 @@ from tests.chaos.pushing import GOOD_JSON, apply, name_of, pushed
 from tests.chaos.run import LONG, SETTLED_S
 from tests.stack import Platform, Stack, eventually, forget_datasets
 
-SMALL_BATCHES = {"HEADRACE_MAX_BATCH_ROWS": "2000" if LONG else "500"}
+SMALL_BATCHES = {"HEADRACE_MAX_BATCH_ROWS": "2000" if LONG else "500", "HEADRACE_LANDING_INTERVAL_S": "2"}
 
 
 @pytest.fixture(scope="session")

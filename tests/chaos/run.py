@@ -16,10 +16,13 @@ from typing import Any, Final, Literal, NamedTuple
 import clickhouse_connect
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+from pyiceberg.exceptions import NoSuchTableError
 
 from headrace.client import Client, Ledger
-from headrace.stream import topics
+from headrace.stream import columns, topics
 from headrace.stream.kafka import Connection
+from services.stager.bootstrap import catalog
+from services.stager.settings import StagerSettings
 from tests.stack import Platform, eventually
 
 LONG: Final = bool(os.environ.get("HEADRACE_TEST_LONG"))
@@ -180,7 +183,7 @@ class Run:
             faults.append(f"the books do not balance: {ledger}")
         if set(ledger.filtered) - {_FILTER} or set(ledger.quarantined) - {"check_between"}:
             faults.append(f"other fates than expected: {ledger.filtered}, {ledger.quarantined}")
-        return faults + self._quarantine_faults() + self._order_faults()
+        return faults + self._quarantine_faults() + self._order_faults() + self._lake_faults()
 
     def seen(self, ledger: Ledger) -> Seen:
         """What has been published, and what the books say of the rest."""
@@ -210,6 +213,31 @@ class Run:
         wrong = "partitions != 1 OR in_raw != arraySort(seqs) OR in_validated != arraySort(seqs)"
         [[count]] = self._ask(f"SELECT countIf({wrong}) FROM ({by_device})")
         return [f"{count} devices have rows out of order"] if count else []
+
+    def _lake_faults(self) -> list[str]:
+        """The lake holds each raw record once, when the landing that is a little behind has come."""
+        found: list[tuple[int, int]] = []
+
+        def landed() -> bool:
+            found[:] = self._landed()
+            return len(found) >= self.rows
+
+        try:
+            eventually(landed, SETTLED_S, "every record has landed")
+        except AssertionError as error:
+            return [f"{error}: {len(found)} of {self.rows}"]
+        different = len(set(found))
+        return [] if len(found) == different == self.rows else [f"{len(found)} records landed ({different} different)"]
+
+    def _landed(self) -> list[tuple[int, int]]:
+        """The coordinates of every record in the lake."""
+        lake = catalog(StagerSettings(data_dir=self.platform.stack.settings.home))
+        try:
+            table = lake.load_table(f"{self.dataset}__raw")
+        except NoSuchTableError:
+            return []
+        rows = table.scan(selected_fields=(columns.PARTITION, columns.OFFSET)).to_arrow()
+        return list(zip(*(rows.column(name).to_pylist() for name in (columns.PARTITION, columns.OFFSET)), strict=True))
 
     def _ask(self, sql: str) -> Sequence[Sequence[int]]:
         stack = self.platform.stack
