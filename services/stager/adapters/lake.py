@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import pyarrow as pa
@@ -29,6 +29,7 @@ _PROPERTIES: Final = {
     "write.metadata.previous-versions-max": "20",
     "write.parquet.compression-codec": "zstd",
 }
+_SNAPSHOTS: Final = 500  # how many are kept: at a landing every 15 s, two hours of them
 _DAY: Final = "_ingested_day"  # no dataset can have a column of this name
 _CONFLICTS: Final = 5
 
@@ -36,12 +37,15 @@ _CONFLICTS: Final = 5
 class LakeTable:
     """The landing table of one dataset. `on_created` is called once, when its first record makes it."""
 
-    def __init__(self, catalog: Catalog, dataset: str, on_created: Callable[[str], None]) -> None:
+    def __init__(
+        self, catalog: Catalog, dataset: str, on_created: Callable[[str], None], snapshots: int = _SNAPSHOTS
+    ) -> None:
         domain, _, name = dataset.partition(".")
         self._catalog = catalog
         self._namespace = domain
         self.identifier = f"{domain}.{name}__raw"
         self._on_created = on_created
+        self._snapshots = snapshots
         self._base: dict[int, int] = {}
 
     def positions(self, partitions: list[int]) -> Mapping[int, int]:
@@ -74,6 +78,15 @@ class LakeTable:
                     f"not to {self._base.get(number)}"
                 )
         table.append(rows, snapshot_properties=properties_of({**landed, **next_offsets}))
+        self._forget_old_snapshots(table)
+
+    def _forget_old_snapshots(self, table: Table) -> None:
+        """Each landing is a snapshot, and each commit lists all of them. The current one has the offsets of all partitions."""
+        snapshots = sorted(table.snapshots(), key=lambda snapshot: snapshot.sequence_number or 0)
+        if len(snapshots) > 2 * self._snapshots:
+            old = [snapshot.snapshot_id for snapshot in snapshots[: -self._snapshots]]
+            with suppress(CommitFailedException):  # another has landed in between: the next landing tries again
+                table.maintenance.expire_snapshots().by_ids(old).commit()
 
     def _load(self) -> Table | None:
         with self._failures("opening"):

@@ -38,7 +38,7 @@ class Landing:
         )
 
     def table(self) -> LakeTable:
-        return LakeTable(self.catalog(), self.dataset, self.announced.append)
+        return LakeTable(self.catalog(), self.dataset, self.announced.append, snapshots=2)
 
     def send(self, rows: pa.RecordBatch, partition: int = 0) -> None:
         avro = avro_schema(rows.schema, self.dataset)
@@ -146,3 +146,12 @@ def test_a_column_that_widens_and_a_struct_that_grows_are_followed(landing: Land
     landing.land_until(2)
     rows = landing.catalog().load_table(f"{landing.dataset}__raw").scan().to_arrow().to_pylist()
     assert sorted((row["n"], row["s"]["x"], row["s"]["y"]) for row in rows) == [(1, 1, None), (1 << 40, 2, "b")]
+
+
+def test_old_snapshots_are_forgotten_and_no_record_with_them(landing: Landing) -> None:
+    for number in range(7):
+        landing.send(numbered(number, 1))
+        landing.land_until(number + 1, rows_a_file=1)
+    table = landing.catalog().load_table(f"{landing.dataset}__raw")
+    assert 2 <= len(table.snapshots()) <= 4
+    assert len(set(landing.landed())) == len(landing.landed()) == 7
