@@ -41,6 +41,9 @@ def write(connection: Connection, topic: str, *values: bytes, partition: int = 0
         if not commit:
             raise KeyError
     writer.close()
+    # A commit is decided before the partitions are told of it. The next writer of the id starts only when they have been.
+    writer.init()
+    writer.close()
 
 
 @contextmanager
