@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import httpx
-from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import IsolationLevel, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from deploy.local import stack as local
 from deploy.local.credentials import Credentials, ensure
@@ -120,6 +120,23 @@ def forget_datasets(stack: Stack) -> None:
     theirs = [name for name in admin.list_topics(timeout=30).topics if name.startswith(prefixes)]
     for deleted in admin.delete_topics(theirs, operation_timeout=30).values() if theirs else ():
         deleted.result(60)
+
+
+def let_commits_arrive(connection: Connection, topic: str, patience_s: float = 2.0) -> None:
+    """A commit is decided before the partitions are told of it: wait until no transaction is open on them, or is meant to be."""
+    admin = AdminClient(connection.client())
+    latest: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    asked = {
+        TopicPartition(topic, number): latest
+        for number in admin.list_topics(topic, timeout=10).topics[topic].partitions
+    }
+
+    def ends(isolation: IsolationLevel) -> list[int]:
+        return [future.result(10).offset for future in admin.list_offsets(asked, isolation_level=isolation).values()]
+
+    until = time.monotonic() + patience_s
+    while ends(IsolationLevel.READ_COMMITTED) != ends(IsolationLevel.READ_UNCOMMITTED) and time.monotonic() < until:
+        time.sleep(0.02)
 
 
 def keep_logs(settings: StackSettings) -> None:

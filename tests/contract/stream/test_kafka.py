@@ -12,7 +12,7 @@ from headrace.stream.kafka import topics as kafka_topics
 from headrace.stream.outputs import Outputs
 from headrace.stream.registry import Registry
 from tests.contract.stream.seams import SeamBehaviour
-from tests.stack import Stack
+from tests.stack import Stack, let_commits_arrive
 
 
 class KafkaPair:
@@ -37,6 +37,7 @@ class KafkaPair:
 
     def values(self, topic: str) -> list[bytes]:
         """Everything committed to a topic, partition by partition."""
+        let_commits_arrive(self.connection, topic)
         consumer = Consumer(
             self.connection.client(
                 group_id=uuid.uuid4().hex,

@@ -25,7 +25,7 @@ from headrace.stream.control import Controls
 from headrace.stream.kafka import Connection, Followed
 from headrace.stream.kafka import topics as kafka_topics
 from headrace.stream.registry import Registry
-from tests.stack import Stack
+from tests.stack import Stack, let_commits_arrive
 
 TOKEN = "push-token-of-the-tests"
 
@@ -85,6 +85,7 @@ class Platform:
 
     def messages(self, topic: str) -> list[tuple[int, int, bytes | None, bytes]]:
         """(partition, offset, key, value) of everything committed."""
+        let_commits_arrive(Connection(self.bootstrap_servers), topic)
         consumer = Consumer(
             {
                 "bootstrap.servers": self.bootstrap_servers,

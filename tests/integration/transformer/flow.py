@@ -18,7 +18,7 @@ from headrace.stream.kafka import Connection, TransactionalWriter
 from headrace.stream.kafka import topics as kafka_topics
 from headrace.stream.registry import Registry
 from headrace.stream.service import LiveDataset
-from tests.stack import Stack
+from tests.stack import Stack, let_commits_arrive
 
 PARTITIONS = 2
 
@@ -93,6 +93,7 @@ class Flow:
 
     def messages(self, topic: str, partitions: int = PARTITIONS, key: str | None = None) -> list[tuple[int, bytes]]:
         """(partition, value) of every committed message, or of those with a key."""
+        let_commits_arrive(self.connection, topic)
         consumer = Consumer(
             self.connection.client(
                 group_id="read", isolation_level="read_committed", enable_partition_eof=True, fetch_wait_max_ms=20
