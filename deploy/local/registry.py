@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import httpx
+
 from deploy.local import artifacts
 from deploy.local.component import Component
 from deploy.local.java import java, options, share_base_classes
-from deploy.local.probe import answers
+from deploy.local.probe import PLAIN
 from deploy.local.settings import HOST, StackSettings
+from headrace.stream.registry import BARRIER
 
 
 def component(settings: StackSettings) -> Component:
@@ -30,8 +33,13 @@ def component(settings: StackSettings) -> Component:
 
 
 def is_ready(url: str) -> bool:
-    """Whether the registry answers for its schemas, which it does once it has read them all."""
-    return answers(f"{url}/subjects")
+    """Whether the registry has read all its schemas: it answers a write only then (`headrace.stream.registry`)."""
+    try:
+        return httpx.put(
+            f"{url}/config/{BARRIER}", json={"compatibility": "BACKWARD"}, timeout=2, verify=PLAIN
+        ).is_success
+    except httpx.HTTPError:
+        return False
 
 
 def _prepare(settings: StackSettings, scratch: Path) -> None:

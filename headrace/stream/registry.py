@@ -1,8 +1,11 @@
 """What the schema registry knows: schema ids, and whether a new schema may follow the old ones.
 
-An id stands for one schema for ever, so what was found is kept; what was not found is asked for again.
+An id stands for one schema for ever, so what was found is kept; what was not found is asked for again, and believed only
+of a registry that has read everything it knows.
 """
 
+import math
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, Protocol, TypeVar
@@ -16,6 +19,9 @@ from headrace.errors import Fatal, Transient
 _T = TypeVar("_T")
 
 _COMPATIBILITY: Final = "BACKWARD"
+BARRIER: Final = "_headrace.barrier-value"
+"""A subject without schemas, whose setting is written to learn that the registry has read its journal."""
+_COMPLETE_S: Final = 1.0  # no registry goes away, comes back and serves within
 _CONFLICT: Final = 409
 # Of a subject, a version, a schema. A bare 404 comes from something else that listens there, such as a proxy
 # whose registry is down: taking it for an answer would quarantine good records.
@@ -52,6 +58,7 @@ class Registry:
             {"url": url, "timeout": timeout_s, "max.retries": 0, "cache.latest.ttl.sec": 0}
         )
         self._ids: dict[tuple[str, str], int] = {}
+        self._complete_at = -math.inf
 
     def register(self, subject: str, avro: str) -> int:
         """The id of `avro` under `subject`, registered if it is new there. A new subject is set to BACKWARD first.
@@ -62,7 +69,7 @@ class Registry:
         if known is not None:
             return known
         with self._errors(f"register a schema under {subject}"):
-            if self._or_none(lambda: self._client.get_latest_version(subject)) is None:
+            if self._found(lambda: self._client.get_latest_version(subject)) is None:
                 self._set_compatibility(subject)
             schema_id = self._ids[subject, avro] = self._register(subject, avro)
         return schema_id
@@ -86,19 +93,32 @@ class Registry:
     def schema(self, schema_id: int) -> str | None:
         """The schema with this id, or None when the registry does not know it."""
         with self._errors(f"look up schema {schema_id}"):
-            found = self._or_none(lambda: self._client.get_schema(schema_id))
+            found = self._found(lambda: self._client.get_schema(schema_id))
         return None if found is None else found.schema_str
 
     def latest(self, subject: str) -> tuple[int, str] | None:
         """The id and text of the newest schema of `subject`, or None when it has none. Asks every time."""
         with self._errors(f"look up the latest schema of {subject}"):
-            found = self._or_none(lambda: self._client.get_latest_version(subject))
+            found = self._found(lambda: self._client.get_latest_version(subject))
         if found is None or found.schema_id is None or found.schema.schema_str is None:
             return None
         return found.schema_id, found.schema.schema_str
 
+    def _found(self, ask: Callable[[], _T | None]) -> _T | None:
+        """What the registry has; None only when it surely has not.
+
+        A registry that has just started serves while it still reads its journal, and says of what it has not read yet
+        that there is none. A write goes to the end of the journal, so it is answered when all before it has been read.
+        """
+        found = self._or_none(ask)
+        if found is not None or time.monotonic() - self._complete_at < _COMPLETE_S:
+            return found
+        self._set_compatibility(BARRIER)
+        self._complete_at = time.monotonic()
+        return self._or_none(ask)
+
     @staticmethod
-    def _or_none(ask: Callable[[], _T]) -> _T | None:
+    def _or_none(ask: Callable[[], _T | None]) -> _T | None:
         try:
             return ask()
         except SchemaRegistryError as error:

@@ -4,22 +4,18 @@ import threading
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Protocol
 
 import httpx
 import pyarrow as pa
 import pytest
 
+from deploy.local import stack as local
 from headrace.errors import Fatal, Transient
 from headrace.stream.codec import avro_schema
 from headrace.stream.registry import Registry
-
-
-class Stack(Protocol):
-    @property
-    def registry_url(self) -> str: ...
+from tests.stack import Stack
 
 
 @pytest.fixture
@@ -144,3 +140,39 @@ def test_writers_of_a_new_subject_do_not_get_in_each_others_way(url: str) -> Non
     with ThreadPoolExecutor(8) as pool:
         ids = list(pool.map(lambda _: Registry(url).register(subject, avro), range(16)))
     assert len(set(ids)) == 1
+
+
+def asked_as_it_starts(stack: Stack, registry: Registry, schema_id: int) -> list[str | None]:
+    """Every answer about a schema that a registry gives which was killed and starts again."""
+    local.kill(stack.settings, "registry")
+    starting = threading.Thread(target=lambda: local.up(stack.settings, only=["registry"]))
+    starting.start()
+    answers: list[str | None] = []
+    try:
+        while starting.is_alive() or not answers or answers[-1] is None:
+            with suppress(Transient):
+                answers.append(registry.schema(schema_id))
+    finally:
+        starting.join()
+    return answers
+
+
+@pytest.fixture(scope="module")
+def many(stack: Stack) -> int:
+    """The id of a schema that was registered after many others: a registry that starts reads them all before it."""
+    registry = Registry(stack.registry_url)
+    name = uuid.uuid4().hex
+    return [
+        registry.register(f"{name}-{n}-value", a_schema(pa.field(f"c{n}_{name}", pa.string()))) for n in range(150)
+    ][-1]
+
+
+def test_a_registry_that_still_reads_its_journal_is_not_believed(stack: Stack, many: int) -> None:
+    assert None not in asked_as_it_starts(stack, Registry(stack.registry_url), many)
+
+
+def test_the_control_who_believes_it_takes_a_schema_for_unknown(
+    stack: Stack, many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Registry, "_found", lambda _, ask: Registry._or_none(ask))
+    assert None in asked_as_it_starts(stack, Registry(stack.registry_url), many)
