@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from deploy.local import programs
 from deploy.local import stack as local
-from headrace.errors import HeadraceError
+from tests.chaos.run import Run
 from tests.stack import Platform, eventually
 
 READ, LOADED, QUARANTINED, FILTERED = 336_776, 320_960, 7_561, 8_255
@@ -115,15 +116,16 @@ def test_restarting_a_service_afterwards_changes_no_number(
 
 
 def test_killing_every_service_in_the_middle_changes_no_number(platform: Platform, first: dict[str, Any]) -> None:
-    """The same flights once more, under another name; as they move, one service after the other is killed and started."""
+    """The same flights once more, under another name; as they move, every service is killed and started."""
     again = "nyc.flights_again"
     document = (EXAMPLES / "flights.yaml").read_text(encoding="utf-8")
     platform.client.apply(again, document.replace("dataset: nyc.flights", f"dataset: {again}", 1))
-    for number, service in enumerate(programs.SERVICES, start=1):
-        wait_for_loaded(platform, again, LOADED * number // (len(programs.SERVICES) + 1))
-        assert loaded(platform, again) < LOADED, f"{service} would be killed after its work"
-        local.kill(platform.stack.settings, service)
-        local.start_service(platform.stack.settings, service)
+    run = Run(platform, again, "append", READ)
+    with ThreadPoolExecutor() as pool:
+        for done in [
+            pool.submit(kill_at, run, service, 10 * n) for n, service in enumerate(programs.SERVICES, start=1)
+        ]:
+            done.result()
     books = platform.client.wait_settled(again, timeout_s=240)
     assert (books.read, books.loaded, books.filtered_rows, books.quarantined_rows) == (
         READ,
@@ -136,13 +138,9 @@ def test_killing_every_service_in_the_middle_changes_no_number(platform: Platfor
     assert (int(str(rows)), int(str(miles))) == (LOADED, MILES)
 
 
-def wait_for_loaded(platform: Platform, dataset: str, rows: int) -> None:
-    eventually(lambda: loaded(platform, dataset) >= rows, 120, f"{rows} rows of {dataset} are loaded")
-
-
-def loaded(platform: Platform, dataset: str) -> int:
-    """How many rows stand in the warehouse by the books; 0 while the gateway does not say."""
-    try:
-        return platform.client.ledger(dataset).loaded
-    except HeadraceError:
-        return 0
+def kill_at(run: Run, service: str, share: int) -> None:
+    """Kill a service when this share of the flights is loaded, and start it again. Units: percent."""
+    eventually(lambda: run.progress("loader") >= LOADED * share // 100, 120, f"{share} % of {run.dataset} are loaded")
+    assert run.progress("loader") < LOADED, f"{service} would be killed after its work"
+    local.kill(run.platform.stack.settings, service)
+    local.start_service(run.platform.stack.settings, service)
