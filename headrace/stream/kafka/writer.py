@@ -1,9 +1,9 @@
 """Kafka transactions: a producer that is thrown away after any failure, because only a new one knows what stands."""
 
 import logging
-import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -62,23 +62,25 @@ def _within(seconds: float, doing: str, act: Callable[[], None]) -> None:
     librdkafka (2.16) keeps this one call waiting for ever, whatever time it is given, when the broker dies as it looks for the
     group's coordinator. Errors: Transient when no answer came; whatever `act` raises.
     """
-    ended: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
-
-    def run() -> None:
-        try:
-            act()
-        except BaseException as error:
-            ended.put(error)
-        else:
-            ended.put(None)
-
-    threading.Thread(target=run, name=doing, daemon=True).start()
+    outcome: Future[None] = Future()
+    # A thread of no pool: the interpreter would wait for its end.
+    threading.Thread(target=_settle, args=(outcome, act), name=doing, daemon=True).start()
+    if not wait([outcome], seconds).done:
+        raise Transient(f"{doing}: no answer in {seconds:g} s")
     try:
-        error = ended.get(timeout=seconds)
-    except queue.Empty:
-        raise Transient(f"{doing}: no answer in {seconds:g} s") from None
-    if error is not None:
-        raise error
+        outcome.result()
+    finally:
+        del outcome  # its error leads back to this frame: each would keep the other, and the client, alive
+
+
+def _settle(outcome: "Future[None]", act: Callable[[], None]) -> None:
+    try:
+        act()
+        outcome.set_result(None)
+    except BaseException as error:
+        outcome.set_exception(error)
+    finally:
+        del outcome  # likewise
 
 
 def _refused(messages: list[dict[str, Any]], topic: str) -> list[dict[str, Any]]:

@@ -1,6 +1,8 @@
 """A client that does not answer is given up: the next transaction begins with a new one."""
 
+import gc
 import threading
+import weakref
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -9,6 +11,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from headrace.errors import Fenced, Transient
 from headrace.stream.kafka import Connection, TransactionalWriter, writer
+from tests.stack import eventually
 
 
 class Client:
@@ -56,6 +59,20 @@ def test_offsets_that_are_never_answered_cost_one_transaction(client: type[Clien
     first, second = client.made
     assert "commit_transaction" not in first.calls
     assert "commit_transaction" in second.calls
+
+
+def test_a_client_that_failed_is_forgotten_with_its_error(client: type[Client]) -> None:
+    """Without the cycle collector, which services let run seldom."""
+    client.failure = KafkaException(KafkaError(KafkaError._TIMED_OUT))
+    gc.disable()
+    try:
+        with pytest.raises(Transient):
+            commit(TransactionalWriter(Connection("nowhere:1"), "id"))
+        failed = weakref.ref(client.made.pop())
+        client.failure = None
+        eventually(lambda: failed() is None, 5, "nothing holds the client")
+    finally:
+        gc.enable()
 
 
 def test_what_the_client_says_is_passed_on(client: type[Client]) -> None:
