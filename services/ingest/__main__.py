@@ -5,9 +5,9 @@ import sys
 
 from headrace.errors import Fatal
 from headrace.stream.service import run_service
+from services.ingest.adapters.desk import Desk
 from services.ingest.adapters.http import create_app
 from services.ingest.adapters.ownership import Ownership
-from services.ingest.adapters.push import Desk
 from services.ingest.adapters.server import HttpServer
 from services.ingest.bootstrap import Workers
 from services.ingest.settings import IngestSettings

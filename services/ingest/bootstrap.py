@@ -10,13 +10,14 @@ from headrace.stream.kafka.connection import Connection
 from headrace.stream.registry import Registry
 from headrace.stream.service import LiveDataset, Worker
 from services.ingest.adapters.csv_files import CsvFiles
+from services.ingest.adapters.desk import Desk
 from services.ingest.adapters.file_task import FileTask
 from services.ingest.adapters.files import FileConnector, FileOptions, Format
 from services.ingest.adapters.jsonl_files import JsonLinesFiles
 from services.ingest.adapters.ownership import Ownership
 from services.ingest.adapters.parquet_files import ParquetFiles
 from services.ingest.adapters.pinned import pinned_schema
-from services.ingest.adapters.push import Desk, PushWriter
+from services.ingest.adapters.push import PushWriter
 from services.ingest.core.csv import Dialect
 from services.ingest.core.types import declared_columns
 from services.ingest.settings import IngestSettings

@@ -14,7 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import SecretStr
 
 from headrace.errors import HeadraceError, Transient
-from services.ingest.adapters.push import Answer, Desk, KeyReused, Push
+from services.ingest.adapters.desk import Answer, Desk, KeyReused, Push
 from services.ingest.adapters.push_body import CONTENT_TYPES, Unreadable
 
 log = logging.getLogger(__name__)
