@@ -4,11 +4,12 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 
 import pytest
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from fastapi.testclient import TestClient
 
 from headrace.contract import load
-from headrace.errors import Transient
+from headrace.errors import Fatal, Transient
 from headrace.stream import topics
 from headrace.stream.control import Controls
 from headrace.stream.kafka import Connection
@@ -130,3 +131,21 @@ def test_two_gateways_cannot_both_decide_on_the_same_version(
     seen: list[str] = []
     first.append(lambda live: seen.append(live[name].applied_by))
     assert seen == ["second"]
+
+
+def test_a_version_that_cannot_be_read_is_not_written_over(
+    connection: Connection, controls: Controls, registry: Registry, domain: str
+) -> None:
+    """To whom it is unknown, the next version would be the first."""
+    log, name = DatasetLog(connection, controls), f"{domain}.airports"
+    version = DatasetVersion(name, 1, 1, "active", load(airports(domain)).canonical_json(), AT, "one")
+    log.append(lambda _: version)
+    producer = Producer(connection.client())
+    producer.produce(topics.DATASETS, b"\xffnot a record", name)
+    assert producer.flush(10) == 0
+    try:
+        with pytest.raises(Fatal, match="nothing was written over it"):
+            log.append(lambda _: version)
+    finally:  # the topic is everybody's
+        producer.produce(topics.DATASETS, None, name)
+        assert producer.flush(10) == 0

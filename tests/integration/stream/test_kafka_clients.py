@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from headrace.errors import HeadraceError, Transient
 from headrace.stream.kafka import Connection, Followed, KafkaSource, TransactionalWriter
 from headrace.stream.kafka import topics as kafka_topics
-from tests.stack import Stack, eventually
+from tests.stack import Stack, eventually, let_commits_arrive
 
 
 @pytest.fixture
@@ -41,9 +41,7 @@ def write(connection: Connection, topic: str, *values: bytes, keys: list[bytes |
     with writer.transaction() as transaction:
         transaction.produce(topic, values, partition=0, keys=keys)
     writer.close()
-    # A commit is decided before the partitions are told of it. The next writer of the id starts only when they have been.
-    writer.init()
-    writer.close()
+    let_commits_arrive(connection, topic)
 
 
 def test_a_message_the_producer_refuses_takes_the_whole_transaction_with_it(connection: Connection, topic: str) -> None:

@@ -12,7 +12,7 @@ from headrace.errors import Transient
 from headrace.stream.kafka import Connection, Replay, TransactionalWriter
 from headrace.stream.kafka import topics as kafka_topics
 from headrace.stream.kafka.replay import partition_count
-from tests.stack import Stack, eventually
+from tests.stack import Stack, eventually, let_commits_arrive
 
 
 @pytest.fixture
@@ -41,9 +41,7 @@ def write(connection: Connection, topic: str, *values: bytes, partition: int = 0
         if not commit:
             raise KeyError
     writer.close()
-    # A commit is decided before the partitions are told of it. The next writer of the id starts only when they have been.
-    writer.init()
-    writer.close()
+    let_commits_arrive(connection, topic)
 
 
 @contextmanager
