@@ -32,7 +32,8 @@ class Incident:
 
     def overcome_by(self, last_commit_at: Mapping[str, datetime]) -> bool:
         """Whether the service has done since what had come to a stop. A commit says nothing of a worker that makes none."""
-        does_not_commit = self._said("worker") not in (None, f"{self.service} {self.dataset}")
+        commits = f"{self.service} {self.dataset}"  # `Pump.name`, and that of ingest's source task
+        does_not_commit = self._said("worker") not in (None, commits)
         latest = last_commit_at.get(self.service)
         return latest is not None and latest >= self.at and not does_not_commit
 
