@@ -3,8 +3,8 @@
 import json
 from typing import Annotated, Any, Literal, Self, get_args
 
+from pydantic import ConfigDict, ModelWrapValidatorHandler, ValidationError, field_validator, model_validator
 from pydantic import Field as Setting
-from pydantic import ModelWrapValidatorHandler, ValidationError, field_validator, model_validator
 
 from headrace.contract import rules
 from headrace.contract.checks import Check, DatasetName, named
@@ -103,6 +103,8 @@ class Retention(Section):
 
 class Contract(Section):
     """A dataset: where its rows come from, what they mean, what must hold, and how they are published."""
+
+    model_config = ConfigDict(defer_build=True)  # the kinds of sources are known once all modules are loaded
 
     dataset: DatasetName = Setting(
         description="The dataset's name, `domain.name`: lower case letters, digits and single underscores. "

@@ -16,6 +16,7 @@ from headrace.contract import sql
 from headrace.contract.fields import FORMATS
 from headrace.contract.issue import Issue, Path
 from headrace.contract.names import among, closest
+from headrace.contract.source import kinds
 
 RESERVED_DOMAINS: Final = ("headrace", "system", "default", "information_schema")
 MAX_DECIMAL_DIGITS: Final = 38
@@ -201,11 +202,12 @@ def _load(document: Mapping[str, Any], columns: Sequence[str] | None) -> Iterato
             ", ".join(name for _, name in order_by),
             f"the columns of the key ({', '.join(key)}) in any order: the table keeps one row of each",
         )
-    if mode == "replace" and _at(document, "source", "type") == "http_push":
+    kind = _at(document, "source", "type")
+    if mode == "replace" and isinstance(kind, str) and (model := kinds().get(kind)) and not model.ends:
         yield Issue(
             ("load", "mode"),
             "'replace'",
-            "append or upsert: a source of type http_push never ends, so there is no whole",
+            f"append or upsert: a source of type {kind} never ends, so there is no whole",
         )
 
 

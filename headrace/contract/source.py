@@ -1,20 +1,37 @@
-"""Where a dataset's rows come from, and the settings each connector has."""
+"""Where a dataset's rows come from: what all sources have in common, and which kinds of them there are.
 
-from typing import Annotated, Literal
+The settings of a kind are a model that a connector brings: ours are in `services/ingest/connectors`.
+"""
+
+import logging
+from collections.abc import Mapping
+from functools import cache, reduce
+from importlib.metadata import EntryPoint, entry_points
+from operator import or_
+from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import Field as Setting
-from pydantic import StringConstraints
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema
 
 from headrace.contract.fields import LogicalType
 from headrace.contract.section import Section
 
+log = logging.getLogger(__name__)
+
+SOURCES: Final = "headrace.sources"
+"""The group of entry points. Each has a `source.type` for a name, and a subclass of `SourceSettings`."""
+
 MAX_RECORD_BYTES = 1_000_000
 MOST_RECORD_BYTES = 4_000_000  # in quarantine it stands as base64 beside its decoded fields, in one Kafka message
 
-OneCharacter = Annotated[str, StringConstraints(min_length=1, max_length=1)]
 
+class SourceSettings(Section):
+    """The settings of one kind of source. A subclass adds `type`, a Literal of its one name, and its own settings."""
 
-class _Source(Section):
+    ends: ClassVar[bool] = True
+    """Whether there is a moment when all of it has been read, so that a whole table can be replaced."""
+
     columns: dict[str, LogicalType] = Setting(
         {},
         description="Source columns whose type should not be guessed, by name: `time_hour: timestamp`. "
@@ -27,45 +44,35 @@ class _Source(Section):
         description="A row that is larger than this once encoded, with its key, is quarantined (too_large).",
     )
 
-
-class CsvOptions(Section):
-    """How a CSV file is written."""
-
-    delimiter: OneCharacter = Setting(",", description="What stands between two values.")
-    quote: OneCharacter = Setting('"', description="What encloses a value that holds a delimiter or a line break.")
-    header: bool = Setting(
-        True, description="Whether the first line names the columns. Without one they are column0, column1, ..."
-    )
-    null_values: list[str] = Setting([""], description="The texts that stand for a missing value.")
-    encoding: Literal["utf-8", "utf-16", "latin-1", "cp1252"] = Setting(
-        "utf-8", description="How the file's characters are encoded."
-    )
+    def kind(self) -> str:
+        """The `source.type`."""
+        return str(getattr(self, "type"))  # noqa: B009  # each subclass has a type of its own
 
 
-class FileSource(_Source):
-    """Files that are read from the start, then watched for more."""
-
-    type: Literal["file"] = Setting(description="The connector.")
-    path: str = Setting(
-        min_length=1,
-        description="A file or a glob such as `data/flights-*.csv`. A relative path starts at the data folder of ingest; "
-        "an absolute one must lie in it, or in a folder of HEADRACE_SOURCE_ROOTS.",
-    )
-    format: Literal["auto", "csv", "jsonl", "parquet"] = Setting(
-        "auto", description="The file format; `auto` goes by the file name's ending."
-    )
-    csv: CsvOptions = Setting(CsvOptions(), description="How CSV files are written; other formats ignore it.")
+@cache
+def kinds() -> Mapping[str, type[SourceSettings]]:
+    """The settings model of each `source.type` that installed packages bring. What cannot be loaded is left out, and said so."""
+    points = sorted(entry_points(group=SOURCES), key=lambda point: point.name)
+    return {point.name: model for point in points if (model := _model(point)) is not None}
 
 
-class HttpPushSource(_Source):
-    """Rows that are sent to ingest by HTTP POST."""
+def _model(point: EntryPoint) -> type[SourceSettings] | None:
+    try:
+        model: Any = point.load()
+    except Exception:
+        log.exception("sources of type %s are not to be had: %s cannot be loaded", point.name, point.value)
+        return None
+    if not (isinstance(model, type) and issubclass(model, SourceSettings)):
+        log.error("sources of type %s are not to be had: %s is no SourceSettings", point.name, point.value)
+        return None
+    return model
 
-    type: Literal["http_push"] = Setting(description="The connector.")
-    format: Literal["auto", "json", "ndjson", "arrow"] = Setting(
-        "auto",
-        description="What a request's body holds: a JSON array of objects, one object a line, or an Arrow stream; "
-        "`auto` goes by the request's Content-Type.",
-    )
+
+class _OfAnyKind:
+    """Tells pydantic that a source is one of the kinds. It asks when it first needs to know: by then all modules are loaded."""
+
+    def __get_pydantic_core_schema__(self, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return handler.generate_schema(Annotated[reduce(or_, kinds().values()), Setting(discriminator="type")])
 
 
-Source = Annotated[FileSource | HttpPushSource, Setting(discriminator="type")]
+Source = Annotated[SourceSettings, _OfAnyKind()]

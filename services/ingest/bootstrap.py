@@ -1,55 +1,35 @@
 """Wires ingest: which worker serves which source."""
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Final
+from collections.abc import Callable, Iterable
 
-import pyarrow as pa
-
-from headrace.contract import Contract, FileSource
+from headrace.connector import Connector, Surroundings, opened
+from headrace.contract import Contract
 from headrace.stream.kafka.connection import Connection
 from headrace.stream.registry import Registry
 from headrace.stream.service import LiveDataset, Worker
-from services.ingest.adapters.csv_files import CsvFiles
-from services.ingest.adapters.desk import Desk
-from services.ingest.adapters.file_task import FileTask
-from services.ingest.adapters.files import FileConnector, FileOptions, Format
-from services.ingest.adapters.jsonl_files import JsonLinesFiles
 from services.ingest.adapters.ownership import Ownership
-from services.ingest.adapters.parquet_files import ParquetFiles
 from services.ingest.adapters.pinned import pinned_schema
-from services.ingest.adapters.push import PushWriter
-from services.ingest.core.csv import Dialect
+from services.ingest.adapters.source_task import SourceTask
+from services.ingest.connectors.http_push.desk import Desk
+from services.ingest.connectors.http_push.push import PushWriter
+from services.ingest.connectors.http_push.settings import HttpPushSource
 from services.ingest.core.types import declared_columns
 from services.ingest.settings import IngestSettings
 
 
-def connector_for(contract: Contract, registry: Registry, settings: IngestSettings) -> FileConnector:
-    """The connector of a file source, with the schema its topic has now."""
-    source = contract.source
-    if not isinstance(source, FileSource):
-        raise TypeError(f"{source.type} is not read by a connector")
-    options = FileOptions(
-        path=source.path,
-        format=source.format,
-        dialect=Dialect(source.csv.delimiter, source.csv.quote, tuple(source.csv.null_values)),
-        header=source.csv.header,
-        encoding=source.csv.encoding,
+def connector_for(contract: Contract, registry: Registry, settings: IngestSettings) -> Connector:
+    """The connector of a source that is read, with the schema its topic has now."""
+    surroundings = Surroundings(
+        dataset=contract.dataset,
+        schema=pinned_schema(registry, contract.dataset),
         declared=declared_columns(contract),
         evolution=contract.schema_.evolution,
-        max_record_bytes=source.max_record_bytes,
         batch_rows=settings.max_batch_rows,
         settle_s=settings.settle_s,
+        folder=settings.source_dir,
+        further_folders=settings.source_roots,
     )
-    schema = pinned_schema(registry, contract.dataset)
-    formats = {kind: made(options, schema) for kind, made in _FORMATS.items()}
-    return FileConnector(options, formats, settings.source_dir, settings.source_roots)
-
-
-_FORMATS: Final[Mapping[str, Callable[[FileOptions, pa.Schema | None], Format]]] = {
-    "csv": CsvFiles,
-    "jsonl": JsonLinesFiles,
-    "parquet": ParquetFiles,
-}
+    return opened(contract.source, surroundings)
 
 
 class Workers:
@@ -63,14 +43,14 @@ class Workers:
         self._desk = desk
 
     def __call__(self, dataset: LiveDataset) -> Iterable[Callable[[], Worker]]:
-        """One worker for a file source, two for pushes: without and with idempotency keys."""
-        if isinstance(dataset.contract.source, FileSource):
-            return [lambda: self._file_task(dataset)]
-        return [lambda: self._push_writer(dataset, False), lambda: self._push_writer(dataset, True)]
+        """One worker for a source that is read, two for pushes: without and with idempotency keys."""
+        if isinstance(dataset.contract.source, HttpPushSource):
+            return [lambda: self._push_writer(dataset, False), lambda: self._push_writer(dataset, True)]
+        return [lambda: self._source_task(dataset)]
 
-    def _file_task(self, dataset: LiveDataset) -> Worker:
+    def _source_task(self, dataset: LiveDataset) -> Worker:
         settings = self._settings
-        return FileTask(
+        return SourceTask(
             dataset,
             self._connection,
             self._registry,

@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from headrace.connector import Fetched, SourceRow
 from headrace.errors import Fatal
 from headrace.stream import metrics, topics
 from headrace.stream.codec import Codec, avro_schema
@@ -21,7 +22,6 @@ from headrace.stream.outputs import Messages
 from headrace.stream.registry import Schemas
 from headrace.stream.service import LiveDataset
 from services.ingest.core import books
-from services.ingest.core.connector import Fetched, SourceRow
 from services.ingest.core.partition import by_key, in_slices, key_texts
 
 _KEPT_CHARACTERS: Final = 64 << 10  # of a record over the cap

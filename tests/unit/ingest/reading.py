@@ -6,11 +6,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from services.ingest.adapters.csv_files import CsvFiles
-from services.ingest.adapters.files import FileConnector, FileOptions, Format
-from services.ingest.adapters.jsonl_files import JsonLinesFiles
-from services.ingest.adapters.parquet_files import ParquetFiles
-from services.ingest.core.connector import SourceRow
+from headrace.connector import SourceRow
+from services.ingest.connectors.file.connector import FileConnector
+from services.ingest.connectors.file.csv_files import CsvFiles
+from services.ingest.connectors.file.format import FileOptions, Format
+from services.ingest.connectors.file.jsonl_files import JsonLinesFiles
+from services.ingest.connectors.file.parquet_files import ParquetFiles
 
 
 @dataclass

@@ -18,11 +18,11 @@ from headrace.stream.kafka import Connection
 from headrace.stream.kafka.topics import PUSH_KEYS_KEPT
 from headrace.stream.memory import MemorySchemas
 from headrace.stream.service import LiveDataset
-from services.ingest.adapters import http
-from services.ingest.adapters.desk import Answer, Desk, Push
-from services.ingest.adapters.http import create_app
-from services.ingest.adapters.push import AcceptedKeys, PushWriter
-from services.ingest.adapters.push_body import Unreadable
+from services.ingest.connectors.http_push import http
+from services.ingest.connectors.http_push.desk import Answer, Desk, Push
+from services.ingest.connectors.http_push.http import create_app
+from services.ingest.connectors.http_push.push import AcceptedKeys, PushWriter
+from services.ingest.connectors.http_push.push_body import Unreadable
 
 NOWHERE = Connection("127.0.0.1:1")
 TOKEN = "push-token-of-the-tests"

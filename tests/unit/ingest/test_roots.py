@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from headrace.errors import Fatal
-from services.ingest.adapters.csv_files import CsvFiles
-from services.ingest.adapters.files import FileConnector, FileOptions
+from services.ingest.connectors.file.connector import FileConnector
+from services.ingest.connectors.file.csv_files import CsvFiles
+from services.ingest.connectors.file.format import FileOptions
 from tests.unit.ingest.reading import connector, read
 
 

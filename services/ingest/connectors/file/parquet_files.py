@@ -7,9 +7,9 @@ from typing import IO, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from services.ingest.adapters.content import SourceFile
-from services.ingest.adapters.files import FileOptions
-from services.ingest.core.connector import Fetched, SourceRow
+from headrace.connector import Fetched, SourceRow
+from services.ingest.connectors.file.content import SourceFile
+from services.ingest.connectors.file.format import FileOptions
 from services.ingest.core.progress import FileProgress, digest
 from services.ingest.core.tables import conformed, described
 
@@ -17,7 +17,7 @@ _FOOTER_BYTES: Final = 4096
 
 
 class ParquetFiles:
-    """See `services.ingest.adapters.files.Format`. A position counts rows; a file that changed is another file."""
+    """See `services.ingest.connectors.file.format.Format`. A position counts rows; a file that changed is another file."""
 
     def __init__(self, options: FileOptions, schema: pa.Schema | None) -> None:
         self.schema = schema

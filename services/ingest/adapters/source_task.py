@@ -1,4 +1,4 @@
-"""Reads a file source for as long as this instance owns it, and publishes what it reads beside the position."""
+"""Reads a source for as long as this instance owns it, and publishes what it reads beside the position."""
 
 import logging
 import threading
@@ -10,6 +10,7 @@ from typing import Final
 
 from confluent_kafka.admin import AdminClient
 
+from headrace.connector import Connector
 from headrace.stream import topics
 from headrace.stream.control import Controls
 from headrace.stream.kafka import TransactionalWriter
@@ -21,7 +22,6 @@ from headrace.stream.service import LiveDataset
 from services.ingest.adapters.committed import committed
 from services.ingest.adapters.ownership import Ownership
 from services.ingest.adapters.publisher import Encoded, Publisher
-from services.ingest.core.connector import Connector
 from services.ingest.core.partition import partition_of
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class Reached:
     caught_up: bool = False
 
 
-class FileTask:
+class SourceTask:
     """See `headrace.stream.service.Worker`. `connect` opens the source with the schema its topic has by then."""
 
     def __init__(
@@ -123,7 +123,7 @@ class FileTask:
     def _record(self, reached: Reached) -> Messages:
         record = {
             "dataset": self._dataset.name,
-            "connector": self._dataset.contract.source.type,
+            "connector": self._dataset.contract.source.kind(),
             "position": reached.position or "",
             "rows_read": reached.rows_read,
             "caught_up": reached.caught_up,

@@ -1,8 +1,9 @@
 """What a connector is: it can be checked, it can say what it offers, and it reads on from a position."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from pathlib import Path
+from typing import Literal, Protocol
 
 import pyarrow as pa
 
@@ -54,17 +55,30 @@ class Stream:
     cursors: tuple[str, ...] = field(default=())
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a connector is told beside its own settings. Units: rows, seconds.
+
+    `schema` is that of the rows published so far, which only grows at its end; None before the first. The types of
+    `declared` columns are not guessed.
+    """
+
+    dataset: str
+    schema: pa.Schema | None = None
+    declared: Mapping[str, pa.DataType] = field(default_factory=dict)
+    evolution: Literal["additive", "strict"] = "additive"
+    batch_rows: int = 20_000
+    settle_s: float = 2.0
+    folder: Path = Path()
+    further_folders: Sequence[Path] = ()
+
+
 class Connector(Protocol):
     """A source of rows. Used by one thread at a time.
 
     Positions are opaque JSON text. Reading on from the position that came with a step gives the rows after
     that step and no others, in this process or another.
     """
-
-    @property
-    def kind(self) -> str:
-        """The `source.type` it serves."""
-        ...
 
     @property
     def waiting(self) -> bool:

@@ -15,6 +15,7 @@ from typing import Final
 
 import pyarrow as pa
 
+from headrace.connector import Fetched
 from headrace.errors import Fatal, Fenced, HeadraceError, Transient
 from headrace.stream import topics
 from headrace.stream.control import Controls
@@ -25,11 +26,10 @@ from headrace.stream.outputs import Messages
 from headrace.stream.registry import Schemas
 from headrace.stream.service import LiveDataset
 from services.ingest.adapters.committed import committed
-from services.ingest.adapters.desk import Answer, Desk, KeyReused, Push, fail
+from services.ingest.connectors.http_push.desk import Answer, Desk, KeyReused, Push, fail
 from services.ingest.adapters.pinned import pinned_schema
 from services.ingest.adapters.publisher import Encoded, Publisher
-from services.ingest.adapters.push_body import Typing, Unreadable, fetched
-from services.ingest.core.connector import Fetched
+from services.ingest.connectors.http_push.push_body import Typing, Unreadable, fetched
 from services.ingest.core.types import declared_columns
 
 log = logging.getLogger(__name__)

@@ -7,14 +7,14 @@ from typing import IO, Final
 import numpy as np
 import pyarrow as pa
 
+from headrace.connector import Fetched, SourceRow
 from headrace.errors import Fatal
-from services.ingest.adapters.blocks import Outcome, steps
-from services.ingest.adapters.content import SourceFile, Trail, unchanged
-from services.ingest.adapters.encoding import as_utf8
-from services.ingest.adapters.files import FileOptions
 from services.ingest.adapters.sniffer import text_types
+from services.ingest.connectors.file.blocks import Outcome, steps
+from services.ingest.connectors.file.content import SourceFile, Trail, unchanged
+from services.ingest.connectors.file.encoding import as_utf8
+from services.ingest.connectors.file.format import FileOptions
 from services.ingest.core import csv
-from services.ingest.core.connector import Fetched, SourceRow
 from services.ingest.core.fit import fit_texts, name_of
 from services.ingest.core.names import column_names
 from services.ingest.core.progress import FileProgress
@@ -26,7 +26,7 @@ _SAMPLED_FILES: Final = 16
 
 
 class CsvFiles:
-    """See `services.ingest.adapters.files.Format`."""
+    """See `services.ingest.connectors.file.format.Format`."""
 
     def __init__(self, options: FileOptions, schema: pa.Schema | None) -> None:
         self.schema = schema

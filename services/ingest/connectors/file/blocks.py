@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO, Final
 
-from services.ingest.core.connector import Fetched, SourceRow
+from headrace.connector import Fetched, SourceRow
 from services.ingest.core.progress import TAIL_BYTES, FileProgress
 
 _BLOCK_BYTES: Final = 2 << 20

@@ -6,12 +6,12 @@ from typing import IO, Final
 
 import pyarrow as pa
 
+from headrace.connector import Fetched, SourceRow
 from headrace.errors import Fatal
-from services.ingest.adapters.blocks import Outcome, steps
-from services.ingest.adapters.content import SourceFile, Trail, unchanged
-from services.ingest.adapters.files import FileOptions
 from services.ingest.adapters.sniffer import object_types
-from services.ingest.core.connector import Fetched, SourceRow
+from services.ingest.connectors.file.blocks import Outcome, steps
+from services.ingest.connectors.file.content import SourceFile, Trail, unchanged
+from services.ingest.connectors.file.format import FileOptions
 from services.ingest.core.csv import Fault
 from services.ingest.core.json_rows import Object, parse_lines, read_lines
 from services.ingest.core.lines import spans_of_lines
@@ -24,7 +24,7 @@ _OPENING_BYTES: Final = 256
 
 
 class JsonLinesFiles:
-    """See `services.ingest.adapters.files.Format`."""
+    """See `services.ingest.connectors.file.format.Format`."""
 
     def __init__(self, options: FileOptions, schema: pa.Schema | None) -> None:
         self.schema = schema

@@ -14,8 +14,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import SecretStr
 
 from headrace.errors import HeadraceError, Transient
-from services.ingest.adapters.desk import Answer, Desk, KeyReused, Push
-from services.ingest.adapters.push_body import CONTENT_TYPES, Unreadable
+from services.ingest.connectors.http_push.desk import Answer, Desk, KeyReused, Push
+from services.ingest.connectors.http_push.push_body import CONTENT_TYPES, Unreadable
 
 log = logging.getLogger(__name__)
 

@@ -6,18 +6,21 @@ at its end when a file brings new columns and evolution is additive.
 
 import glob
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Final, Protocol
+from typing import Final
 
 import pyarrow as pa
 
+from headrace.connector import Fetched, Step, Stream, Surroundings
 from headrace.errors import Fatal, Transient
-from services.ingest.adapters.content import SourceFile
-from services.ingest.core.connector import Fetched, Step, Stream
+from services.ingest.connectors.file.content import SourceFile
+from services.ingest.connectors.file.csv_files import CsvFiles
+from services.ingest.connectors.file.format import FileOptions, Format
+from services.ingest.connectors.file.jsonl_files import JsonLinesFiles
+from services.ingest.connectors.file.parquet_files import ParquetFiles
+from services.ingest.connectors.file.settings import FileSource
 from services.ingest.core.csv import Dialect
-from services.ingest.core.json_rows import Evolution
 from services.ingest.core.progress import FileProgress, FilesPosition
 
 log = logging.getLogger(__name__)
@@ -34,44 +37,8 @@ _FORMATS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class FileOptions:
-    """What a dataset file says of its files. Units: bytes, rows, seconds."""
-
-    path: str
-    format: str = "auto"
-    dialect: Dialect = field(default_factory=Dialect)
-    header: bool = True
-    encoding: str = "utf-8"
-    declared: Mapping[str, pa.DataType] | None = None
-    evolution: Evolution = "additive"
-    max_record_bytes: int = 1_000_000
-    batch_rows: int = 20_000
-    settle_s: float = 2.0
-
-
-class Format(Protocol):
-    """How files of one format are read. It holds the schema of the source, which only grows at its end."""
-
-    schema: pa.Schema | None
-
-    def sample(self, files: Sequence[SourceFile]) -> pa.Schema:
-        """The columns of the files, from a sample. Errors: Transient, Fatal."""
-        ...
-
-    def read(self, file: SourceFile, content: IO[bytes], start: FileProgress) -> Iterator[tuple[Fetched, FileProgress]]:
-        """The rows of a file after `start`."""
-        ...
-
-    def recognises(self, content: IO[bytes], progress: FileProgress) -> bool:
-        """Whether the file is still the one `progress` speaks of."""
-        ...
-
-
 class FileConnector:
-    """See `services.ingest.core.connector.Connector`."""
-
-    kind: Final = "file"
+    """See `headrace.connector.Connector`."""
 
     def __init__(
         self, options: FileOptions, formats: Mapping[str, Format], root: Path, further_roots: Sequence[Path] = ()
@@ -203,3 +170,28 @@ class FileConnector:
 
     def _format(self, file: SourceFile) -> Format:
         return self._formats[self._format_name(file)]
+
+
+def opened(source: FileSource, surroundings: Surroundings) -> FileConnector:
+    """The connector of the files a dataset file names."""
+    options = FileOptions(
+        path=source.path,
+        format=source.format,
+        dialect=Dialect(source.csv.delimiter, source.csv.quote, tuple(source.csv.null_values)),
+        header=source.csv.header,
+        encoding=source.csv.encoding,
+        declared=surroundings.declared,
+        evolution=surroundings.evolution,
+        max_record_bytes=source.max_record_bytes,
+        batch_rows=surroundings.batch_rows,
+        settle_s=surroundings.settle_s,
+    )
+    formats = {name: made(options, surroundings.schema) for name, made in _READERS.items()}
+    return FileConnector(options, formats, surroundings.folder, surroundings.further_folders)
+
+
+_READERS: Final[Mapping[str, Callable[[FileOptions, pa.Schema | None], Format]]] = {
+    "csv": CsvFiles,
+    "jsonl": JsonLinesFiles,
+    "parquet": ParquetFiles,
+}

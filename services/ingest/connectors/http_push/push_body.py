@@ -6,9 +6,9 @@ from typing import Final
 
 import pyarrow as pa
 
+from headrace.connector import Fetched, SourceRow
 from headrace.errors import HeadraceError
 from services.ingest.adapters.sniffer import object_types
-from services.ingest.core.connector import Fetched, SourceRow
 from services.ingest.core.csv import Fault
 from services.ingest.core.json_array import elements
 from services.ingest.core.json_rows import Evolution, parse_lines, read_lines

@@ -1,0 +1,18 @@
+"""What a connector is made of. A package of one's own can bring a connector: see `docs/connectors.md`."""
+
+from headrace.connector.plugins import CONNECTORS, opened
+from headrace.connector.protocol import Connector, Fetched, SourceRow, Step, Stream, Surroundings
+from headrace.contract.source import SOURCES, SourceSettings
+
+__all__ = [
+    "CONNECTORS",
+    "SOURCES",
+    "Connector",
+    "Fetched",
+    "SourceRow",
+    "SourceSettings",
+    "Step",
+    "Stream",
+    "Surroundings",
+    "opened",
+]
