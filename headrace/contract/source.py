@@ -27,11 +27,12 @@ MOST_RECORD_BYTES = 4_000_000  # in quarantine it stands as base64 beside its de
 
 
 class SourceSettings(Section):
-    """The settings of one kind of source. A subclass adds `type`, a Literal of its one name, and its own settings."""
+    """The settings of one kind of source. A subclass narrows `type` to a Literal of its one name."""
 
     ends: ClassVar[bool] = True
     """Whether there is a moment when all of it has been read, so that a whole table can be replaced."""
 
+    type: str = Setting(description="The connector.")
     columns: dict[str, LogicalType] = Setting(
         {},
         description="Source columns whose type should not be guessed, by name: `time_hour: timestamp`. "
@@ -43,10 +44,6 @@ class SourceSettings(Section):
         le=MOST_RECORD_BYTES,
         description="A row that is larger than this once encoded, with its key, is quarantined (too_large).",
     )
-
-    def kind(self) -> str:
-        """The `source.type`."""
-        return str(getattr(self, "type"))  # noqa: B009  # each subclass has a type of its own
 
 
 @cache

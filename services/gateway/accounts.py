@@ -157,7 +157,7 @@ class Accounts:
 
 def _source_reasons(dataset: DatasetVersion, caught_up: Mapping[str, int]) -> list[str]:
     """A source that is pushed to is always read to its end: what was not accepted is still the sender's."""
-    pushed = dataset.contract().source.kind() == "http_push"
+    pushed = dataset.contract().source.type == "http_push"
     return (
         [] if pushed or caught_up.get(dataset.name) == dataset.version else ["the source has not been read to its end"]
     )

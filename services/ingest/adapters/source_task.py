@@ -123,7 +123,7 @@ class SourceTask:
     def _record(self, reached: Reached) -> Messages:
         record = {
             "dataset": self._dataset.name,
-            "connector": self._dataset.contract.source.kind(),
+            "connector": self._dataset.contract.source.type,
             "position": reached.position or "",
             "rows_read": reached.rows_read,
             "caught_up": reached.caught_up,

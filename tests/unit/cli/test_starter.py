@@ -7,6 +7,7 @@ import pytest
 from headrace import contract
 from headrace.cli.starter import document, look_at, plain_name
 from headrace.errors import HeadraceError
+from services.ingest.connectors.file.settings import FileSource
 
 
 def test_types_come_from_the_values(tmp_path: Path) -> None:
@@ -23,7 +24,7 @@ def test_types_come_from_the_values(tmp_path: Path) -> None:
     }  # fmt: skip
     zones = {field.name: field.logicalTypeOptions.timezone for field in made.schema_.fields}
     assert (zones["at"], zones["local"]) == (None, False)
-    assert made.source.type == "file"
+    assert isinstance(made.source, FileSource)
     assert made.source.path == str(source)
 
 
@@ -46,7 +47,7 @@ def test_another_dialect_is_written_down(tmp_path: Path) -> None:
     source = tmp_path / "euro.csv"
     source.write_text("a;b\n1;'x;y'\n2;'z'\n3;'w'\n")
     made = contract.load(document("my.euro", look_at(source)))
-    assert made.source.type == "file"
+    assert isinstance(made.source, FileSource)
     assert (made.source.csv.delimiter, made.source.csv.quote) == (";", "'")
 
 
