@@ -89,10 +89,8 @@ class Conformance:
         assert rows_of(connect(source).read(None)) == list(source.rows)
 
     def test_what_is_added_is_read_next(self, source: SourceUnderTest) -> None:
-        connector = connect(source)
-        *_, (fetched, position) = connector.read(None)
+        *_, (fetched, position) = connect(source).read(None)
         added = source.add()
-        assert rows_of(connector.read(position)) == list(added)
         assert rows_of(connect(source, fetched.rows.schema).read(position)) == list(added)
 
     def test_a_position_is_json(self, source: SourceUnderTest) -> None:
