@@ -1,11 +1,12 @@
 """What a connector is: it can be checked, it can say what it offers, and it reads on from a position."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
 import pyarrow as pa
+from pydantic import SecretStr
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +56,17 @@ class Stream:
     cursors: tuple[str, ...] = field(default=())
 
 
+def no_secrets(name: str) -> SecretStr:
+    """Knows none. Errors: LookupError."""
+    raise LookupError(name)
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a connector is told beside its own settings. Units: rows, seconds.
 
     `schema` is that of the rows published so far, which only grows at its end; None before the first. The types of
-    `declared` columns are not guessed.
+    `declared` columns are not guessed. `secret` gives the credential of a name; it raises LookupError when nobody has set it.
     """
 
     dataset: str
@@ -71,6 +77,7 @@ class Surroundings:
     settle_s: float = 2.0
     folder: Path = Path()
     further_folders: Sequence[Path] = ()
+    secret: Callable[[str], SecretStr] = no_secrets
 
 
 class Connector(Protocol):
