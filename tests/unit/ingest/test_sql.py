@@ -10,6 +10,7 @@ import pytest
 
 from headrace.connector import Connector, Surroundings, opened
 from headrace.connector.conformance import Conformance, Row
+from headrace.errors import Fatal
 from services.ingest.connectors.sql.settings import SqlSource
 
 
@@ -86,3 +87,10 @@ def test_rows_that_would_never_be_read_are_found(tmp_path: Path) -> None:
     step = connector.check()[-1]
     assert (step.ok, step.field) == (False, "source.cursor")
     assert "1 rows have no name" in step.message
+
+
+def test_a_file_that_lies_elsewhere_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    source = Table(tmp_path).source(name="../shop.db")
+    with pytest.raises(Fatal, match="HEADRACE_SOURCE_ROOTS"):
+        opened(source, Surroundings("a.b", folder=tmp_path / "files"))

@@ -20,6 +20,7 @@ from services.ingest.connectors.file.format import FileOptions, Format
 from services.ingest.connectors.file.jsonl_files import JsonLinesFiles
 from services.ingest.connectors.file.parquet_files import ParquetFiles
 from services.ingest.connectors.file.settings import FileSource
+from services.ingest.connectors.folders import Folders
 from services.ingest.core.csv import Dialect
 from services.ingest.core.progress import FileProgress, FilesPosition
 
@@ -49,7 +50,7 @@ class FileConnector:
         self._pattern = options.path if path.is_absolute() else str(Path(glob.escape(str(root))) / path)
         self._plain = root / path
         self._root = root
-        self._allowed = [each.absolute() for each in (root, *further_roots)]
+        self._folders = Folders(root, further_roots)
         self._missed = False
         self.waiting = False
         self._finished: dict[str, tuple[int, int, int]] = {}
@@ -139,24 +140,14 @@ class FileConnector:
 
     def _files(self) -> list[SourceFile]:
         """The files of the source. Errors: Fatal when one lies where none may be read."""
-        self._refuse_outside(
-            self._plain.absolute(), self._allowed
-        )  # what is there at all is not to be found out either
+        self._folders.check(self._plain)
         matches = [str(self._plain)]  # a name may look like a pattern
         if not self._plain.is_file():
             matches = glob.glob(self._pattern, recursive=True)  # noqa: PTH207  # absolute patterns
         files = [path for path in sorted(map(Path, matches)) if path.is_file()]
-        allowed = [each.resolve() for each in self._allowed]
         for path in files:
-            self._refuse_outside(path.resolve(), allowed)
+            self._folders.check(path)
         return [SourceFile(path) for path in files]
-
-    def _refuse_outside(self, path: Path, allowed: Sequence[Path]) -> None:
-        if ".." in path.parts or not any(path.is_relative_to(each) for each in allowed):
-            raise Fatal(
-                f"{self._options.path}: {path} lies outside of the folders that may be read; move it below "
-                f"HEADRACE_SOURCE_DIR ({self._root}), or name its folder in HEADRACE_SOURCE_ROOTS"
-            )
 
     def _format_name(self, file: SourceFile) -> str:
         if self._options.format != "auto":

@@ -18,6 +18,7 @@ from adbc_driver_manager.dbapi import Connection
 from headrace.connector import Fetched, SourceRow, Step, Stream, Surroundings
 from headrace.errors import Fatal, Transient
 from headrace.secrets.reference import resolved
+from services.ingest.connectors.folders import Folders
 from services.ingest.connectors.sql.databases import Database, PostgreSql, Sqlite, asked, failures, quoted
 from services.ingest.connectors.sql.settings import SqlSource
 from services.ingest.core.tables import conformed, described
@@ -198,12 +199,14 @@ def _as_json(value: Any) -> Any:
 
 
 def opened(source: SqlSource, surroundings: Surroundings) -> SqlConnector:
-    """The connector of a table or query. Errors: Fatal when its password is not known."""
+    """The connector of a table or query. Errors: Fatal when its password is not known, or its file may not be read."""
     return SqlConnector(source, _database(source, surroundings), surroundings)
 
 
 def _database(source: SqlSource, surroundings: Surroundings) -> Database:
     if source.database == "sqlite":
-        return Sqlite(surroundings.folder / source.name)
+        path = surroundings.folder / source.name
+        Folders(surroundings.folder, surroundings.further_folders).check(path)
+        return Sqlite(path)
     password = resolved(source.password, surroundings.secret) if source.password is not None else None
     return PostgreSql(source.host, source.port or _POSTGRESQL_PORT, source.name, source.user, password)
