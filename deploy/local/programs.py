@@ -12,6 +12,7 @@ FIRST_INSTANCE = "1"
 
 #: Memory that is freed goes back: with an arena for each thread and Arrow's own pool a third of it would stay.
 _LEAN = {"MALLOC_ARENA_MAX": "2", "ARROW_DEFAULT_MEMORY_POOL": "system"}
+_LOOPBACK = '["127.0.0.0/8", "::1/128"]'  # local sources may be on this machine
 
 _SERVE_THEIR_OWN_METRICS = ("ingest", "gateway")
 
@@ -68,6 +69,7 @@ def service(
             "HEADRACE_GATEWAY_ADMIN_TOKEN": credentials.admin_token.get_secret_value(),
             "HEADRACE_GATEWAY_TOKEN_KEY": credentials.token_key.get_secret_value(),
             "HEADRACE_SOURCE_DIR": str(settings.files),
+            "HEADRACE_SOURCE_NETWORKS": _LOOPBACK,
             "HEADRACE_HTTP_HOST": HOST,
             "HEADRACE_HTTP_PORT": str(serving if name == "ingest" else settings.ingest_port),
             "HEADRACE_PUSH_TOKEN": credentials.push_token.get_secret_value(),

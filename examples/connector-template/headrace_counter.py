@@ -28,11 +28,12 @@ class Counter:
         self._upto = source.upto
         self._batch_rows = batch_rows
 
-    def check(self) -> list[Step]:
+    def check(self) -> Iterator[Step]:
         """See `Connector.check`."""
         if self._upto < 1:
-            return [Step("count", False, f"there is no number from 1 to {self._upto}; raise it", "source.upto")]
-        return [Step("count", True, f"{self._upto} numbers")]
+            yield Step("count", False, f"there is no number from 1 to {self._upto}", "source.upto", "raise it")
+        else:
+            yield Step("count", True, f"{self._upto} numbers")
 
     def discover(self) -> list[Stream]:
         """See `Connector.discover`."""

@@ -2,6 +2,7 @@
 
 from headrace.connector.plugins import CONNECTORS, opened
 from headrace.connector.protocol import Connector, Fetched, SourceRow, Step, Stream, Surroundings
+from headrace.connector.targets import Targets
 from headrace.contract.source import SOURCES, SourceSettings
 
 __all__ = [
@@ -14,5 +15,6 @@ __all__ = [
     "Step",
     "Stream",
     "Surroundings",
+    "Targets",
     "opened",
 ]

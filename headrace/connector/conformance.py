@@ -9,14 +9,19 @@ Beside each guarantee stands its control: without a position, everything is read
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import ip_network
 from typing import Any, Protocol
 
 import pyarrow as pa
 
 from headrace.connector.protocol import Connector, Fetched, Surroundings
+from headrace.connector.targets import Targets
 
 MOST_ROWS = 7
 """The size of a step the source is asked for: small, so that few rows make many steps."""
+
+LOOPBACK = Targets((ip_network("127.0.0.0/8"), ip_network("::1/128")))
+"""Where the sources of tests are."""
 
 Row = Mapping[str, Any]
 
@@ -46,12 +51,12 @@ class Conformance:
     """Needs a fixture `source`, new for each test."""
 
     def test_a_source_that_is_there_passes_every_check(self, source: SourceUnderTest) -> None:
-        steps = connect(source).check()
+        steps = list(connect(source).check())
         assert steps
         assert [step for step in steps if not step.ok] == []
 
     def test_a_source_that_is_not_there_fails_a_check_that_says_what_to_correct(self, source: SourceUnderTest) -> None:
-        steps = source.unreachable().check()
+        steps = list(source.unreachable().check())
         assert [step.ok for step in steps] == [True] * (len(steps) - 1) + [False], "it stops at the first that fails"
         assert steps[-1].message
         assert (steps[-1].field or "").startswith("source."), "the setting at fault is named"
@@ -100,7 +105,8 @@ class Conformance:
 
 def connect(source: SourceUnderTest, schema: pa.Schema | None = None) -> Connector:
     """A connector as ingest opens it; `schema` is that of rows published before."""
-    return source.connect(Surroundings("conformance.rows", schema, batch_rows=MOST_ROWS, settle_s=0.0))
+    surroundings = Surroundings("conformance.rows", schema, batch_rows=MOST_ROWS, settle_s=0.0, targets=LOOPBACK)
+    return source.connect(surroundings)
 
 
 def rows_of(steps: Iterator[tuple[Fetched, str]]) -> list[Row]:

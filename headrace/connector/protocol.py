@@ -8,6 +8,9 @@ from typing import Literal, Protocol
 import pyarrow as pa
 from pydantic import SecretStr
 
+from headrace.connector.targets import Targets
+from headrace.errors import Fatal
+
 
 @dataclass(frozen=True, slots=True)
 class SourceRow:
@@ -38,12 +41,17 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing a connector tried in `check`. `field` is the path in the dataset file that is at fault."""
+    """One thing a connector tried in `check`: `resolve`, `connect`, `authenticate`, `list`, `read` ...
+
+    `message` is what was found, in the source's own words where it has any; `field` is the path in the dataset file
+    that is at fault, and `remedy` what to do.
+    """
 
     name: str
     ok: bool
     message: str
     field: str | None = None
+    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +69,20 @@ def no_secrets(name: str) -> SecretStr:
     raise LookupError(name)
 
 
+def keeps_no_secrets(name: str, value: SecretStr) -> None:
+    """Keeps none. Errors: Fatal."""
+    del value
+    raise Fatal(f"the new value of the secret {name} cannot be kept here")
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a connector is told beside its own settings. Units: rows, seconds.
 
     `schema` is that of the rows published so far, which only grows at its end; None before the first. The types of
     `declared` columns are not guessed. `secret` gives the credential of a name; it raises LookupError when nobody has set it.
+    `keep_secret` replaces one, such as a refresh token that was rotated, and returns once that is durable. `targets` says
+    which hosts may be reached: whoever opens a connection asks it first.
     """
 
     dataset: str
@@ -78,6 +94,8 @@ class Surroundings:
     folder: Path = Path()
     further_folders: Sequence[Path] = ()
     secret: Callable[[str], SecretStr] = no_secrets
+    keep_secret: Callable[[str, SecretStr], None] = keeps_no_secrets
+    targets: Targets = field(default_factory=Targets)
 
 
 class Connector(Protocol):
@@ -92,8 +110,8 @@ class Connector(Protocol):
         """Whether the last `read` left something that is not whole yet, such as a line that is being written."""
         ...
 
-    def check(self) -> list[Step]:
-        """Try the source step by step, stopping at the first that fails."""
+    def check(self) -> Iterator[Step]:
+        """Try the source step by step, each given as it ends, stopping at the first that fails."""
         ...
 
     def discover(self) -> list[Stream]:

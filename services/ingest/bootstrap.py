@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
-from headrace.connector import Connector, Surroundings, opened
+from headrace.connector import Connector, Surroundings, Targets, opened
 from headrace.contract import Contract
 from headrace.stream.kafka.connection import Connection
 from headrace.stream.registry import Registry
@@ -28,6 +28,7 @@ def connector_for(contract: Contract, registry: Registry, settings: IngestSettin
         settle_s=settings.settle_s,
         folder=settings.source_dir,
         further_folders=settings.source_roots,
+        targets=Targets(settings.source_networks),
     )
     return opened(contract.source, surroundings)
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field, IPvAnyNetwork, SecretStr
 
 from headrace.stream.service import ServiceSettings
 
@@ -13,6 +13,11 @@ class IngestSettings(ServiceSettings):
     source_dir: Path = Field(Path(), description="Where the relative path of a file source starts.")
     source_roots: list[Path] = Field(
         [], description="Further folders that file sources may read from, as a JSON list; else only `source_dir`."
+    )
+    source_networks: list[IPvAnyNetwork] = Field(
+        [],
+        description="Private networks that sources may reach, as a JSON list such as `[\"10.1.0.0/16\"]`; "
+        "else only global addresses.",
     )
     poll_interval_s: float = Field(1.0, gt=0, description="How often files that were read are looked at for more.")
     settle_s: float = Field(

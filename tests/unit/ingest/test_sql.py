@@ -74,7 +74,7 @@ class TestQuery(Conformance):
 )
 def test_what_is_wrong_is_found_before_anything_is_read(tmp_path: Path, settings: Any, field: str, said: str) -> None:
     connector = opened(Table(tmp_path).source(**settings), Surroundings("a.b", folder=tmp_path))
-    step = connector.check()[-1]
+    step = list(connector.check())[-1]
     assert (step.ok, step.field) == (False, field)
     assert said in step.message
 
@@ -84,7 +84,7 @@ def test_rows_that_would_never_be_read_are_found(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "shop.db") as database:
         database.execute("INSERT INTO orders VALUES (1000, NULL, 7)")
     connector = opened(table.source(cursor="name"), Surroundings("a.b", folder=tmp_path))
-    step = connector.check()[-1]
+    step = list(connector.check())[-1]
     assert (step.ok, step.field) == (False, "source.cursor")
     assert "1 rows have no name" in step.message
 

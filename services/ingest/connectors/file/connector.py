@@ -55,40 +55,27 @@ class FileConnector:
         self.waiting = False
         self._finished: dict[str, tuple[int, int, int]] = {}
 
-    def check(self) -> list[Step]:
+    def check(self) -> Iterator[Step]:
         """See `Connector.check`."""
+        trying, field = "find", "source.path"
         try:
             files = self._files()
-        except Fatal as error:
-            return [Step("find", False, str(error), "source.path")]
-        if not files:
-            return [
-                Step(
-                    "find",
-                    False,
-                    f"no file matches {self._pattern}; correct the path, or put a file there",
-                    "source.path",
-                )
-            ]
-        steps = [Step("find", True, f"{len(files)} files match {self._pattern}")]
-        try:
+            if not files:
+                remedy = "correct the path, or put a file there"
+                yield Step("find", False, f"no file matches {self._pattern}", "source.path", remedy)
+                return
+            yield Step("find", True, f"{len(files)} files match {self._pattern}")
+            trying, field = "format", "source.format"
             reader = self._format(files[0])
-            steps.append(Step("format", True, f"{files[0].path} is read as {self._format_name(files[0])}"))
-            with files[0].opened() as content:
-                content.read(1)
-            steps.append(Step("open", True, f"{files[0].path} can be read"))
+            yield Step("format", True, f"{files[0].path} is read as {self._format_name(files[0])}")
+            trying, field = "read", "source.path"
             columns = reader.sample(files)
-        except Fatal as error:
-            field = "source.format" if len(steps) == 1 else "source.path"
-            return [*steps, Step("format" if len(steps) == 1 else "open", False, str(error), field)]
-        except Transient as error:
-            return [*steps, Step("open", False, str(error), "source.path")]
-        return [
-            *steps,
-            Step(
-                "columns", bool(len(columns)), f"{len(columns)} columns found", None if len(columns) else "source.csv"
-            ),
-        ]
+            if len(columns):
+                yield Step("read", True, f"{len(columns)} columns: {', '.join(columns.names)}")
+            else:
+                yield Step("read", False, "no column found", "source.csv", "say how the file is written")
+        except (Fatal, Transient) as error:
+            yield Step(trying, False, str(error), field)
 
     def discover(self) -> list[Stream]:
         """See `Connector.discover`."""

@@ -51,24 +51,18 @@ class SqlConnector:
         self._complete: Place | None = None
         self.waiting = False
 
-    def check(self) -> list[Step]:
+    def check(self) -> Iterator[Step]:
         """See `Connector.check`."""
-        steps: list[Step] = []
+        trying, field = "connect", "source.host"
         try:
             with failures(self._database, "connecting to"), self._database.connect() as connection:
-                steps.append(Step("connect", True, f"connected to {self._database.address}"))
+                yield Step("connect", True, f"connected to {self._database.address}")
+                trying, field = "read", "source.table" if self._source.table else "source.query"
                 columns = self._columns(connection)
-                steps.append(Step("read", True, f"{len(columns)} columns: {', '.join(columns.names)}"))
-                steps.append(self._ordered(connection, columns))
+                yield Step("read", True, f"{len(columns)} columns: {', '.join(columns.names)}")
+                yield self._ordered(connection, columns)
         except (Fatal, Transient) as error:
-            of_source = "source.table" if self._source.table else "source.query"
-            step = (
-                Step("read", False, str(error), of_source)
-                if steps
-                else Step("connect", False, str(error), "source.host")
-            )
-            steps.append(step)
-        return steps
+            yield Step(trying, False, str(error), field)
 
     def discover(self) -> list[Stream]:
         """See `Connector.discover`."""
@@ -117,8 +111,9 @@ class SqlConnector:
         missing = " OR ".join(f"{quoted(name)} IS NULL" for name in self._source.order)
         [(count,)] = asked(connection, f"SELECT count(*) FROM {self._from()} WHERE {missing}")  # noqa: S608
         if count:
-            what = f"{count} rows have no {' or '.join(self._source.order)}: they would never be read; choose other columns"
-            return Step("order", False, what, "source.cursor" if self._source.cursor else "source.key")
+            what = f"{count} rows have no {' or '.join(self._source.order)}: they would never be read"
+            field = "source.cursor" if self._source.cursor else "source.key"
+            return Step("order", False, what, field, "choose columns that every row has")
         return Step("order", True, f"every row has a place in the order of {', '.join(self._source.order)}")
 
     def _look(self, connection: Connection, columns: pa.Schema) -> None:
