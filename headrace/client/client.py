@@ -1,7 +1,8 @@
 """Calls to a gateway: which of them are tried again, and how an answer becomes a value or an error."""
 
+import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 from urllib.parse import quote
@@ -19,6 +20,7 @@ from headrace.client.results import (
     Quarantine,
     QuarantinedRow,
     QueryResult,
+    SourcePart,
     TailRecord,
     Version,
 )
@@ -27,6 +29,7 @@ from headrace.errors import HeadraceError
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
 _UNAVAILABLE: Final = frozenset({502, 503})  # a gateway that restarts, or a proxy before one
 _REASONS_SHOWN: Final = 3
+_SOURCE_S: Final = 130.0  # longer than the gateway waits for a source
 _NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout)
 
 ResultT = TypeVar("ResultT", bound=BaseModel)
@@ -81,6 +84,17 @@ class Client:
     def apply(self, name: str, document: str) -> Applied:
         """Make this dataset file the live version. Applying the live version again changes nothing."""
         return self._read(Applied, self._call("PUT", _dataset(name), safe=False, json={"document": document}))
+
+    def inspect_source(self, document: str, *, discover: bool = False) -> Iterator[SourcePart]:
+        """Try the source of a dataset file step by step; with `discover`, also describe what it offers. Saves nothing."""
+        act = "discover" if discover else "check"
+        timeout = httpx.Timeout(_SOURCE_S, connect=5)
+        with self._http.stream("POST", f"/sources/{act}", json={"document": document}, timeout=timeout) as response:
+            if not response.is_success:
+                response.read()
+            _checked(response)
+            for line in response.iter_lines():
+                yield self._valid(SourcePart, json.loads(line))
 
     def datasets(self) -> list[Dataset]:
         """Every dataset, by name."""

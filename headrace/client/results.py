@@ -33,6 +33,34 @@ class Refusal(Result):
     detail: str
 
 
+class SourceColumn(Result):
+    """A column that a source offers. `type` is written as in `schema.fields`; `null_share` is of the rows looked at."""
+
+    name: str
+    type: dict[str, Any]
+    null_share: float | None = None
+    unique: bool = False
+    examples: tuple[str, ...] = ()
+    personal: dict[str, str] | None = None  # what it seems to hold, and why: by its name or its values
+
+
+class SourcePart(Result):
+    """A part of what is said of a source: `step`, `stream` or `end`."""
+
+    part: str
+    name: str = ""
+    ok: bool | None = None
+    message: str = ""
+    field: str | None = None
+    remedy: str = ""
+    took_s: float | None = None
+    columns: tuple[SourceColumn, ...] = ()
+    keys: tuple[str, ...] = ()
+    keys_declared: bool = False
+    cursors: tuple[str, ...] = ()
+    rows_sampled: int = 0
+
+
 class Plan(Result):
     """What applying a dataset file would do, and what stands against it."""
 

@@ -8,7 +8,7 @@ from headrace.contract.loading import load
 from headrace.contract.model import Contract, json_schema
 from headrace.contract.source import SourceSettings, kinds
 from headrace.contract.sql import NO_MATCH, CompiledTransform, compile_transform, reference_table
-from headrace.contract.types import arrow_schema, arrow_type, plain_type
+from headrace.contract.types import arrow_schema, arrow_type, declaration, plain_type
 from headrace.errors import ContractError, Problem
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "arrow_schema",
     "arrow_type",
     "compile_transform",
+    "declaration",
     "dependencies",
     "diff",
     "in_dependency_order",

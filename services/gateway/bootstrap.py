@@ -18,6 +18,7 @@ from services.gateway.adapters.incident_store import IncidentStore
 from services.gateway.adapters.ledger_store import LedgerStore
 from services.gateway.adapters.progress import Progress
 from services.gateway.adapters.quarantine import Quarantine
+from services.gateway.adapters.source_desk import SourceDesk
 from services.gateway.adapters.tail import Tail
 from services.gateway.adapters.token_store import TokenStore, kept_key
 from services.gateway.adapters.warehouse import Warehouse
@@ -53,6 +54,7 @@ def build(settings: GatewaySettings) -> Gateway:
         Quarantine(warehouse),
         Tail(connection, registry),
         Health(engine, connection, registry, warehouse, fold),
+        SourceDesk(connection, controls),
     )
 
 

@@ -10,6 +10,7 @@ from services.gateway.adapters.dataset_log import DatasetLog
 from services.gateway.adapters.dataset_store import DatasetStore
 from services.gateway.adapters.health import Health
 from services.gateway.adapters.quarantine import Quarantine
+from services.gateway.adapters.source_desk import SourceDesk
 from services.gateway.adapters.tail import Tail
 from services.gateway.adapters.token_store import TokenStore
 from services.gateway.adapters.warehouse import Warehouse
@@ -29,3 +30,4 @@ class Gateway:
     quarantine: Quarantine
     tail: Tail
     health: Health
+    sources: SourceDesk

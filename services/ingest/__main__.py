@@ -4,12 +4,14 @@ import logging
 import sys
 
 from headrace.errors import Fatal
+from headrace.stream.registry import Registry
 from headrace.stream.service import run_service
 from services.ingest.adapters.ownership import Ownership
 from services.ingest.adapters.server import HttpServer
-from services.ingest.bootstrap import Workers
-from services.ingest.connectors.http_push.http import create_app
+from services.ingest.adapters.source_requests import SourceRequests
+from services.ingest.bootstrap import Workers, connector_for
 from services.ingest.connectors.http_push.desk import Desk
+from services.ingest.connectors.http_push.http import create_app
 from services.ingest.settings import IngestSettings
 
 
@@ -21,6 +23,9 @@ def main() -> int:
         desk, settings.push_token, max_body_bytes=settings.push_max_body_bytes, timeout_s=settings.push_timeout_s
     )
     server = HttpServer(app, settings.http_host, settings.http_port)
+    requests = SourceRequests(
+        settings.connection(), Registry(settings.registry_url), lambda contract: connector_for(contract, settings)
+    )
     ownership = Ownership(settings.connection(), settings.session_timeout_ms)
     try:
         server.start()
@@ -28,10 +33,12 @@ def main() -> int:
         logging.getLogger(__name__).error("%s", error)
         return 1
     ownership.start()
+    requests.start()
     try:
         return run_service("ingest", settings, Workers(settings, ownership, desk), desk.learn)
     finally:
         server.close()
+        requests.close()
         ownership.close()
 
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterable
 
+import pyarrow as pa
+
 from headrace.connector import Connector, Surroundings, Targets, opened
 from headrace.contract import Contract
 from headrace.stream.kafka.connection import Connection
@@ -17,11 +19,11 @@ from services.ingest.core.types import declared_columns
 from services.ingest.settings import IngestSettings
 
 
-def connector_for(contract: Contract, registry: Registry, settings: IngestSettings) -> Connector:
-    """The connector of a source that is read, with the schema its topic has now."""
+def connector_for(contract: Contract, settings: IngestSettings, schema: pa.Schema | None = None) -> Connector:
+    """The connector of a source that is read. `schema` is that of the rows published so far; None looks at it afresh."""
     surroundings = Surroundings(
         dataset=contract.dataset,
-        schema=pinned_schema(registry, contract.dataset),
+        schema=schema,
         declared=declared_columns(contract),
         evolution=contract.schema_.evolution,
         batch_rows=settings.max_batch_rows,
@@ -56,7 +58,7 @@ class Workers:
             self._connection,
             self._registry,
             self._ownership,
-            lambda: connector_for(dataset.contract, self._registry, settings),
+            lambda: connector_for(dataset.contract, settings, pinned_schema(self._registry, dataset.name)),
             instance=settings.instance,
             poll_interval_s=settings.poll_interval_s,
             transaction_timeout_ms=settings.transaction_timeout_ms,

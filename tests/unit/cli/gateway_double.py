@@ -32,6 +32,8 @@ class GatewayDouble:
         self.calls: list[str] = []
         self.answer: dict[str, Any] = {"columns": [], "rows": [], "row_count": 0, "truncated": False, "elapsed_ms": 1}
         self.records: list[dict[str, Any]] = []
+        self.sources: list[str] = []
+        self.source_parts: list[dict[str, Any]] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if request.headers.get("Authorization") != f"Bearer {TOKEN}":
@@ -46,6 +48,12 @@ class GatewayDouble:
                 return self._apply(name, body["document"])
             case "GET", ["status"]:
                 return httpx.Response(200, json={"items": [self._status(name) for name in sorted(self.documents)]})
+            case "POST", ["sources", act]:
+                self.sources.append(body["document"])
+                lines = (
+                    self.source_parts if act == "discover" else [p for p in self.source_parts if p["part"] != "stream"]
+                )
+                return httpx.Response(200, text="".join(json.dumps(part) + "\n" for part in lines))
             case "POST", ["query"]:
                 return httpx.Response(200, json=self.answer)
             case "GET", ["version"]:

@@ -7,11 +7,12 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 
-from services.gateway.adapters.http import datasets, ledger, operations, problems, queries, tokens
+from services.gateway.adapters.http import datasets, ledger, operations, problems, queries, sources, tokens
 from services.gateway.adapters.http.middleware import Requests
 
 _TAGS: Final = [
     {"name": "datasets", "description": "Plan and apply dataset files; see what is live."},
+    {"name": "sources", "description": "Look at a source before anything is saved of it."},
     {"name": "books", "description": "Where every row is: status, ledger, quarantine, the newest records."},
     {"name": "queries", "description": "Ask the warehouse."},
     {"name": "tokens", "description": "Who may use this API. For the administrator."},
@@ -40,6 +41,7 @@ def create_app(lifespan: Lifespan | None = None) -> FastAPI:
     for router in (
         datasets.router,
         ledger.router,
+        sources.router,
         queries.router,
         tokens.router,
         operations.versioned,

@@ -34,6 +34,18 @@ source: {type: file, path: airports.csv}
 key: [faa]
 load: {mode: upsert}
 """
+_SOURCE = """\
+source:
+  type: sql
+  database: postgresql
+  host: db.shop.example
+  name: shop
+  user: headrace
+  password: secret://shop-db
+  table: public.orders
+  cursor: updated_at
+  key: [id]
+"""
 
 
 class Body(BaseModel):
@@ -52,6 +64,33 @@ class DatasetFile(Body):
     """A dataset file."""
 
     document: str = Field(max_length=1_000_000, description="The dataset file, as YAML.", examples=[_DOCUMENT])
+
+
+class SourceFile(Body):
+    """A dataset file of which only the source has to be written."""
+
+    document: str = Field(max_length=1_000_000, description="The dataset file, as YAML.", examples=[_SOURCE])
+
+
+class SourcePart(Answer):
+    """A line of what is said of a source. Which members there are depends on `part`."""
+
+    part: Literal["step", "stream", "end"] = Field(
+        description="A step that was tried, a set of rows the source offers, or the end."
+    )
+    name: str | None = Field(None, description="Of the step or stream.", examples=["connect", "public.orders"])
+    ok: bool | None = Field(None, description="Whether the step went well; at the end, whether all did.")
+    message: str | None = Field(None, description="What was found, in the source's own words where it has any.")
+    field: str | None = Field(None, description="The setting at fault.", examples=["source.password"])
+    remedy: str | None = Field(None, description="What to do.")
+    took_s: float | None = Field(None, description="How long it took, in seconds.")
+    columns: list[dict[str, Any]] | None = Field(
+        None, description="Of a stream: `name`, `type`, `null_share`, `unique`, `examples`, `personal` of each."
+    )
+    keys: list[str] | None = Field(None, description="Columns that identify a row, or may; the likeliest first.")
+    keys_declared: bool | None = Field(None, description="Whether the source itself declares the key.")
+    cursors: list[str] | None = Field(None, description="Columns that reading can resume by, or may.")
+    rows_sampled: int | None = Field(None, description="How many rows were looked at.")
 
 
 class Change(Answer):
