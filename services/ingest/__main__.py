@@ -2,14 +2,15 @@
 
 import logging
 import sys
+from collections.abc import Mapping
 
 from headrace.errors import Fatal
-from headrace.stream.service import run_service
+from headrace.stream.service import LiveDataset, run_service
 from services.ingest.adapters.ownership import Ownership
 from services.ingest.adapters.server import HttpServer
-from services.ingest.bootstrap import Workers
-from services.ingest.connectors.http_push.http import create_app
+from services.ingest.bootstrap import Workers, known_secrets
 from services.ingest.connectors.http_push.desk import Desk
+from services.ingest.connectors.http_push.http import create_app
 from services.ingest.settings import IngestSettings
 
 
@@ -23,13 +24,19 @@ def main() -> int:
     server = HttpServer(app, settings.http_host, settings.http_port)
     ownership = Ownership(settings.connection(), settings.session_timeout_ms)
     try:
+        secrets = known_secrets(settings)
         server.start()
     except Fatal as error:
         logging.getLogger(__name__).error("%s", error)
         return 1
     ownership.start()
+
+    def learn(datasets: Mapping[str, LiveDataset]) -> None:
+        desk.learn(datasets)
+        secrets.refresh()
+
     try:
-        return run_service("ingest", settings, Workers(settings, ownership, desk), desk.learn)
+        return run_service("ingest", settings, Workers(settings, ownership, desk, secrets), learn, secrets.needs_of)
     finally:
         server.close()
         ownership.close()

@@ -7,6 +7,7 @@ from headrace.contract import Contract
 from headrace.stream.kafka.connection import Connection
 from headrace.stream.registry import Registry
 from headrace.stream.service import LiveDataset, Worker
+from services.ingest.adapters.known_secrets import KnownSecrets, SourceSecrets
 from services.ingest.adapters.ownership import Ownership
 from services.ingest.adapters.pinned import pinned_schema
 from services.ingest.adapters.source_task import SourceTask
@@ -17,7 +18,15 @@ from services.ingest.core.types import declared_columns
 from services.ingest.settings import IngestSettings
 
 
-def connector_for(contract: Contract, registry: Registry, settings: IngestSettings) -> Connector:
+def known_secrets(settings: IngestSettings) -> KnownSecrets:
+    """The secrets that sources may name. Errors: Fatal when the master keys are set wrongly."""
+    registry = Registry(settings.registry_url)
+    return KnownSecrets(settings.connection(), registry, settings.key_wrapping(), settings.instance)
+
+
+def connector_for(
+    contract: Contract, registry: Registry, settings: IngestSettings, secrets: SourceSecrets
+) -> Connector:
     """The connector of a source that is read, with the schema its topic has now."""
     surroundings = Surroundings(
         dataset=contract.dataset,
@@ -28,6 +37,8 @@ def connector_for(contract: Contract, registry: Registry, settings: IngestSettin
         settle_s=settings.settle_s,
         folder=settings.source_dir,
         further_folders=settings.source_roots,
+        secret=secrets.secret,
+        keep_secret=secrets.keep,
         targets=Targets(settings.source_networks),
     )
     return opened(contract.source, surroundings)
@@ -36,12 +47,13 @@ def connector_for(contract: Contract, registry: Registry, settings: IngestSettin
 class Workers:
     """Builds the workers of each dataset. See `headrace.stream.service.WorkersFor`."""
 
-    def __init__(self, settings: IngestSettings, ownership: Ownership, desk: Desk) -> None:
+    def __init__(self, settings: IngestSettings, ownership: Ownership, desk: Desk, secrets: KnownSecrets) -> None:
         self._settings = settings
         self._connection: Connection = settings.connection()
         self._registry = Registry(settings.registry_url)
         self._ownership = ownership
         self._desk = desk
+        self._secrets = secrets
 
     def __call__(self, dataset: LiveDataset) -> Iterable[Callable[[], Worker]]:
         """One worker for a source that is read, two for pushes: without and with idempotency keys."""
@@ -51,12 +63,17 @@ class Workers:
 
     def _source_task(self, dataset: LiveDataset) -> Worker:
         settings = self._settings
+
+        def connect() -> Connector:
+            secrets = self._secrets.of_source(dataset.name)
+            return connector_for(dataset.contract, self._registry, settings, secrets)
+
         return SourceTask(
             dataset,
             self._connection,
             self._registry,
             self._ownership,
-            lambda: connector_for(dataset.contract, self._registry, settings),
+            connect,
             instance=settings.instance,
             poll_interval_s=settings.poll_interval_s,
             transaction_timeout_ms=settings.transaction_timeout_ms,

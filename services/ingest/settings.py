@@ -4,11 +4,12 @@ from pathlib import Path
 
 from pydantic import Field, IPvAnyNetwork, SecretStr
 
+from headrace.secrets.settings import KeySettings
 from headrace.stream.service import ServiceSettings
 
 
-class IngestSettings(ServiceSettings):
-    """See `headrace.stream.service.ServiceSettings`."""
+class IngestSettings(ServiceSettings, KeySettings):
+    """See `headrace.stream.service.ServiceSettings` and `headrace.secrets.settings.KeySettings`."""
 
     source_dir: Path = Field(Path(), description="Where the relative path of a file source starts.")
     source_roots: list[Path] = Field(
@@ -16,7 +17,7 @@ class IngestSettings(ServiceSettings):
     )
     source_networks: list[IPvAnyNetwork] = Field(
         [],
-        description="Private networks that sources may reach, as a JSON list such as `[\"10.1.0.0/16\"]`; "
+        description='Private networks that sources may reach, as a JSON list such as `["10.1.0.0/16"]`; '
         "else only global addresses.",
     )
     poll_interval_s: float = Field(1.0, gt=0, description="How often files that were read are looked at for more.")
