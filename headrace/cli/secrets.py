@@ -115,7 +115,7 @@ def new_key(output: Output = Format.TABLE) -> None:
 def _value(name: str, source: str | None) -> SecretStr:
     """What the user types or pipes. Errors: HeadraceError, which does not show what was given in the wrong place."""
     if source is None:
-        if not sys.stdin.isatty():
+        if not _at_a_terminal():
             raise HeadraceError(f"There is no terminal to ask for the value. Pipe it: headrace secret set {name} -")
         value: str = typer.prompt(f"Value of {name}", hide_input=True, confirmation_prompt=True, err=True)
     elif source == _STDIN:
@@ -128,6 +128,10 @@ def _value(name: str, source: str | None) -> SecretStr:
     if not value:
         raise HeadraceError("The value is empty: nothing was set.")
     return SecretStr(value)
+
+
+def _at_a_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 def _one_line_end_less(text: str) -> str:

@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query
+from pydantic import SecretStr
 
 from headrace.secrets.settings import NO_KEY
 from services.gateway.adapters.http import models
@@ -39,9 +40,7 @@ def set_secret(
     name: models.SecretName, body: models.NewSecret, gateway: Parts, caller: Administering, keeper: Keeping
 ) -> models.Secret:
     """Give a secret its first value, or its next. Sources that name it begin anew with it within two seconds."""
-    if len(body.value.get_secret_value().encode()) > MOST_BYTES:
-        detail = f"the value of {name} is over {MOST_BYTES} bytes"
-        raise ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", "The value is too large", detail)
+    _check(name, body.value)
     entry = keeper.set(name, body.value, datetime.now(UTC), caller.name)
 
     def shown() -> bool:
@@ -108,3 +107,16 @@ def rotate(gateway: Parts, caller: Administering, keeper: Keeping) -> models.Rot
         unchanged=done.unchanged,
         failed=[models.FailedRotation(name=name, detail=detail) for name, detail in sorted(done.failed.items())],
     )
+
+
+def _check(name: str, value: SecretStr) -> None:
+    """Errors: ProblemError when the value is no text, or too large; it does not show it."""
+    try:
+        size = len(value.get_secret_value().encode())
+    except UnicodeEncodeError:
+        detail = f"the value of {name} has half of a surrogate pair"
+        status = HTTPStatus.UNPROCESSABLE_ENTITY
+        raise ProblemError(status, "not-text", "The value is not text in UTF-8", detail) from None
+    if size > MOST_BYTES:
+        detail = f"the value of {name} is over {MOST_BYTES} bytes"
+        raise ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-large", "The value is too large", detail)
