@@ -109,8 +109,8 @@ class Search:
                 while left:
                     assert time.monotonic() < deadline, f"the end of {topic} is not reached"
                     for message in consumer.consume(2000, 0.5):
-                        if message.error() is not None:
-                            assert message.error().code() == message.error()._PARTITION_EOF, message.error()
+                        if (failure := message.error()) is not None:
+                            assert failure.code() == failure._PARTITION_EOF, failure
                             left -= 1
                             continue
                         headers: Any = message.headers() or []
@@ -285,8 +285,8 @@ def plant(platform: Platform, api: Recorded, login: Login, dataset: str) -> dict
     topic = f"canary-{uuid.uuid4().hex[:8]}"
     kafka_topics.ensure(Connection(settings.bootstrap_servers), {topic: 1})
     producer = Producer({"bootstrap.servers": settings.bootstrap_servers})
-    hexadecimal, headers = values["value"].encode().hex(), [("h", values["header"].encode())]
-    producer.produce(topic, f"it is {hexadecimal}", values["key"], headers=headers)
+    hexadecimal = values["value"].encode().hex()
+    producer.produce(topic, f"it is {hexadecimal}", values["key"], headers={"h": values["header"].encode()})
     assert producer.flush(10) == 0
     api("POST", "/tokens", json={"name": values["database"]})
     login.add(2000, 1, values["row"])  # a row of data is no secret: it goes wherever rows go
