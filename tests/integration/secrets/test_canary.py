@@ -276,6 +276,13 @@ def test_a_secret_is_nowhere(platform: Platform, postgres_url: str, dataset: str
         ("answers", "answers"),
     }
 
+    assert api("DELETE", f"/secrets/{secret}?force=true").status_code == 204
+    assert secret not in {each["name"] for each in api("GET", "/secrets").json()["items"]}
+    assert api("DELETE", f"/secrets/{secret}?force=true").status_code == 404
+    eventually(
+        lambda: f"there is no secret {secret}" in str(client.ledger(dataset).problems), 60, "its source has stopped"
+    )
+
 
 def plant(platform: Platform, api: Recorded, login: Login, dataset: str) -> dict[str, str]:
     """Further canaries, one for each of the places, in one form or another; by the name of the place."""
