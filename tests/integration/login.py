@@ -24,7 +24,7 @@ class Login:
         self.set_password(password)
         self._execute(f"CREATE TABLE {self.table} (id bigint PRIMARY KEY, name text)")
         self._execute(f"GRANT SELECT ON {self.table} TO {self.user}")
-        [(rules,)] = self._asked("SHOW hba_file")
+        [(rules,)] = self._asked("SELECT current_setting('hba_file')")
         file = Path(rules)
         file.write_text(f"host all {self.user} 127.0.0.1/32 scram-sha-256\n{file.read_text()}")
         self._execute("SELECT pg_reload_conf()")

@@ -9,16 +9,18 @@ import os
 import secrets
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import quote, quote_plus
 
 import httpx
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from pydantic import SecretStr
 
 from deploy.local import stack as local
@@ -31,6 +33,7 @@ from headrace.stream.kafka import topics as kafka_topics
 from tests.integration.login import Login
 from tests.stack import Platform, Stack, eventually
 
+INDEXES: Final = (".index", ".timeindex")  # of Kafka: offsets and nothing else, and 10 MB each before they are used
 STAGES: Final = ("raw", "staged", "transformed", "validated", "quarantine")
 
 
@@ -45,6 +48,7 @@ def forms(value: str) -> dict[str, bytes]:
     found = {
         "plain": plain,
         "JSON": json.dumps(value)[1:-1].encode(),
+        "JSON of ClickHouse": value.replace("/", "\\/").encode(),
         "quoted": quote(value, safe="").encode(),
         "quoted path": quote(value).encode(),
         "quoted plus": quote_plus(value).encode(),
@@ -80,12 +84,12 @@ class Search:
     def files(self, home: Path) -> None:
         """Every file below, as it is; of the lake's also what is in it."""
         for folder, _, names in os.walk(home):
-            for path in (Path(folder) / name for name in names):
+            for path in (Path(folder) / name for name in names if not name.endswith(INDEXES)):
                 try:
                     self.look(_kind(path.relative_to(home)), str(path), path.read_bytes())
                     if path.suffix == ".parquet":
                         self.look("lake", str(path), repr(pq.read_table(path).to_pydict()).encode())
-                except OSError:  # a log that was turned over, a part that was merged, a socket
+                except (OSError, pa.ArrowInvalid):  # a part that was merged, a socket, a file that is being written
                     continue
 
     def topics(self, bootstrap_servers: str) -> None:
@@ -98,36 +102,45 @@ class Search:
                 "isolation.level": "read_uncommitted",
                 "auto.offset.reset": "earliest",
                 "enable.partition.eof": True,
+                "fetch.wait.max.ms": 50,
             }
         )
         try:
-            for topic, described in consumer.list_topics(timeout=30).topics.items():
-                places = [TopicPartition(topic, number, 0) for number in described.partitions]
-                consumer.assign(places)
-                left = len(places)
-                deadline = time.monotonic() + 60
-                while left:
-                    assert time.monotonic() < deadline, f"the end of {topic} is not reached"
-                    for message in consumer.consume(2000, 0.5):
-                        if (failure := message.error()) is not None:
-                            assert failure.code() == failure._PARTITION_EOF, failure
-                            left -= 1
-                            continue
-                        headers: Any = message.headers() or []
-                        parts = [message.key(), message.value(), *(part for pair in headers for part in pair)]
-                        raw = [part.encode() if isinstance(part, str) else part for part in parts if part is not None]
-                        self.look("topics", topic, b"\n".join(raw))
+            known = consumer.list_topics(timeout=30).topics.values()
+            left = {(each.topic, number) for each in known for number in each.partitions}
+            consumer.assign([TopicPartition(topic, number, 0) for topic, number in left])
+            deadline = time.monotonic() + 120
+            while left:
+                assert time.monotonic() < deadline, f"not read to their ends: {sorted(left)}"
+                found: dict[str, list[bytes]] = defaultdict(list)
+                for message in consumer.consume(5000, 0.2):
+                    topic, number = cast(str, message.topic()), cast(int, message.partition())
+                    if (failure := message.error()) is None:
+                        found[topic] += _parts(message)
+                    else:
+                        assert failure.code() == failure._PARTITION_EOF, failure
+                        left.discard((topic, number))
+                for topic, parts in found.items():
+                    self.look("topics", topic, b"\n".join(parts))
         finally:
             consumer.close()
 
     def warehouse(self, stack: Stack) -> None:
         """Every row of every table, as text."""
-        tables = asked(stack, "SELECT database, name FROM system.tables WHERE NOT is_temporary FORMAT JSONEachRow")
+        tables = asked(
+            stack, "SELECT database, name FROM system.tables WHERE engine NOT LIKE '%View' FORMAT JSONEachRow"
+        )
         for table in map(json.loads, tables.splitlines()):
             name = f"`{table['database']}`.`{table['name']}`"
             if table["database"].lower() in ("system", "information_schema"):
                 continue
             self.look("warehouse rows", name, asked(stack, f"SELECT * FROM {name} FORMAT JSONEachRow").encode())
+
+
+def _parts(message: Message) -> list[bytes]:
+    headers: Any = message.headers() or []
+    parts = [message.key(), message.value(), *(part for pair in headers for part in pair)]
+    return [part.encode() if isinstance(part, str) else part for part in parts if part is not None]
 
 
 def _kind(path: Path) -> str:
@@ -206,6 +219,7 @@ def dataset(platform: Platform) -> Iterator[str]:
     assert producer.flush(10) == 0
 
 
+@pytest.mark.timeout(600)
 def test_a_secret_is_nowhere(platform: Platform, postgres_url: str, dataset: str, rotated: Callable[[], str]) -> None:
     client, api = platform.client, Recorded(platform.stack)
     first, second, secret = canary(), canary(), dataset
@@ -251,6 +265,7 @@ def test_a_secret_is_nowhere(platform: Platform, postgres_url: str, dataset: str
     assert api("DELETE", f"/secrets/{secret}").status_code == 409
     assert api("PUT", f"/secrets/{secret}", json={"value": [first]}).status_code == 422
 
+    eventually(lambda: any(lake(platform).rglob("*.parquet")), 120, "rows have landed in the lake")
     search = searched(platform, {"first": first, "second": second}, api.answers)
     print(f"\nsearched {search.bytes:,} bytes: {search.places}")  # noqa: T201
     assert search.hits == set()
@@ -295,13 +310,18 @@ def plant(platform: Platform, api: Recorded, login: Login, dataset: str) -> dict
     hexadecimal = values["value"].encode().hex()
     producer.produce(topic, f"it is {hexadecimal}", values["key"], headers={"h": values["header"].encode()})
     assert producer.flush(10) == 0
-    api("POST", "/tokens", json={"name": values["database"]})
+    made = api("POST", "/tokens", json={"name": values["database"].encode().hex()})
+    assert made.is_success, made.text
     login.add(2000, 1, values["row"])  # a row of data is no secret: it goes wherever rows go
     settled(platform.client, dataset, 1501)
     return values
 
 
+def lake(platform: Platform) -> Path:
+    return platform.stack.settings.home / "lake" / "files"
+
+
 def in_the_lake(platform: Platform, value: str) -> bool:
     search = Search({"row": value})
-    search.files(platform.stack.settings.home / "lake")
+    search.files(lake(platform))
     return any(place.startswith("lake:") for place, _ in search.hits)
