@@ -3,7 +3,7 @@
 import sys
 
 from deploy.local.component import Component
-from deploy.local.credentials import READER, WRITER, Credentials
+from deploy.local.credentials import READER, WRITER, Credentials, master_keys
 from deploy.local.probe import answers
 from deploy.local.settings import HOST, StackSettings
 
@@ -15,6 +15,7 @@ _LEAN = {"MALLOC_ARENA_MAX": "2", "ARROW_DEFAULT_MEMORY_POOL": "system"}
 _LOOPBACK = '["127.0.0.0/8", "::1/128"]'  # local sources may be on this machine
 
 _SERVE_THEIR_OWN_METRICS = ("ingest", "gateway")
+_SEAL_OR_OPEN = ("ingest", "gateway")
 
 
 def warehouse(settings: StackSettings, credentials: Credentials) -> Component:
@@ -73,9 +74,14 @@ def service(
             "HEADRACE_HTTP_HOST": HOST,
             "HEADRACE_HTTP_PORT": str(serving if name == "ingest" else settings.ingest_port),
             "HEADRACE_PUSH_TOKEN": credentials.push_token.get_secret_value(),
+            **_master_keys(settings, name),
             **settings.service_environment,
         },
     )
+
+
+def _master_keys(settings: StackSettings, name: str) -> dict[str, str]:
+    return {"HEADRACE_MASTER_KEY_FILE": str(master_keys(settings.home))} if name in _SEAL_OR_OPEN else {}
 
 
 def _warehouse_access(settings: StackSettings, credentials: Credentials) -> dict[str, str]:

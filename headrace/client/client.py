@@ -8,7 +8,7 @@ from typing import Any, Final, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from headrace.client.errors import ApiError, NotSettled, Stopped, Unreachable
 from headrace.client.results import (
@@ -20,6 +20,9 @@ from headrace.client.results import (
     Quarantine,
     QuarantinedRow,
     QueryResult,
+    RotatedSecrets,
+    Secret,
+    Secrets,
     SourcePart,
     TailRecord,
     Version,
@@ -130,6 +133,23 @@ class Client:
         """The newest records of one of a dataset's topics, oldest first."""
         params = {"stage": stage, "limit": str(limit)}
         return self._items(TailRecord, self._call("GET", _dataset(dataset, "tail"), params=params))
+
+    def secrets(self) -> Secrets:
+        """Every secret, without its value."""
+        return self._read(Secrets, self._call("GET", "/secrets"))
+
+    def set_secret(self, name: str, value: SecretStr) -> Secret:
+        """Give a secret its first value, or its next. Sources that name it begin anew with it."""
+        body = {"value": value.get_secret_value()}
+        return self._read(Secret, self._call("PUT", _secret(name), safe=False, json=body))
+
+    def remove_secret(self, name: str, *, force: bool = False) -> None:
+        """Take a secret away; refused (409) while a dataset names it, unless forced."""
+        self._call("DELETE", _secret(name), safe=False, params={"force": str(force).lower()})
+
+    def rotate_secrets(self) -> RotatedSecrets:
+        """Put every secret under the current master key. Doing it again changes nothing."""
+        return self._read(RotatedSecrets, self._call("POST", "/secrets/rotate", safe=False))
 
     def wait_settled(
         self,
@@ -251,6 +271,10 @@ def _address(url: str) -> httpx.URL:
 def _dataset(*parts: str) -> str:
     """The path of something of a dataset, whatever characters a user typed."""
     return "/datasets/" + "/".join(quote(part, safe="") for part in parts)
+
+
+def _secret(name: str) -> str:
+    return f"/secrets/{quote(name, safe='')}"
 
 
 def _why_moving(ledger: Ledger) -> str:

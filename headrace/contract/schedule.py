@@ -59,12 +59,12 @@ class Schedule(Section):
             return moment.astimezone(UTC) + self._interval
         zone, hourly = ZoneInfo(self.timezone), "*" in (self.cron or "").split()[1]
         begun = moment.astimezone(zone).replace(tzinfo=None)
-        behind = moment.astimezone(UTC)
-        # An instant is added in UTC: in a zone, that would forget which of two hours it is.
-        while following := self._trigger.get_next_fire_time(None, (behind + _INSTANT).astimezone(zone)):
-            behind = following.astimezone(UTC)
+        instant: datetime = moment.astimezone(UTC)
+        # A microsecond is added in UTC: in a zone, that would forget which of two hours it is.
+        while following := self._trigger.get_next_fire_time(None, (instant + _INSTANT).astimezone(zone)):
+            instant = following.astimezone(UTC)
             if hourly or not following.fold or following.replace(tzinfo=None) > begun:
-                return behind
+                return instant
         return datetime.max.replace(tzinfo=UTC)
 
     def due(self, last: datetime | None, now: datetime) -> datetime:
@@ -85,7 +85,9 @@ def _cron(text: str) -> dict[str, str]:
     """The fields of a cron line as APScheduler takes them: its numbers of weekdays are others. Errors: ValueError."""
     fields = text.split()
     if len(fields) != _FIELDS:
-        raise ValueError(f"five fields in `cron`, not {len(fields)}: minute, hour, day of the month, month, day of the week")
+        raise ValueError(
+            f"five fields in `cron`, not {len(fields)}: minute, hour, day of the month, month, day of the week"
+        )
     minute, hour, day, month, weekday = fields
     if day != "*" and weekday != "*":
         raise ValueError("either days of the month or days of the week in `cron`, the other being `*`")

@@ -1,7 +1,7 @@
 """How a dataset file names a credential, `secret://name`, and how the name becomes the value. A value itself is refused."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, SecretStr, StringConstraints, ValidationError
@@ -17,6 +17,18 @@ def name_of(value: str) -> str | None:
     """The name of the secret that a settings value refers to; None when it is no reference."""
     name = value.removeprefix(PREFIX)
     return name if name != value and NAME.fullmatch(name) else None
+
+
+def names_in(settings: Any) -> frozenset[str]:
+    """The names of all secrets that settings, as JSON has them, refer to."""
+    match settings:
+        case str():
+            return frozenset(() if (name := name_of(settings)) is None else (name,))
+        case Mapping():
+            return frozenset().union(*map(names_in, settings.values()))
+        case list():
+            return frozenset().union(*map(names_in, settings))
+    return frozenset()
 
 
 def resolved(value: str, find: Callable[[str], SecretStr]) -> SecretStr:

@@ -25,6 +25,7 @@ _SUBJECTS: Final = {
     "push_key": topics.subject(topics.PUSH_KEYS),
     "source_request": topics.subject(topics.SOURCE_REQUESTS),
     "source_answer": topics.subject(topics.SOURCE_ANSWERS),
+    "secret": topics.subject(topics.SECRETS),
     "quarantined": topics.subject("_headrace.quarantine"),
 }
 

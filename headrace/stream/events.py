@@ -13,7 +13,13 @@ class Kind:
     remedy: str = ""
 
 
-_EVENTS: Final = (Kind("asset_registered", "The first records of a dataset have landed in the lake."),)
+_EVENTS: Final = (
+    Kind("asset_registered", "The first records of a dataset have landed in the lake."),
+    Kind("secret_set", "A secret got a value: from the administrator, or from a source whose credential was replaced."),
+    Kind("secret_removed", "A secret was removed."),
+    Kind("secret_rewrapped", "A secret was sealed under the current master key; its value is as it was."),
+    Kind("secret_opened", "Ingest opened a secret for the source of a dataset."),
+)
 
 _INCIDENTS: Final = (
     Kind(

@@ -2,14 +2,15 @@
 
 import logging
 import sys
+from collections.abc import Mapping
 
 from headrace.errors import Fatal
 from headrace.stream.registry import Registry
-from headrace.stream.service import run_service
+from headrace.stream.service import LiveDataset, run_service
 from services.ingest.adapters.ownership import Ownership
 from services.ingest.adapters.server import HttpServer
 from services.ingest.adapters.source_requests import SourceRequests
-from services.ingest.bootstrap import Workers, connector_for
+from services.ingest.bootstrap import Workers, connector_for, known_secrets
 from services.ingest.connectors.http_push.desk import Desk
 from services.ingest.connectors.http_push.http import create_app
 from services.ingest.settings import IngestSettings
@@ -23,19 +24,27 @@ def main() -> int:
         desk, settings.push_token, max_body_bytes=settings.push_max_body_bytes, timeout_s=settings.push_timeout_s
     )
     server = HttpServer(app, settings.http_host, settings.http_port)
-    requests = SourceRequests(
-        settings.connection(), Registry(settings.registry_url), lambda contract: connector_for(contract, settings)
-    )
     ownership = Ownership(settings.connection(), settings.session_timeout_ms)
     try:
+        secrets = known_secrets(settings)
         server.start()
     except Fatal as error:
         logging.getLogger(__name__).error("%s", error)
         return 1
+    requests = SourceRequests(
+        settings.connection(),
+        Registry(settings.registry_url),
+        lambda contract: connector_for(contract, settings, secrets.of_source(contract.dataset)),
+    )
     ownership.start()
     requests.start()
+
+    def learn(datasets: Mapping[str, LiveDataset]) -> None:
+        desk.learn(datasets)
+        secrets.refresh()
+
     try:
-        return run_service("ingest", settings, Workers(settings, ownership, desk), desk.learn)
+        return run_service("ingest", settings, Workers(settings, ownership, desk, secrets), learn, secrets.needs_of)
     finally:
         server.close()
         requests.close()

@@ -9,6 +9,7 @@ from headrace.contract import Contract
 from headrace.stream.kafka.connection import Connection
 from headrace.stream.registry import Registry
 from headrace.stream.service import LiveDataset, Worker
+from services.ingest.adapters.known_secrets import KnownSecrets, SourceSecrets
 from services.ingest.adapters.ownership import Ownership
 from services.ingest.adapters.pinned import pinned_schema
 from services.ingest.adapters.source_task import SourceTask
@@ -19,7 +20,15 @@ from services.ingest.core.types import declared_columns
 from services.ingest.settings import IngestSettings
 
 
-def connector_for(contract: Contract, settings: IngestSettings, schema: pa.Schema | None = None) -> Connector:
+def known_secrets(settings: IngestSettings) -> KnownSecrets:
+    """The secrets that sources may name. Errors: Fatal when the master keys are set wrongly."""
+    registry = Registry(settings.registry_url)
+    return KnownSecrets(settings.connection(), registry, settings.key_wrapping(), settings.instance)
+
+
+def connector_for(
+    contract: Contract, settings: IngestSettings, secrets: SourceSecrets, schema: pa.Schema | None = None
+) -> Connector:
     """The connector of a source that is read. `schema` is that of the rows published so far; None looks at it afresh."""
     surroundings = Surroundings(
         dataset=contract.dataset,
@@ -30,6 +39,8 @@ def connector_for(contract: Contract, settings: IngestSettings, schema: pa.Schem
         settle_s=settings.settle_s,
         folder=settings.source_dir,
         further_folders=settings.source_roots,
+        secret=secrets.secret,
+        keep_secret=secrets.keep,
         targets=Targets(settings.source_networks),
     )
     return opened(contract.source, surroundings)
@@ -38,12 +49,13 @@ def connector_for(contract: Contract, settings: IngestSettings, schema: pa.Schem
 class Workers:
     """Builds the workers of each dataset. See `headrace.stream.service.WorkersFor`."""
 
-    def __init__(self, settings: IngestSettings, ownership: Ownership, desk: Desk) -> None:
+    def __init__(self, settings: IngestSettings, ownership: Ownership, desk: Desk, secrets: KnownSecrets) -> None:
         self._settings = settings
         self._connection: Connection = settings.connection()
         self._registry = Registry(settings.registry_url)
         self._ownership = ownership
         self._desk = desk
+        self._secrets = secrets
 
     def __call__(self, dataset: LiveDataset) -> Iterable[Callable[[], Worker]]:
         """One worker for a source that is read, two for pushes: without and with idempotency keys."""
@@ -53,12 +65,17 @@ class Workers:
 
     def _source_task(self, dataset: LiveDataset) -> Worker:
         settings = self._settings
+
+        def connect() -> Connector:
+            secrets = self._secrets.of_source(dataset.name)
+            return connector_for(dataset.contract, settings, secrets, pinned_schema(self._registry, dataset.name))
+
         return SourceTask(
             dataset,
             self._connection,
             self._registry,
             self._ownership,
-            lambda: connector_for(dataset.contract, settings, pinned_schema(self._registry, dataset.name)),
+            connect,
             instance=settings.instance,
             poll_interval_s=settings.poll_interval_s,
             transaction_timeout_ms=settings.transaction_timeout_ms,

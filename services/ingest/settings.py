@@ -4,11 +4,12 @@ from pathlib import Path
 
 from pydantic import Field, IPvAnyNetwork, SecretStr
 
+from headrace.secrets.settings import KeySettings
 from headrace.stream.service import ServiceSettings
 
 
-class IngestSettings(ServiceSettings):
-    """See `headrace.stream.service.ServiceSettings`."""
+class IngestSettings(ServiceSettings, KeySettings):
+    """See `headrace.stream.service.ServiceSettings` and `headrace.secrets.settings.KeySettings`."""
 
     source_dir: Path = Field(Path(), description="Where the relative path of a file source starts.")
     source_roots: list[Path] = Field(

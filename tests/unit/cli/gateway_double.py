@@ -34,6 +34,9 @@ class GatewayDouble:
         self.records: list[dict[str, Any]] = []
         self.sources: list[str] = []
         self.source_parts: list[dict[str, Any]] = []
+        self.secrets: dict[str, str] = {}
+        self.broken: list[str] = []
+        self.warnings: list[str] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if request.headers.get("Authorization") != f"Bearer {TOKEN}":
@@ -56,12 +59,37 @@ class GatewayDouble:
                 return httpx.Response(200, text="".join(json.dumps(part) + "\n" for part in lines))
             case "POST", ["query"]:
                 return httpx.Response(200, json=self.answer)
+            case _, ["secrets", *rest]:
+                return self._secrets(request, rest, body)
             case "GET", ["version"]:
                 return httpx.Response(200, json={"version": "9.9"})
             case "GET", ["datasets", name, *rest] if name in self.documents:
                 return self._of_dataset(name, rest, request)
             case _:
                 return problem(404, "Not found", f"No {'/'.join(path)} here.")
+
+    def _secrets(self, request: httpx.Request, rest: list[str], body: dict[str, str]) -> httpx.Response:
+        def shown(name: str) -> dict[str, Any]:
+            return {"name": name, "version": 1, "key_id": "old", "set_at": "2026-01-02T03:04:05Z", "set_by": "admin",
+                    "kept_for": None, "datasets": ["shop.orders"]}  # fmt: skip
+
+        match request.method, rest:
+            case "GET", []:
+                return httpx.Response(200, json={"current_key_id": "new", "items": [*map(shown, sorted(self.secrets))]})
+            case "PUT", [name]:
+                self.secrets[name] = body["value"]
+                return httpx.Response(200, json=shown(name))
+            case "DELETE", [name] if name in self.secrets:
+                if request.url.params["force"] != "true":
+                    return problem(409, "In use", "shop.orders would stop")
+                del self.secrets[name]
+                return httpx.Response(204)
+            case "POST", ["rotate"]:
+                failed = [{"name": name, "detail": "there is no master key older"} for name in self.broken]
+                done = {"current_key_id": "new", "rotated": len(self.secrets), "unchanged": 0, "failed": failed}
+                return httpx.Response(200, json=done)
+            case _:
+                return problem(404, "Not found", "There is no such secret.")
 
     def _plan(self, document: str) -> httpx.Response:
         wanted = contract.load(document)
@@ -77,6 +105,7 @@ class GatewayDouble:
                 "next_version": version + changed,
                 "changes": [change] if changed else [],
                 "needs_generation": changed and version > 0,
+                "warnings": self.warnings,
             },
         )
 
@@ -89,7 +118,9 @@ class GatewayDouble:
         self.documents[name] = wanted.canonical_json()
         self.versions[name] = self.versions.get(name, 0) + changed
         version = self.versions[name]
-        return httpx.Response(200, json={"name": name, "version": version, "generation": 1, "changed": changed})
+        return httpx.Response(
+            200, json={"name": name, "version": version, "generation": 1, "changed": changed, "warnings": self.warnings}
+        )
 
     def _status(self, name: str) -> dict[str, Any]:
         stage = {"stage": "loader", "rows_in": 1234567, "rows_out": 1234000, "lag_rows": 567, "rate_rows_s": 1234.5,

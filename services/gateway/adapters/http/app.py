@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 
-from services.gateway.adapters.http import datasets, ledger, operations, problems, queries, sources, tokens
+from services.gateway.adapters.http import datasets, ledger, operations, problems, queries, secrets, sources, tokens
 from services.gateway.adapters.http.middleware import Requests
 
 _TAGS: Final = [
@@ -16,6 +16,7 @@ _TAGS: Final = [
     {"name": "books", "description": "Where every row is: status, ledger, quarantine, the newest records."},
     {"name": "queries", "description": "Ask the warehouse."},
     {"name": "tokens", "description": "Who may use this API. For the administrator."},
+    {"name": "secrets", "description": "The credentials of sources. For the administrator; no answer holds a value."},
     {"name": "operations", "description": "Version, health and metrics of the gateway."},
 ]
 _ABOUT: Final = """\
@@ -44,6 +45,7 @@ def create_app(lifespan: Lifespan | None = None) -> FastAPI:
         sources.router,
         queries.router,
         tokens.router,
+        secrets.router,
         operations.versioned,
         operations.router,
     ):

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import Path
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 Rows = Annotated[int, Field(description="A number of rows.")]
 Name = Annotated[
@@ -22,6 +22,21 @@ Problems = Annotated[
         description="What needs a person: a service has stopped working on the dataset. Until it has worked on it again, "
         "or a newer version is live, these are among the reasons why the dataset is not settled.",
         examples=[["ingest stopped working on nyc.flights (ingest nyc.flights): flights.csv is damaged; replace it"]],
+    ),
+]
+Warnings = Annotated[
+    list[str],
+    Field(
+        description="What does not stand against applying, but should be known: a secret that the file names and nobody has set.",
+        examples=[["there is no secret shop.password: ingest reads the source once it is set"]],
+    ),
+]
+SecretName = Annotated[
+    str,
+    Path(
+        description="The name of a secret, as in `secret://name`.",
+        examples=["shop.password"],
+        pattern=r"^[a-z][a-z0-9_.-]{0,127}$",
     ),
 ]
 TailStage = Literal["raw", "staged", "transformed", "validated", "quarantine"]
@@ -120,6 +135,7 @@ class Plan(Answer):
     changes: list[Change]
     needs_generation: bool = Field(description="Whether a change is breaking.")
     refusals: list[Refusal] = Field(description="What stands against applying it; empty when nothing does.")
+    warnings: Warnings
 
 
 class Applied(Answer):
@@ -129,6 +145,7 @@ class Applied(Answer):
     version: int = Field(examples=[1])
     generation: int = Field(examples=[1])
     changed: bool = Field(description="False when this file was live already.")
+    warnings: Warnings
 
 
 class DatasetSummary(Answer):
@@ -383,6 +400,53 @@ class Version(Answer):
 
     name: str = Field(examples=["headrace"])
     version: str = Field(examples=["0.1.0"])
+
+
+class NewSecret(Body):
+    """The value of a secret."""
+
+    value: SecretStr = Field(
+        min_length=1,
+        description="The value: text of at most 64 KiB in UTF-8. No answer holds it.",
+        examples=["correct horse battery staple"],
+    )
+
+
+class Secret(Answer):
+    """A secret, without its value."""
+
+    name: str = Field(examples=["shop.password"])
+    version: int = Field(description="Counts its values since it was made, from 1.", examples=[1])
+    key_id: str = Field(description="The master key it is sealed under.", examples=["2026-11"])
+    set_at: datetime = Field(description="When it got its value.")
+    set_by: str = Field(description="Who gave it its value; `ingest` when the source itself replaced it.")
+    kept_for: str | None = Field(
+        description="The dataset whose source replaced the value, as with a refresh token; null when a person set it."
+    )
+    datasets: list[str] = Field(description="The datasets that name it.", examples=[["shop.orders"]])
+
+
+class Secrets(Answer):
+    """Every secret, by name."""
+
+    current_key_id: str = Field(description="The master key that seals from now on.", examples=["2026-11"])
+    items: list[Secret]
+
+
+class FailedRotation(Answer):
+    """A secret that is still under another master key."""
+
+    name: str
+    detail: str
+
+
+class RotatedSecrets(Answer):
+    """What a rotation did. Another one at once does nothing."""
+
+    current_key_id: str = Field(examples=["2026-11"])
+    rotated: int = Field(description="How many secrets were put under the current master key by this call.")
+    unchanged: int = Field(description="How many were under it already.")
+    failed: list[FailedRotation] = Field(description="The secrets that could not be put under it; empty when all are.")
 
 
 class Part(Answer):
