@@ -98,7 +98,7 @@ class MySql:
                 yield session
         except (pymysql.Error, OSError, Refused) as error:
             said = bounded(self.server.hidden(_said(error)))
-            raise _meant(_code(error), said, f"{doing} {self.address}", _is_network(error)) from None
+            raise meant(error, said, f"{doing} {self.address}") from None
 
     def overseen(self) -> Step:
         """See `Database.overseen`."""
@@ -309,12 +309,9 @@ def _said(error: Exception) -> str:
     return str(error.args[1]) if isinstance(error, pymysql.Error) and len(error.args) > 1 else str(error)
 
 
-def _is_network(error: Exception) -> bool:
-    return isinstance(error, OSError | pymysql.err.InterfaceError)
-
-
-def _meant(code: int | None, said: str, doing: str, network: bool) -> HeadraceError:
-    unreadable = code is None and not network and said.startswith(foreign.UNREADABLE)
-    if code in _STAYS or unreadable or "certificate" in said:
+def meant(error: Exception, said: str, doing: str) -> HeadraceError:
+    """What an error means for whoever waits: Fatal when asking again cannot help, else Transient."""
+    unreadable = isinstance(error, Refused) and said.startswith(foreign.UNREADABLE)
+    if _code(error) in _STAYS or unreadable or "certificate" in said:
         return Fatal(f"{doing}: {said}; correct the source of the dataset, or what the database allows its user")
     return Transient(f"{doing}: {said}")

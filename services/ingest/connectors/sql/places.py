@@ -1,6 +1,7 @@
 """Where a row stands in the order of reading, as JSON has it, and as the database takes it back."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any, Final
 
 import pyarrow as pa
@@ -27,4 +28,6 @@ def given_back(value: Any, type: pa.DataType) -> Any:
 def _as_json(value: Any) -> Any:
     if isinstance(value, bytes):
         return _BYTES + value.hex()
+    if isinstance(value, Decimal):
+        return f"{value:f}"  # str would write 0.0000000000 as 0E-10
     return value if isinstance(value, int | float | str) and not isinstance(value, bool) else str(value)
