@@ -16,7 +16,7 @@ class IngestSettings(ServiceSettings):
     )
     source_networks: list[IPvAnyNetwork] = Field(
         [],
-        description='Private networks that sources may reach, as a JSON list such as `["10.1.0.0/16"]`; '
+        description="Private networks that sources may reach, as a JSON list such as `[\"10.1.0.0/16\"]`; "
         "else only global addresses.",
     )
     poll_interval_s: float = Field(1.0, gt=0, description="How often files that were read are looked at for more.")

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ class MariaDb:
 
     home: Path
     port: int
+    options: Sequence[str] = ()
     _process: "subprocess.Popen[bytes] | None" = field(default=None, init=False)
 
     @property
@@ -55,6 +57,7 @@ class MariaDb:
                     "--skip-name-resolve",
                     "--innodb-buffer-pool-size=64M",
                     "--innodb-fast-shutdown=2",
+                    *self.options,
                 ],
                 cwd=self.home,
                 stdout=log,

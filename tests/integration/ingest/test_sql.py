@@ -304,7 +304,9 @@ def test_the_password_is_shown_nowhere(table: Table, caplog: pytest.LogCaptureFi
 
 
 def test_a_connection_that_is_cut_in_the_middle_is_waited_for_and_every_row_is_read_once(table: Table) -> None:
-    table.execute(f"INSERT INTO {table.name} (id, name) SELECT n, repeat('x', 500) FROM generate_series(1000, 200999) AS n")
+    table.execute(
+        f"INSERT INTO {table.name} (id, name) SELECT n, repeat('x', 500) FROM generate_series(1000, 200999) AS n"
+    )
     reading = opened(table.source(), surroundings(batch_rows=5_000)).read(None)
     fetched, position = next(reading)
     found: list[Any] = fetched.rows.column("id").to_pylist()

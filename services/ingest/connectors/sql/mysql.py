@@ -32,7 +32,7 @@ from services.ingest.connectors.sql.statements import Column, Dialect, Reading
 _UTC: Final = "SET time_zone = '+00:00'"
 _FRESH_S: Final = 10.0
 _STAYS: Final = frozenset(
-    [1044, 1045, 1049, 1054, 1064, 1142, 1143, 1146, 1227, 1251, 1356, 1370, 1698, 1820, 3118, 3159, 4151]
+    [1044, 1045, 1049, 1054, 1064, 1142, 1143, 1146, 1227, 1251, 1356, 1370, 1698, 1820, 2026, 3118, 3159, 4151]
 )
 """Errors that waiting does not mend: who may not log in or read, what is not there, what is no SQL."""
 _NOT_ALLOWED: Final = frozenset([1044, 1142, 1143, 1227, 1370])
@@ -105,12 +105,13 @@ class MySql:
         try:
             with MySqlSession(self.server) as session:
                 session.open_transactions()
-        except pymysql.Error as error:
+        except (pymysql.Error, OSError) as error:
+            said = bounded(self.server.hidden(_said(error)))
             if _code(error) not in _NOT_ALLOWED:
-                raise
+                raise meant(error, said, f"looking at {self.address}") from None
             user = (self.server.user or "").replace("'", "''")
             remedy = f"run GRANT PROCESS ON *.* TO '{user}'@'%' (with the user's own host part), or set source.lag_s"
-            return Step("transactions", False, bounded(self.server.hidden(_said(error))), "source.user", remedy)
+            return Step("transactions", False, said, "source.user", remedy)
         return Step("transactions", True, "the open transactions of all users are to be seen")
 
 
