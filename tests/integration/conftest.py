@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.mariadb import MariaDb
 from tests.stack import free_ports
 
 
@@ -37,6 +38,29 @@ def postgres_url() -> Iterator[str]:
             run("pg_ctl", "--pgdata", str(data), "--mode", "immediate", "stop")
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDb]:
+    """A MariaDB server of its own, stopped and deleted afterwards."""
+    home = Path(tempfile.mkdtemp(prefix="headrace-mariadb-"))
+    (port,) = free_ports(1)
+    server = MariaDb(home, port)
+    try:
+        server.install()
+        server.start()
+        try:
+            yield server
+        finally:
+            server.kill()
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def mariadb_url(mariadb: MariaDb) -> str:
+    """Where it is: a user who may do everything, and a database `shop`."""
+    return mariadb.url
 
 
 def _postgres_binaries() -> Path:

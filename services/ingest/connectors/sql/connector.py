@@ -1,87 +1,116 @@
 """The `sql` connector: a table or query, read in the order of a column that only grows.
 
-A row is read once nobody can put another in front of it. Values such as `now()` or those of a sequence are taken when a
-transaction begins or inserts, but are seen when it commits: whoever reads up to the largest value seen misses what
-commits later with a smaller one. So the largest value is noted first, then the transactions that are open; when those
-have ended, all up to that value is there, and is read.
+A row is read once nobody can put another in front of it: see `completeness`.
 """
 
+import difflib
 import json
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
 import pyarrow as pa
-from adbc_driver_manager.dbapi import Connection
 
 from headrace.connector import Fetched, SourceRow, Step, Stream, Surroundings
 from headrace.errors import Fatal, Transient
 from headrace.secrets.reference import resolved
 from services.ingest.connectors.folders import Folders
-from services.ingest.connectors.sql.databases import Database, PostgreSql, Sqlite, asked, failures, quoted
-from services.ingest.connectors.sql.settings import SqlSource
+from services.ingest.connectors.sql.candidates import cursors
+from services.ingest.connectors.sql.completeness import Seen
+from services.ingest.connectors.sql.databases import Database, Indexes, Session, Table
+from services.ingest.connectors.sql.places import Place, place_of
+from services.ingest.connectors.sql.server import Server
+from services.ingest.connectors.sql.settings import SqlDatabase, SqlSource
+from services.ingest.connectors.sql.sqlite import Sqlite
+from services.ingest.connectors.sql.statements import ALIAS, Column, Reading
+from services.ingest.core.names import column_names
 from services.ingest.core.tables import conformed, described
 
 log = logging.getLogger(__name__)
 
-_POSTGRESQL_PORT: Final = 5432
-
-Place = Sequence[Any]
-"""The values of the order's columns in one row, as JSON has them."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Noted:
-    """The last row in order at some moment, and who may have been about to write one in front of it."""
-
-    last: Place
-    writers: frozenset[str]
+_PORTS: Final = {"postgresql": 5432, "mysql": 3306, "sqlserver": 1433, "oracle": 1521}
+_NAMES_SHOWN: Final = 10
 
 
 class SqlConnector:
     """See `headrace.connector.Connector`. A position is the place of the last row that was read."""
 
-    def __init__(self, source: SqlSource, database: Database, surroundings: Surroundings) -> None:
+    def __init__(
+        self,
+        source: SqlSource,
+        database: Database,
+        surroundings: Surroundings,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._source = source
         self._database = database
         self._surroundings = surroundings
+        self._clock = clock
         self._schema = surroundings.schema
-        self._noted: _Noted | None = None
-        self._complete: Place | None = None
+        self._seen = Seen()
         self.waiting = False
 
     def check(self) -> Iterator[Step]:
         """See `Connector.check`."""
-        trying, field = "connect", "source.host"
+        for step in self._database.reached():
+            yield step
+            if not step.ok:
+                return
+        trying, field, remedy = "list", "source.name", ""
         try:
-            with failures(self._database, "connecting to"), self._database.connect() as connection:
-                yield Step("connect", True, f"connected to {self._database.address}")
+            with self._database.session("looking at") as session:
+                tables = [table.name for table in session.tables()]
+                yield self._listed(tables)
                 trying, field = "read", "source.table" if self._source.table else "source.query"
-                columns = self._columns(connection)
-                yield Step("read", True, f"{len(columns)} columns: {', '.join(columns.names)}")
-                yield self._ordered(connection, columns)
+                remedy = self._nearest(tables)
+                reading = self._reading(session)
+                names = [column.name for column in reading.columns]
+                yield Step("read", True, f"{len(names)} columns: {', '.join(names)}")
+                ordered = self._ordered(session, reading)
+            yield ordered
+            if ordered.ok:
+                trying, field = "transactions", "source.user"
+                yield self._overseen()
         except (Fatal, Transient) as error:
-            yield Step(trying, False, str(error), field)
+            yield Step(trying, False, str(error), field, remedy)
 
     def discover(self) -> list[Stream]:
         """See `Connector.discover`."""
-        with failures(self._database, "looking at"), self._database.connect() as connection:
-            columns = described(self._columns(connection), self._surroundings.declared)
-        return [Stream(self._what(), columns, tuple(self._source.key), tuple(self._source.order[:1]))]
+        table = self._source.table
+        with self._database.session("looking at") as session:
+            columns = self._reading(session).columns
+            indexes = session.indexes(table) if table else Indexes()
+        schema = _schema(columns)
+        names = dict(zip(schema.names, column_names(schema.names), strict=True))
+        apt = dict.fromkeys([*self._source.order[:1], *cursors(columns, indexes)])
+        return [
+            Stream(
+                table or "query",
+                described(schema, self._surroundings.declared),
+                tuple(names[name] for name in indexes.key or self._source.key),
+                tuple(names[name] for name in apt),
+            )
+        ]
+
+    def tables(self) -> list[Table]:
+        """The tables and views of the database that may be read. Errors: Transient, Fatal."""
+        with self._database.session("listing") as session:
+            return session.tables()
 
     def read(self, position: str | None) -> Iterator[tuple[Fetched, str]]:
         """See `Connector.read`."""
         after: Place | None = json.loads(position) if position else None
-        with failures(self._database, "reading"), self._database.connect() as connection:
-            columns = self._columns(connection)
-            self._look(connection, columns)
-            if self._complete is None:
+        with self._database.session("reading") as session:
+            reading = self._reading(session)
+            self._look(session, reading)
+            until = self._seen.complete
+            if until is None or until == after:
                 return
-            for batch in self._batches(connection, columns, after, self._complete):
+            for batch in session.rows(reading, after, until):
                 for start in range(0, batch.num_rows, self._surroundings.batch_rows):
                     part = batch.slice(start, self._surroundings.batch_rows)
-                    yield self._fetched(part), json.dumps(self._place(part, part.num_rows - 1))
+                    yield self._fetched(part), json.dumps(place_of(part, part.num_rows - 1, self._source.order))
 
     def _what(self) -> str:
         return self._source.table or "query"
@@ -89,86 +118,61 @@ class SqlConnector:
     def _from(self) -> str:
         table = self._source.table
         if table is not None:
-            return ".".join(quoted(part) for part in table.split("."))
-        return f"({(self._source.query or '').strip().rstrip(';')}) AS asked"
+            return f"{'.'.join(self._database.dialect.quoted(part) for part in table.split('.'))} {ALIAS}"
+        return f"({(self._source.query or '').strip().rstrip(';')}) {ALIAS}"
 
-    def _columns(self, connection: Connection) -> pa.Schema:
+    def _reading(self, session: Session) -> Reading:
         """The columns as the database has them. Errors: Fatal when one that orders the rows is not among them."""
-        with connection.cursor() as cursor:
-            cursor.execute(f"SELECT * FROM {self._from()} WHERE 1 = 0")  # noqa: S608
-            columns = cursor.fetch_record_batch().schema
+        relation = self._from()
+        reading = Reading(self._database.dialect, relation, session.columns(relation), self._source.order)
+        names = [column.name for column in reading.columns]
         for name in self._source.order:
-            if name not in columns.names:
-                has = ", ".join(columns.names)
+            if name not in names:
                 raise Fatal(
-                    f"{self._what()} in {self._database.address} has no column {name!r}, by which it is to be read; it has {has}"
+                    f"{self._what()} in {self._database.address} has no column {name!r}, by which it is to be read; "
+                    f"it has {', '.join(names)}"
                 )
-        return columns
+        return reading
 
-    def _ordered(self, connection: Connection, columns: pa.Schema) -> Step:
+    def _listed(self, tables: Sequence[str]) -> Step:
+        shown = ", ".join(tables[:_NAMES_SHOWN]) + (", ..." if len(tables) > _NAMES_SHOWN else "")
+        return Step("list", True, f"{len(tables)} tables and views may be read{': ' if tables else ''}{shown}")
+
+    def _nearest(self, tables: Sequence[str]) -> str:
+        table = self._source.table
+        if table is None:
+            return "correct the query"
+        near = difflib.get_close_matches(table, tables, n=1)
+        return f"did you mean {near[0]}?" if near and near[0] != table else "name a table that the user may read"
+
+    def _ordered(self, session: Session, reading: Reading) -> Step:
         """Whether every row has a place in the order."""
-        del columns
-        missing = " OR ".join(f"{quoted(name)} IS NULL" for name in self._source.order)
-        [(count,)] = asked(connection, f"SELECT count(*) FROM {self._from()} WHERE {missing}")  # noqa: S608
+        order = ", ".join(self._source.order)
+        [(count,)] = session.asked(reading.unplaced())
         if count:
             what = f"{count} rows have no {' or '.join(self._source.order)}: they would never be read"
             field = "source.cursor" if self._source.cursor else "source.key"
             return Step("order", False, what, field, "choose columns that every row has")
-        return Step("order", True, f"every row has a place in the order of {', '.join(self._source.order)}")
+        return Step("order", True, f"every row has a place in the order of {order}")
 
-    def _look(self, connection: Connection, columns: pa.Schema) -> None:
+    def _overseen(self) -> Step:
+        if self._source.lag_s is not None:
+            return Step("transactions", True, f"the last rows wait for {self._source.lag_s:g} s, as source.lag_s says")
+        return self._database.overseen()
+
+    def _look(self, session: Session, reading: Reading) -> None:
         """Find out up to which place all is there. The order of the two questions is what makes the answer right."""
-        last = self._last(connection, columns)
-        if last is None:
+        row = session.last(reading)
+        if row is None:
             return
-        writers = self._database.open_transactions(connection)
-        if not writers:
-            self._complete, self._noted = last, None
-        elif self._noted is None or not self._noted.writers & writers:
-            self._complete = self._noted.last if self._noted is not None else self._complete
-            self._noted = _Noted(last, writers)
-        self.waiting = self._complete != last
+        last = place_of(row, 0, self._source.order)
+        if self._source.lag_s is not None:
+            self._seen = self._seen.waited(last, self._clock(), self._source.lag_s)
+        else:
+            self._seen = self._seen.looked(last, session.open_transactions())
+        self.waiting = self._seen.complete != last
         if self.waiting:
-            log.info("%s: the last rows wait for %d open transactions", self._database.address, len(writers))
-
-    def _last(self, connection: Connection, columns: pa.Schema) -> Place | None:
-        order = self._source.order
-        descending = ", ".join(f"{quoted(name)} DESC" for name in order)
-        there = " AND ".join(f"{quoted(name)} IS NOT NULL" for name in order)
-        sql = f"SELECT {self._listed(columns, order)} FROM {self._from()} WHERE {there} ORDER BY {descending} LIMIT 1"  # noqa: S608
-        with connection.cursor() as cursor:
-            cursor.execute(sql)
-            table = cursor.fetch_arrow_table()
-        return self._place(table.to_batches()[0], 0) if table.num_rows else None
-
-    def _batches(
-        self, connection: Connection, columns: pa.Schema, after: Place | None, until: Place
-    ) -> Iterator[pa.RecordBatch]:
-        """The rows behind one place, up to another, in order."""
-        order = self._source.order
-        fields = [columns.field(name) for name in order]
-        row = f"({', '.join(map(quoted, order))})"
-
-        def place(first: int) -> str:
-            return f"({', '.join(self._database.placeholder(first + at, field) for at, field in enumerate(fields))})"
-
-        conditions, values = [f"{row} <= {place(1)}"], [*until]
-        if after is not None:
-            conditions.append(f"{row} > {place(1 + len(order))}")
-            values += after
-        sql = (
-            f"SELECT {self._listed(columns, columns.names)} FROM {self._from()} "  # noqa: S608
-            f"WHERE {' AND '.join(conditions)} ORDER BY {', '.join(map(quoted, order))}"
-        )
-        with connection.cursor() as cursor:
-            cursor.execute(sql, values)
-            yield from cursor.fetch_record_batch()
-
-    def _listed(self, columns: pa.Schema, names: Sequence[str]) -> str:
-        return ", ".join(self._database.readable(columns.field(name)) for name in names)
-
-    def _place(self, batch: pa.RecordBatch, row: int) -> Place:
-        return [_as_json(batch.column(name)[row].as_py()) for name in self._source.order]
+            log.info("%s: the last rows wait for transactions that may be open", self._database.address)
 
     def _fetched(self, batch: pa.RecordBatch) -> Fetched:
         found = conformed(batch, self._schema, self._surroundings.declared, self._surroundings.evolution)
@@ -180,7 +184,7 @@ class SqlConnector:
                 ),
                 fault.reason,
                 fault.detail,
-                f"{self._what()} {json.dumps(self._place(batch, fault.row))}",
+                f"{self._what()} {json.dumps(place_of(batch, fault.row, self._source.order))}",
                 fault.column,
             )
             for fault in found.faults
@@ -188,20 +192,67 @@ class SqlConnector:
         return Fetched(found.rows, rejected)
 
 
-def _as_json(value: Any) -> Any:
-    """A value of the order as JSON has it, and as the database takes it back."""
-    return value if isinstance(value, int | float | str) and not isinstance(value, bool) else str(value)
-
-
 def opened(source: SqlSource, surroundings: Surroundings) -> SqlConnector:
-    """The connector of a table or query. Errors: Fatal when its password is not known, or its file may not be read."""
-    return SqlConnector(source, _database(source, surroundings), surroundings)
+    """The connector of a table or query. Errors: Fatal when its password is not known, or a file may not be read."""
+    return SqlConnector(source, database(source, surroundings), surroundings)
 
 
-def _database(source: SqlSource, surroundings: Surroundings) -> Database:
+def tables(source: SqlDatabase, surroundings: Surroundings) -> list[Table]:
+    """The tables of a database, before one is chosen. Errors: as `opened`, and those of `SqlConnector.tables`."""
+    with database(source, surroundings).session("listing") as session:
+        return session.tables()
+
+
+def database(source: SqlDatabase, surroundings: Surroundings) -> Database:
+    """The database of a source, not connected to yet. Errors: as `opened`."""
+    folders = Folders(surroundings.folder, surroundings.further_folders)
     if source.database == "sqlite":
         path = surroundings.folder / source.name
-        Folders(surroundings.folder, surroundings.further_folders).check(path)
+        folders.check(path)
         return Sqlite(path)
-    password = resolved(source.password, surroundings.secret) if source.password is not None else None
-    return PostgreSql(source.host, source.port or _POSTGRESQL_PORT, source.name, source.user, password)
+    ca = surroundings.folder / source.ca if source.ca is not None else None
+    if ca is not None:
+        folders.check(ca)
+    server = Server(
+        source.host,
+        source.port or _PORTS[source.database],
+        source.name,
+        source.user,
+        resolved(source.password, surroundings.secret) if source.password is not None else None,
+        source.sslmode,
+        ca,
+        surroundings.targets,
+    )
+    return _KINDS[source.database](server)
+
+
+def _postgresql(server: Server) -> Database:
+    from services.ingest.connectors.sql.postgresql import PostgreSql
+
+    return PostgreSql(server)
+
+
+def _mysql(server: Server) -> Database:
+    from services.ingest.connectors.sql.mysql import MySql
+
+    return MySql(server)
+
+
+def _sqlserver(server: Server) -> Database:
+    from services.ingest.connectors.sql.sqlserver import SqlServer
+
+    return SqlServer(server)
+
+
+def _oracle(server: Server) -> Database:
+    from services.ingest.connectors.sql.oracle import Oracle
+
+    return Oracle(server)
+
+
+# Each is loaded when it is used: what one needs may be missing where the others are used.
+_KINDS: Final = {"postgresql": _postgresql, "mysql": _mysql, "sqlserver": _sqlserver, "oracle": _oracle}
+
+
+def _schema(columns: Sequence[Column]) -> pa.Schema:
+    return pa.schema([pa.field(column.name, column.type) for column in columns])
