@@ -6,7 +6,9 @@ URLs. Its transport is, on a network backend that connects to the address that w
 
 import html
 import json
+import logging
 import re
+import ssl
 import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping
@@ -151,10 +153,26 @@ class GuardedTransport(httpx.HTTPTransport):
     """A transport of httpx that reaches only what `targets` allows, redirects and all, for it asks at each connection."""
 
     def __init__(self, targets: Targets) -> None:
-        context = httpx.create_ssl_context()
-        super().__init__(verify=context)
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=context, network_backend=_Resolved(targets), max_keepalive_connections=4, keepalive_expiry=5.0
+        # Its debug log has the headers of answers, where servers repeat what they were asked with.
+        logging.getLogger("httpcore").setLevel(logging.INFO)
+        super().__init__(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+        self._targets = targets
+        self._trusts = False
+        self._pool = self._connections(None)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """See `httpx.BaseTransport.handle_request`. The authorities are read, which takes a while, when TLS is first needed."""
+        if request.url.scheme == "https" and not self._trusts:
+            self._pool.close()
+            self._pool, self._trusts = self._connections(httpx.create_ssl_context()), True
+        return super().handle_request(request)
+
+    def _connections(self, context: ssl.SSLContext | None) -> httpcore.ConnectionPool:
+        return httpcore.ConnectionPool(
+            ssl_context=context,
+            network_backend=_Resolved(self._targets),
+            max_keepalive_connections=4,
+            keepalive_expiry=5.0,
         )
 
 
@@ -295,11 +313,11 @@ class Http:
         coding = response.headers.get("content-encoding", "identity").strip().lower()
         if coding not in ("", "identity", "gzip", "x-gzip"):
             raise Fatal(f"{shown(url)} answers with the content coding {coding!r}, which was not asked for")
-        unpack = zlib.decompressobj(_GZIP) if "gzip" in coding else None
+        unpack = _Gunzip() if "gzip" in coding else None
         body = bytearray()
         for chunk in response.iter_raw():
             try:
-                body += chunk if unpack is None else unpack.decompress(chunk, most + 1 - len(body))
+                body += chunk if unpack is None else unpack.part(chunk, most + 1 - len(body))
             except zlib.error as error:
                 raise Transient(f"{shown(url)}: the gzip of the answer is damaged: {error}") from error
             if len(body) > most:
@@ -309,9 +327,31 @@ class Http:
                 )
             if self.clock.monotonic() > until:
                 raise Transient(f"{shown(url)}: the answer was not whole after {self._limits.answer_s:g} s")
-        if unpack is not None and body and not unpack.eof:
+        if unpack is not None and body and not unpack.ended:
             raise Transient(f"{shown(url)}: the gzip of the answer is cut off")
         return bytes(body)
+
+
+class _Gunzip:
+    """Unpacks gzip, which may have several members, and never more than was asked for."""
+
+    def __init__(self) -> None:
+        self._member = zlib.decompressobj(_GZIP)
+
+    @property
+    def ended(self) -> bool:
+        """Whether a member has just ended."""
+        return self._member.eof
+
+    def part(self, chunk: bytes, most: int) -> bytes:
+        """What a chunk unpacks to, as far as `most` bytes. Errors: zlib.error."""
+        found = b""
+        while chunk and len(found) < most:
+            if self._member.eof:
+                self._member = zlib.decompressobj(_GZIP)
+            found += self._member.decompress(chunk, most - len(found))
+            chunk = self._member.unused_data
+        return found
 
 
 def granted(answer: Answer, signature: Signature = UNSIGNED) -> Answer:
@@ -349,8 +389,11 @@ def origin(url: httpx.URL) -> tuple[str, str, int]:
 
 
 def port_of(url: httpx.URL) -> int:
-    """The port that is connected to."""
-    return url.port or _PORTS[url.scheme]
+    """The port that is connected to. Errors: Fatal when there is no such port."""
+    port = _PORTS[url.scheme] if url.port is None else url.port
+    if not 0 < port < 1 << 16:
+        raise Fatal(f"{shown(url)}: there is no port {port}; correct the URL")
+    return port
 
 
 def shown(url: httpx.URL) -> str:

@@ -61,8 +61,8 @@ class Api:
         """The reply to a request."""
         self.requests.append(request)
         if self.first:
-            reply = self.first.pop(0)
-            return reply if isinstance(reply, Reply) else reply(request)
+            first = self.first.pop(0)
+            return first if isinstance(first, Reply) else first(request)
         if request.path in self.more:
             return self.more[request.path](request)
         if not self.allows(request):
@@ -112,6 +112,8 @@ def served(api: Api, context: SSLContext | None = None, host: str = "127.0.0.1")
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1
+        disable_nagle_algorithm = True
 
         def _any(self) -> None:
             at = urlsplit(self.path)

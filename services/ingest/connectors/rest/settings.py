@@ -31,7 +31,7 @@ def _url(value: Any) -> Any:
         raise _refused("what is no URL", "https://host/path") from None
     if url.userinfo or any(name.lower() in _SECRET_PARAMS for name in url.params):
         raise _refused("a URL with a credential in it (not shown)", "the URL alone, and the credential in source.auth")
-    if url.scheme not in ("http", "https") or not url.host or url.fragment:
+    if url.scheme not in ("http", "https") or not url.host or url.fragment or not 0 < (url.port or 80) < 1 << 16:
         raise _refused("what is no URL of HTTP", "https://host/path")
     return value
 
