@@ -22,7 +22,8 @@ from headrace.connector.conformance import LOOPBACK
 from headrace.connector.http import Clock, Http, Limits
 from headrace.connector.oauth import Client, Tokens, begun, code_of, exchanged
 from headrace.connector.protocol import keeps_no_secrets
-from headrace.errors import Fatal, Transient
+from headrace.contract import load
+from headrace.errors import ContractError, Fatal, Transient
 from services.ingest.connectors.rest.connector import RestConnector
 from services.ingest.connectors.rest.settings import RestSource
 from tests.unit.ingest.oauth_server import CLIENT, CLIENT_SECRET, PUBLIC, REDIRECT, OAuthServer
@@ -233,6 +234,35 @@ def test_a_credential_among_headers_and_parameters_is_refused_without_it(setting
     with pytest.raises(ValueError, match=r"source\.auth") as raised:
         RestSource.model_validate({"type": "rest", "url": "https://host/x", **settings})
     assert "canary" not in str(raised.value)
+
+
+def test_a_dataset_file_says_all_that_is_wrong_and_shows_no_credential() -> None:
+    file = """\
+dataset: shop.orders
+description: d
+owner: {team: t}
+source:
+  type: rest
+  url: https://me:canary@api.example.com/orders
+  records: $.data[
+  pagination: {type: curser, path: $.next}
+  auth: {type: bearer, token: canary}
+  headers: {Authorization: canary}
+  params: {access_token: canary}
+"""
+    with pytest.raises(ContractError) as raised:
+        load(file)
+    found = [(problem.line, problem.path) for problem in raised.value.problems]
+    assert found == [
+        (6, "source.url"),
+        (7, "source.records"),
+        (8, "source.pagination.type"),
+        (9, "source.auth.token"),
+        (10, "source.headers"),
+        (11, "source.params"),
+    ]
+    assert "canary" not in str(raised.value)
+    assert "Did you mean cursor?" in str(raised.value)
 
 
 # --- client credentials -----------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ def parsed(path: str) -> JSONPath:
     try:
         found: JSONPath = parse(path)
     except (JSONPathError, RecursionError) as error:
-        raise ValueError(f"a JSONPath such as $.data.items; {str(error)[:120]}") from error
+        raise ValueError(f"a JSONPath such as $.data.items ({str(error)[:120]})") from error
     return found
 
 

@@ -47,7 +47,10 @@ def _without(names: tuple[str, ...]) -> BeforeValidator:
 
 
 def _path(value: str) -> str:
-    parsed(value)
+    try:
+        parsed(value)
+    except ValueError as error:
+        raise _refused(repr(value), str(error)) from None
     return value
 
 
