@@ -43,9 +43,11 @@ def broken(data: Any) -> list[Issue]:
 
 def repeated(detail: ErrorDetails) -> InitErrorDetails:
     """An error of pydantic's, in the form in which it can be raised once more."""
-    return InitErrorDetails(
-        type=detail["type"], loc=detail["loc"], input=detail["input"], ctx=detail.get("ctx", {})
-    )  # fmt: skip
+    context = detail.get("ctx", {})
+    if detail["type"] == "rule":  # one of ours, raised by a setting
+        again = Issue((), context["found"], context["expected"], context["suggestion"], context["line"]).as_error()
+        return InitErrorDetails(type=again["type"], loc=detail["loc"], input=detail["input"])
+    return InitErrorDetails(type=detail["type"], loc=detail["loc"], input=detail["input"], ctx=context)
 
 
 def _is_plain(data: Any) -> bool:
