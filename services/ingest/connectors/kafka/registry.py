@@ -137,8 +137,10 @@ class ForeignRegistry:
                 raise Fatal(f"{doing}: {error}; correct the registry's ca_file, or its certificate") from error
             raise Transient(f"{doing}: {error or type(error).__name__}") from error
 
-    def _trusted(self) -> ssl.SSLContext | bool:
-        return ssl.create_default_context(cafile=self.ca_file) if self.url.startswith("https") else True
+    def _trusted(self) -> ssl.SSLContext:
+        if self.url.startswith("https"):
+            return ssl.create_default_context(cafile=self.ca_file)
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used; to read the usual certificates takes long
 
     def _auth(self) -> tuple[str, str] | None:
         if self.username is None:
