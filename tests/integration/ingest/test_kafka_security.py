@@ -167,7 +167,7 @@ def test_who_shows_what_is_asked_for_reads(secured: Secured, listener: str, sett
 def test_a_wrong_password_stops_the_source_at_once(
     secured: Secured, mechanism: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    settings = {"security": "sasl_plaintext", "sasl": sasl(mechanism)}
+    settings: dict[str, Any] = {"security": "sasl_plaintext", "sasl": sasl(mechanism)}
     connector = secured.connect("SASL", "not-the-password", **settings)
     *earlier, step = connector.check()
     assert all(each.ok for each in earlier)
