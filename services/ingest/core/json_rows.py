@@ -186,6 +186,8 @@ def _read_plain(lines: Sequence[bytes], schema: pa.Schema) -> pa.RecordBatch | N
     if any(line.lstrip()[:1] != b"{" for line in lines):
         return None
     block = b"\n".join(lines) + b"\n"
+    if block.count(b"\n") != len(lines):
+        return None  # a line with a break inside could be half of an object whose other half is the next one
     if b"NaN" in block or b"Inf" in block or _AFTER_OBJECT.search(block) or _LONG_INTEGER.search(block):
         return None
     try:
