@@ -73,6 +73,8 @@ def service(
             "HEADRACE_HTTP_HOST": HOST,
             "HEADRACE_HTTP_PORT": str(serving if name == "ingest" else settings.ingest_port),
             "HEADRACE_PUSH_TOKEN": credentials.push_token.get_secret_value(),
+            "HEADRACE_CONNECT_URL": settings.connect_url,
+            "HEADRACE_CONNECT_SECRETS": str(settings.connect_secrets),
             **settings.service_environment,
         },
     )
