@@ -35,7 +35,9 @@ class StackSettings(BaseSettings):
     kafka_heap_mb: int = Field(512, ge=256, description="The broker's heap.")
     registry_heap_mb: int = Field(256, ge=192, description="The registry's heap.")
     warehouse_memory_mb: int = Field(2000, ge=400, description="Cap on the warehouse engine.")
-    connect_heap_mb: int = Field(512, ge=256, description="The heap of Kafka Connect; the process takes about twice that.")
+    connect_heap_mb: int = Field(
+        512, ge=256, description="The heap of Kafka Connect; the process takes about twice that."
+    )
 
     log_level: str = Field("info", description="Of the services: debug, info, warning or error.")
     service_environment: dict[str, str] = Field(

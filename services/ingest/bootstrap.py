@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
-from headrace.connector import Connector, Surroundings, Targets, opened
+from headrace.connector import Connector, KafkaConnect, Surroundings, Targets, opened
 from headrace.contract import Contract
 from headrace.stream.kafka.connection import Connection
 from headrace.stream.registry import Registry
@@ -29,6 +29,8 @@ def connector_for(contract: Contract, registry: Registry, settings: IngestSettin
         folder=settings.source_dir,
         further_folders=settings.source_roots,
         targets=Targets(settings.source_networks),
+        kafka={"bootstrap.servers": settings.bootstrap_servers, **settings.kafka_options},
+        connect=KafkaConnect(settings.connect_url, settings.connect_secrets) if settings.connect_url else None,
     )
     return opened(contract.source, surroundings)
 
