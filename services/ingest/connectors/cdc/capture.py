@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 from pydantic import SecretStr
 
@@ -186,6 +186,20 @@ class Capture:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.2)
+
+
+def topic_id(connection: Connection, name: str) -> str | None:
+    """The id the brokers gave a topic; None when there is none of this name. Errors: Transient, Fatal."""
+    admin = AdminClient(connection.client())
+    (future,) = admin.describe_topics(TopicCollection([name]), request_timeout=_REPLY_S).values()
+    try:
+        return str(future.result(_REPLY_S).topic_id)
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            return None
+        raise mapped(error, f"asking for {name}") from error
+    except TimeoutError as error:
+        raise Transient(f"asking for {name}: no answer in {_REPLY_S:g} s") from error
 
 
 def _delete_topics(connection: Connection, names: list[str]) -> None:

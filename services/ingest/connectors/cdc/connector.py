@@ -21,10 +21,9 @@ from headrace.errors import Fatal, Transient
 from headrace.secrets.reference import resolved
 from headrace.stream.columns import OP, SOURCE_TS, TIMESTAMP
 from headrace.stream.kafka import Connection, Replay
-from headrace.stream.kafka.connection import mapped
 from headrace.stream.stage import Records
-from services.ingest.connectors.cdc import passwords
-from services.ingest.connectors.cdc.capture import Capture
+from services.ingest.connectors.cdc import passwords, snapshot
+from services.ingest.connectors.cdc.capture import Capture, topic_id
 from services.ingest.connectors.cdc.config import config
 from services.ingest.connectors.cdc.connect import Connect
 from services.ingest.connectors.cdc.database import Database, Table
@@ -62,7 +61,7 @@ DatabaseAt = Callable[[str, SecretStr | None], Database]
 
 
 class CdcConnector:
-    """See `headrace.connector.Connector`."""
+    """See `headrace.connector.Connector`. A snapshot is read once the whole of it has been written."""
 
     def __init__(
         self,
@@ -82,6 +81,7 @@ class CdcConnector:
         self._capture: Capture | None = None
         self._envelopes: Envelopes | None = None
         self._replay: Replay | None = None
+        self._topic: str | None = None
         self._at: Place | None = None
         self._trimmed_at = time.monotonic()
 
@@ -143,7 +143,8 @@ class CdcConnector:
             capture.begin()
             self._capture = capture
         self._capture.look()
-        yield from self._changes(self._capture.names, place)
+        if place.offset or self._capture.settled:
+            yield from self._changes(self._capture.names, place)
 
     def resnapshot(self, place: Place) -> Iterator[tuple[Fetched, str]]:
         """What an older snapshot's capture still has to give; then that is taken away, to make room for the next.
@@ -163,8 +164,8 @@ class CdcConnector:
         capture.end()
         passwords.take_back(self._worker.secrets, capture.names.secret)
 
-    def _capture_of(self, snapshot: int) -> Capture:
-        names = Names(self._surroundings.dataset, snapshot)
+    def _capture_of(self, number: int) -> Capture:
+        names = Names(self._surroundings.dataset, number)
         brokers = self._connection.bootstrap_servers
         return Capture(
             names,
@@ -214,41 +215,45 @@ class CdcConnector:
         return table
 
     def _changes(self, names: Names, place: Place) -> Iterator[tuple[Fetched, str]]:
-        replay = self._replay_of(names)
-        if replay is None:
+        topic = topic_id(self._connection, names.topic) if self._replay is None else self._topic
+        if topic is None:
             return
+        if self._replay is None:
+            self._replay = Replay(self._connection, names.topic, most_rows=_MOST_MESSAGES)
+            self._topic = topic
         if place != self._at:
-            self._require(replay, names, place)
-            replay.seek({0: place.offset})
+            self._require(self._replay, names, place)
+            self._replay.seek({0: place.offset or self._first(self._replay)})
             self._at = place
         self._trim(names, place)
         if self._envelopes is None:
             self._envelopes = Envelopes(self._table().whole_deletes)
-        for records in replay.advance():
+        for records in self._replay.advance():
             for fetched, offset in self._read(self._envelopes, records):
-                self._at = Place(place.snapshot, offset + 1)
+                self._at = Place(place.snapshot, offset + 1, topic)
                 yield fetched, self._at.to_json()
 
-    def _replay_of(self, names: Names) -> Replay | None:
-        """A reader of the capture's topic; None where that has been taken away."""
-        if self._replay is None:
-            if names.topic not in _topics(self._connection):
-                return None
-            self._replay = Replay(self._connection, names.topic, most_rows=_MOST_MESSAGES)
-        return self._replay
+    def _first(self, replay: Replay) -> int:
+        """Where the snapshot starts, of which the whole has been written by now."""
+        replay.seek({0: 0})
+        read = ((records.offset.to_numpy().tolist(), records.values) for records in replay.advance())
+        return snapshot.start(each for offsets, values in read for each in zip(offsets, values, strict=True)) or 0
 
     def _leave_topic(self) -> None:
         if self._replay is not None:
             self._replay.close()
-        self._replay, self._at, self._envelopes = None, None, None
+        self._replay, self._at, self._topic, self._envelopes = None, None, None, None
 
     def _require(self, replay: Replay, names: Names, place: Place) -> None:
+        """Errors: Fatal when what is behind the place is not there any more."""
         first, _ = replay.watermarks()[0]
+        again = f"set `source.snapshot` to {names.snapshot + 1} in the dataset file to have every row read again"
         if first > place.offset:
             raise Fatal(
-                f"the changes in {names.topic} before offset {first} are deleted, and reading is to go on at {place.offset}; "
-                f"set `source.snapshot` to {names.snapshot + 1} in the dataset file to have every row read again"
+                f"the changes in {names.topic} from offset {place.offset} to {first} are deleted and were not read; {again}"
             )
+        if place.topic and place.topic != self._topic:
+            raise Fatal(f"the topic {names.topic} was deleted and made anew since it was read; {again}")
 
     def _trim(self, names: Names, place: Place) -> None:
         """Now and then, let the topic forget what is durable in the dataset's own."""
@@ -321,13 +326,6 @@ def _kafka(source: CdcTable, surroundings: Surroundings) -> tuple[Connection, Ka
             f"sources of type {source.type} need Kafka Connect: tell ingest where it is with HEADRACE_CONNECT_URL"
         )
     return Connection(options.pop("bootstrap.servers"), options), surroundings.connect
-
-
-def _topics(connection: Connection) -> set[str]:
-    try:
-        return set(AdminClient(connection.client()).list_topics(timeout=_TRIM_EVERY_S).topics)
-    except KafkaException as error:
-        raise mapped(error, "listing topics") from error
 
 
 def opened_postgres(source: PostgresCdcSource, surroundings: Surroundings) -> CdcConnector:

@@ -1,6 +1,6 @@
 """What a dataset file says of a table whose changes are captured."""
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field as Setting
 from pydantic import model_validator
@@ -12,6 +12,9 @@ from headrace.secrets.reference import Credential
 
 class CdcSource(SourceSettings):
     """What the databases have in common."""
+
+    ends: ClassVar[bool] = False
+    changes: ClassVar[bool] = True
 
     host: str = Setting(min_length=1, description="Where the server is.")
     user: str = Setting(min_length=1, description="Who reads; what the user may do is in docs/connectors.md.")
