@@ -1,5 +1,6 @@
 """A table of PostgreSQL whose changes are captured, and a Kafka Connect to do it."""
 
+import shutil
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,8 +9,9 @@ from urllib.parse import urlparse
 import adbc_driver_postgresql.dbapi
 from adbc_driver_manager.dbapi import Connection
 
+from deploy.local import stack as local
 from headrace.connector import Connector, KafkaConnect, Surroundings, opened
-from headrace.connector.conformance import LOOPBACK, Row, rows_of
+from headrace.connector.conformance import LOOPBACK, Row
 from services.ingest.connectors.cdc.connector import CdcConnector
 from services.ingest.connectors.cdc.settings import PostgresCdcSource
 from tests.integration.ingest.running import until
@@ -100,6 +102,12 @@ class Captured:
         self.connection.close()
 
 
+def without_worker(stack: Stack) -> None:
+    """Leave Kafka Connect out of the stack again."""
+    local.stop(stack.settings, "connect")
+    shutil.rmtree(stack.settings.home / "connect")
+
+
 class UnderTest(Captured):
     """The table as the conformance suite wants it: what is expected is there by the time it is read."""
 
@@ -127,6 +135,3 @@ class UnderTest(Captured):
     def unreachable(self) -> Connector:
         """See `SourceUnderTest.unreachable`."""
         return self.connector(port=1)
-
-
-__all__ = ["Captured", "UnderTest", "rows_of"]

@@ -1,6 +1,5 @@
 """Changes of a real PostgreSQL come through a real Debezium exactly once, whatever happens to the worker in between."""
 
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
@@ -13,7 +12,7 @@ from deploy.local import stack as local
 from headrace.connector.conformance import Conformance, Row
 from headrace.errors import Fatal
 from services.ingest.connectors.cdc.names import Names
-from tests.integration.ingest.captured import Captured, UnderTest
+from tests.integration.ingest.captured import Captured, UnderTest, without_worker
 from tests.integration.ingest.running import until
 from tests.stack import Stack
 
@@ -23,8 +22,7 @@ def capturing(stack: Stack) -> Iterator[Stack]:
     """The stack with Kafka Connect, which is left out of it again."""
     local.up(stack.settings, only=["connect"])
     yield stack
-    local.stop(stack.settings, "connect")
-    shutil.rmtree(stack.settings.home / "connect")
+    without_worker(stack)
 
 
 @pytest.fixture

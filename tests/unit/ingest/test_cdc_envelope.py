@@ -142,9 +142,7 @@ def test_of_a_deleted_row_only_what_the_log_has_is_told() -> None:
 
 
 def test_a_value_that_is_not_in_the_log_is_never_taken_for_one() -> None:
-    faults = [
-        fault for part in read(recorded("changes")) if isinstance(part, Changes) for fault in part.faults
-    ]
+    faults = [fault for part in read(recorded("changes")) if isinstance(part, Changes) for fault in part.faults]
     assert [(fault.reason, fault.column) for fault in faults] == [("unreadable_row", "big")]
     assert "REPLICA IDENTITY FULL" in faults[0].detail
 
@@ -160,7 +158,9 @@ def test_truncate_is_told_at_its_place() -> None:
     assert b'"op":"t"' in messages[at][1]
 
 
-@pytest.mark.parametrize("value", [b"", b"{}", b"null", b'{"schema":{"fields":[]},"payload":{}}', b'{"schema":1', b"\xff"])
+@pytest.mark.parametrize(
+    "value", [b"", b"{}", b"null", b'{"schema":{"fields":[]},"payload":{}}', b'{"schema":1', b"\xff"]
+)
 def test_what_is_no_envelope_is_told_and_costs_no_neighbour(value: bytes) -> None:
     good = recorded("changes")[0]
     found = read([good, (None, value), good])

@@ -31,7 +31,17 @@ WHOLE = [message("first"), message("true"), message("last")]
         ([message("first", 1, snapshot="first", source="x"), message("true", 1, snapshot="first"), message("last")], 0),
         ([None, *WHOLE], 1),
     ],
-    ids=["empty", "changes", "whole", "then changes", "again", "at once again", "one row left", "look-alikes", "no value"],
+    ids=[
+        "empty",
+        "changes",
+        "whole",
+        "then changes",
+        "again",
+        "at once again",
+        "one row left",
+        "look-alikes",
+        "no value",
+    ],
 )
 def test_where_the_last_attempt_starts(messages: Sequence[bytes | None], first: int | None) -> None:
     assert start(enumerate(messages)) == first

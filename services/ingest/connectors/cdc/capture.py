@@ -43,6 +43,14 @@ _LOST: Final = (
     "purged required binary logs",
     "required GTIDs have been purged",
 )
+#: What a database says that trying again does not change.
+_REFUSED: Final = (
+    "password authentication failed",
+    "permission denied",
+    "must be owner of",
+    "must be superuser or",
+    "Access denied for user",
+)
 
 
 @dataclass
@@ -151,6 +159,10 @@ class Capture:
         if any(said in status.trace for said in _LOST):
             self.connect.stop(self.names.connector)
             raise self._lost(f"Debezium cannot go on ({status.cause})")
+        if any(said in status.trace for said in _REFUSED):
+            raise Fatal(
+                f"Debezium is refused by the database: {status.cause}; docs/connectors.md says what its user needs to be allowed"
+            )
         if now < self._restart_at:
             return
         log.warning(

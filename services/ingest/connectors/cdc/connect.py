@@ -11,6 +11,8 @@ from headrace.errors import Fatal, Transient
 from services.ingest.connectors.cdc.config import Config, differs
 
 _REPLY_S: Final = 30.0
+#: A configuration is refused, too, while the database it names cannot be reached.
+_PASSES: Final = ("Unable to connect", "Communications link failure", "Connection refused", "starting up", "too many")
 _BUSY: Final = (409, 500, 503)  # a worker that is starting or handing work over says these
 
 
@@ -153,7 +155,8 @@ class Connect:
         if answer.status_code in _BUSY:
             raise Transient(f"Kafka Connect at {self._url} is not ready for {method} {path}: {_message(answer)}")
         if answer.is_error:
-            raise Fatal(f"Kafka Connect at {self._url} refuses {method} {path}: {_message(answer)}")
+            said = f"Kafka Connect at {self._url} refuses {method} {path}: {_message(answer)}"
+            raise Transient(said) if any(text in said for text in _PASSES) else Fatal(said)
         return answer.json() if answer.content else {}
 
 

@@ -138,13 +138,16 @@ class CdcConnector:
         if place.snapshot < self._source.snapshot:
             yield from self.resnapshot(place)
             place = Place(self._source.snapshot)
+        names = Names(self._surroundings.dataset, self._source.snapshot)
+        if place.offset:  # what has been written is there, whoever is down
+            yield from self._changes(names, place)
         if self._capture is None:
             capture = self._capture_of(self._source.snapshot)
             capture.begin()
             self._capture = capture
         self._capture.look()
-        if place.offset or self._capture.settled:
-            yield from self._changes(self._capture.names, place)
+        if not place.offset and self._capture.settled:
+            yield from self._changes(names, place)
 
     def resnapshot(self, place: Place) -> Iterator[tuple[Fetched, str]]:
         """What an older snapshot's capture still has to give; then that is taken away, to make room for the next.

@@ -20,7 +20,6 @@ _SCHEMA: Final = b'{"schema":'
 _PAYLOAD: Final = b',"payload":'
 _OPS: Final = {"c": "insert", "u": "update", "d": "delete", "r": "snapshot"}
 _TRUNCATE: Final = "t"
-_SNAPSHOT_GOES_ON: Final = ("true", "first", "first_in_data_collection", "last_in_data_collection")
 
 Event = Mapping[str, Any]
 
@@ -90,7 +89,6 @@ class Envelopes:
     def __init__(self, whole_deletes: bool) -> None:
         self._whole_deletes = whole_deletes
         self._shapes: list[Shape] = []
-        self.snapshot_goes_on = False
 
     def read(
         self, keys: Sequence[bytes | None], values: Sequence[bytes | None]
@@ -130,7 +128,6 @@ class Envelopes:
         if shape is None or not pending:
             return
         events: list[Event] = json.loads(b"[" + b",".join(payload for *_, payload in pending) + b"]")
-        self.snapshot_goes_on = events[-1]["source"].get("snapshot") in _SNAPSHOT_GOES_ON
         start = 0
         for place, event in enumerate(events):
             if event["op"] not in _OPS:
