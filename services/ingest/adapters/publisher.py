@@ -14,7 +14,7 @@ from headrace.connector import Fetched, SourceRow
 from headrace.errors import Fatal
 from headrace.stream import metrics, topics
 from headrace.stream.codec import Codec, avro_schema
-from headrace.stream.columns import RAW_FIELDS
+from headrace.stream.columns import OP, RAW_FIELDS, SOURCE_TS, TIMESTAMP
 from headrace.stream.control import Controls
 from headrace.stream.kafka import TransactionalWriter
 from headrace.stream.ledger import Position
@@ -98,8 +98,16 @@ class Publisher:
         return [self._controls.encode(kind, record) for record in records]
 
     def _values(self, rows: pa.RecordBatch) -> list[bytes]:
-        rows = _marked(rows)
-        schema = rows.schema
+        count = rows.num_rows
+        given = dict(zip(rows.schema.names, rows.columns, strict=True))
+        own = [field for field in rows.schema if field.name not in (SOURCE_TS, OP)]
+        source_ts, op = given.get(SOURCE_TS), given.get(OP)
+        columns = [
+            *(given[field.name] for field in own),
+            pa.nulls(count, TIMESTAMP) if source_ts is None else source_ts,
+            pa.repeat(pa.scalar("insert"), count) if op is None else op,
+        ]
+        schema = pa.schema([*own, *RAW_FIELDS])
         if schema not in self._codecs:
             try:
                 avro = avro_schema(schema, self._dataset.name)
@@ -110,7 +118,7 @@ class Publisher:
                 self._registry.register(topics.subject(topics.raw(self._dataset.name)), avro),
             )
         codec, schema_id = self._codecs[schema]
-        return codec.encode(rows, schema_id)
+        return codec.encode(pa.RecordBatch.from_arrays(columns, schema=schema), schema_id)
 
     def _count(self, written: int, rejected: Sequence[SourceRow], took_s: float) -> None:
         labels = (books.STAGE, self._dataset.name)
@@ -140,22 +148,6 @@ def shares(parts: Sequence[Encoded], partitions: int, first: int) -> Iterator[Sh
     keys = [key for part in parts for key in (part.keys if part.keys is not None else [b""] * len(part.values))]
     for number, index in by_key(keys, partitions).items():
         yield Share(number, [values[row] for row in index], [keys[row] for row in index])
-
-
-def _marked(rows: pa.RecordBatch) -> pa.RecordBatch:
-    """Rows with what the source says of each at their end; what it does not say is an insert at no known time."""
-    source_ts, op = RAW_FIELDS
-    unsaid: tuple[pa.Array, pa.Array] = (
-        pa.nulls(rows.num_rows, source_ts.type),
-        pa.repeat(pa.scalar("insert"), rows.num_rows),
-    )
-    marks = [source_ts.name, op.name]
-    own = [field for field in rows.schema if field.name not in marks]
-    columns = [rows.column(field.name) for field in own]
-    columns += [
-        rows.column(name) if name in rows.schema.names else nothing for name, nothing in zip(marks, unsaid, strict=True)
-    ]
-    return pa.RecordBatch.from_arrays(columns, schema=pa.schema([*own, *RAW_FIELDS]))
 
 
 def _oversized(rows: pa.RecordBatch, row: int, size: int, cap: int) -> SourceRow:
