@@ -207,3 +207,52 @@ def test_numbers_stay_exact(captured: Callable[..., Captured]) -> None:
     table.execute(f"INSERT INTO {table.name} VALUES (1, 'a', 9999999999.99, NULL), (2, 'b', NULL, NULL)")
     rows, _ = table.read(table.connector(), None, 2)
     assert [row["amount"] for row in rows] == [Decimal("9999999999.99"), None]
+
+
+def test_what_has_been_read_is_deleted_from_the_topic_and_missed_by_who_has_not(
+    captured: Callable[..., Captured],
+) -> None:
+    table = captured()
+    table.insert(0, 3)
+    connector = table.connector()
+    _, position = table.read(connector, None, 3)
+    connector.trim_every_s = 0.0
+    table.insert(3, 1)
+    _, position = table.read(connector, position, 1)
+    assert list(connector.read(position)) == []
+    with pytest.raises(Fatal, match=r"were not read.*source\.snapshot` to 2"):
+        table.read(table.connector(), None, 4)
+    table.insert(4, 1)
+    rows, _ = table.read(table.connector(), position, 1)
+    assert [row["id"] for row in rows] == [4]
+
+
+def test_a_step_that_was_not_taken_to_its_end_is_gone_on_with(captured: Callable[..., Captured]) -> None:
+    table = captured()
+    table.insert(0, 9)
+    connector = table.connector(table.surroundings(batch_rows=4))
+    table.read(table.connector(), None, 9)
+    fetched, position = next(iter(connector.read(None)))
+    assert fetched.rows.column("id").to_pylist() == [0, 1, 2, 3]
+    rows, _ = table.read(connector, position, 5)
+    assert [row["id"] for row in rows] == [4, 5, 6, 7, 8]
+
+
+def test_a_check_says_what_the_worker_and_the_database_say(captured: Callable[..., Captured]) -> None:
+    table = captured()
+    assert [(step.name, step.ok) for step in table.connector().check()] == [
+        ("resolve", True),
+        ("worker", True),
+        ("table", True),
+        ("capture", True),
+    ]
+    wrong = {
+        "table": "no_such_table",
+        "row_key": ["no_such_column"],
+        "name": "no_such_database",
+        "user": "nobody_at_all",
+    }
+    for setting, value in wrong.items():
+        step = list(table.connector(**{setting: value}).check())[-1]
+        assert not step.ok
+        assert (step.field or "").startswith("source.")

@@ -77,7 +77,7 @@ class Capture:
 
     def begin(self) -> None:
         """Let it run: as it was, when it did; from the snapshot, when it never has. Errors: Transient, Fatal."""
-        changed = self.leave_password()
+        changed = self._leave_password()
         kafka_topics.ensure(self.connection, {self.names.topic: 1}, _TOPIC)
         self._guard()
         if self.connect.ensure(self.names.connector, self.config):
@@ -122,8 +122,7 @@ class Capture:
         _delete_topics(self.connection, [self.names.heartbeats, self.names.history, self.names.topic])
         log.info("capture %s is taken away", self.names.connector, extra={"dataset": self.names.dataset})
 
-    def leave_password(self) -> bool:
-        """Put the password where the worker finds it. Returns whether it was another. Errors: Fatal."""
+    def _leave_password(self) -> bool:
         if self.password is None:
             return False
         return passwords.leave(self.secrets, self.names.secret, self.password)

@@ -83,7 +83,7 @@ def config(source: CdcSource, names: Names, host: str, secrets: Path, bootstrap_
         **_routed(names),
     }
     if source.password is not None:
-        made["database.password"] = f"${{directory:{secrets}:{names.secret}}}"
+        made["database.password"] = reference(secrets, names.secret)
     if source.row_key:
         made["message.key.columns"] = f"{pattern(*_table(source))}:{','.join(map(pattern, source.row_key))}"
     if isinstance(source, PostgresCdcSource):
@@ -91,6 +91,11 @@ def config(source: CdcSource, names: Names, host: str, secrets: Path, bootstrap_
     if isinstance(source, MysqlCdcSource):
         return made | _mysql(source, names, bootstrap_servers)
     raise TypeError(f"no configuration for sources of type {source.type}")
+
+
+def reference(secrets: Path, name: str) -> str:
+    """How a configuration names a password that was left in the folder."""
+    return f"${{directory:{secrets}:{name}}}"
 
 
 def _table(source: CdcSource) -> tuple[str, str]:

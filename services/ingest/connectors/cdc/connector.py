@@ -24,7 +24,7 @@ from headrace.stream.kafka import Connection, Replay
 from headrace.stream.stage import Records
 from services.ingest.connectors.cdc import passwords, snapshot
 from services.ingest.connectors.cdc.capture import Capture, topic_id
-from services.ingest.connectors.cdc.config import config
+from services.ingest.connectors.cdc.config import config, reference
 from services.ingest.connectors.cdc.connect import Connect
 from services.ingest.connectors.cdc.database import Database, Table
 from services.ingest.connectors.cdc.envelope import Changes, Envelopes, Truncated, Unreadable, with_marks
@@ -76,7 +76,7 @@ class CdcConnector:
         self._connection, self._worker = _kafka(source, surroundings)
         self._connect = Connect(self._worker.url)
         self._database_at = database
-        self._trim_every_s = trim_every_s
+        self.trim_every_s = trim_every_s
         self._schema = surroundings.schema
         self._capture: Capture | None = None
         self._envelopes: Envelopes | None = None
@@ -117,8 +117,7 @@ class CdcConnector:
             if not step.ok:
                 return
             trying, at_fault = "capture", "source.host"
-            capture.leave_password()
-            yield self._permitted(capture.config)
+            yield self._permitted(capture)
         except (Fatal, Transient) as error:
             yield Step(trying, False, str(error), at_fault)
 
@@ -139,7 +138,7 @@ class CdcConnector:
             yield from self.resnapshot(place)
             place = Place(self._source.snapshot)
         names = Names(self._surroundings.dataset, self._source.snapshot)
-        if place.offset:  # what has been written is there, whoever is down
+        if place.offset:  # what has been written is there, also while the worker is not
             yield from self._changes(names, place)
         if self._capture is None:
             capture = self._capture_of(self._source.snapshot)
@@ -156,16 +155,17 @@ class CdcConnector:
         """
         old = self._capture_of(place.snapshot)
         old.halt()
-        yield from self._changes(old.names, place)
+        if place.offset:
+            yield from self._changes(old.names, place)
         self._leave_topic()
         old.end()
 
     def cleanup(self) -> None:
         """Take away what the dataset has in Kafka Connect, in the database and in Kafka. Errors: Transient, Fatal."""
         self._leave_topic()
-        capture = self._capture_of(self._source.snapshot)
-        capture.end()
-        passwords.take_back(self._worker.secrets, capture.names.secret)
+        for number in range(1, self._source.snapshot + 1):
+            self._capture_of(number).end()
+        passwords.take_back(self._worker.secrets, Names(self._surroundings.dataset, 1).secret)
 
     def _capture_of(self, number: int) -> Capture:
         names = Names(self._surroundings.dataset, number)
@@ -204,8 +204,16 @@ class CdcConnector:
         said = f"{len(table.columns)} columns: {', '.join(table.columns.names)}"
         return Step("table", True, f"{said}. {table.caution}" if table.caution else said)
 
-    def _permitted(self, wanted: dict[str, str]) -> Step:
-        faults = self._connect.faults(wanted)
+    def _permitted(self, capture: Capture) -> Step:
+        """What Debezium says when it tries: with a password of its own, as one that is in use stays as it is."""
+        wanted, name = capture.config, f"{capture.names.secret}.check"
+        if capture.password is not None:
+            passwords.leave(self._worker.secrets, name, capture.password)
+            wanted = {**wanted, "database.password": reference(self._worker.secrets, name)}
+        try:
+            faults = self._connect.faults(wanted)
+        finally:
+            passwords.take_back(self._worker.secrets, name)
         if faults:
             said = "; ".join(f"{fault.name}: {fault.said}" for fault in faults)
             return Step("capture", False, said, _FIELDS.get(faults[0].name, "source.host"))
@@ -227,14 +235,15 @@ class CdcConnector:
         if place != self._at:
             self._require(self._replay, names, place)
             self._replay.seek({0: place.offset or self._first(self._replay)})
-            self._at = place
         self._trim(names, place)
         if self._envelopes is None:
             self._envelopes = Envelopes(self._table().whole_deletes)
+        reached, self._at = place, None  # where a step is not taken to its end, its batch is read again from its start
         for records in self._replay.advance():
             for fetched, offset in self._read(self._envelopes, records):
-                self._at = Place(place.snapshot, offset + 1, topic)
-                yield fetched, self._at.to_json()
+                reached = Place(place.snapshot, offset + 1, topic)
+                yield fetched, reached.to_json()
+        self._at = reached
 
     def _first(self, replay: Replay) -> int:
         """Where the snapshot starts, of which the whole has been written by now."""
@@ -260,7 +269,7 @@ class CdcConnector:
 
     def _trim(self, names: Names, place: Place) -> None:
         """Now and then, let the topic forget what is durable in the dataset's own."""
-        if time.monotonic() < self._trimmed_at + self._trim_every_s:
+        if time.monotonic() < self._trimmed_at + self.trim_every_s:
             return
         self._trimmed_at = time.monotonic()
         admin = AdminClient(self._connection.client())

@@ -55,12 +55,15 @@ class Postgres:
         ((oid, identity),) = found
         described = self._rows(_COLUMNS, oid)
         flat = [name for name, _, _, dimensions in described if dimensions > 1]
-        caution = f"The log has no values of arrays of several dimensions: {', '.join(flat)}" if flat else ""
+        cautions = [
+            "" if identity == "f" else "Deleted rows come with their key alone, as REPLICA IDENTITY is not FULL.",
+            f"Debezium does not carry arrays of several dimensions: {', '.join(flat)}." if flat else "",
+        ]
         return Table(
             pa.schema([_field(name, kind, modifier) for name, kind, modifier, _ in described]),
             [name for (name,) in self._rows(_KEY, oid)],
             identity == "f",
-            caution,
+            " ".join(filter(None, cautions)),
         )
 
     def slot(self, name: str) -> Slot | None:
