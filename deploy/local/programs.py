@@ -75,6 +75,8 @@ def service(
             "HEADRACE_HTTP_PORT": str(serving if name == "ingest" else settings.ingest_port),
             "HEADRACE_PUSH_TOKEN": credentials.push_token.get_secret_value(),
             **_master_keys(settings, name),
+            "HEADRACE_CONNECT_URL": settings.connect_url,
+            "HEADRACE_CONNECT_SECRETS": str(settings.connect_secrets),
             **settings.service_environment,
         },
     )

@@ -1,7 +1,7 @@
 """What a connector is made of. A package of one's own can bring a connector: see `docs/connectors.md`."""
 
 from headrace.connector.plugins import CONNECTORS, opened
-from headrace.connector.protocol import Connector, Fetched, SourceRow, Step, Stream, Surroundings
+from headrace.connector.protocol import Connector, Fetched, KafkaConnect, SourceRow, Step, Stream, Surroundings
 from headrace.connector.targets import Targets
 from headrace.contract.source import SOURCES, SourceSettings
 
@@ -10,6 +10,7 @@ __all__ = [
     "SOURCES",
     "Connector",
     "Fetched",
+    "KafkaConnect",
     "SourceRow",
     "SourceSettings",
     "Step",

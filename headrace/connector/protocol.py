@@ -76,13 +76,22 @@ def keeps_no_secrets(name: str, value: SecretStr) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class KafkaConnect:
+    """A worker of Kafka Connect. `secrets` is a folder in which it finds the passwords that are left there for it."""
+
+    url: str
+    secrets: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a connector is told beside its own settings. Units: rows, seconds.
 
     `schema` is that of the rows published so far, which only grows at its end; None before the first. The types of
     `declared` columns are not guessed. `secret` gives the credential of a name; it raises LookupError when nobody has set it.
     `keep_secret` replaces one, such as a refresh token that was rotated, and returns once that is durable. `targets` says
-    which hosts may be reached: whoever opens a connection asks it first.
+    which hosts may be reached: whoever opens a connection asks it first. `kafka` are the properties of a client
+    (librdkafka's) of the platform's own brokers, `connect` their Kafka Connect, where there is one.
     """
 
     dataset: str
@@ -96,6 +105,8 @@ class Surroundings:
     secret: Callable[[str], SecretStr] = no_secrets
     keep_secret: Callable[[str, SecretStr], None] = keeps_no_secrets
     targets: Targets = field(default_factory=Targets)
+    kafka: Mapping[str, str] = field(default_factory=dict)
+    connect: KafkaConnect | None = None
 
 
 class Connector(Protocol):

@@ -204,8 +204,17 @@ def _load(document: Mapping[str, Any], columns: Sequence[str] | None) -> Iterato
             ", ".join(name for _, name in order_by),
             f"the columns of the key ({', '.join(key)}) in any order: the table keeps one row of each",
         )
-    kind = _at(document, "source", "type")
-    if mode == "replace" and isinstance(kind, str) and (model := kinds().get(kind)) and not model.ends:
+    kind = _text(_at(document, "source", "type"))
+    model = kinds().get(kind) if kind is not None else None
+    if mode is None and model is not None and model.changes:
+        yield Issue(
+            ("load",) if "load" in document else (),
+            "no load.mode",
+            f"`mode: upsert` with the key of the table, to keep the latest row of each, or `mode: append`, to keep every "
+            f"change: a source of type {kind} gives changes",
+            "load: {mode: upsert}",
+        )
+    if mode == "replace" and model is not None and not model.ends:
         yield Issue(
             ("load", "mode"),
             "'replace'",

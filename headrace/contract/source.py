@@ -31,6 +31,8 @@ class SourceSettings(Section):
 
     ends: ClassVar[bool] = True
     """Whether there is a moment when all of it has been read, so that a whole table can be replaced."""
+    changes: ClassVar[bool] = False
+    """Whether its rows are changes of rows, so that the file has to say which of them the table keeps."""
 
     type: str = Setting(description="The connector.")
     columns: dict[str, LogicalType] = Setting(

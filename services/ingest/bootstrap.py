@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 import pyarrow as pa
 
-from headrace.connector import Connector, Surroundings, Targets, opened
+from headrace.connector import Connector, KafkaConnect, Surroundings, Targets, opened
 from headrace.contract import Contract
 from headrace.stream.kafka.connection import Connection
 from headrace.stream.registry import Registry
@@ -42,6 +42,8 @@ def connector_for(
         secret=secrets.secret,
         keep_secret=secrets.keep,
         targets=Targets(settings.source_networks),
+        kafka={"bootstrap.servers": settings.bootstrap_servers, **settings.kafka_options},
+        connect=KafkaConnect(settings.connect_url, settings.connect_secrets) if settings.connect_url else None,
     )
     return opened(contract.source, surroundings)
 

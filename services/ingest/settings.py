@@ -20,6 +20,11 @@ class IngestSettings(ServiceSettings, KeySettings):
         description='Private networks that sources may reach, as a JSON list such as `["10.1.0.0/16"]`; '
         "else only global addresses.",
     )
+    connect_url: str | None = Field(None, description="Kafka Connect, for sources whose changes are captured.")
+    connect_secrets: Path = Field(
+        Path("connect-secrets"),
+        description="A folder that Kafka Connect reads passwords from and ingest writes them to; nobody else should see it.",
+    )
     poll_interval_s: float = Field(1.0, gt=0, description="How often files that were read are looked at for more.")
     settle_s: float = Field(
         2.0, ge=0, description="After this long without a write, a last line without a line end is whole."

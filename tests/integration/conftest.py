@@ -30,7 +30,7 @@ def postgres_url() -> Iterator[str]:
 
     try:
         run("initdb", "--pgdata", str(data), "--username", "headrace", "--auth", "trust", "--no-sync")
-        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={home} -c fsync=off"
+        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={home} -c fsync=off -c wal_level=logical"
         run("pg_ctl", "--pgdata", str(data), "--wait", "--log", str(home / "log"), "--options", options, "start")
         try:
             yield f"postgresql://headrace@127.0.0.1:{port}/postgres"
