@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import fastavro
+import pyarrow as pa
 import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[attr-defined]
@@ -73,8 +74,8 @@ class SourceTopic:
         where = {"type": "kafka", "bootstrap_servers": self.stack.bootstrap_servers, "topic": self.name}
         return KafkaSource.model_validate({**where, **settings})
 
-    def connect(self, batch_rows: int = 1000, **settings: Any) -> Connector:
-        surroundings = Surroundings("shop.orders", batch_rows=batch_rows, targets=LOOPBACK)
+    def connect(self, batch_rows: int = 1000, schema: pa.Schema | None = None, **settings: Any) -> Connector:
+        surroundings = Surroundings("shop.orders", schema, batch_rows=batch_rows, targets=LOOPBACK)
         return opened(self.source(**settings), surroundings)
 
 
@@ -309,7 +310,8 @@ class TestBadMessages:
         topic.write(*lines(0, 3), b"not JSON", b"\xff\xfe", b"[1]", b'{"id": "x", "name": "y"}', b"", *lines(3, 3))
         topic.write(b'{"id": 6, "name": "' + b"x" * 2000 + b'"}', *lines(7, 1))
         topic.write(b'{"id": 8,\n "name": "of two lines"}', b'{"id": 1}\n{"id": 2}')
-        found, _, aside = read(topic.connect(max_record_bytes=1000))
+        columns = pa.schema([pa.field("id", pa.int64()), pa.field("name", pa.string())])
+        found, _, aside = read(topic.connect(schema=columns, max_record_bytes=1000))
         assert found == [0, 1, 2, 3, 4, 5, 7, 8]
         places = {row.source.removeprefix(topic.name): row.reason for row in aside}
         assert places == {

@@ -73,7 +73,8 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
             kafka_topics.ensure(connection, {TOPIC: 1})
             hashed = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
             user = UserScramCredentialUpsertion("reader", hashed, PASSWORD.encode())
-            AdminClient(connection.client()).alter_user_scram_credentials([user])["reader"].result(30)
+            admin = AdminClient(connection.client())  # kept until it has the answer
+            admin.alter_user_scram_credentials([user])["reader"].result(30)
             producer = Producer(connection.client())
             producer.produce(TOPIC, b'{"id": 1}', partition=0)
             assert producer.flush(30) == 0

@@ -69,6 +69,8 @@ class DeletingDecoder:
 
 def _split(messages: Messages) -> tuple[Int64s, Int64s]:
     """The messages with a value, and those without."""
+    if None not in messages.records.values:
+        return np.arange(len(messages)), np.zeros(0, np.int64)
     there = np.fromiter((value is not None for value in messages.records.values), bool, len(messages))
     return np.flatnonzero(there), np.flatnonzero(~there)
 

@@ -218,7 +218,9 @@ class Topic:
         return {answer.partition: answer.offset for answer in answers}
 
     def _assign(self, client: Client, at: Offsets) -> None:
-        client.consumer.assign([TopicPartition(self.name, partition, at[partition]) for partition in self._ends])
+        places = [TopicPartition(self.name, partition, at[partition]) for partition in self._ends]
+        client.consumer.assign(places)
+        client.consumer.resume(places)  # what was held in an earlier reading still is
 
     def _take(self, client: Client, most: int) -> tuple[list[Message], list[Message]]:
         """The next messages, and notices about partitions. Errors: Transient, Fatal."""
