@@ -112,10 +112,14 @@ class PostgreSqlSession(AdbcSession):
         return f"{version}, {cipher}" if on else "the connection is not encrypted"
 
     def open_transactions(self) -> frozenset[str]:
-        """See `Session.open_transactions`. Every transaction holds a lock on its own virtual id, for all to see."""
+        """See `Session.open_transactions`. Every transaction holds a lock on its own virtual id, for all to see.
+
+        Those without a user are the server's own, such as a vacuum, and write no rows.
+        """
         sql = (
-            "SELECT virtualxid FROM pg_locks WHERE locktype = 'virtualxid' AND pid <> pg_backend_pid() "
-            "UNION ALL SELECT transaction::text FROM pg_prepared_xacts"
+            "SELECT l.virtualxid FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'virtualxid' "
+            "AND l.pid <> pg_backend_pid() AND a.usesysid IS NOT NULL AND a.datname = current_database() "
+            "UNION ALL SELECT transaction::text FROM pg_prepared_xacts WHERE database = current_database()"
         )
         return frozenset(str(id) for (id,) in self.asked(sql))
 
