@@ -23,7 +23,7 @@ from services.ingest.connectors.sql.connector import SqlConnector, tables
 from services.ingest.connectors.sql.literals import mysql as literal
 from services.ingest.connectors.sql.mysql import MySqlSession
 from services.ingest.connectors.sql.settings import SqlDatabase, SqlSource
-from tests.integration.mariadb import MariaDb
+from tests.mariadb import MariaDb
 
 CANARY = "c4nary:p@ss/w%rd'\"\\"
 

@@ -21,7 +21,7 @@ from cryptography.x509.oid import NameOID
 from headrace.connector import Connector, Step, Surroundings, opened
 from headrace.connector.conformance import LOOPBACK
 from services.ingest.connectors.sql.settings import SqlSource
-from tests.integration.mariadb import MariaDb
+from tests.mariadb import MariaDb
 from tests.stack import free_ports
 
 NAME = "localhost"

@@ -1,4 +1,4 @@
-"""What tests of several services use."""
+"""Databases of the tests' own, each started once a run by the first test that asks for it."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.mariadb import MariaDb
+from tests.mariadb import MariaDb
 from tests.stack import free_ports
 
 
