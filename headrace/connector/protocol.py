@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 import pyarrow as pa
 from pydantic import SecretStr
 
+from headrace.connector.limits import Limits
 from headrace.connector.targets import Targets
 from headrace.errors import Fatal
 
@@ -82,7 +83,7 @@ class Surroundings:
     `schema` is that of the rows published so far, which only grows at its end; None before the first. The types of
     `declared` columns are not guessed. `secret` gives the credential of a name; it raises LookupError when nobody has set it.
     `keep_secret` replaces one, such as a refresh token that was rotated, and returns once that is durable. `targets` says
-    which hosts may be reached: whoever opens a connection asks it first.
+    which hosts may be reached: whoever opens a connection asks it first. `limits` is how much a source file may become.
     """
 
     dataset: str
@@ -96,6 +97,7 @@ class Surroundings:
     secret: Callable[[str], SecretStr] = no_secrets
     keep_secret: Callable[[str, SecretStr], None] = keeps_no_secrets
     targets: Targets = field(default_factory=Targets)
+    limits: Limits = field(default_factory=Limits)
 
 
 class Connector(Protocol):

@@ -29,6 +29,7 @@ def connector_for(contract: Contract, registry: Registry, settings: IngestSettin
         folder=settings.source_dir,
         further_folders=settings.source_roots,
         targets=Targets(settings.source_networks),
+        limits=settings.limits(),
     )
     return opened(contract.source, surroundings)
 

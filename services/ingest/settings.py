@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pydantic import Field, IPvAnyNetwork, SecretStr
 
+from headrace.connector.limits import Limits
 from headrace.stream.service import ServiceSettings
 
 
@@ -19,6 +20,17 @@ class IngestSettings(ServiceSettings):
         description="Private networks that sources may reach, as a JSON list such as `[\"10.1.0.0/16\"]`; "
         "else only global addresses.",
     )
+    source_max_unpacked_bytes: int = Field(100 << 30, ge=1, description="What one packed source file may unpack to.")
+    source_max_ratio: float = Field(
+        200.0, ge=1, description="How many times its size a packed source file may unpack to, beyond the first 64 MB."
+    )
+    source_max_members: int = Field(10_000, ge=1, description="How many files one zip of a source may hold.")
+    source_max_workbook_bytes: int = Field(
+        64 << 20, ge=1, description="The largest workbook (Excel, ODS) that is read; of what its sheets unpack to, four times that."
+    )
+    source_max_row_group_bytes: int = Field(
+        1 << 30, ge=1, description="The largest row group of a Parquet file, or block of an Avro file, that is read."
+    )
     poll_interval_s: float = Field(1.0, gt=0, description="How often files that were read are looked at for more.")
     settle_s: float = Field(
         2.0, ge=0, description="After this long without a write, a last line without a line end is whole."
@@ -31,3 +43,13 @@ class IngestSettings(ServiceSettings):
     push_max_body_bytes: int = Field(16 << 20, ge=1, description="The largest body of one request.")
     push_queue_bytes: int = Field(64 << 20, ge=1, description="How much may wait for one dataset's transaction.")
     push_timeout_s: float = Field(30.0, gt=0, description="How long a request waits for its transaction.")
+
+    def limits(self) -> Limits:
+        """How much one source file may ask for."""
+        return Limits(
+            self.source_max_unpacked_bytes,
+            self.source_max_ratio,
+            self.source_max_members,
+            self.source_max_workbook_bytes,
+            self.source_max_row_group_bytes,
+        )

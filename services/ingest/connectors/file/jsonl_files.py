@@ -10,7 +10,7 @@ from headrace.connector import Fetched, SourceRow
 from headrace.errors import Fatal
 from services.ingest.adapters.sniffer import object_types
 from services.ingest.connectors.file.blocks import Outcome, steps
-from services.ingest.connectors.file.content import SourceFile, Trail, unchanged
+from services.ingest.connectors.file.content import SourceFile, unchanged
 from services.ingest.connectors.file.format import FileOptions
 from services.ingest.core.csv import Fault
 from services.ingest.core.json_rows import Object, parse_lines, read_lines
@@ -26,10 +26,16 @@ _OPENING_BYTES: Final = 256
 class JsonLinesFiles:
     """See `services.ingest.connectors.file.format.Format`."""
 
+    grows = True
+
     def __init__(self, options: FileOptions, schema: pa.Schema | None) -> None:
         self.schema = schema
         self._options = options
         self._limit = options.max_record_bytes
+
+    def characters(self, content: IO[bytes]) -> IO[bytes]:
+        """See `Format.characters`."""
+        return content
 
     def recognises(self, content: IO[bytes], progress: FileProgress) -> bool:
         """See `Format.recognises`."""
@@ -54,21 +60,19 @@ class JsonLinesFiles:
             start = FileProgress(len(_BOM) if opening.startswith(_BOM) else 0)
             if Path(file.name).suffix == ".json" and opening.removeprefix(_BOM).lstrip()[:1] == b"[":
                 raise Fatal(f"{file.path} is one JSON array; write one object a line (JSON Lines) instead")
-        trail = Trail(content, start.offset)
 
         def parse(block: bytes, line: int, final: bool) -> Outcome:
-            return self._parse(block, str(file.path), line, final)
+            return self._parse(block, file.path, line, final)
 
-        for step in steps(
+        yield from steps(
             content,
             start,
             parse,
             limit=self._limit,
             settled=lambda: file.settled(self._options.settle_s),
-            origin=str(file.path),
+            origin=file.path,
             nothing=lambda: Fetched(pa.RecordBatch.from_pylist([], schema=self.schema)),
-        ):
-            yield step.fetched, trail.after(step.consumed, step.progress)
+        )
 
     def _typed(self, objects: Sequence[Object]) -> pa.Schema:
         declared = self._options.declared or {}

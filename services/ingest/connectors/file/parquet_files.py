@@ -19,22 +19,27 @@ _FOOTER_BYTES: Final = 4096
 class ParquetFiles:
     """See `services.ingest.connectors.file.format.Format`. A position counts rows; a file that changed is another file."""
 
+    grows = False
+
     def __init__(self, options: FileOptions, schema: pa.Schema | None) -> None:
         self.schema = schema
         self._options = options
 
+    def characters(self, content: IO[bytes]) -> IO[bytes]:
+        """See `Format.characters`."""
+        return content
+
     def recognises(self, content: IO[bytes], progress: FileProgress) -> bool:
-        """See `Format.recognises`."""
-        return _footer(content)[0] == progress.head
+        """See `Format.recognises`: positions had the digest of the footer once."""
+        return _footer_digest(content) == progress.head
 
     def sample(self, files: Sequence[SourceFile]) -> pa.Schema:
         """See `Format.sample`. The first file says what the columns are."""
-        with files[0].opened() as content:
+        with files[0].opened(anywhere=True) as content:
             return described(_opened(content, files[0]).schema_arrow, self._options.declared or {})
 
     def read(self, file: SourceFile, content: IO[bytes], start: FileProgress) -> Iterator[tuple[Fetched, FileProgress]]:
         """See `Format.read`."""
-        head, head_bytes = _footer(content)
         parquet = _opened(content, file)
         at = 0
         for group in range(parquet.num_row_groups):
@@ -47,7 +52,7 @@ class ParquetFiles:
                 at += batch.num_rows
                 if ahead < batch.num_rows:
                     fetched = self._fetched(batch.slice(ahead), f"{file.path}", at - batch.num_rows + ahead)
-                    yield fetched, FileProgress(at, at, at, head, head_bytes)
+                    yield fetched, FileProgress(at, at, at, content=start.content)
 
     def _fetched(self, batch: pa.RecordBatch, origin: str, first: int) -> Fetched:
         found = conformed(batch, self.schema, self._options.declared or {}, self._options.evolution)
@@ -75,8 +80,7 @@ def _opened(content: IO[bytes], file: SourceFile) -> pq.ParquetFile:
         raise file.damaged(error) from error
 
 
-def _footer(content: IO[bytes]) -> tuple[str, int]:
+def _footer_digest(content: IO[bytes]) -> str:
     size = content.seek(0, 2)
     content.seek(max(0, size - _FOOTER_BYTES))
-    footer = content.read(_FOOTER_BYTES)
-    return digest(footer), len(footer)
+    return digest(content.read(_FOOTER_BYTES))
