@@ -245,7 +245,9 @@ class FilesPosition:
             path: {name: value for name, value in asdict(progress).items() if value != _DEFAULTS[name]}
             for path, progress in self.files.items()
         }
-        return json.dumps({"files": files, **({"marks": self.marks.text} if len(self.marks) else {})}, ensure_ascii=False)
+        return json.dumps(
+            {"files": files, **({"marks": self.marks.text} if len(self.marks) else {})}, ensure_ascii=False
+        )
 
     @classmethod
     def from_json(cls, text: str | None) -> "FilesPosition":

@@ -14,6 +14,7 @@ from headrace.connector import Connector, Surroundings, Targets, opened
 from headrace.connector.conformance import LOOPBACK, Conformance, Row, rows_of
 from headrace.errors import Fatal, Transient
 from services.ingest.connectors.file.settings import FileSource
+from tests.integration.ingest.rows import csv, numbered, read_all
 
 KEYS = {"id": SecretStr("canary-access-key"), "key": SecretStr("canary-secret-key")}
 
@@ -55,7 +56,7 @@ class Bucket:
     def add(self) -> Sequence[Row]:
         """See `SourceUnderTest.add`."""
         first = len(self.rows)
-        rows = [{"id": number, "name": f"n{number}"} for number in range(first, first + 20)]
+        rows = numbered(first, 20)
         self.put(f"data/{first:03}.csv", csv(rows))
         self.rows += rows
         return rows
@@ -86,14 +87,6 @@ class Bucket:
         )
 
 
-def csv(rows: Sequence[Row]) -> bytes:
-    return b"id,name\n" + b"".join(f"{row['id']},{row['name']}\n".encode() for row in rows)
-
-
-def numbered(first: int, count: int) -> list[Row]:
-    return [{"id": number, "name": f"n{number}"} for number in range(first, first + count)]
-
-
 @pytest.fixture
 def bucket(server: str, request: pytest.FixtureRequest) -> Bucket:
     return Bucket(server, f"b{abs(hash(request.node.nodeid))}").filled()
@@ -103,14 +96,6 @@ class TestS3(Conformance):
     @pytest.fixture
     def source(self, bucket: Bucket) -> Bucket:
         return bucket
-
-
-def read_all(connector: Connector, position: str | None = None) -> tuple[list[Row], str | None]:
-    rows: list[Row] = []
-    for fetched, position in connector.read(position):  # noqa: B007
-        rows.extend(fetched.rows.to_pylist())
-        reached = position
-    return rows, reached if rows else position
 
 
 def test_an_object_under_another_key_is_not_read_again(bucket: Bucket) -> None:

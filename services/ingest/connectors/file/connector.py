@@ -65,7 +65,7 @@ class FileConnector:
                 yield step
                 if not step.ok:
                     return
-            trying = "find" if self._storage.local else "list"
+            trying = "list" if self._storage.lists and not self._storage.local else "find"
             files = self._files()
             if not files:
                 remedy = "correct the path, or put a file there"

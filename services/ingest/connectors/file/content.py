@@ -35,7 +35,7 @@ class SourceFile:
 
     @property
     def _ending(self) -> str:
-        return PurePath(self.found.path.partition("?")[0]).suffix.lower()
+        return PurePath(self.found.shown).suffix.lower()
 
     @property
     def packed(self) -> bool:
@@ -49,7 +49,7 @@ class SourceFile:
     def name(self) -> str:
         if self.member is not None and (not self.first or PurePath(self.member).suffix):
             return PurePath(self.member).name
-        path = PurePath(self.found.path.partition("?")[0])
+        path = PurePath(self.found.shown)
         return path.stem if self.packed else path.name
 
     @property

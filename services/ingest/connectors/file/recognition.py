@@ -98,4 +98,6 @@ def of_whole(
     moved = at.containing(content_digest)
     if moved is not None:
         return Start(FileProgress(moved.offset, moved.line, moved.offset, content=content_digest), "moved")
-    return Start(FileProgress(content=content_digest), "replaced" if progress is not None or mark is not None else "new")
+    return Start(
+        FileProgress(content=content_digest), "replaced" if progress is not None or mark is not None else "new"
+    )

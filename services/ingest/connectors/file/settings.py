@@ -44,7 +44,9 @@ class SheetOptions(Section):
     """Which table of a workbook is read."""
 
     name: str | None = Setting(None, min_length=1, description="The sheet; the first one when not given.")
-    header_row: int = Setting(1, ge=1, le=1000, description="The row that names the columns; those above it are left out.")
+    header_row: int = Setting(
+        1, ge=1, le=1000, description="The row that names the columns; those above it are left out."
+    )
 
 
 class StorageOptions(Section):
@@ -61,7 +63,9 @@ class StorageOptions(Section):
     user: str | None = Setting(None, min_length=1, description="Who logs in (SFTP, HTTP).")
     password: Credential | None = Setting(None, description="The password of that user, as `secret://name`.")
     private_key: Credential | None = Setting(None, description="The private key of that user in PEM form (SFTP).")
-    private_key_password: Credential | None = Setting(None, description="What the private key is encrypted with (SFTP).")
+    private_key_password: Credential | None = Setting(
+        None, description="What the private key is encrypted with (SFTP)."
+    )
     host_keys: list[str] = Setting(
         [],
         description="By which keys the server is recognised (SFTP): fingerprints as `ssh-keygen -l` shows them, `SHA256:...`, "
@@ -72,7 +76,9 @@ class StorageOptions(Section):
     secret_access_key: Credential | None = Setting(None, description="The access key itself (S3).")
     session_token: Credential | None = Setting(None, description="The token of temporary access keys (S3).")
     account_key: Credential | None = Setting(None, description="The key of the storage account (Azure).")
-    service_account: Credential | None = Setting(None, description="The key file of a service account, its JSON text (GCS).")
+    service_account: Credential | None = Setting(
+        None, description="The key file of a service account, its JSON text (GCS)."
+    )
 
 
 _KINDS: Final = {
@@ -121,7 +127,9 @@ class FileSource(SourceSettings):
         parts = urlsplit(self.path) if url else None
         if parts is not None and "@" in parts.netloc:
             raise ValueError("a URL without user and password: name them in source.storage")
-        if parts is not None and self.kind != "local" and not parts.hostname:
+        if parts is not None and self.kind == "http" and "*" in parts.path:
+            raise ValueError("the URL of one file: a web server cannot list those that match a pattern")
+        if parts is not None and self.kind != "local" and not parts.netloc:
             raise ValueError("a URL with a host, bucket or container")
         given = self.storage.model_fields_set - {
             name for name in self.storage.model_fields_set if getattr(self.storage, name) in (None, [], False)

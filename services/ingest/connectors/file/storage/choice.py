@@ -29,6 +29,24 @@ def storage_of(source: FileSource, surroundings: Surroundings) -> Storage:
             return S3Files(source.path, targets, S3Access(options.endpoint, options.region, *keys))
         case "local":
             return LocalFiles(_local_path(source.path), Folders(surroundings.folder, surroundings.further_folders))
+        case "sftp":
+            from services.ingest.connectors.file.storage.sftp import SftpAccess, SftpFiles
+
+            login = secret(options.password), secret(options.private_key), secret(options.private_key_password)
+            return SftpFiles(source.path, targets, SftpAccess(options.user or "", options.host_keys, *login))
+        case "http":
+            from services.ingest.connectors.file.storage.http import HttpAccess, HttpFiles
+
+            access = HttpAccess(options.user, secret(options.password), secret(options.bearer_token))
+            return HttpFiles(source.path, targets, access)
+        case "gcs":
+            from services.ingest.connectors.file.storage.gcs import GcsFiles
+
+            return GcsFiles(source.path, targets, secret(options.service_account))
+        case "azure":
+            from services.ingest.connectors.file.storage.azure import AzureFiles
+
+            return AzureFiles(source.path, targets, options.account or "", secret(options.account_key))
         case kind:
             raise Fatal(f"storages of kind {kind} are not read")
 

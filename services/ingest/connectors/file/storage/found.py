@@ -53,6 +53,11 @@ class Storage(Protocol):
         """Whether reading anywhere in a file is cheap."""
         ...
 
+    @property
+    def lists(self) -> bool:
+        """Whether it can say which files there are."""
+        ...
+
     def connecting(self) -> Iterator[Step]:
         """Reach the storage, step by step. Errors: Transient, Fatal (`AtFault`)."""
         ...

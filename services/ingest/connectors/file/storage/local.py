@@ -18,6 +18,7 @@ class LocalFiles:
 
     atomic = False
     local = True
+    lists = True
 
     def __init__(self, path: str, folders: Folders) -> None:
         self._inside = not Path(path).is_absolute()

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import IO, Any, ClassVar, Final
+from typing import IO, Any, Final
 from urllib.parse import urlsplit
 
 from fsspec.spec import AbstractFileSystem  # type: ignore[import-untyped]
@@ -27,7 +27,9 @@ class RemoteFiles(ABC):
 
     atomic: bool = True
     local: bool = False
-    lists: ClassVar[bool] = True
+    lists: bool = True
+    field: str
+    """The setting that says where the server is."""
 
     def __init__(self, url: str, targets: Targets) -> None:
         self._url = url
@@ -44,11 +46,6 @@ class RemoteFiles(ABC):
     @abstractmethod
     def who(self) -> str:
         """Whom it is asked as, for people."""
-
-    @property
-    @abstractmethod
-    def field(self) -> str:
-        """The setting that says where the server is."""
 
     @abstractmethod
     def _open_filesystem(self) -> AbstractFileSystem:
@@ -101,13 +98,24 @@ class RemoteFiles(ABC):
         with self.failures(self.shown):
             if _MAGIC & set(self.path) and self.lists:
                 found: Mapping[str, Any] = self.filesystem.glob(self.path, detail=True)
-                return [self._found(info) for _, info in sorted(found.items()) if info["type"] == "file"]
+                followed = [self._followed(info) for _, info in sorted(found.items())]
+                return [self._found(info) for info in followed if info["type"] == "file"]
             try:
                 info = self.filesystem.info(self.path)
             except FileNotFoundError:
                 self._missing()
                 return []
             return [self._found(info)] if info["type"] == "file" else []
+
+    def _followed(self, info: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What a link leads to; another entry as it is."""
+        if info["type"] != "link":
+            return info
+        try:
+            target: Mapping[str, Any] = self.filesystem.info(info["name"])
+        except FileNotFoundError:
+            return info
+        return target
 
     def _missing(self) -> None:
         """Errors: those that say more about a file that is not there, such as that its bucket is not."""
@@ -123,7 +131,9 @@ class RemoteFiles(ABC):
     def open(self, found: Found) -> IO[bytes]:
         """See `Storage.open`."""
         self._resolved()
-        return io.BufferedReader(self.filesystem.open(found.path, "rb", block_size=BLOCK_BYTES, cache_type="readahead"), BUFFER_BYTES)
+        return io.BufferedReader(
+            self.filesystem.open(found.path, "rb", block_size=BLOCK_BYTES, cache_type="readahead"), BUFFER_BYTES
+        )
 
     @contextmanager
     def failures(self, shown: str) -> Iterator[None]:

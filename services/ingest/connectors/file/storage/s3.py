@@ -1,7 +1,7 @@
 """Objects of S3, and of whatever speaks its protocol."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from fsspec.spec import AbstractFileSystem  # type: ignore[import-untyped]
@@ -14,8 +14,19 @@ from services.ingest.connectors.file.storage.guard import Guard
 from services.ingest.connectors.file.storage.remote import CONNECT_S, RemoteFiles, network_trouble
 
 _READ_S: Final = 30.0
-_NOT_WHO: Final = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired")
-_WRONG_REGION: Final = ("AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocationConstraintException", "301")
+_NOT_WHO: Final = (
+    "InvalidAccessKeyId",
+    "SignatureDoesNotMatch",
+    "ExpiredToken",
+    "InvalidToken",
+    "TokenRefreshRequired",
+)
+_WRONG_REGION: Final = (
+    "AuthorizationHeaderMalformed",
+    "PermanentRedirect",
+    "IllegalLocationConstraintException",
+    "301",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +43,12 @@ class S3Access:
 class S3Files(RemoteFiles):
     """See `services.ingest.connectors.file.storage.found.Storage`."""
 
-    lists: ClassVar[bool] = True
-
     def __init__(self, url: str, targets: Targets, access: S3Access) -> None:
         super().__init__(url, targets)
         self._access = access
         self._guard = Guard(targets)
         self._bucket = urlsplit(url).netloc
+        self.field = "source.storage.endpoint" if access.endpoint else "source.storage.region"
 
     @property
     def server(self) -> tuple[str, int]:
@@ -50,11 +60,6 @@ class S3Files(RemoteFiles):
     def who(self) -> str:
         """See `RemoteFiles.who`."""
         return "the owner of the access key" if self._access.key else "anybody"
-
-    @property
-    def field(self) -> str:
-        """See `RemoteFiles.field`."""
-        return "source.storage.endpoint" if self._access.endpoint else "source.storage.region"
 
     def _open_filesystem(self) -> AbstractFileSystem:
         try:
@@ -95,15 +100,21 @@ class S3Files(RemoteFiles):
         self._guard.check()
         code = _code(error)
         if code == "NoSuchBucket":
-            return AtFault(f"there is no bucket {self._bucket}", "source.path", "correct it, or create the bucket", "list")
+            return AtFault(
+                f"there is no bucket {self._bucket}", "source.path", "correct it, or create the bucket", "list"
+            )
         if code in _NOT_WHO:
             step = "authenticate"
-            return AtFault(f"S3 does not accept the credentials ({code})", "source.storage.access_key_id", "set them anew", step)
+            return AtFault(
+                f"S3 does not accept the credentials ({code})", "source.storage.access_key_id", "set them anew", step
+            )
         if code in _WRONG_REGION:
             return AtFault(f"{shown} is in another region: {error}", "source.storage.region", "correct it", "list")
         if isinstance(error, PermissionError):
             remedy = f"let {self.who} list and read it, or name other credentials"
-            return AtFault(f"{self.who} may not read {shown} ({code or error})", "source.storage.access_key_id", remedy, "list")
+            return AtFault(
+                f"{self.who} may not read {shown} ({code or error})", "source.storage.access_key_id", remedy, "list"
+            )
         if code in ("InvalidBucketName", "NoSuchUpload"):
             return AtFault(f"{shown}: {error}", "source.path", "correct it", "list")
         if isinstance(error, FileNotFoundError):
