@@ -139,11 +139,16 @@ class FileConnector:
                 reader.schema = reader.sample(files)
             reached = start.progress
             held: Fetched | None = None
-            for fetched, progress in reader.read(file, content, start.progress):
-                if held is not None:
-                    at = at.moved(file.key, reached)
-                    yield held, at
-                held, reached = fetched, replace(progress, size=file.found.size)
+            try:
+                for fetched, progress in reader.read(file, content, start.progress):
+                    if held is not None:
+                        at = at.moved(file.key, reached)
+                        yield held, at
+                    held, reached = fetched, replace(progress, size=file.found.size)
+            except Exception:
+                if held is not None:  # what was read before it failed is read
+                    yield held, at.moved(file.key, reached)
+                raise
             if held is None and start.what == "moved" and reader.grows:
                 reached = Trail(content, reached).at(reached)
         if not reached.offset:
@@ -208,7 +213,7 @@ class FileConnector:
 
     def _format_name(self, file: SourceFile) -> str:
         if self._options.format != "auto":
-            return self._options.format
+            return "jsonl" if self._options.format == "json" else self._options.format
         ending = PurePath(file.name).suffix.lower()
         if ending not in _FORMATS:
             raise Fatal(
@@ -228,6 +233,9 @@ def opened(source: FileSource, surroundings: Surroundings) -> FileConnector:
         dialect=Dialect(source.csv.delimiter, source.csv.quote, tuple(source.csv.null_values)),
         header=source.csv.header,
         encoding=source.csv.encoding,
+        json_rows=source.json_.rows,
+        sheet=source.sheet.name,
+        header_row=source.sheet.header_row,
         declared=surroundings.declared,
         evolution=surroundings.evolution,
         max_record_bytes=source.max_record_bytes,

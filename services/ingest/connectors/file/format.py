@@ -22,6 +22,9 @@ class FileOptions:
     dialect: Dialect = field(default_factory=Dialect)
     header: bool = True
     encoding: str = "utf-8"
+    json_rows: str | None = None
+    sheet: str | None = None
+    header_row: int = 1
     declared: Mapping[str, pa.DataType] | None = None
     evolution: Evolution = "additive"
     max_record_bytes: int = 1_000_000
