@@ -12,3 +12,4 @@ class Limits:
     members: int = 10_000
     workbook_bytes: int = 64 << 20
     row_group_bytes: int = 1 << 30
+    block_bytes: int = 64 << 20

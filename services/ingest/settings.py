@@ -26,11 +26,12 @@ class IngestSettings(ServiceSettings):
     )
     source_max_members: int = Field(10_000, ge=1, description="How many files one zip of a source may hold.")
     source_max_workbook_bytes: int = Field(
-        64 << 20, ge=1, description="The largest workbook (Excel, ODS) that is read; of what its sheets unpack to, four times that."
+        64 << 20, ge=1, description="The largest workbook (Excel, ODS) that is read; it may take 16 times that of memory."
     )
     source_max_row_group_bytes: int = Field(
-        1 << 30, ge=1, description="The largest row group of a Parquet file, or block of an Avro file, that is read."
+        1 << 30, ge=1, description="The largest row group of a Parquet file that is read, unpacked."
     )
+    source_max_block_bytes: int = Field(64 << 20, ge=1, description="The largest block of an Avro file, unpacked.")
     poll_interval_s: float = Field(1.0, gt=0, description="How often files that were read are looked at for more.")
     settle_s: float = Field(
         2.0, ge=0, description="After this long without a write, a last line without a line end is whole."
@@ -52,4 +53,5 @@ class IngestSettings(ServiceSettings):
             self.source_max_members,
             self.source_max_workbook_bytes,
             self.source_max_row_group_bytes,
+            self.source_max_block_bytes,
         )

@@ -15,8 +15,10 @@ import pyarrow as pa
 from headrace.connector import Fetched, Step, Stream, Surroundings
 from headrace.connector.limits import Limits
 from headrace.errors import Fatal, Transient
+from services.ingest.connectors.file.avro_files import AvroFiles
 from services.ingest.connectors.file.content import SourceFile, Trail
 from services.ingest.connectors.file.csv_files import CsvFiles
+from services.ingest.connectors.file.excel_files import ExcelFiles
 from services.ingest.connectors.file.format import FileOptions, Format
 from services.ingest.connectors.file.jsonl_files import JsonLinesFiles
 from services.ingest.connectors.file.parquet_files import ParquetFiles
@@ -38,6 +40,11 @@ _FORMATS: Final = {
     ".json": "jsonl",
     ".parquet": "parquet",
     ".pq": "parquet",
+    ".avro": "avro",
+    ".xlsx": "excel",
+    ".xlsm": "excel",
+    ".xls": "excel",
+    ".ods": "excel",
 }
 
 
@@ -250,4 +257,6 @@ READERS: Final[Mapping[str, Callable[[FileOptions, pa.Schema | None], Format]]] 
     "csv": CsvFiles,
     "jsonl": JsonLinesFiles,
     "parquet": ParquetFiles,
+    "avro": AvroFiles,
+    "excel": ExcelFiles,
 }

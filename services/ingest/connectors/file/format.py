@@ -24,7 +24,7 @@ class FileOptions:
     encoding: str = "utf-8"
     json_rows: str | None = None
     sheet: str | None = None
-    header_row: int = 1
+    header_row: int | None = None
     declared: Mapping[str, pa.DataType] | None = None
     evolution: Evolution = "additive"
     max_record_bytes: int = 1_000_000

@@ -44,8 +44,11 @@ class SheetOptions(Section):
     """Which table of a workbook is read."""
 
     name: str | None = Setting(None, min_length=1, description="The sheet; the first one when not given.")
-    header_row: int = Setting(
-        1, ge=1, le=1000, description="The row that names the columns; those above it are left out."
+    header_row: int | None = Setting(
+        None,
+        ge=1,
+        le=1_048_576,
+        description="The row that names the columns; the first one that is not empty when not given.",
     )
 
 
