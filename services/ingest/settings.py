@@ -17,7 +17,7 @@ class IngestSettings(ServiceSettings):
     )
     source_networks: list[IPvAnyNetwork] = Field(
         [],
-        description="Private networks that sources may reach, as a JSON list such as `[\"10.1.0.0/16\"]`; "
+        description='Private networks that sources may reach, as a JSON list such as `["10.1.0.0/16"]`; '
         "else only global addresses.",
     )
     source_max_unpacked_bytes: int = Field(100 << 30, ge=1, description="What one packed source file may unpack to.")
@@ -26,7 +26,9 @@ class IngestSettings(ServiceSettings):
     )
     source_max_members: int = Field(10_000, ge=1, description="How many files one zip of a source may hold.")
     source_max_workbook_bytes: int = Field(
-        64 << 20, ge=1, description="The largest workbook (Excel, ODS) that is read; it may take 16 times that of memory."
+        64 << 20,
+        ge=1,
+        description="The largest workbook (Excel, ODS) that is read; it may take 16 times that of memory.",
     )
     source_max_row_group_bytes: int = Field(
         1 << 30, ge=1, description="The largest row group of a Parquet file that is read, unpacked."

@@ -67,7 +67,8 @@ class FileProgress:
     renamed or packed. Of a file that does not grow, such as Parquet, `content` is the digest of the whole file.
     `hint` is what the storage said of the file when it had been read to its end; empty before that.
     Units: `offset` is in bytes of the (decompressed) content, or in rows of a file that does not grow; `line` is the
-    number of lines before it, of Avro the rows of the block at `offset` that were read; `size` the file's as it lies there, in bytes.
+    number of lines before it, of Avro the rows of the block at `offset` that were read; `size` the file's as it
+    lies there, in bytes.
     """
 
     offset: int = 0
@@ -251,7 +252,7 @@ class FilesPosition:
 
     @classmethod
     def from_json(cls, text: str | None) -> "FilesPosition":
-        """The position in `text`; the very beginning when there is none. Those of the first version have no contents and marks."""
+        """The position in `text`; the very beginning when there is none. The first version had no contents and marks."""
         if not text:
             return cls()
         found = json.loads(text)

@@ -20,7 +20,8 @@ def read_all(connector: Connector, position: str | None = None) -> tuple[list[Ro
     """The rows behind a position, and the position behind those."""
     rows: list[Row] = []
     reached = position
-    for fetched, reached in connector.read(position):
+    for fetched, after in connector.read(position):
+        reached = after
         assert fetched.rejected == ()
         rows.extend(fetched.rows.to_pylist())
     return rows, reached

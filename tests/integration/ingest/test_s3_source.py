@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-import boto3
+import boto3  # type: ignore[import-untyped]
+import httpx
 import pytest
 from moto.server import ThreadedMotoServer
 from pydantic import SecretStr
@@ -71,6 +72,7 @@ class Bucket:
     def source(self, path: str = "data/*.csv", **storage: Any) -> FileSource:
         named = {"access_key_id": "secret://id", "secret_access_key": "secret://key"}
         given = {"endpoint": self.endpoint, **named, **storage}
+        given = {name: value for name, value in given.items() if value is not None}
         return FileSource.model_validate({"type": "file", "path": f"s3://{self.name}/{path}", "storage": given})
 
     def connect(self, surroundings: Surroundings) -> Connector:
@@ -155,6 +157,20 @@ def test_a_bucket_that_is_not_there_is_named(bucket: Bucket) -> None:
     assert (step.name, step.ok, step.field) == ("list", False, "source.path")
     with pytest.raises(Fatal, match="no bucket no-such-bucket"):
         read_all(lost.reader())
+
+
+def test_keys_that_are_not_known_are_named_and_not_shown(bucket: Bucket) -> None:
+    httpx.post(f"{bucket.endpoint}/moto-api/reset-auth", content=b"0")
+    try:
+        step = list(bucket.reader().check())[-1]
+        assert (step.name, step.ok, step.field) == ("authenticate", False, "source.storage.access_key_id")
+        with pytest.raises(Fatal) as raised:
+            read_all(bucket.reader())
+        assert "canary" not in str(raised.value) + step.message
+        anybody = bucket.reader(anonymous=True, access_key_id=None, secret_access_key=None)
+        assert not list(anybody.check())[-1].ok
+    finally:
+        httpx.post(f"{bucket.endpoint}/moto-api/reset-auth", content=b"inf")
 
 
 def test_a_server_that_is_away_may_come_back(bucket: Bucket) -> None:

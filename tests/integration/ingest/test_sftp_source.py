@@ -1,6 +1,7 @@
 """Files of an SFTP server: a real one, run by asyncssh in a thread of the test."""
 
 import asyncio
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -60,7 +61,7 @@ class Sftp:
         self.port = self._server.get_port()
 
     async def _listen(self) -> Any:
-        folder = str(self.folder)
+        folder = os.fsencode(self.folder)
         return await asyncssh.listen(
             "127.0.0.1",
             self.port,
@@ -124,9 +125,7 @@ class Folder:
         return self.reader(port=1)
 
     def reader(self, path: str = "data/*.csv", targets: Targets = LOOPBACK, **settings: Any) -> Connector:
-        surroundings = Surroundings(
-            "a.b", batch_rows=7, settle_s=0.0, secret=self.secrets.__getitem__, targets=targets
-        )
+        surroundings = Surroundings("a.b", batch_rows=7, settle_s=0.0, secret=self.secrets.__getitem__, targets=targets)
         return opened(self.source(path, **settings), surroundings)
 
 
@@ -178,7 +177,7 @@ def test_a_server_with_another_key_is_not_talked_to(folder: Folder) -> None:
 
 
 @pytest.mark.parametrize("given", [{"password": "secret://wrong"}, {"user": "nobody"}])
-def test_whoever_is_not_let_in_is_told_which_setting_it_is(folder: Folder, given: dict[str, str]) -> None:
+def test_whoever_is_not_let_in_is_told_which_setting_it_is(folder: Folder, given: dict[str, Any]) -> None:
     step = last(folder.reader(**given))
     assert (step.name, step.ok, step.field) == ("authenticate", False, "source.storage.password")
     assert "canary" not in step.message

@@ -54,7 +54,11 @@ def write_sheet(file: Path, xml: str, sheet: str = "Sheet1") -> None:
 
 
 def _row(number: int, cells: Sequence[Any]) -> str:
-    return f'<row r="{number}">' + "".join(_cell(f"{chr(65 + at)}{number}", cell) for at, cell in enumerate(cells)) + "</row>"
+    return (
+        f'<row r="{number}">'
+        + "".join(_cell(f"{chr(65 + at)}{number}", cell) for at, cell in enumerate(cells))
+        + "</row>"
+    )
 
 
 def _cell(place: str, value: Any) -> str:

@@ -13,7 +13,7 @@ from headrace.errors import Fatal
 from headrace.stream.codec import Codec
 from headrace.stream.codec.shape import Again, ListOf, MapOf, Shape, StructOf, shape_of
 from headrace.stream.codec.wire import BAD_BYTES, header
-from services.ingest.connectors.file.content import SourceFile, Trail, unchanged
+from services.ingest.connectors.file.content import SourceFile, Trail, ends_at, unchanged
 from services.ingest.connectors.file.format import FileOptions
 from services.ingest.connectors.file.rejection import rejected
 from services.ingest.core.avro_blocks import Block, Header, TooLarge, block_at, header_of
@@ -24,7 +24,7 @@ _WIRE: Final = header(0)
 
 
 class AvroFiles:
-    """See `services.ingest.connectors.file.format.Format`. An offset is that of a block; `line` counts its rows that were read."""
+    """See `services.ingest.connectors.file.format.Format`. An offset is that of a block; `line` counts what was read of it."""
 
     grows = True
 
@@ -39,6 +39,10 @@ class AvroFiles:
     def recognises(self, content: IO[bytes], progress: FileProgress) -> bool:
         """See `Format.recognises`."""
         return unchanged(content, progress)
+
+    def ended(self, content: IO[bytes], offset: int) -> bool:
+        """See `Format.ended`."""
+        return ends_at(content, offset)
 
     def sample(self, files: Sequence[SourceFile]) -> pa.Schema:
         """See `Format.sample`. The first file says what the columns are."""
@@ -91,7 +95,9 @@ class AvroFiles:
                 raise file.damaged(f"it ends in the block at byte {offset}")
         return block
 
-    def _batches(self, file: SourceFile, block: Block, reader: Callable[[IO[bytes]], Any], skipped: int) -> Iterator[list[bytes]]:
+    def _batches(
+        self, file: SourceFile, block: Block, reader: Callable[[IO[bytes]], Any], skipped: int
+    ) -> Iterator[list[bytes]]:
         """The records of a block in the wire format of messages, without those that were read."""
         records = io.BytesIO(block.records)
         messages: list[bytes] = []
@@ -100,7 +106,9 @@ class AvroFiles:
             try:
                 reader(records)
             except (*BAD_BYTES, ValueError) as error:
-                raise file.damaged(f"record {number + 1} of a block cannot be read: {error or type(error).__name__}") from error
+                raise file.damaged(
+                    f"record {number + 1} of a block cannot be read: {error or type(error).__name__}"
+                ) from error
             if number >= skipped:
                 messages.append(_WIRE + block.records[start : records.tell()])
             if len(messages) == self._options.batch_rows:
@@ -115,7 +123,7 @@ class AvroFiles:
         decoded = codec.decode(messages)
         found = conformed(decoded.rows, self.schema, self._options.declared or {}, self._options.evolution)
         self.schema = found.rows.schema
-        index = [int(each) for each in decoded.index.to_pylist()]
+        index: list[int] = decoded.index.to_numpy().tolist()
         bad = [
             (at, SourceRow(messages[at][len(_WIRE) :], "unreadable_row", what, f"{origin}:row {first + at + 1}"))
             for at, what in decoded.failures

@@ -114,10 +114,11 @@ class FileConnector:
             if self._finished.get(file.key, at.hint(file.key)) == (file.found.hint or None):
                 continue
             try:
-                file = file.now()  # noqa: PLW2901  # just before it is read: what is written later changes the hint
+                file = file.now()  # just before it is read: what is written later changes the hint
             except FileNotFoundError:
                 continue
-            for fetched, at in self._steps(file, at, files):
+            for fetched, reached in self._steps(file, at, files):
+                at = reached
                 if fetched is not None:
                     yielded = at
                     yield fetched, self._text(at)
@@ -140,7 +141,7 @@ class FileConnector:
                 log.warning("%s is not the file it was: it was replaced, and is read from its start", file.path)
                 at = at.displaced(file.key)
             elif start.what == "moved":
-                log.info("%s has been read under another path, and is read on", file.path)
+                log.warning("%s holds what was read under another path: only what follows that is read", file.path)
                 at = at.displaced(file.key)
             if reader.schema is None:
                 reader.schema = reader.sample(files)
@@ -180,7 +181,7 @@ class FileConnector:
         def there() -> Collection[bytes]:
             return {named(each.key) for each in files}
 
-        return of_growing(content, at, file.key, file.found.hint, file.found.size, there)
+        return of_growing(content, at, file.key, file.found.hint, file.found.size, there, reader.ended)
 
     def _position(self, position: str | None, files: Sequence[SourceFile]) -> FilesPosition:
         text, at = self._last

@@ -94,15 +94,18 @@ class SourceFile:
         Errors: Transient (it is gone, or cannot be read now), Fatal (it is damaged or forbidden, or unpacks to too much).
         """
         try:
-            with self.storage.failures(self.path), self.storage.open(self.found) as raw:
-                with unpacked(raw, self._ending, self.member, self.path, self.limits) as content:
-                    if anywhere and (self.packed or not self.storage.local):
-                        with tempfile.TemporaryFile(prefix="headrace-source-") as copy:
-                            shutil.copyfileobj(content, copy, _READ_BYTES)
-                            copy.seek(0)
-                            yield copy
-                    else:
-                        yield content
+            with (
+                self.storage.failures(self.path),
+                self.storage.open(self.found) as raw,
+                unpacked(raw, self._ending, self.member, self.path, self.limits) as content,
+            ):
+                if anywhere and (self.packed or not self.storage.local):
+                    with tempfile.TemporaryFile(prefix="headrace-source-") as copy:
+                        shutil.copyfileobj(content, copy, _READ_BYTES)
+                        copy.seek(0)
+                        yield copy
+                else:
+                    yield content
         except DAMAGED as error:
             raise self.damaged(error) from error
 

@@ -11,7 +11,7 @@ from headrace.connector import Fetched, SourceRow
 from headrace.errors import Fatal
 from services.ingest.adapters.sniffer import text_types
 from services.ingest.connectors.file.blocks import Outcome, steps
-from services.ingest.connectors.file.content import SourceFile, unchanged
+from services.ingest.connectors.file.content import SourceFile, ends_at, unchanged
 from services.ingest.connectors.file.encoding import as_utf8
 from services.ingest.connectors.file.format import FileOptions
 from services.ingest.core import csv
@@ -42,6 +42,10 @@ class CsvFiles:
     def recognises(self, content: IO[bytes], progress: FileProgress) -> bool:
         """See `Format.recognises`."""
         return unchanged(content, progress)
+
+    def ended(self, content: IO[bytes], offset: int) -> bool:
+        """See `Format.ended`."""
+        return ends_at(content, offset)
 
     def sample(self, files: Sequence[SourceFile]) -> pa.Schema:
         """See `Format.sample`. Several places of the first file and the starts of the others are looked at."""

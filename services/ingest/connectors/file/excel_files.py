@@ -16,7 +16,7 @@ import pyarrow as pa
 from headrace.connector import Fetched, SourceRow
 from headrace.errors import Fatal
 from services.ingest.adapters.sniffer import object_types
-from services.ingest.connectors.file.content import SourceFile
+from services.ingest.connectors.file.content import SourceFile, ends_at
 from services.ingest.connectors.file.format import FileOptions
 from services.ingest.connectors.file.packing import DAMAGED, members
 from services.ingest.core.json_rows import parse_lines, read_lines
@@ -49,13 +49,19 @@ class ExcelFiles:
         del content, progress
         return False
 
+    def ended(self, content: IO[bytes], offset: int) -> bool:
+        """See `Format.ended`."""
+        return ends_at(content, offset)
+
     def sample(self, files: Sequence[SourceFile]) -> pa.Schema:
         """See `Format.sample`. The first file says what the columns are."""
         with files[0].opened(anywhere=True) as content, self._table(files[0], content) as (names, rows):
             lines = [_line(names, values) for _, *values in islice(rows, _SAMPLED_ROWS)]
         declared = self._options.declared or {}
         objects = list(parse_lines(lines)[0].values())
-        guessed = object_types([{name: value for name, value in row.items() if name not in declared} for row in objects])
+        guessed = object_types(
+            [{name: value for name, value in row.items() if name not in declared} for row in objects]
+        )
         types = {field.name: field.type for field in guessed} | dict(declared)
         return pa.schema([pa.field(name, types[name]) for name in dict.fromkeys([*names, *declared]) if name in types])
 

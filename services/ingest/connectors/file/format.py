@@ -57,3 +57,7 @@ class Format(Protocol):
     def recognises(self, content: IO[bytes], progress: FileProgress) -> bool:
         """Whether the file is still the one `progress` speaks of, which may have no digest of its content yet."""
         ...
+
+    def ended(self, content: IO[bytes], offset: int) -> bool:
+        """Whether no row follows an offset."""
+        ...

@@ -11,7 +11,7 @@ from headrace.connector import Fetched, SourceRow
 from headrace.errors import Fatal
 from services.ingest.adapters.sniffer import object_types
 from services.ingest.connectors.file.blocks import Outcome, steps
-from services.ingest.connectors.file.content import SourceFile, Trail, unchanged
+from services.ingest.connectors.file.content import SourceFile, Trail, ends_at, unchanged
 from services.ingest.connectors.file.format import FileOptions
 from services.ingest.core.csv import Fault
 from services.ingest.core.json_elements import Opening, Skipping, elements
@@ -45,6 +45,15 @@ class JsonLinesFiles:
     def recognises(self, content: IO[bytes], progress: FileProgress) -> bool:
         """See `Format.recognises`."""
         return unchanged(content, progress)
+
+    def ended(self, content: IO[bytes], offset: int) -> bool:
+        """See `Format.ended`: behind the last row of a document comes what closes it."""
+        if ends_at(content, offset):
+            return True
+        content.seek(0)
+        array = content.read(_OPENING_BYTES).removeprefix(_BOM).lstrip()[:1] == b"["
+        content.seek(offset)
+        return (array or bool(self._options.json_rows)) and content.read(_OPENING_BYTES).lstrip()[:1] == b"]"
 
     def sample(self, files: Sequence[SourceFile]) -> pa.Schema:
         """See `Format.sample`. The starts of the files are looked at."""
@@ -175,9 +184,7 @@ class JsonLinesFiles:
         trail.feed(block[:stop])
         detail = f"the element has {length + stop - lead} bytes, the cap is {self._limit}; only its start is kept here"
         row = SourceRow(kept, "too_large", detail, f"{file.path}:{at.line + 1}")
-        progress = FileProgress(
-            at.offset + length + stop, at.line + lines + block[:stop].count(b"\n"), at.rows + 1
-        )
+        progress = FileProgress(at.offset + length + stop, at.line + lines + block[:stop].count(b"\n"), at.rows + 1)
         return Fetched(pa.RecordBatch.from_pylist([], schema=self.schema), (row,)), progress, block[stop:]
 
     def _parse_elements(self, block: bytes, spans: Sequence[tuple[int, int]], origin: str, line: int) -> Fetched:

@@ -1,7 +1,7 @@
 """How Parquet files are read: row group after row group, in batches of bounded size."""
 
 from collections.abc import Iterator, Sequence
-from typing import IO, Final
+from typing import IO, Final, cast
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from headrace.connector import Fetched
 from headrace.errors import Fatal
-from services.ingest.connectors.file.content import SourceFile
+from services.ingest.connectors.file.content import SourceFile, ends_at
 from services.ingest.connectors.file.format import FileOptions
 from services.ingest.connectors.file.packing import Inflation
 from services.ingest.connectors.file.rejection import rejected
@@ -39,6 +39,10 @@ class ParquetFiles:
     def recognises(self, content: IO[bytes], progress: FileProgress) -> bool:
         """See `Format.recognises`: positions had the digest of the footer once."""
         return _footer_digest(content) == progress.head
+
+    def ended(self, content: IO[bytes], offset: int) -> bool:
+        """See `Format.ended`."""
+        return ends_at(content, offset)
 
     def sample(self, files: Sequence[SourceFile]) -> pa.Schema:
         """See `Format.sample`. The first file says what the columns are."""
@@ -71,20 +75,23 @@ class ParquetFiles:
 
 
 def _opened(content: IO[bytes], file: SourceFile) -> pq.ParquetFile:
-    """The file, with its texts as they are encoded: in a dictionary, where a long one may stand a million times in a few bytes."""
+    """The file, with its texts in dictionaries: as it has them, a long one may stand a million times in a few bytes."""
     content.seek(0, 2)
     size = content.tell()
     content.seek(max(0, size - _END_BYTES))
     footer = int.from_bytes(content.read(_END_BYTES)[:4], "little")
     if footer > _MOST_FOOTER_BYTES and footer < size:
-        raise Fatal(f"{file.path} describes itself in {footer} bytes, more than {_MOST_FOOTER_BYTES}; write it in parts")
+        raise Fatal(
+            f"{file.path} describes itself in {footer} bytes, more than {_MOST_FOOTER_BYTES}; write it in parts"
+        )
     try:
         content.seek(0)
         plain = pq.ParquetFile(content)
         texts = [
             plain.schema.column(number).path
             for number in range(len(plain.schema))
-            if plain.schema.column(number).physical_type == "BYTE_ARRAY" and plain.schema.column(number).max_repetition_level == 0
+            if plain.schema.column(number).physical_type == "BYTE_ARRAY"
+            and plain.schema.column(number).max_repetition_level == 0
         ]
         content.seek(0)
         return pq.ParquetFile(content, read_dictionary=texts)
@@ -128,8 +135,8 @@ def _in_pieces(batch: pa.RecordBatch, watch: _Watch) -> Iterator[pa.RecordBatch]
     sizes = np.zeros(batch.num_rows, np.int64)
     for column in batch.columns:
         if isinstance(column, pa.DictionaryArray):
-            lengths = pc.binary_length(column.dictionary).take(column.indices)
-            sizes += pc.fill_null(lengths, 0).to_numpy(zero_copy_only=False)
+            lengths = pc.binary_length(cast(pa.BinaryArray, column.dictionary)).take(column.indices)
+            sizes += lengths.fill_null(0).to_numpy(zero_copy_only=False)
     start = 0
     ends = np.cumsum(sizes)
     while start < batch.num_rows:

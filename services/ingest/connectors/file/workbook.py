@@ -1,4 +1,4 @@
-"""Reads one sheet of a workbook in a process of its own, so that what a hostile file can take is bounded, and its crash is not ours.
+"""Reads one sheet of a workbook in a process of its own: what a hostile file can take is bounded, and its crash is not ours.
 
     python workbook.py SHEET HEADER_ROW MEMORY_BYTES < workbook > rows
 

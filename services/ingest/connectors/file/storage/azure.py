@@ -20,7 +20,7 @@ class AzureFiles(RemoteFiles):
     def __init__(self, url: str, targets: Targets, account: str, key: SecretStr | None) -> None:
         super().__init__(url, targets)
         self._account = account
-        self._key = key
+        self._secret = key
 
     @property
     def server(self) -> tuple[str, int]:
@@ -30,7 +30,7 @@ class AzureFiles(RemoteFiles):
     @property
     def who(self) -> str:
         """See `RemoteFiles.who`."""
-        return "the holder of the account key" if self._key is not None else "anybody"
+        return "the holder of the account key" if self._secret is not None else "anybody"
 
     def _open_filesystem(self) -> AbstractFileSystem:
         try:
@@ -39,8 +39,8 @@ class AzureFiles(RemoteFiles):
             raise Fatal("files of Azure need the package adlfs: install headrace[azure]") from error
         return AzureBlobFileSystem(
             account_name=self._account,
-            account_key=self._key.get_secret_value() if self._key is not None else None,
-            anon=self._key is None,
+            account_key=self._secret.get_secret_value() if self._secret is not None else None,
+            anon=self._secret is None,
             skip_instance_cache=True,
             use_listings_cache=False,
         )

@@ -24,7 +24,8 @@ class AtFault(Fatal):
 class Found:
     """A file as its storage has it. Units: bytes, seconds since 1970.
 
-    `key` is what it is called in positions, `shown` what people are told. `hint` changes with the content, as far as the storage can tell.
+    `key` is what it is called in positions, `shown` what people are told. `hint` changes with the content,
+    as far as the storage can tell.
     """
 
     path: str

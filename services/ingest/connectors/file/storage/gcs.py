@@ -54,7 +54,7 @@ class GcsFiles(RemoteFiles):
         )
 
     def _token(self) -> Any:
-        """What gcsfs logs in with. Errors: AtFault when it is no key file, or its tokens come from where none may be asked for."""
+        """What gcsfs logs in with. Errors: AtFault when it is no key file; Fatal when its tokens come from a forbidden host."""
         if self._key_file is None:
             return "anon"
         try:

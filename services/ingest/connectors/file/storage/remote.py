@@ -117,7 +117,7 @@ class RemoteFiles(ABC):
             return info
         return target
 
-    def _missing(self) -> None:
+    def _missing(self) -> None:  # noqa: B027  # most have nothing to say
         """Errors: those that say more about a file that is not there, such as that its bucket is not."""
 
     def look(self, found: Found) -> Found:

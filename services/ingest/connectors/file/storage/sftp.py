@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import pairwise
 from typing import IO, Any, Final
 from urllib.parse import urlsplit
 
@@ -193,6 +194,7 @@ class _Expected(paramiko.MissingHostKeyPolicy):
 
     def missing_host_key(self, client: Any, hostname: str, key: paramiko.PKey) -> None:
         """See `paramiko.MissingHostKeyPolicy`. Errors: SSHException for a key that is not expected."""
+        del client
         shown = _fingerprint(key.asbytes())
         if shown not in self._named:
             raise _Unexpected(f"{hostname} shows the host key {shown} ({key.get_name()}), which is not expected")
@@ -208,7 +210,7 @@ def _fingerprint_of(named: str) -> str | None:
     parts = named.split()
     if parts and parts[0].startswith("SHA256:"):
         return parts[0].rstrip("=")
-    for kind, key in zip(parts, parts[1:], strict=False):
+    for kind, key in pairwise(parts):
         if kind.startswith(("ssh-", "ecdsa-", "sk-")):
             try:
                 return _fingerprint(base64.b64decode(key, validate=True))
