@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 import pyarrow as pa
 from pydantic import SecretStr
 
+from headrace.connector.limits import Limits
 from headrace.connector.targets import Targets
 from headrace.errors import Fatal
 
@@ -91,7 +92,8 @@ class Surroundings:
     `declared` columns are not guessed. `secret` gives the credential of a name; it raises LookupError when nobody has set it.
     `keep_secret` replaces one, such as a refresh token that was rotated, and returns once that is durable. `targets` says
     which hosts may be reached: whoever opens a connection asks it first. `kafka` are the properties of a client
-    (librdkafka's) of the platform's own brokers, `connect` their Kafka Connect, where there is one.
+    (librdkafka's) of the platform's own brokers, `connect` their Kafka Connect, where there is one. `limits` is how much a
+    source file may become.
     """
 
     dataset: str
@@ -107,6 +109,7 @@ class Surroundings:
     targets: Targets = field(default_factory=Targets)
     kafka: Mapping[str, str] = field(default_factory=dict)
     connect: KafkaConnect | None = None
+    limits: Limits = field(default_factory=Limits)
 
 
 class Connector(Protocol):

@@ -44,6 +44,7 @@ def connector_for(
         targets=Targets(settings.source_networks),
         kafka={"bootstrap.servers": settings.bootstrap_servers, **settings.kafka_options},
         connect=KafkaConnect(settings.connect_url, settings.connect_secrets) if settings.connect_url else None,
+        limits=settings.limits(),
     )
     return opened(contract.source, surroundings)
 

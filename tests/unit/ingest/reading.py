@@ -7,11 +7,11 @@ from typing import Any
 import pyarrow as pa
 
 from headrace.connector import SourceRow
-from services.ingest.connectors.file.connector import FileConnector
-from services.ingest.connectors.file.csv_files import CsvFiles
-from services.ingest.connectors.file.format import FileOptions, Format
-from services.ingest.connectors.file.jsonl_files import JsonLinesFiles
-from services.ingest.connectors.file.parquet_files import ParquetFiles
+from headrace.connector.limits import Limits
+from services.ingest.connectors.file.connector import READERS, FileConnector
+from services.ingest.connectors.file.format import FileOptions
+from services.ingest.connectors.file.storage.local import LocalFiles
+from services.ingest.connectors.folders import Folders
 
 
 @dataclass
@@ -37,15 +37,13 @@ class Read:
         return {int(row.source.rpartition(":")[2]): row.reason for row in self.rejected}
 
 
-def connector(folder: Path, path: str, schema: pa.Schema | None = None, **options: Any) -> FileConnector:
+def connector(
+    folder: Path, path: str, schema: pa.Schema | None = None, limits: Limits | None = None, **options: Any
+) -> FileConnector:
     """A connector for files in `folder`."""
     settings = FileOptions(**{"path": path, "settle_s": 0.0, **options})
-    formats: dict[str, Format] = {
-        "csv": CsvFiles(settings, schema),
-        "jsonl": JsonLinesFiles(settings, schema),
-        "parquet": ParquetFiles(settings, schema),
-    }
-    return FileConnector(settings, formats, folder)
+    formats = {name: made(settings, schema) for name, made in READERS.items()}
+    return FileConnector(settings, formats, LocalFiles(path, Folders(folder)), limits)
 
 
 def read(source: FileConnector, position: str | None = None, most: int | None = None) -> Read:

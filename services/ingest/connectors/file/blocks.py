@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import IO, Final
 
 from headrace.connector import Fetched, SourceRow
-from services.ingest.core.progress import TAIL_BYTES, FileProgress
+from services.ingest.connectors.file.content import Trail
+from services.ingest.core.progress import FileProgress
 
 _BLOCK_BYTES: Final = 2 << 20
 _KEPT_BYTES: Final = 64 << 10  # of a record over the cap: enough to recognise it
@@ -25,16 +26,8 @@ class Outcome:
 Parse = Callable[[bytes, int, bool], Outcome]
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """Some records, the bytes they were (of very many the last), and how far that is.
-
-    The fingerprints in `progress` are not yet set.
-    """
-
-    fetched: Fetched
-    consumed: bytes
-    progress: FileProgress
+#: Some records, and how far they are.
+Step = tuple[Fetched, FileProgress]
 
 
 def steps(
@@ -51,24 +44,25 @@ def steps(
 
     `settled` says whether a last line without a line end is a whole one; `nothing` is a batch of no rows.
     """
+    trail = Trail(content, start)
     content.seek(start.offset)
     block, ended, at = b"", False, start
     while True:
         while block:
             long = len(block) > limit and block.find(b"\n", 0, limit + 1) < 0
             if long:
-                found = _overlong(content, block, at, limit, origin, nothing(), settled)
+                found = _overlong(content, block, at, limit, origin, nothing(), settled, trail)
                 if found is None:
                     return
-                step, block = found
+                (fetched, at), block = found
             else:
                 outcome = parse(block, at.line, ended and settled())
                 if not outcome.consumed:
                     break
-                step = _step(outcome, block, at)
+                fetched, at = outcome.fetched, _after(outcome, at)
+                trail.feed(block[: outcome.consumed])
                 block = block[outcome.consumed :]
-            at = step.progress
-            yield step
+            yield fetched, trail.at(at)
         if ended:
             return
         more = content.read(_BLOCK_BYTES)
@@ -76,9 +70,8 @@ def steps(
         block += more
 
 
-def _step(outcome: Outcome, block: bytes, at: FileProgress) -> Step:
-    progress = FileProgress(at.offset + outcome.consumed, at.line + outcome.lines, at.rows + outcome.fetched.rows_read)
-    return Step(outcome.fetched, block[: outcome.consumed], progress)
+def _after(outcome: Outcome, at: FileProgress) -> FileProgress:
+    return FileProgress(at.offset + outcome.consumed, at.line + outcome.lines, at.rows + outcome.fetched.rows_read)
 
 
 def _overlong(
@@ -89,17 +82,16 @@ def _overlong(
     origin: str,
     nothing: Fetched,
     settled: Callable[[], bool],
+    trail: Trail,
 ) -> tuple[Step, bytes] | None:
-    """The step over the line at the start of `block`, and what follows it; None while its end is not there.
-
-    Of the bytes that were passed over, the step has the last: those that the file is recognised by.
-    """
-    kept, passed, size, last = block[:_KEPT_BYTES], b"", 0, block
+    """The step over the line at the start of `block`, and what follows it; None while its end is not there."""
+    kept, size, last = block[:_KEPT_BYTES], 0, block
     while (end := last.find(b"\n")) < 0:
         more = content.read(_BLOCK_BYTES)
         if not more:
             break
-        passed, size, last = (passed + last)[-TAIL_BYTES:], size + len(last), more
+        trail.feed(last)
+        size, last = size + len(last), more
     if end < 0 and not settled():
         return None
     rest = len(last) if end < 0 else end + 1
@@ -111,4 +103,5 @@ def _overlong(
         f"{origin}:{at.line + 1}",
     )
     progress = FileProgress(at.offset + size + rest, at.line + 1, at.rows + 1)
-    return Step(Fetched(nothing.rows, (row,)), passed + last[:rest], progress), last[rest:]
+    trail.feed(last[:rest])
+    return (Fetched(nothing.rows, (row,)), progress), last[rest:]

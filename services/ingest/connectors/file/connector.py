@@ -1,28 +1,33 @@
-"""The `file` connector: CSV, JSON Lines and Parquet files, read from the start, then watched for more.
+"""The `file` connector: files of this machine or of a remote storage, read from the start, then watched for more.
 
 A source's schema starts as the one already pinned for its topic, or as what a sample of the files shows, and grows
 at its end when a file brings new columns and evolution is additive.
 """
 
-import glob
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Final
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import PurePath
+from typing import IO, Final
 
 import pyarrow as pa
 
 from headrace.connector import Fetched, Step, Stream, Surroundings
+from headrace.connector.limits import Limits
 from headrace.errors import Fatal, Transient
-from services.ingest.connectors.file.content import SourceFile
+from services.ingest.connectors.file.avro_files import AvroFiles
+from services.ingest.connectors.file.content import SourceFile, Trail
 from services.ingest.connectors.file.csv_files import CsvFiles
+from services.ingest.connectors.file.excel_files import ExcelFiles
 from services.ingest.connectors.file.format import FileOptions, Format
 from services.ingest.connectors.file.jsonl_files import JsonLinesFiles
 from services.ingest.connectors.file.parquet_files import ParquetFiles
+from services.ingest.connectors.file.recognition import Start, of_growing, of_whole
 from services.ingest.connectors.file.settings import FileSource
-from services.ingest.connectors.folders import Folders
+from services.ingest.connectors.file.storage.choice import storage_of
+from services.ingest.connectors.file.storage.found import AtFault, Found, Storage
 from services.ingest.core.csv import Dialect
-from services.ingest.core.progress import FileProgress, FilesPosition
+from services.ingest.core.progress import MOST_FILES, FileProgress, FilesPosition, named
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +40,11 @@ _FORMATS: Final = {
     ".json": "jsonl",
     ".parquet": "parquet",
     ".pq": "parquet",
+    ".avro": "avro",
+    ".xlsx": "excel",
+    ".xlsm": "excel",
+    ".xls": "excel",
+    ".ods": "excel",
 }
 
 
@@ -42,29 +52,33 @@ class FileConnector:
     """See `headrace.connector.Connector`."""
 
     def __init__(
-        self, options: FileOptions, formats: Mapping[str, Format], root: Path, further_roots: Sequence[Path] = ()
+        self, options: FileOptions, formats: Mapping[str, Format], storage: Storage, limits: Limits | None = None
     ) -> None:
         self._options = options
         self._formats = formats
-        path = Path(options.path)
-        self._pattern = options.path if path.is_absolute() else str(Path(glob.escape(str(root))) / path)
-        self._plain = root / path
-        self._root = root
-        self._folders = Folders(root, further_roots)
+        self._storage = storage
+        self._limits = limits or Limits()
         self._missed = False
         self.waiting = False
-        self._finished: dict[str, tuple[int, int, int]] = {}
+        self._finished: dict[str, str] = {}
+        self._archives: dict[str, tuple[str, list[SourceFile]]] = {}
+        self._last: tuple[str | None, FilesPosition] = (None, FilesPosition())
 
     def check(self) -> Iterator[Step]:
         """See `Connector.check`."""
-        trying, field = "find", "source.path"
+        trying, field = "resolve", "source.path"
         try:
+            for step in self._storage.connecting():
+                yield step
+                if not step.ok:
+                    return
+            trying = "list" if self._storage.lists and not self._storage.local else "find"
             files = self._files()
             if not files:
                 remedy = "correct the path, or put a file there"
-                yield Step("find", False, f"no file matches {self._pattern}", "source.path", remedy)
+                yield Step(trying, False, f"no file matches {self._storage.shown}", "source.path", remedy)
                 return
-            yield Step("find", True, f"{len(files)} files match {self._pattern}")
+            yield Step(trying, True, f"{len(files)} files match {self._storage.shown}")
             trying, field = "format", "source.format"
             reader = self._format(files[0])
             yield Step("format", True, f"{files[0].path} is read as {self._format_name(files[0])}")
@@ -74,72 +88,141 @@ class FileConnector:
                 yield Step("read", True, f"{len(columns)} columns: {', '.join(columns.names)}")
             else:
                 yield Step("read", False, "no column found", "source.csv", "say how the file is written")
+        except AtFault as error:
+            yield Step(error.step or trying, False, error.message, error.field, error.remedy)
         except (Fatal, Transient) as error:
             yield Step(trying, False, str(error), field)
 
     def discover(self) -> list[Stream]:
         """See `Connector.discover`."""
         files = self._files()
-        return [Stream(self._pattern, self._format(files[0]).sample(files))] if files else []
+        return [Stream(self._storage.shown, self._format(files[0]).sample(files))] if files else []
 
     def read(self, position: str | None) -> Iterator[tuple[Fetched, str]]:
         """See `Connector.read`. Files are read in the order of their paths."""
-        at = FilesPosition.from_json(position)
         files = self._files()
         if not files and not self._missed:
-            log.warning("no file matches %s yet", self._pattern)
+            log.warning("no file matches %s yet", self._storage.shown)
         self._missed = not files
         if len(kinds := {self._format_name(file) for file in files}) > 1:
-            raise Fatal(f"{self._pattern} matches files of {' and '.join(sorted(kinds))}; a source has one format")
+            shown = self._storage.shown
+            raise Fatal(f"{shown} matches files of {' and '.join(sorted(kinds))}; a source has one format")
+        at = self._position(position, files)
+        yielded = at
         self.waiting = False
         for file in files:
-            path = self._name(file)
+            if self._finished.get(file.key, at.hint(file.key)) == (file.found.hint or None):
+                continue
             try:
-                signature = file.signature()
+                file = file.now()  # just before it is read: what is written later changes the hint
             except FileNotFoundError:
                 continue
-            except OSError as error:
-                raise Transient(f"{file.path} cannot be looked at now: {error}") from error
-            if self._finished.get(path) == signature:
-                continue
-            for fetched, progress in self._read(file, at.of(path)):
-                at = at.moved(path, progress)
-                yield fetched, at.to_json()
+            for fetched, reached in self._steps(file, at, files):
+                at = reached
+                if fetched is not None:
+                    yielded = at
+                    yield fetched, self._text(at)
             if file.settled(self._options.settle_s):
-                self._finished[path] = signature
-            elif at.of(path).offset < signature[1]:
+                self._finished[file.key] = file.found.hint
+            elif at.of(file.key).offset < file.found.size:
                 self.waiting = True
+        if at is not yielded and at != yielded:
+            yield Fetched(self._nothing()), self._text(at)
 
-    def _read(self, file: SourceFile, start: FileProgress) -> Iterator[tuple[Fetched, FileProgress]]:
+    def _steps(
+        self, file: SourceFile, at: FilesPosition, files: Sequence[SourceFile]
+    ) -> Iterator[tuple[Fetched | None, FilesPosition]]:
+        """What a file has beyond a position, each with the position behind it. Without rows, only where it is has changed."""
         reader = self._format(file)
-        with file.opened() as content:
-            if start.offset and not reader.recognises(content, start):
+        with file.opened(anywhere=not reader.grows) as raw:
+            content = reader.characters(raw)
+            start = self._start(reader, file, content, at, files)
+            if start.what == "replaced":
                 log.warning("%s is not the file it was: it was replaced, and is read from its start", file.path)
-                start = FileProgress()
+                at = at.displaced(file.key)
+            elif start.what == "moved":
+                log.warning("%s holds what was read under another path: only what follows that is read", file.path)
+                at = at.displaced(file.key)
             if reader.schema is None:
-                reader.schema = reader.sample(self._files())
-            yield from reader.read(file, content, start)
+                reader.schema = reader.sample(files)
+            reached = start.progress
+            held: Fetched | None = None
+            try:
+                for fetched, progress in reader.read(file, content, start.progress):
+                    if held is not None:
+                        at = at.moved(file.key, reached)
+                        yield held, at
+                    held, reached = fetched, replace(progress, size=file.found.size)
+            except Exception:
+                if held is not None:  # what was read before it failed is read
+                    yield held, at.moved(file.key, reached)
+                raise
+            if held is None and start.what == "moved" and reader.grows:
+                reached = Trail(content, reached).at(reached)
+        if not reached.offset:
+            return
+        if file.settled(self._options.settle_s):
+            reached = replace(reached, size=file.found.size, hint=file.found.hint)
+        if held is not None or start.what == "moved" or self._touched(at, file, reached):
+            at = at.moved(file.key, reached)
+            yield held, at
 
-    def _name(self, file: SourceFile) -> str:
-        """What a file is called in positions: the same when the folder of sources has moved."""
-        inside = not Path(self._options.path).is_absolute()
-        return str(file.path.relative_to(self._root)) if inside else str(file.path)
+    def _touched(self, at: FilesPosition, file: SourceFile, reached: FileProgress) -> bool:
+        """Whether a file that has nothing more was uploaded anew, which is worth to be remembered."""
+        before = at.of(file.key)
+        return bool(before.hint and reached.hint and before.hint != reached.hint)
+
+    def _start(
+        self, reader: Format, file: SourceFile, content: IO[bytes], at: FilesPosition, files: Sequence[SourceFile]
+    ) -> Start:
+        if not reader.grows:
+            return of_whole(content, at, file.key, reader.recognises)
+
+        def there() -> Collection[bytes]:
+            return {named(each.key) for each in files}
+
+        return of_growing(content, at, file.key, file.found.hint, file.found.size, there, reader.ended)
+
+    def _position(self, position: str | None, files: Sequence[SourceFile]) -> FilesPosition:
+        text, at = self._last
+        at = at if position is not None and text == position else FilesPosition.from_json(position)
+        if len(at.marks) > MOST_FILES:
+            at = at.trimmed([file.key for file in files])
+            if len(at.marks) > MOST_FILES:
+                raise Fatal(
+                    f"{self._storage.shown} has more than {MOST_FILES} files: a position cannot name more; "
+                    "move away those that were read, or make several sources of them"
+                )
+        return at
+
+    def _text(self, at: FilesPosition) -> str:
+        text = at.to_json()
+        self._last = text, at
+        return text
+
+    def _nothing(self) -> pa.RecordBatch:
+        schema = next((each.schema for each in self._formats.values() if each.schema is not None), pa.schema([]))
+        return pa.RecordBatch.from_pylist([], schema=schema)
 
     def _files(self) -> list[SourceFile]:
-        """The files of the source. Errors: Fatal when one lies where none may be read."""
-        self._folders.check(self._plain)
-        matches = [str(self._plain)]  # a name may look like a pattern
-        if not self._plain.is_file():
-            matches = glob.glob(self._pattern, recursive=True)  # noqa: PTH207  # absolute patterns
-        files = [path for path in sorted(map(Path, matches)) if path.is_file()]
-        for path in files:
-            self._folders.check(path)
-        return [SourceFile(path) for path in files]
+        """The files of the source, those in archives too. Errors: Transient, Fatal."""
+        found = self._storage.files()
+        return [file for each in found for file in self._members(each)]
+
+    def _members(self, found: Found) -> list[SourceFile]:
+        file = SourceFile(self._storage, found, self._limits)
+        if not file.archive:
+            return [file]
+        hint, inside = self._archives.get(found.path, ("", []))
+        if not found.hint or hint != found.hint:
+            inside = file.members()
+            self._archives[found.path] = found.hint, inside
+        return inside
 
     def _format_name(self, file: SourceFile) -> str:
         if self._options.format != "auto":
-            return self._options.format
-        ending = Path(file.name).suffix.lower()
+            return "jsonl" if self._options.format == "json" else self._options.format
+        ending = PurePath(file.name).suffix.lower()
         if ending not in _FORMATS:
             raise Fatal(
                 f"{file.path}: the format of {ending or 'a name without an ending'} is not known; set source.format"
@@ -158,18 +241,23 @@ def opened(source: FileSource, surroundings: Surroundings) -> FileConnector:
         dialect=Dialect(source.csv.delimiter, source.csv.quote, tuple(source.csv.null_values)),
         header=source.csv.header,
         encoding=source.csv.encoding,
+        json_rows=source.json_.rows,
+        sheet=source.sheet.name,
+        header_row=source.sheet.header_row,
         declared=surroundings.declared,
         evolution=surroundings.evolution,
         max_record_bytes=source.max_record_bytes,
         batch_rows=surroundings.batch_rows,
         settle_s=surroundings.settle_s,
     )
-    formats = {name: made(options, surroundings.schema) for name, made in _READERS.items()}
-    return FileConnector(options, formats, surroundings.folder, surroundings.further_folders)
+    formats = {name: made(options, surroundings.schema) for name, made in READERS.items()}
+    return FileConnector(options, formats, storage_of(source, surroundings), surroundings.limits)
 
 
-_READERS: Final[Mapping[str, Callable[[FileOptions, pa.Schema | None], Format]]] = {
+READERS: Final[Mapping[str, Callable[[FileOptions, pa.Schema | None], Format]]] = {
     "csv": CsvFiles,
     "jsonl": JsonLinesFiles,
     "parquet": ParquetFiles,
+    "avro": AvroFiles,
+    "excel": ExcelFiles,
 }

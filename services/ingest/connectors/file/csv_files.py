@@ -11,7 +11,7 @@ from headrace.connector import Fetched, SourceRow
 from headrace.errors import Fatal
 from services.ingest.adapters.sniffer import text_types
 from services.ingest.connectors.file.blocks import Outcome, steps
-from services.ingest.connectors.file.content import SourceFile, Trail, unchanged
+from services.ingest.connectors.file.content import SourceFile, ends_at, unchanged
 from services.ingest.connectors.file.encoding import as_utf8
 from services.ingest.connectors.file.format import FileOptions
 from services.ingest.core import csv
@@ -28,21 +28,31 @@ _SAMPLED_FILES: Final = 16
 class CsvFiles:
     """See `services.ingest.connectors.file.format.Format`."""
 
+    grows = True
+
     def __init__(self, options: FileOptions, schema: pa.Schema | None) -> None:
         self.schema = schema
         self._options = options
         self._limit = options.max_record_bytes
 
+    def characters(self, content: IO[bytes]) -> IO[bytes]:
+        """See `Format.characters`."""
+        return as_utf8(content, self._options.encoding)
+
     def recognises(self, content: IO[bytes], progress: FileProgress) -> bool:
         """See `Format.recognises`."""
-        return unchanged(as_utf8(content, self._options.encoding), progress)
+        return unchanged(content, progress)
+
+    def ended(self, content: IO[bytes], offset: int) -> bool:
+        """See `Format.ended`."""
+        return ends_at(content, offset)
 
     def sample(self, files: Sequence[SourceFile]) -> pa.Schema:
         """See `Format.sample`. Several places of the first file and the starts of the others are looked at."""
         texts: dict[str, list[pa.StringArray]] = {}
         for number, file in enumerate(files[:_SAMPLED_FILES]):
             with file.opened() as content:
-                whole = number == 0 and not file.packed and self._options.encoding == "utf-8"
+                whole = number == 0 and file.storage.local and not file.packed and self._options.encoding == "utf-8"
                 spots = self._sampled(as_utf8(content, self._options.encoding), _SPOTS if whole else 1)
                 for name, columns in spots.items():
                     texts.setdefault(name, []).extend(columns)
@@ -50,27 +60,24 @@ class CsvFiles:
 
     def read(self, file: SourceFile, content: IO[bytes], start: FileProgress) -> Iterator[tuple[Fetched, FileProgress]]:
         """See `Format.read`."""
-        content = as_utf8(content, self._options.encoding)
         names, first = self._header(content, file.settled(self._options.settle_s))
         if not names:
             return
         unknown = self._admit(content, names)
         start = start if start.offset else first
-        trail = Trail(content, start.offset)
 
         def parse(block: bytes, line: int, final: bool) -> Outcome:
-            return self._parse(block, names, unknown, str(file.path), line, final)
+            return self._parse(block, names, unknown, file.path, line, final)
 
-        for step in steps(
+        yield from steps(
             content,
             start,
             parse,
             limit=self._limit,
             settled=lambda: file.settled(self._options.settle_s),
-            origin=str(file.path),
+            origin=file.path,
             nothing=self._nothing,
-        ):
-            yield step.fetched, trail.after(step.consumed, step.progress)
+        )
 
     def _nothing(self) -> Fetched:
         return Fetched(pa.RecordBatch.from_pylist([], schema=self.schema))

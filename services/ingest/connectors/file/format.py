@@ -22,6 +22,9 @@ class FileOptions:
     dialect: Dialect = field(default_factory=Dialect)
     header: bool = True
     encoding: str = "utf-8"
+    json_rows: str | None = None
+    sheet: str | None = None
+    header_row: int | None = None
     declared: Mapping[str, pa.DataType] | None = None
     evolution: Evolution = "additive"
     max_record_bytes: int = 1_000_000
@@ -34,14 +37,27 @@ class Format(Protocol):
 
     schema: pa.Schema | None
 
+    @property
+    def grows(self) -> bool:
+        """Whether its rows are a sequence of bytes, to which more may be appended: else a file that has changed is another."""
+        ...
+
+    def characters(self, content: IO[bytes]) -> IO[bytes]:
+        """The stream in which offsets count."""
+        ...
+
     def sample(self, files: Sequence[SourceFile]) -> pa.Schema:
         """The columns of the files, from a sample. Errors: Transient, Fatal."""
         ...
 
     def read(self, file: SourceFile, content: IO[bytes], start: FileProgress) -> Iterator[tuple[Fetched, FileProgress]]:
-        """The rows of a file after `start`."""
+        """The rows of a file after `start`; `content` is what `characters` gave."""
         ...
 
     def recognises(self, content: IO[bytes], progress: FileProgress) -> bool:
-        """Whether the file is still the one `progress` speaks of."""
+        """Whether the file is still the one `progress` speaks of, which may have no digest of its content yet."""
+        ...
+
+    def ended(self, content: IO[bytes], offset: int) -> bool:
+        """Whether no row follows an offset."""
         ...
