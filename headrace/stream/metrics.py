@@ -23,7 +23,7 @@ TRANSACTION_SECONDS: Final = Histogram(
 )
 SOURCE_BEHIND_BYTES: Final = Gauge(
     "headrace_source_behind_bytes",
-    "Bytes of its log that a database keeps for a dataset that has not read them.",
+    "How far the capture of a dataset is behind its database, in bytes of its log.",
     ("dataset",),
 )
 DATASETS: Final = Gauge("headrace_datasets", "Datasets this process works on, by state.", ("service", "state"))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from deploy.local import stack as local
 from headrace.connector.conformance import Conformance, Row
@@ -253,6 +254,20 @@ def test_a_check_says_what_the_worker_and_the_database_say(captured: Callable[..
         "user": "nobody_at_all",
     }
     for setting, value in wrong.items():
-        step = list(table.connector(**{setting: value}).check())[-1]
+        step = list(table.connector(None, **{setting: value}).check())[-1]
         assert not step.ok
         assert (step.field or "").startswith("source.")
+
+
+def test_a_topic_that_was_deleted_is_not_made_anew_in_silence(
+    captured: Callable[..., Captured], capturing: Stack
+) -> None:
+    table = captured()
+    table.insert(0, 3)
+    _, position = table.read(table.connector(), None, 3)
+    admin = AdminClient({"bootstrap.servers": capturing.bootstrap_servers})
+    for deleted in admin.delete_topics([Names(table.dataset, 1).topic]).values():
+        deleted.result(30)
+    for place in (None, position):
+        with pytest.raises(Fatal, match=r"deleted.*source\.snapshot` to 2"):
+            table.read(table.connector(), place, 1)

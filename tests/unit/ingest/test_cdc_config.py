@@ -135,8 +135,13 @@ def test_a_worker_that_is_busy_passes_and_one_that_refuses_does_not() -> None:
     with pytest.raises(Transient, match="rebalance"):
         answering(409, {"message": "rebalance in progress"}).status("a")
     with pytest.raises(Fatal, match="no such class"):
-        answering(400, {"message": "no such class"}).ensure("a", {})
+        answering(400, {"message": "no such class"}).pause("a")
     assert answering(404, {}).status("a") is None
+
+
+def test_a_refusal_passes_while_the_database_cannot_be_reached() -> None:
+    with pytest.raises(Transient, match="Connection refused"):
+        answering(400, {"message": "Unable to connect: Connection refused"}).pause("a")
 
 
 def test_a_worker_that_is_not_there_says_how_to_start_it() -> None:

@@ -78,6 +78,8 @@ class Capture:
     def begin(self) -> None:
         """Let it run: as it was, when it did; from the snapshot, when it never has. Errors: Transient, Fatal."""
         changed = self._leave_password()
+        if topic_id(self.connection, self.names.topic) is None and self.connect.offsets(self.names.connector):
+            raise self._lost(f"the topic {self.names.topic} was deleted")
         kafka_topics.ensure(self.connection, {self.names.topic: 1}, _TOPIC)
         self._guard()
         if self.connect.ensure(self.names.connector, self.config):
@@ -145,7 +147,7 @@ class Capture:
 
     def _lost(self, what: str) -> Fatal:
         return Fatal(
-            f"{what}, and the changes since then with it; set `source.snapshot` to {self.names.snapshot + 1} "
+            f"{what}, and changes with it; set `source.snapshot` to {self.names.snapshot + 1} "
             "in the dataset file to have every row read again"
         )
 

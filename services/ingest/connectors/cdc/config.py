@@ -35,7 +35,7 @@ _COMMON: Final[Config] = {
     "decimal.handling.mode": "string",
     "time.precision.mode": "adaptive_time_microseconds",
     "binary.handling.mode": "bytes",
-    "datatype.propagate.source.type": r".+\.(_?NUMERIC|DECIMAL.*)",
+    "datatype.propagate.source.type": r".+\.(_?NUMERIC|_?VARBIT|DECIMAL.*)",
     "max.batch.size": "4096",
     "max.queue.size": "16384",
     "poll.interval.ms": "50",

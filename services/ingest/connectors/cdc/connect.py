@@ -7,7 +7,7 @@ from typing import Any, Final, Self
 
 import httpx
 
-from headrace.errors import Fatal, Transient
+from headrace.errors import Fatal, HeadraceError, Transient
 from services.ingest.connectors.cdc.config import Config, differs
 
 _REPLY_S: Final = 30.0
@@ -91,6 +91,8 @@ class Connect:
         found = self.config(name)
         if found is not None and not differs(config, found):
             return False
+        if faults := self.faults(config):  # asked first: Connect may say nothing of them when it refuses
+            raise _refusal(f"Debezium cannot capture: {'; '.join(fault.said for fault in faults)}")
         self._asked("PUT", f"/connectors/{name}/config", config)
         return True
 
@@ -155,9 +157,13 @@ class Connect:
         if answer.status_code in _BUSY:
             raise Transient(f"Kafka Connect at {self._url} is not ready for {method} {path}: {_message(answer)}")
         if answer.is_error:
-            said = f"Kafka Connect at {self._url} refuses {method} {path}: {_message(answer)}"
-            raise Transient(said) if any(text in said for text in _PASSES) else Fatal(said)
+            raise _refusal(f"Kafka Connect at {self._url} refuses {method} {path}: {_message(answer)}")
         return answer.json() if answer.content else {}
+
+
+def _refusal(said: str) -> HeadraceError:
+    """Transient while the database cannot be reached, else Fatal."""
+    return Transient(said) if any(text in said for text in _PASSES) else Fatal(said)
 
 
 def _message(answer: httpx.Response) -> str:

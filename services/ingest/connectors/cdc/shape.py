@@ -107,7 +107,7 @@ def _reading(field: Field, parameters: Mapping[str, str]) -> tuple[pa.DataType, 
         return to, lambda values: fit_array(pa.array(values, pa.string()), to)
     if name == "io.debezium.data.Bits":
         length = int((field.get("parameters") or {}).get("length", "0"))
-        fixed = parameters.get("__debezium.source.column.type") != "VARBIT"
+        fixed = not parameters.get("__debezium.source.column.type", "").endswith("VARBIT")
         return pa.string(), lambda values: _each(values, pa.string(), lambda text: _bits(text, length if fixed else 0))
     if name == "org.apache.kafka.connect.data.Decimal":
         scale = int((field.get("parameters") or {}).get("scale", "0"))
