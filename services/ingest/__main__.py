@@ -8,8 +8,8 @@ from headrace.stream.service import run_service
 from services.ingest.adapters.ownership import Ownership
 from services.ingest.adapters.server import HttpServer
 from services.ingest.bootstrap import Workers
-from services.ingest.connectors.http_push.http import create_app
 from services.ingest.connectors.http_push.desk import Desk
+from services.ingest.connectors.http_push.http import create_app
 from services.ingest.settings import IngestSettings
 
 
@@ -20,7 +20,7 @@ def main() -> int:
     app = create_app(
         desk, settings.push_token, max_body_bytes=settings.push_max_body_bytes, timeout_s=settings.push_timeout_s
     )
-    server = HttpServer(app, settings.http_host, settings.http_port)
+    server = HttpServer(app, settings.http_host, settings.http_port, settings.push_max_body_bytes)
     ownership = Ownership(settings.connection(), settings.session_timeout_ms)
     try:
         server.start()
