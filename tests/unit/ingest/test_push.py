@@ -18,7 +18,7 @@ from headrace.stream.kafka import Connection
 from headrace.stream.kafka.topics import PUSH_KEYS_KEPT
 from headrace.stream.memory import MemorySchemas
 from headrace.stream.service import LiveDataset
-from services.ingest.connectors.http_push import http
+from services.ingest.connectors.http_push import intake
 from services.ingest.connectors.http_push.desk import Answer, Desk, Push
 from services.ingest.connectors.http_push.http import create_app
 from services.ingest.connectors.http_push.push import AcceptedKeys, PushWriter
@@ -101,6 +101,7 @@ def test_a_push_right_after_apply_waits_for_the_dataset_and_holds_up_nobody() ->
         early.start()
         assert client.get("/healthz").status_code == 200
         assert not answers
+        desk.learn({EVENTS.name: EVENTS})
         with working(desk):
             early.join(30)
         assert answers == [400]  # taken, and then found to be unreadable
@@ -108,7 +109,7 @@ def test_a_push_right_after_apply_waits_for_the_dataset_and_holds_up_nobody() ->
 
 def test_only_a_dataset_that_is_known_not_to_be_there_is_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """A sender that is told 404 may give its rows up."""
-    monkeypatch.setattr(http, "_APPEARS_S", 0.0)
+    monkeypatch.setattr(intake, "_APPEARS_S", 0.0)
     desk = Desk(1 << 20)
     with TestClient(create_app(desk, SecretStr(TOKEN), max_body_bytes=1 << 20, timeout_s=30)) as client:
         assert push(client, EVENTS.name) == 503, "nothing is known yet"

@@ -101,7 +101,7 @@ class Zstd:
         yield from ()
 
     @staticmethod
-    def _new() -> zstandard.ZstdDecompressionObj:
+    def _new() -> "zstandard.ZstdDecompressionObj":
         return zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).decompressobj()
 
 
