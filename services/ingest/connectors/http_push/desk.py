@@ -63,6 +63,7 @@ class Push:
     key: str | None
     answer: "Future[Answer]" = field(default_factory=Future)
     numbered: Numbered | None = None
+    repeated_frames: int = 0
 
     @classmethod
     def of(cls, numbered: Numbered) -> "Push":
@@ -84,8 +85,9 @@ class Push:
         return sha256(self.form.encode() + b"\n" + self.body).hexdigest()
 
     def narrowed(self, numbered: Numbered) -> "Push":
-        """A part of its frames, answered in its place."""
-        return replace(self, body=b"\n".join(numbered.frames), numbered=numbered)
+        """The same without the frames that had been accepted before, to be answered in its place."""
+        before = 0 if self.numbered is None else len(self.numbered.frames) - len(numbered.frames)
+        return replace(self, body=b"\n".join(numbered.frames), numbered=numbered, repeated_frames=before)
 
 
 class Counter:

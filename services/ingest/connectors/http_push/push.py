@@ -161,7 +161,10 @@ class PushWriter:
         if not fresh:
             return
         now = datetime.now(UTC)
-        answers = [Answer(len(records.values), len(records.rejected)) for _, records in fresh]
+        answers = [
+            Answer(len(records.values), len(records.rejected), repeated_frames=push.repeated_frames)
+            for push, records in fresh
+        ]
         keys = [
             self._key_record(push, answer, now) for (push, _), answer in zip(fresh, answers, strict=True) if push.once
         ]
@@ -188,6 +191,8 @@ class PushWriter:
         first: dict[str, tuple[Push, Answer]] = {}
         last: dict[str, tuple[Push, int]] = {}
         for push, records in part:
+            if push.answer.done():  # with the one it repeats, just now
+                continue
             if push.numbered is not None:
                 new = self._new_frames(push, push.numbered, records, last, keys)
                 fresh += [new] if new else []
