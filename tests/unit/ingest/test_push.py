@@ -128,3 +128,13 @@ def test_a_key_is_known_for_as_long_as_its_topic_keeps_it() -> None:
     keys.remember("young", "bb", Answer(2, 0), now - PUSH_KEYS_KEPT + hour)
     assert keys.find("old") is None
     assert keys.find("young") == ("bb", Answer(2, 0))
+
+
+def test_every_route_is_described_with_its_bodies_and_its_problems() -> None:
+    paths = create_app(Desk(1), None, max_body_bytes=1, timeout_s=1).openapi()["paths"]
+    pushing = {path: found for path, found in paths.items() if path.startswith("/v1/")}
+    assert [path.rpartition("/")[2] for path in pushing] == ["rows", "webhook", "stream", "{producer}"]
+    for found in pushing.values():
+        for operation in found.values():
+            assert "application/problem+json" in operation["responses"]["401"]["content"]
+    assert "application/cloudevents+json" in paths["/v1/datasets/{name}/rows"]["post"]["requestBody"]["content"]

@@ -117,6 +117,7 @@ def create_app(
 
     @app.post(
         "/v1/datasets/{name}/stream",
+        status_code=200,
         response_class=Acknowledgements,
         responses=_problems(400, 401, 404, 413, 415, 422, 503),
         openapi_extra=_takes(_NDJSON),
