@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from headrace.errors import Fatal
 from headrace.stream.registry import Registry
 from headrace.stream.service import LiveDataset, run_service
+from services.ingest.adapters.known_secrets import KnownSecrets
 from services.ingest.adapters.ownership import Ownership
 from services.ingest.adapters.server import HttpServer
 from services.ingest.adapters.source_requests import SourceRequests
@@ -20,13 +21,10 @@ def main() -> int:
     """Returns the exit code."""
     settings = IngestSettings()
     desk = Desk(settings.push_queue_bytes)
-    app = create_app(
-        desk, settings.push_token, max_body_bytes=settings.push_max_body_bytes, timeout_s=settings.push_timeout_s
-    )
-    server = HttpServer(app, settings.http_host, settings.http_port)
     ownership = Ownership(settings.connection(), settings.session_timeout_ms)
     try:
         secrets = known_secrets(settings)
+        server = push_server(settings, desk, secrets)
         server.start()
     except Fatal as error:
         logging.getLogger(__name__).error("%s", error)
@@ -49,6 +47,18 @@ def main() -> int:
         server.close()
         requests.close()
         ownership.close()
+
+
+def push_server(settings: IngestSettings, desk: Desk, secrets: KnownSecrets) -> HttpServer:
+    """Where pushes come in, and metrics are shown."""
+    app = create_app(
+        desk,
+        settings.push_token,
+        max_body_bytes=settings.push_max_body_bytes,
+        timeout_s=settings.push_timeout_s,
+        secret=secrets.standing,
+    )
+    return HttpServer(app, settings.http_host, settings.http_port, settings.push_max_body_bytes)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ class KnownSecrets:
         self._followed = followed_secrets(connection, controls)
         self._reading = threading.Lock()
         self._given: Mapping[str, bytes] = {}
+        self._opened: dict[str, tuple[bytes, SecretStr]] = {}
         self._keys = keys
         self.log = SecretLog(connection, controls, "ingest", instance)
         self.notices = Notices(connection, registry, "ingest", instance)
@@ -54,6 +55,28 @@ class KnownSecrets:
                 name: record.sealed.payload if record.kept_for is None else self._given.get(name, record.sealed.payload)
                 for name, record in self._followed.state.items()
             }
+
+    def standing(self, name: str) -> SecretStr:
+        """A secret as it stood at the last `refresh`. Each value is opened once, which is put on record.
+
+        Errors: LookupError when there is none; Fatal, also when there is no master key.
+        """
+        record = self._followed.state[name]
+        payload, value = self._opened.get(name, (b"", None))
+        if value is None or payload != record.sealed.payload:
+            value = self.opened(record, name, None)
+            self._opened[name] = record.sealed.payload, value
+        return value
+
+    def opened(self, record: SecretRecord, name: str, dataset: str | None) -> SecretStr:
+        """The value of a record, whose opening is put on record. Errors: Fatal."""
+        value = opened_text(self.keys, name, record.sealed)
+        what = {"secret": name, "version": record.sealed.version}
+        log.info("secret opened", extra={**what, "dataset": dataset})
+        self.notices.event(
+            "secret_opened", dataset, f"ingest opened the secret {name} for {dataset or 'HTTP push'}", what
+        )
+        return value
 
     def find(self, name: str) -> SecretRecord:
         """The record of a secret as it stands now. Errors: LookupError when there is none; Transient, Fatal."""
@@ -94,12 +117,8 @@ class SourceSecrets:
     def secret(self, name: str) -> SecretStr:
         """See `Surroundings.secret`. Errors: LookupError; Transient; Fatal, also when there is no master key."""
         record = self._known.find(name)
-        value = opened_text(self._known.keys, name, record.sealed)
+        value = self._known.opened(record, name, self._dataset)
         self._given[name] = record.sealed.payload
-        what = {"secret": name, "version": record.sealed.version}
-        log.info("secret opened", extra={**what, "dataset": self._dataset})
-        message = f"ingest opened the secret {name} for {self._dataset}"
-        self._known.notices.event("secret_opened", self._dataset, message, what)
         return value
 
     def keep(self, name: str, value: SecretStr) -> None:

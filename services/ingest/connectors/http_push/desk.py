@@ -3,15 +3,17 @@
 import queue
 import threading
 import time
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Final
 
 from headrace.errors import HeadraceError, Transient
 from headrace.stream.service import LiveDataset
+from services.ingest.connectors.http_push.settings import HttpPushSource
 
 _MOST_BYTES: Final = 16 << 20  # that share a transaction
 _LINGER_S: Final = 0.01  # how long a request waits for others to share its transaction
@@ -23,25 +25,69 @@ class KeyReused(HeadraceError):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a request. `repeated` says that it had been accepted before."""
+    """What became of a request. `repeated` says that it had been accepted before.
+
+    Of a named producer: how many of its frames had been accepted before, and the last number that has been.
+    """
 
     accepted: int
     quarantined: int
     repeated: bool = False
+    repeated_frames: int = 0
+    last: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """Frames of a named producer, each lines of JSON with a number of its own. The numbers only grow.
+
+    Without frames it asks for the last number that was accepted.
+    """
+
+    producer: str
+    numbers: Sequence[int]
+    frames: Sequence[bytes]
+
+    def after(self, last: int | None) -> "Numbered":
+        """The frames behind a number."""
+        first = 0 if last is None else bisect_right(self.numbers, last)
+        return self if first == 0 else Numbered(self.producer, self.numbers[first:], self.frames[first:])
 
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """One request, and where its answer goes."""
+    """One request, and where its answer goes. `key` and `numbered` are two ways to be written once."""
 
     body: bytes
     form: str
     key: str | None
     answer: "Future[Answer]" = field(default_factory=Future)
+    numbered: Numbered | None = None
+    repeated_frames: int = 0
+
+    @classmethod
+    def of(cls, numbered: Numbered) -> "Push":
+        """The frames of a producer as a request."""
+        return cls(b"\n".join(numbered.frames), "ndjson", None, numbered=numbered)
+
+    @property
+    def once(self) -> bool:
+        """Whether it has to be written once, however often it is sent."""
+        return self.key is not None or self.numbered is not None
+
+    @property
+    def asks(self) -> bool:
+        """Whether it brings nothing and asks for the last number of its producer."""
+        return self.numbered is not None and not self.numbered.frames
 
     @property
     def body_sha256(self) -> str:
         return sha256(self.form.encode() + b"\n" + self.body).hexdigest()
+
+    def narrowed(self, numbered: Numbered) -> "Push":
+        """The same without the frames that had been accepted before, to be answered in its place."""
+        before = 0 if self.numbered is None else len(self.numbered.frames) - len(numbered.frames)
+        return replace(self, body=b"\n".join(numbered.frames), numbered=numbered, repeated_frames=before)
 
 
 class Counter:
@@ -96,19 +142,23 @@ class Desk:
         self._most_bytes = most_bytes
         self._counters: dict[tuple[str, bool], Counter] = {}
         self._lock = threading.Lock()
-        self._pushed: frozenset[str] | None = None
+        self._sources: Mapping[str, HttpPushSource] | None = None
 
     def learn(self, datasets: Mapping[str, LiveDataset]) -> None:
         """Note which datasets there are."""
-        self._pushed = frozenset(
-            name
+        self._sources = {
+            name: source
             for name, dataset in datasets.items()
-            if dataset.state == "active" and dataset.contract.source.type == "http_push"
-        )
+            if dataset.state == "active" and isinstance(source := dataset.contract.source, HttpPushSource)
+        }
 
     def knows(self, dataset: str) -> bool | None:
         """Whether there is a dataset of that name that is pushed to; None before it is known which there are."""
-        return None if self._pushed is None else dataset in self._pushed
+        return None if self._sources is None else dataset in self._sources
+
+    def source(self, dataset: str) -> HttpPushSource | None:
+        """What the file of a dataset says now; None when no dataset of that name is known to be pushed to."""
+        return None if self._sources is None else self._sources.get(dataset)
 
     def open(self, dataset: str, keyed: bool) -> Counter:
         """The counter of a writer that starts."""
@@ -128,7 +178,7 @@ class Desk:
 
     def hand_in(self, dataset: str, push: Push) -> "Future[Answer]":
         """See `Counter.hand_in`. Errors: KeyError when the dataset takes no pushes."""
-        return self._counters[dataset, push.key is not None].hand_in(push)
+        return self._counters[dataset, push.once].hand_in(push)
 
 
 def fail(group: Sequence[Push], error: BaseException) -> None:
