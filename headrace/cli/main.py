@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from headrace.cli import contracts, datasets, demo, local, observe, render
+from headrace.cli import contracts, datasets, demo, local, observe, render, runs
 from headrace.cli.render import Format, Output
 from headrace.cli.session import session_of
 from headrace.cli.shell import Shell
@@ -73,6 +73,7 @@ def _assemble() -> None:
     ):  # fmt: skip
         app.command(rich_help_panel=panel)(command)
     app.add_typer(observe.quarantine, name="quarantine", rich_help_panel=look)
+    app.add_typer(runs.app, name="runs", rich_help_panel=files)
     app.add_typer(contracts.app, name="contract", rich_help_panel=files)
     app.command()(version)
 

@@ -4,6 +4,7 @@ from headrace.client.client import Client
 from headrace.client.errors import ApiError, NotSettled, Stopped, Unreachable
 from headrace.client.results import (
     Applied,
+    Asked,
     Books,
     Change,
     Cluster,
@@ -18,6 +19,7 @@ from headrace.client.results import (
     QuarantinedRow,
     QueryResult,
     Refusal,
+    Run,
     StageBooks,
     StageStatus,
     TailRecord,
@@ -27,6 +29,7 @@ from headrace.client.results import (
 __all__ = [
     "ApiError",
     "Applied",
+    "Asked",
     "Books",
     "Change",
     "Client",
@@ -43,6 +46,7 @@ __all__ = [
     "QuarantinedRow",
     "QueryResult",
     "Refusal",
+    "Run",
     "StageBooks",
     "StageStatus",
     "Stopped",

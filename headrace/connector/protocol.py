@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import pyarrow as pa
 from pydantic import SecretStr
 
 from headrace.connector.targets import Targets
-from headrace.errors import Fatal
+from headrace.errors import Fatal, Transient
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,8 @@ class Surroundings:
     `schema` is that of the rows published so far, which only grows at its end; None before the first. The types of
     `declared` columns are not guessed. `secret` gives the credential of a name; it raises LookupError when nobody has set it.
     `keep_secret` replaces one, such as a refresh token that was rotated, and returns once that is durable. `targets` says
-    which hosts may be reached: whoever opens a connection asks it first.
+    which hosts may be reached: whoever opens a connection asks it first. `whole` says that the rows of one reading replace
+    those of the last: a source that is found to be another one half way must not be read on (`SourceChanged`).
     """
 
     dataset: str
@@ -96,6 +97,7 @@ class Surroundings:
     secret: Callable[[str], SecretStr] = no_secrets
     keep_secret: Callable[[str, SecretStr], None] = keeps_no_secrets
     targets: Targets = field(default_factory=Targets)
+    whole: bool = False
 
 
 class Connector(Protocol):
@@ -120,4 +122,17 @@ class Connector(Protocol):
 
     def read(self, position: str | None) -> Iterator[tuple[Fetched, str]]:
         """The rows after `position` that are there now, in bounded steps. Errors: Transient, Fatal."""
+        ...
+
+
+class SourceChanged(Transient):
+    """What was read in part is no longer what it was, so the rest would not belong to it. A full load begins anew."""
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """A connector that can count its source without reading it, to compare a full load with."""
+
+    def count(self) -> int | None:
+        """How many rows there are in what was read, by the source's own account, if it has one. Errors: Transient, Fatal."""
         ...

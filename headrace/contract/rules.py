@@ -202,6 +202,8 @@ def _load(document: Mapping[str, Any], columns: Sequence[str] | None) -> Iterato
             ", ".join(name for _, name in order_by),
             f"the columns of the key ({', '.join(key)}) in any order: the table keeps one row of each",
         )
+    if mode == "replace" and document.get("retention") is not None:
+        yield Issue(("retention",), "a retention beside load.mode replace", "none: each run replaces every row")
     kind = _at(document, "source", "type")
     if mode == "replace" and isinstance(kind, str) and (model := kinds().get(kind)) and not model.ends:
         yield Issue(

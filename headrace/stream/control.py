@@ -23,6 +23,7 @@ _SUBJECTS: Final = {
     "profile": topics.subject(topics.PROFILES),
     "source_position": topics.subject(topics.SOURCE_POSITIONS),
     "push_key": topics.subject(topics.PUSH_KEYS),
+    "run": topics.subject(topics.RUNS),
     "quarantined": topics.subject("_headrace.quarantine"),
 }
 

@@ -9,10 +9,11 @@ INCIDENTS: Final = "_headrace.incidents"
 PROFILES: Final = "_headrace.profiles"
 SOURCE_POSITIONS: Final = "_headrace.source-positions"
 PUSH_KEYS: Final = "_headrace.push-keys"
+RUNS: Final = "_headrace.runs"
 
 #: Control topics whose latest record by key is the state; the others are logs.
-COMPACTED: Final = frozenset({DATASETS, SOURCE_POSITIONS, PUSH_KEYS})
-CONTROL: Final = (DATASETS, LEDGER, EVENTS, INCIDENTS, PROFILES, SOURCE_POSITIONS, PUSH_KEYS)
+COMPACTED: Final = frozenset({DATASETS, SOURCE_POSITIONS, PUSH_KEYS, RUNS})
+CONTROL: Final = (DATASETS, LEDGER, EVENTS, INCIDENTS, PROFILES, SOURCE_POSITIONS, PUSH_KEYS, RUNS)
 
 
 def raw(dataset: str) -> str:

@@ -18,6 +18,7 @@ from services.gateway.adapters.incident_store import IncidentStore
 from services.gateway.adapters.ledger_store import LedgerStore
 from services.gateway.adapters.progress import Progress
 from services.gateway.adapters.quarantine import Quarantine
+from services.gateway.adapters.run_log import RunLog
 from services.gateway.adapters.tail import Tail
 from services.gateway.adapters.token_store import TokenStore, kept_key
 from services.gateway.adapters.warehouse import Warehouse
@@ -46,6 +47,7 @@ def build(settings: GatewaySettings) -> Gateway:
         engine,
         datasets,
         DatasetLog(connection, controls),
+        RunLog(connection, controls),
         fold,
         Accounts(datasets, LedgerStore(engine), IncidentStore(engine), Progress(connection), fold),
         TokenStore(engine, settings.gateway_admin_token, _token_key(settings)),

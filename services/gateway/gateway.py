@@ -10,6 +10,7 @@ from services.gateway.adapters.dataset_log import DatasetLog
 from services.gateway.adapters.dataset_store import DatasetStore
 from services.gateway.adapters.health import Health
 from services.gateway.adapters.quarantine import Quarantine
+from services.gateway.adapters.run_log import RunLog
 from services.gateway.adapters.tail import Tail
 from services.gateway.adapters.token_store import TokenStore
 from services.gateway.adapters.warehouse import Warehouse
@@ -22,6 +23,7 @@ class Gateway:
     engine: Engine
     datasets: DatasetStore
     dataset_log: DatasetLog
+    runs: RunLog
     fold: ControlFold
     accounts: Accounts
     tokens: TokenStore

@@ -29,6 +29,7 @@ def connector_for(contract: Contract, registry: Registry, settings: IngestSettin
         folder=settings.source_dir,
         further_folders=settings.source_roots,
         targets=Targets(settings.source_networks),
+        whole=contract.load.mode == "replace",
     )
     return opened(contract.source, surroundings)
 

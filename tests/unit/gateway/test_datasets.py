@@ -75,5 +75,7 @@ def test_parents_must_be_live_first() -> None:
     assert codes(proposed(FLIGHTS, live(AIRPORTS))) == []
 
 
-def test_full_loads_are_refused() -> None:
-    assert codes(proposed(AIRPORTS + "load: {mode: replace}\n")) == ["full-load"]
+def test_a_dataset_that_is_live_keeps_its_way_of_loading() -> None:
+    replaced = AIRPORTS + "load: {mode: replace}\n"
+    assert codes(proposed(replaced)) == []
+    assert codes(proposed(replaced, live(AIRPORTS))) == ["breaking-change"]

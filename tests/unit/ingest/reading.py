@@ -37,7 +37,9 @@ class Read:
         return {int(row.source.rpartition(":")[2]): row.reason for row in self.rejected}
 
 
-def connector(folder: Path, path: str, schema: pa.Schema | None = None, **options: Any) -> FileConnector:
+def connector(
+    folder: Path, path: str, schema: pa.Schema | None = None, *, whole: bool = False, **options: Any
+) -> FileConnector:
     """A connector for files in `folder`."""
     settings = FileOptions(**{"path": path, "settle_s": 0.0, **options})
     formats: dict[str, Format] = {
@@ -45,7 +47,7 @@ def connector(folder: Path, path: str, schema: pa.Schema | None = None, **option
         "jsonl": JsonLinesFiles(settings, schema),
         "parquet": ParquetFiles(settings, schema),
     }
-    return FileConnector(settings, formats, folder)
+    return FileConnector(settings, formats, folder, whole=whole)
 
 
 def read(source: FileConnector, position: str | None = None, most: int | None = None) -> Read:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 
-from services.gateway.adapters.http import datasets, ledger, operations, problems, queries, tokens
+from services.gateway.adapters.http import datasets, ledger, operations, problems, queries, runs, tokens
 from services.gateway.adapters.http.middleware import Requests
 
 _TAGS: Final = [
@@ -40,6 +40,7 @@ def create_app(lifespan: Lifespan | None = None) -> FastAPI:
     for router in (
         datasets.router,
         ledger.router,
+        runs.router,
         queries.router,
         tokens.router,
         operations.versioned,

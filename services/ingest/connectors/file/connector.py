@@ -12,7 +12,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from headrace.connector import Fetched, Step, Stream, Surroundings
+from headrace.connector import Fetched, SourceChanged, Step, Stream, Surroundings
 from headrace.errors import Fatal, Transient
 from services.ingest.connectors.file.content import SourceFile
 from services.ingest.connectors.file.csv_files import CsvFiles
@@ -42,7 +42,13 @@ class FileConnector:
     """See `headrace.connector.Connector`."""
 
     def __init__(
-        self, options: FileOptions, formats: Mapping[str, Format], root: Path, further_roots: Sequence[Path] = ()
+        self,
+        options: FileOptions,
+        formats: Mapping[str, Format],
+        root: Path,
+        further_roots: Sequence[Path] = (),
+        *,
+        whole: bool = False,
     ) -> None:
         self._options = options
         self._formats = formats
@@ -51,7 +57,9 @@ class FileConnector:
         self._plain = root / path
         self._root = root
         self._folders = Folders(root, further_roots)
+        self._whole = whole
         self._missed = False
+        self._reached = FilesPosition()
         self.waiting = False
         self._finished: dict[str, tuple[int, int, int]] = {}
 
@@ -103,17 +111,31 @@ class FileConnector:
             if self._finished.get(path) == signature:
                 continue
             for fetched, progress in self._read(file, at.of(path)):
-                at = at.moved(path, progress)
+                self._reached = at = at.moved(path, progress)
                 yield fetched, at.to_json()
+            if self._whole and _changed(file, signature):
+                self.waiting = True  # it grew, or is another by now: the next reading tells
             if file.settled(self._options.settle_s):
                 self._finished[path] = signature
             elif at.of(path).offset < signature[1]:
                 self.waiting = True
+        self._reached = at
+        if self._whole and (gone := at.files.keys() - set(map(self._name, files))):
+            raise SourceChanged(f"{', '.join(sorted(gone))} went away after it was read")
+
+    def count(self) -> int | None:
+        """See `Counting.count`. Only Parquet files say how many rows they have."""
+        files = [file for file in self._files() if self._name(file) in self._reached.files]
+        formats = [self._format(file) for file in files]
+        counts = [kind.count(file) for kind, file in zip(formats, files, strict=True) if isinstance(kind, ParquetFiles)]
+        return sum(counts) if files and len(counts) == len(files) else None
 
     def _read(self, file: SourceFile, start: FileProgress) -> Iterator[tuple[Fetched, FileProgress]]:
         reader = self._format(file)
         with file.opened() as content:
             if start.offset and not reader.recognises(content, start):
+                if self._whole:
+                    raise SourceChanged(f"{file.path} is not the file it was: it was replaced after it was read")
                 log.warning("%s is not the file it was: it was replaced, and is read from its start", file.path)
                 start = FileProgress()
             if reader.schema is None:
@@ -150,6 +172,16 @@ class FileConnector:
         return self._formats[self._format_name(file)]
 
 
+def _changed(file: SourceFile, signature: tuple[int, int, int]) -> bool:
+    """Whether a file is written to, or another has its name. One that is gone was read as it was."""
+    try:
+        return file.signature() != signature
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise Transient(f"{file.path} cannot be looked at now: {error}") from error
+
+
 def opened(source: FileSource, surroundings: Surroundings) -> FileConnector:
     """The connector of the files a dataset file names."""
     options = FileOptions(
@@ -165,7 +197,8 @@ def opened(source: FileSource, surroundings: Surroundings) -> FileConnector:
         settle_s=surroundings.settle_s,
     )
     formats = {name: made(options, surroundings.schema) for name, made in _READERS.items()}
-    return FileConnector(options, formats, surroundings.folder, surroundings.further_folders)
+    folders = surroundings.folder, surroundings.further_folders
+    return FileConnector(options, formats, *folders, whole=surroundings.whole)
 
 
 _READERS: Final[Mapping[str, Callable[[FileOptions, pa.Schema | None], Format]]] = {

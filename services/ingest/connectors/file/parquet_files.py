@@ -49,6 +49,11 @@ class ParquetFiles:
                     fetched = self._fetched(batch.slice(ahead), f"{file.path}", at - batch.num_rows + ahead)
                     yield fetched, FileProgress(at, at, at, head, head_bytes)
 
+    def count(self, file: SourceFile) -> int:
+        """How many rows the file says it has."""
+        with file.opened() as content:
+            return int(_opened(content, file).metadata.num_rows)
+
     def _fetched(self, batch: pa.RecordBatch, origin: str, first: int) -> Fetched:
         found = conformed(batch, self.schema, self._options.declared or {}, self._options.evolution)
         self.schema = found.rows.schema
