@@ -43,13 +43,14 @@ def build(settings: GatewaySettings) -> Gateway:
         settings.warehouse_reader_password.get_secret_value(),
         settings.query_timeout_s,
     )
+    runs = RunLog(connection, controls)
     return Gateway(
         engine,
         datasets,
         DatasetLog(connection, controls),
-        RunLog(connection, controls),
+        runs,
         fold,
-        Accounts(datasets, LedgerStore(engine), IncidentStore(engine), Progress(connection), fold),
+        Accounts(datasets, LedgerStore(engine), IncidentStore(engine), Progress(connection), fold, runs),
         TokenStore(engine, settings.gateway_admin_token, _token_key(settings)),
         warehouse,
         Quarantine(warehouse),

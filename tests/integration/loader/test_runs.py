@@ -24,7 +24,6 @@ from headrace.stream.kafka import topics as kafka_topics
 from headrace.stream.registry import Registry
 from headrace.stream.runs import History, Run
 from headrace.stream.service import LiveDataset
-from services.loader.adapters import run_keeper
 from services.loader.adapters.clickhouse import ClickHouse
 from services.loader.adapters.warehouse import LoaderWarehouse
 from services.loader.bootstrap import clickhouse, workers
@@ -33,7 +32,8 @@ from services.loader.core.table import Table
 from services.loader.settings import LoaderSettings
 from tests.stack import Stack, eventually
 
-SCHEMA = pa.schema([pa.field("n", pa.int64()), *TRANSFORMED_FIELDS])
+OWN: list[pa.Field] = [pa.field("n", pa.int64())]
+SCHEMA = pa.schema([*OWN, *TRANSFORMED_FIELDS])
 WAIT_S = 60
 
 
@@ -229,7 +229,7 @@ def test_a_run_with_a_row_too_few_is_refused(dataset: Dataset, client: Client) -
 def test_the_control_without_the_check_the_rows_that_are_left_show(
     dataset: Dataset, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_keeper.runs, "verdict", lambda *_, **__: Verdict())
+    monkeypatch.setattr("services.loader.core.runs.verdict", lambda *_, **__: Verdict())
     with dataset.loader():
         comes(client, dataset, dataset.whole(1, 10))
         lose_a_row(dataset, client)
