@@ -124,8 +124,9 @@ class SourceTask:
                     stopping.wait(self._poll_interval_s)
                     runs.refresh()
                 else:
-                    connector = connector or self._connect()
-                    log.info("reads on after %d rows", reached.rows_read, extra={"dataset": name})
+                    if connector is None:
+                        connector = self._connect()
+                        log.info("reads on after %d rows", reached.rows_read, extra={"dataset": name})
                     try:
                         now = self._read_on(connector, publisher, reached, stopping, runs)
                     except SourceChanged as error:

@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -35,6 +35,14 @@ STAGE: Final = "run_keeper"
 INCIDENT: Final = "run_refused"
 _OPEN_S: Final = 60.0
 _LOOK_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Decision:
+    """What is said of a run, and why."""
+
+    run: Run
+    verdict: Verdict
 
 
 class RunKeeper:
@@ -89,16 +97,17 @@ class RunKeeper:
                 followed.refresh()
                 history = History.of(self._dataset.name, followed.state.values())
                 decided = self._decision(history)
-                if decided is not None:
-                    self._tell(decided)
-                    continue
-                self._follow(history)
+                if decided is None:
+                    self._follow(history)
+                else:
+                    self._tell(decided.run)
+                    self._announce(decided)
 
-    def _decision(self, history: History) -> Run | None:
+    def _decision(self, history: History) -> _Decision | None:
         """The next thing to say of a run, if there is one."""
         now = datetime.now(UTC)
         if (recalled := history.recalled) is not None:
-            return replace(recalled, state="shown", at=now)
+            return _Decision(replace(recalled, state="shown", at=now), Verdict())
         for run in history.undecided:
             if not self._chain.passed(dict(enumerate(run.ends))):
                 return None
@@ -106,7 +115,7 @@ class RunKeeper:
             return self._judged(run, found, now)
         return None
 
-    def _judged(self, run: Run, found: Found, now: datetime) -> Run:
+    def _judged(self, run: Run, found: Found, now: datetime) -> _Decision:
         may_be_empty = self._dataset.contract.load.may_be_empty
         judged = runs.verdict(run, found, may_drop=self._may_drop, may_be_empty=may_be_empty)
         counted = replace(
@@ -118,11 +127,10 @@ class RunKeeper:
             filtered=max(run.rows - found.accounted, 0),
             message=judged.why,
         )
-        self._announce(counted, judged)
-        return counted
+        return _Decision(counted, judged)
 
-    def _announce(self, run: Run, judged: Verdict) -> None:
-        name = self._dataset.name
+    def _announce(self, decided: _Decision) -> None:
+        name, run, judged = self._dataset.name, decided.run, decided.verdict
         if not judged.why:
             log.info("run %d shows: %d rows", run.run, run.loaded, extra={"dataset": name})
             self._notices.resolved(INCIDENT, name, f"run {run.run} of {name} shows")
