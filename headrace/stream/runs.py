@@ -122,6 +122,10 @@ class History:
         last = max((run.run for run in self.shown), default=0)
         return tuple(run for run in self.runs if run.state == "ended" and run.run > last)
 
+    def forgettable(self, kept: int) -> tuple[Run, ...]:
+        """The runs that nobody will ask for: all but the last so many, the one that shows and the one before."""
+        return tuple(run for run in self.runs[:-kept] if run not in (self.current, self.previous))
+
     def abandoned(self, run: Run) -> bool:
         """Whether a run will never be read to its end: a later one began."""
         return run.state == "begun" and run is not self.newest

@@ -35,6 +35,7 @@ STAGE: Final = "run_keeper"
 INCIDENT: Final = "run_refused"
 _OPEN_S: Final = 60.0
 _LOOK_S: Final = 1.0
+_KEPT_RUNS: Final = 100  # in the topic, which who asks for runs reads from its beginning
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ class RunKeeper:
                 if decided is None:
                     self._follow(history)
                 else:
-                    self._tell(decided.run)
+                    self._tell(decided.run, history)
                     self._announce(decided)
 
     def _decision(self, history: History) -> _Decision | None:
@@ -140,10 +141,15 @@ class RunKeeper:
         if not judged.overtaken:
             self._notices.incident(INCIDENT, name, message, {"run": run.run})
 
-    def _tell(self, run: Run) -> None:
-        """Say it, and wait until it can be read."""
+    def _tell(self, run: Run, history: History) -> None:
+        """Say it, forget what nobody will ask for, and wait until that can be read."""
+        forgotten = [each.key for each in history.forgettable(_KEPT_RUNS)]
         with self._writer.transaction() as transaction:
-            transaction.produce(topics.RUNS, [self._controls.encode("run", run.record())], keys=[run.key])
+            transaction.produce(
+                topics.RUNS,
+                [self._controls.encode("run", run.record()), *[None] * len(forgotten)],
+                keys=[run.key, *forgotten],
+            )
         self._settle()
         self._looked_s = 0.0
 

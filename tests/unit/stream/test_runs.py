@@ -73,3 +73,10 @@ def test_after_going_back_older_runs_stay_decided() -> None:
 def test_a_run_that_a_later_one_followed_is_abandoned() -> None:
     told = history(run(1, "begun"), run(2, "begun"))
     assert [told.abandoned(each) for each in told.runs] == [True, False]
+
+
+def test_the_last_runs_are_remembered_and_those_that_can_show() -> None:
+    told = history(run(2, "refused"), run(3), run(4, "begun"), run(5, "refused"), run(6), run(1))
+    assert (told.current, told.previous) == (run(1), run(6))
+    assert told.forgettable(2) == (run(2, "refused"), run(3), run(4, "begun"))
+    assert told.forgettable(100) == ()
