@@ -324,3 +324,13 @@ def test_going_back(dataset: Dataset, client: Client) -> None:
             WAIT_S,
             "the rows of the second run, which is not kept, are gone",
         )
+
+
+def test_what_nobody_will_ask_for_is_forgotten(
+    dataset: Dataset, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.loader.adapters.run_keeper._KEPT_RUNS", 1)
+    with dataset.loader():
+        for number in (1, 2, 3, 4):
+            comes(client, dataset, dataset.whole(number, 3))
+    assert [run.run for run in dataset.history().runs] == [2, 3, 4]
