@@ -4,6 +4,7 @@ from headrace.client.client import Client
 from headrace.client.errors import ApiError, NotSettled, Stopped, Unreachable
 from headrace.client.results import (
     Applied,
+    Asked,
     Books,
     Change,
     Cluster,
@@ -20,6 +21,7 @@ from headrace.client.results import (
     QueryResult,
     Refusal,
     RotatedSecrets,
+    Run,
     Secret,
     Secrets,
     SourceColumn,
@@ -33,6 +35,7 @@ from headrace.client.results import (
 __all__ = [
     "ApiError",
     "Applied",
+    "Asked",
     "Books",
     "Change",
     "Client",
@@ -51,6 +54,7 @@ __all__ = [
     "QueryResult",
     "Refusal",
     "RotatedSecrets",
+    "Run",
     "Secret",
     "Secrets",
     "SourceColumn",

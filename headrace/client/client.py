@@ -13,6 +13,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from headrace.client.errors import ApiError, NotSettled, Stopped, Unreachable
 from headrace.client.results import (
     Applied,
+    Asked,
     Dataset,
     DatasetStatus,
     Ledger,
@@ -21,6 +22,7 @@ from headrace.client.results import (
     QuarantinedRow,
     QueryResult,
     RotatedSecrets,
+    Run,
     Secret,
     Secrets,
     SourcePart,
@@ -124,6 +126,18 @@ class Client:
     def quarantined(self, dataset: str, row_id: str) -> QuarantinedRow:
         """One row that was set aside."""
         return self._read(QuarantinedRow, self._call("GET", _dataset(dataset, "quarantine", row_id)))
+
+    def runs(self, dataset: str) -> list[Run]:
+        """The full loads of a dataset, the newest first."""
+        return self._items(Run, self._call("GET", _dataset(dataset, "runs")))
+
+    def start_run(self, dataset: str) -> Asked:
+        """Have the whole source read once more."""
+        return self._read(Asked, self._call("POST", _dataset(dataset, "runs"), safe=False))
+
+    def rollback_run(self, dataset: str) -> Asked:
+        """Have the run shown that showed before."""
+        return self._read(Asked, self._call("POST", _dataset(dataset, "runs", "rollback"), safe=False))
 
     def query(self, sql: str, limit: int = 1000) -> QueryResult:
         """Run a read-only query in the warehouse; at most `limit` rows come back."""

@@ -264,6 +264,32 @@ class TailRecord(Result):
     error: str | None = None  # why it cannot be decoded
 
 
+class Run(Result):
+    """A full load: one reading of the whole source."""
+
+    run: int
+    state: str  # begun, ended, shown, refused or abandoned
+    current: bool = False  # the view shows it
+    previous: bool = False  # a rollback would show it
+    version: int = 0
+    begun_at: datetime | None = None
+    at: datetime | None = None
+    rows: int = 0
+    rejected: int = 0
+    source_rows: int | None = None
+    loaded: int = 0
+    quarantined: int = 0
+    filtered: int = 0
+    message: str = ""
+
+
+class Asked(Result):
+    """A run that was asked for: it will begin, or show again."""
+
+    dataset: str
+    run: int
+
+
 class Version(Result):
     """Which program answered."""
 

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import pyarrow as pa
 from pydantic import SecretStr
 
 from headrace.connector.limits import Limits
 from headrace.connector.targets import Targets
-from headrace.errors import Fatal
+from headrace.errors import Fatal, Transient
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,8 @@ class Surroundings:
     `keep_secret` replaces one, such as a refresh token that was rotated, and returns once that is durable. `targets` says
     which hosts may be reached: whoever opens a connection asks it first. `kafka` are the properties of a client
     (librdkafka's) of the platform's own brokers, `connect` their Kafka Connect, where there is one. `limits` is how much a
-    source file may become.
+    source file may become. `whole` says that the rows of one reading replace
+    those of the last: a source that is found to be another one half way must not be read on (`SourceChanged`).
     """
 
     dataset: str
@@ -110,6 +111,7 @@ class Surroundings:
     kafka: Mapping[str, str] = field(default_factory=dict)
     connect: KafkaConnect | None = None
     limits: Limits = field(default_factory=Limits)
+    whole: bool = False
 
 
 class Connector(Protocol):
@@ -134,4 +136,17 @@ class Connector(Protocol):
 
     def read(self, position: str | None) -> Iterator[tuple[Fetched, str]]:
         """The rows after `position` that are there now, in bounded steps. Errors: Transient, Fatal."""
+        ...
+
+
+class SourceChanged(Transient):
+    """What was read in part is no longer what it was, so the rest would not belong to it. A full load begins anew."""
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """A connector that can count its source without reading it, to compare a full load with."""
+
+    def count(self) -> int | None:
+        """How many rows there are in what was read, by the source's own account, if it has one. Errors: Transient, Fatal."""
         ...

@@ -71,7 +71,12 @@ class Load(Section):
     mode: Literal["append", "upsert", "replace"] = Setting(
         "append",
         description="`append` adds every row; `upsert` keeps the latest row of each key; "
-        "`replace` builds the whole table anew and swaps it in when it is complete.",
+        "`replace` reads the whole source anew, in runs, and shows a run at once when all of it is there.",
+    )
+    may_be_empty: bool = Setting(
+        False,
+        description="With `replace`: whether a run that brings no row at all may empty the table. Else it is refused, and "
+        "the rows of the run before stay.",
     )
     order_by: list[ColumnName] = Setting(
         [],

@@ -204,6 +204,8 @@ def _load(document: Mapping[str, Any], columns: Sequence[str] | None) -> Iterato
             ", ".join(name for _, name in order_by),
             f"the columns of the key ({', '.join(key)}) in any order: the table keeps one row of each",
         )
+    if mode == "replace" and document.get("retention") is not None:
+        yield Issue(("retention",), "a retention beside load.mode replace", "none: each run replaces every row")
     kind = _text(_at(document, "source", "type"))
     model = kinds().get(kind) if kind is not None else None
     if mode is None and model is not None and model.changes:

@@ -26,6 +26,7 @@ _SUBJECTS: Final = {
     "source_request": topics.subject(topics.SOURCE_REQUESTS),
     "source_answer": topics.subject(topics.SOURCE_ANSWERS),
     "secret": topics.subject(topics.SECRETS),
+    "run": topics.subject(topics.RUNS),
     "quarantined": topics.subject("_headrace.quarantine"),
 }
 

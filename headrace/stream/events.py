@@ -27,6 +27,11 @@ _INCIDENTS: Final = (
         "A service stopped working on a dataset; its other datasets go on.",
         "Read the message and the service's log, mend the cause, then apply the dataset anew or restart the service.",
     ),
+    Kind(
+        "run_refused",
+        "A full load came to its end and is not whole; the one before still shows.",
+        "Read the message, mend the cause, then `headrace runs start DATASET`.",
+    ),
 )
 
 EVENTS: Final = {kind.code: kind for kind in _EVENTS}

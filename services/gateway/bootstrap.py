@@ -19,6 +19,7 @@ from services.gateway.adapters.incident_store import IncidentStore
 from services.gateway.adapters.ledger_store import LedgerStore
 from services.gateway.adapters.progress import Progress
 from services.gateway.adapters.quarantine import Quarantine
+from services.gateway.adapters.run_log import RunLog
 from services.gateway.adapters.secret_keeper import SecretKeeper
 from services.gateway.adapters.secret_store import SecretStore
 from services.gateway.adapters.source_desk import SourceDesk
@@ -50,14 +51,16 @@ def build(settings: GatewaySettings) -> Gateway:
         settings.warehouse_reader_password.get_secret_value(),
         settings.query_timeout_s,
     )
+    runs = RunLog(connection, controls)
     return Gateway(
         engine,
         datasets,
         DatasetLog(connection, controls),
         SecretStore(engine),
         SecretKeeper(SecretLog(connection, controls, "gateway", settings.instance), keys) if keys else None,
+        runs,
         fold,
-        Accounts(datasets, LedgerStore(engine), IncidentStore(engine), Progress(connection), fold),
+        Accounts(datasets, LedgerStore(engine), IncidentStore(engine), Progress(connection), fold, runs),
         TokenStore(engine, settings.gateway_admin_token, _token_key(settings)),
         warehouse,
         Quarantine(warehouse),

@@ -10,6 +10,7 @@ from services.gateway.adapters.dataset_log import DatasetLog
 from services.gateway.adapters.dataset_store import DatasetStore
 from services.gateway.adapters.health import Health
 from services.gateway.adapters.quarantine import Quarantine
+from services.gateway.adapters.run_log import RunLog
 from services.gateway.adapters.secret_keeper import SecretKeeper
 from services.gateway.adapters.secret_store import SecretStore
 from services.gateway.adapters.source_desk import SourceDesk
@@ -27,6 +28,7 @@ class Gateway:
     dataset_log: DatasetLog
     secrets: SecretStore
     keeper: SecretKeeper | None
+    runs: RunLog
     fold: ControlFold
     accounts: Accounts
     tokens: TokenStore

@@ -45,6 +45,7 @@ def connector_for(
         kafka={"bootstrap.servers": settings.bootstrap_servers, **settings.kafka_options},
         connect=KafkaConnect(settings.connect_url, settings.connect_secrets) if settings.connect_url else None,
         limits=settings.limits(),
+        whole=contract.load.mode == "replace",
     )
     return opened(contract.source, surroundings)
 

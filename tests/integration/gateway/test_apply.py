@@ -84,8 +84,6 @@ def test_what_is_refused_leaves_no_trace(make_gateway: MakeGateway, domain: str)
     status, body = put(client, f"{domain}.flights", flights(domain))
     assert (status, body["type"]) == (HTTPStatus.UNPROCESSABLE_ENTITY, "urn:headrace:problem:unknown-parents")
     assert name in str(body["detail"])
-    status, body = put(client, name, airports(domain) + "load: {mode: replace}\n")
-    assert (status, body["type"]) == (HTTPStatus.UNPROCESSABLE_ENTITY, "urn:headrace:problem:full-load")
     assert client.get(f"/api/v1/datasets/{name}").status_code == HTTPStatus.NOT_FOUND
 
     put(client, name, airports(domain))

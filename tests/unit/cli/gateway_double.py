@@ -37,6 +37,7 @@ class GatewayDouble:
         self.secrets: dict[str, str] = {}
         self.broken: list[str] = []
         self.warnings: list[str] = []
+        self.runs: list[dict[str, Any]] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if request.headers.get("Authorization") != f"Bearer {TOKEN}":
@@ -63,6 +64,13 @@ class GatewayDouble:
                 return self._secrets(request, rest, body)
             case "GET", ["version"]:
                 return httpx.Response(200, json={"version": "9.9"})
+            case "POST", ["datasets", name, "runs"] if name in self.documents:
+                return httpx.Response(202, json={"dataset": name, "run": len(self.runs) + 1})
+            case "POST", ["datasets", name, "runs", "rollback"] if name in self.documents:
+                previous = next((run["run"] for run in self.runs if run["previous"]), None)
+                if previous is None:
+                    return problem(409, "There is no run to go back to", f"fewer than two runs of {name} were shown")
+                return httpx.Response(202, json={"dataset": name, "run": previous})
             case "GET", ["datasets", name, *rest] if name in self.documents:
                 return self._of_dataset(name, rest, request)
             case _:
@@ -138,6 +146,8 @@ class GatewayDouble:
             case ["quarantine"]:
                 cluster = {key: row[key] for key in ("stage", "reason", "rule", "column")} | {"rows": 7561}
                 return httpx.Response(200, json={"total": 7561, "clusters": [cluster], "items": [row]})
+            case ["runs"]:
+                return httpx.Response(200, json={"items": self.runs})
             case ["quarantine", "0-7"]:
                 return httpx.Response(200, json=row)
             case ["tail"]:

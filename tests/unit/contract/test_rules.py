@@ -68,6 +68,9 @@ CASES = {
         ("type: file\n  path: data/orders.csv", "type: http_push"), ("mode: upsert", "mode: replace"),
         "load.mode", "append or upsert",
     ),
+    "retention of what is replaced": (
+        ("mode: upsert", "mode: replace\nretention: {value: 3}"), "retention", "each run replaces every row",
+    ),
     "array without items": (("logicalType: number", "logicalType: array"), "schema.fields[1]", "items"),
     "object without properties": (("logicalType: number", "logicalType: object"), "schema.fields[1]", "json"),
     "items on a number": (

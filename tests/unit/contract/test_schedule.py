@@ -73,7 +73,7 @@ def test_an_interval_counts_from_the_last_run() -> None:
 
 def test_what_was_missed_is_made_up_for_once_or_not_at_all() -> None:
     days_later = MONDAY + timedelta(days=3)
-    daily = {"cron": "0 6 * * *"}
+    daily: dict[str, Any] = {"cron": "0 6 * * *"}
     due = Schedule(**daily).due(MONDAY, days_later)
     assert due <= days_later
     assert Schedule(**daily).due(days_later, days_later) > days_later

@@ -38,12 +38,18 @@ class Read:
 
 
 def connector(
-    folder: Path, path: str, schema: pa.Schema | None = None, limits: Limits | None = None, **options: Any
+    folder: Path,
+    path: str,
+    schema: pa.Schema | None = None,
+    limits: Limits | None = None,
+    *,
+    whole: bool = False,
+    **options: Any,
 ) -> FileConnector:
     """A connector for files in `folder`."""
     settings = FileOptions(**{"path": path, "settle_s": 0.0, **options})
     formats = {name: made(settings, schema) for name, made in READERS.items()}
-    return FileConnector(settings, formats, LocalFiles(path, Folders(folder)), limits)
+    return FileConnector(settings, formats, LocalFiles(path, Folders(folder)), limits, whole=whole)
 
 
 def read(source: FileConnector, position: str | None = None, most: int | None = None) -> Read:

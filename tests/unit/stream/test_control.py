@@ -15,6 +15,8 @@ RECORD = {
     "rows_read": 3,
     "caught_up": True,
     "version": 1,
+    "run": 0,
+    "run_rows": 0,
     "at": datetime(2026, 1, 2, tzinfo=UTC),
 }
 

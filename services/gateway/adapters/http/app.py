@@ -7,7 +7,17 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 
-from services.gateway.adapters.http import datasets, ledger, operations, problems, queries, secrets, sources, tokens
+from services.gateway.adapters.http import (
+    datasets,
+    ledger,
+    operations,
+    problems,
+    queries,
+    runs,
+    secrets,
+    sources,
+    tokens,
+)
 from services.gateway.adapters.http.middleware import Requests
 
 _TAGS: Final = [
@@ -43,6 +53,7 @@ def create_app(lifespan: Lifespan | None = None) -> FastAPI:
         datasets.router,
         ledger.router,
         sources.router,
+        runs.router,
         queries.router,
         tokens.router,
         secrets.router,

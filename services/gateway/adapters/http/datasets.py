@@ -20,7 +20,6 @@ from services.gateway.core.secrets import warnings
 router = APIRouter(prefix=PREFIX, tags=["datasets"])
 
 _TITLES: Final = {
-    "full-load": "Full loads are not available",
     "unknown-parents": "The dataset refers to datasets that are not live",
     "breaking-change": "The change is breaking",
 }
@@ -51,8 +50,7 @@ def apply(name: models.Name, body: models.DatasetFile, gateway: Parts, caller: A
 
     For the administrator only, as long as a token cannot be granted single rights: a dataset file says what ingest reads.
 
-    Refused: a breaking change (409); a file that is not valid, that refers to datasets that are not live, or that
-    asks for full loads (422).
+    Refused: a breaking change (409); a file that is not valid, or that refers to datasets that are not live (422).
     """
     contract = load(body.document)
     if contract.dataset != name:

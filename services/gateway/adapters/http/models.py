@@ -367,6 +367,41 @@ class QueryResult(Answer):
     elapsed_ms: float
 
 
+class Run(Answer):
+    """A full load: one reading of the whole source."""
+
+    run: int = Field(description="Counts the dataset's runs, from 1.", examples=[2])
+    state: Literal["begun", "ended", "shown", "refused", "abandoned"] = Field(
+        description="`ended`: read to its end, not yet loaded to its end. `shown`: it shows, or did. `abandoned`: it was never "
+        "read to its end, and a later one began."
+    )
+    current: bool = Field(description="Whether the view shows it.")
+    previous: bool = Field(description="Whether a rollback would show it.")
+    version: int = Field(description="The dataset's version that read it.")
+    begun_at: datetime | None
+    at: datetime = Field(description="When it came to this state.")
+    rows: int = Field(description="Rows in the raw topic; 0 while it is read.")
+    rejected: int = Field(description="Source rows that ingest set aside.")
+    source_rows: int | None = Field(description="The source's own count, where it has one.")
+    loaded: int = Field(description="Rows in the table.")
+    quarantined: int = Field(description="Rows that stages behind ingest set aside.")
+    filtered: int = Field(description="The others: what the dataset's SQL dropped.")
+    message: str = Field(description="Why it was refused.")
+
+
+class Runs(Answer):
+    """The full loads of a dataset, the newest first."""
+
+    items: list[Run]
+
+
+class Asked(Answer):
+    """What was asked for; it is done when the services come to it."""
+
+    dataset: str = Field(examples=["shop.products"])
+    run: int = Field(description="The run that will begin, or show again.", examples=[2])
+
+
 class NewToken(Body):
     """What a token is for."""
 

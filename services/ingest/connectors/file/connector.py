@@ -12,7 +12,7 @@ from typing import IO, Final
 
 import pyarrow as pa
 
-from headrace.connector import Fetched, Step, Stream, Surroundings
+from headrace.connector import Fetched, SourceChanged, Step, Stream, Surroundings
 from headrace.connector.limits import Limits
 from headrace.errors import Fatal, Transient
 from services.ingest.connectors.file.avro_files import AvroFiles
@@ -52,13 +52,21 @@ class FileConnector:
     """See `headrace.connector.Connector`."""
 
     def __init__(
-        self, options: FileOptions, formats: Mapping[str, Format], storage: Storage, limits: Limits | None = None
+        self,
+        options: FileOptions,
+        formats: Mapping[str, Format],
+        storage: Storage,
+        limits: Limits | None = None,
+        *,
+        whole: bool = False,
     ) -> None:
         self._options = options
         self._formats = formats
         self._storage = storage
         self._limits = limits or Limits()
+        self._whole = whole
         self._missed = False
+        self._reached = FilesPosition()
         self.waiting = False
         self._finished: dict[str, str] = {}
         self._archives: dict[str, tuple[str, list[SourceFile]]] = {}
@@ -118,16 +126,30 @@ class FileConnector:
             except FileNotFoundError:
                 continue
             for fetched, reached in self._steps(file, at, files):
-                at = reached
+                self._reached = at = reached
                 if fetched is not None:
                     yielded = at
                     yield fetched, self._text(at)
+            if self._whole and _changed(file):
+                self.waiting = True  # it grew, or is another by now: the next reading tells
             if file.settled(self._options.settle_s):
                 self._finished[file.key] = file.found.hint
             elif at.of(file.key).offset < file.found.size:
                 self.waiting = True
         if at is not yielded and at != yielded:
             yield Fetched(self._nothing()), self._text(at)
+        self._reached = at
+        if self._whole and (gone := at.files.keys() - {file.key for file in files}):
+            raise SourceChanged(f"{', '.join(sorted(gone))} went away after it was read")
+
+    def count(self) -> int | None:
+        """See `Counting.count`. Only Parquet files say how many rows they have; of the same content, one was read."""
+        if len(self._reached.marks):
+            return None
+        read = {self._reached.of(file.key).content: file for file in self._files() if file.key in self._reached.files}
+        kinds = [(self._format(file), file) for file in read.values()]
+        counts = [kind.count(file) for kind, file in kinds if isinstance(kind, ParquetFiles)]
+        return sum(counts) if counts and len(counts) == len(kinds) else None
 
     def _steps(
         self, file: SourceFile, at: FilesPosition, files: Sequence[SourceFile]
@@ -137,6 +159,8 @@ class FileConnector:
         with file.opened(anywhere=not reader.grows) as raw:
             content = reader.characters(raw)
             start = self._start(reader, file, content, at, files)
+            if start.what == "replaced" and self._whole:
+                raise SourceChanged(f"{file.path} is not the file it was: it was replaced after it was read")
             if start.what == "replaced":
                 log.warning("%s is not the file it was: it was replaced, and is read from its start", file.path)
                 at = at.displaced(file.key)
@@ -233,6 +257,14 @@ class FileConnector:
         return self._formats[self._format_name(file)]
 
 
+def _changed(file: SourceFile) -> bool:
+    """Whether a file is written to, or another has its name. One that is gone was read as it was."""
+    try:
+        return file.now().found.hint != file.found.hint
+    except FileNotFoundError:
+        return False
+
+
 def opened(source: FileSource, surroundings: Surroundings) -> FileConnector:
     """The connector of the files a dataset file names."""
     options = FileOptions(
@@ -251,7 +283,9 @@ def opened(source: FileSource, surroundings: Surroundings) -> FileConnector:
         settle_s=surroundings.settle_s,
     )
     formats = {name: made(options, surroundings.schema) for name, made in READERS.items()}
-    return FileConnector(options, formats, storage_of(source, surroundings), surroundings.limits)
+    return FileConnector(
+        options, formats, storage_of(source, surroundings), surroundings.limits, whole=surroundings.whole
+    )
 
 
 READERS: Final[Mapping[str, Callable[[FileOptions, pa.Schema | None], Format]]] = {

@@ -67,6 +67,11 @@ class ParquetFiles:
                     at += batch.num_rows
                     yield fetched, FileProgress(at, at, at, content=start.content)
 
+    def count(self, file: SourceFile) -> int:
+        """How many rows the file says it has."""
+        with file.opened() as content:
+            return int(_opened(content, file).metadata.num_rows)
+
     def _fetched(self, batch: pa.RecordBatch, origin: str, first: int) -> Fetched:
         found = conformed(batch, self.schema, self._options.declared or {}, self._options.evolution)
         self.schema = found.rows.schema
