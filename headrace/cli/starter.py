@@ -95,7 +95,7 @@ def document(dataset: str, found: Found | None) -> str:
             *_source(found),
             "",
             "schema:",
-            "  evolution: additive  # or strict: a row with a column that is not declared is quarantined",
+            "  evolution: evolve  # what becomes of new columns; or discard, quarantine, freeze",
             "  fields:",
             *(_field(column, column.name in key) for column in declared),
             *(f"    # {_scalar(name)} is published under a plain name; declare it by that." for name in odd),

@@ -100,7 +100,7 @@ class Surroundings:
     dataset: str
     schema: pa.Schema | None = None
     declared: Mapping[str, pa.DataType] = field(default_factory=dict)
-    evolution: Literal["additive", "strict"] = "additive"
+    evolution: Literal["evolve", "freeze", "discard", "quarantine"] = "evolve"
     batch_rows: int = 20_000
     settle_s: float = 2.0
     folder: Path = Path()

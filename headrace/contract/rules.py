@@ -84,26 +84,27 @@ def _published(document: Mapping[str, Any], query: sql.Examined) -> list[str] | 
     """The columns of the published table, as far as the file says; None when the source decides."""
     declared = [name for _, name in _names(document)]
     if declared:
-        additive = _at(document, "schema", "evolution") != "strict"
-        return [*declared, *(c for c in query.columns or () if c not in declared)] if additive else declared
+        evolves = _at(document, "schema", "evolution") in (None, "evolve", "additive")
+        return [*declared, *(c for c in query.columns or () if c not in declared)] if evolves else declared
     return list(query.columns) if query.columns is not None else None
 
 
 def _declared(document: Mapping[str, Any], query: sql.Examined) -> Iterator[Issue]:
     yield from _properties(_at(document, "schema", "fields"), ("schema", "fields"))
-    strict = _at(document, "schema", "evolution") == "strict"
+    evolution = _at(document, "schema", "evolution")
+    closed = evolution in ("quarantine", "strict", "freeze")
     declared = {name: path for path, name in _names(document)}
     if query.columns is None or not declared:
         return
     for name, path in declared.items():
         if name not in query.columns:
             yield _unknown_column(path, name, query.columns, "a column that transform.sql gives")
-    for name in query.columns if strict else ():
+    for name in query.columns if closed else ():
         if name not in declared:
             yield Issue(
                 ("transform", "sql"),
                 f"the column {name!r}",
-                "only columns that schema.fields declares, because schema.evolution is strict",
+                f"only columns that schema.fields declares, because schema.evolution is {evolution}",
                 closest(name, declared),
             )
 

@@ -20,7 +20,7 @@ CASES = {
     "column twice": (("name: total", "name: ORDER_ID"), "schema.fields[1].name", "a name of its own"),
     "column not given": (("SELECT order_id, total", "SELECT order_id"), "schema.fields[1].name", "transform.sql gives"),
     "column too many": (
-        ("schema:", "schema:\n  evolution: strict"),
+        ("schema:", "schema:\n  evolution: quarantine"),
         ("total\n    FROM", "total, 1 AS more\n    FROM"),
         "transform.sql",
         "schema.fields declares",

@@ -215,7 +215,7 @@ class TestRegistry:
         assert avro is not None
         assert avro.count('"zip"') == 1, "each is defined once"
         mr = {"at": {"zip": "1"}, "boss": None}
-        decoder = bare_decoder(avro, {}, "additive", "value")
+        decoder = bare_decoder(avro, {}, "evolve", "value")
         rows = decoder.decode(messages(body(json.loads(avro), {"by": mr, "to": mr})), EMPTY).rows.to_pylist()
         assert rows == [{"by": mr, "to": mr}]
 
@@ -273,7 +273,7 @@ def test_every_foreign_type_of_avro_comes_through() -> None:
         "at": at,
         "_own": True,
     }
-    decoder = bare_decoder(json.dumps(FOREIGN), {}, "additive", "value")
+    decoder = bare_decoder(json.dumps(FOREIGN), {}, "evolve", "value")
     found = decoder.decode(messages(body(FOREIGN, record), b"\xff"), EMPTY)
     (row,) = found.rows.to_pylist(maps_as_pydicts="strict")
     assert row["tree"]["kid"] is not None
@@ -288,7 +288,7 @@ def test_every_foreign_type_of_avro_comes_through() -> None:
 
 def test_a_schema_that_is_none_stops_the_source() -> None:
     with pytest.raises(Fatal, match="avro_schema of the source cannot be used"):
-        bare_decoder('{"type": "record"}', {}, "additive", "value")
+        bare_decoder('{"type": "record"}', {}, "evolve", "value")
 
 
 V1: Any = {"type": "record", "name": "o", "fields": [{"name": "id", "type": "long"}]}
@@ -296,7 +296,7 @@ V2: Any = {"type": "record", "name": "o", "fields": [*V1["fields"], {"name": "no
 
 
 class TestWireDecoder:
-    def decoder(self, registry: Registry, evolution: Any = "additive", patience_s: float = 0) -> WireDecoder:
+    def decoder(self, registry: Registry, evolution: Any = "evolve", patience_s: float = 0) -> WireDecoder:
         registry.answers["/schemas/ids/1"] = 200, {"schema": json.dumps(V1)}
         registry.answers["/schemas/ids/2"] = 200, {"schema": json.dumps(V2)}
         registry.answers["/schemas/ids/3"] = 200, {"schema": "{}", "schemaType": "JSON"}
@@ -338,7 +338,7 @@ class TestWireDecoder:
 
     def test_a_strict_source_sets_aside_rows_with_more_columns(self) -> None:
         with serving() as registry:
-            found = self.decoder(registry, "strict").decode(self.mixed(), pa.schema([("id", pa.int64())]))
+            found = self.decoder(registry, "quarantine").decode(self.mixed(), pa.schema([("id", pa.int64())]))
         assert found.rows.to_pylist() == [{"id": 0}, {"id": 2}]
         assert [fault.row for fault in found.faults if fault.reason == "unknown_field"] == [1, 6]
 
@@ -348,7 +348,7 @@ class TestWireDecoder:
 
 
 def test_json_may_stand_behind_the_header_of_the_wire_format() -> None:
-    decoder = JsonDecoder({}, "additive")
+    decoder = JsonDecoder({}, "evolve")
     found = decoder.decode(messages(header(4) + b'{"id": 1}', b'{"id": 2}'), pa.schema([("id", pa.int64())]))
     assert found.rows.to_pylist() == [{"id": 1}, {"id": 2}]
 
@@ -369,12 +369,12 @@ class TestTombstones:
     SCHEMA = pa.schema(FIELDS)
 
     def test_they_are_passed_over(self) -> None:
-        found = SkippingDecoder(JsonDecoder({}, "additive")).decode(messages(*self.VALUES), self.SCHEMA)
+        found = SkippingDecoder(JsonDecoder({}, "evolve")).decode(messages(*self.VALUES), self.SCHEMA)
         assert found.index.tolist() == [0, 4]
         assert found.faults == []
 
     def test_or_delete_by_their_key(self) -> None:
-        json_rows = JsonDecoder({}, "additive")
+        json_rows = JsonDecoder({}, "evolve")
         decoder = DeletingDecoder(json_rows, json_rows, ["id"])
         found = decoder.decode(messages(*self.VALUES, keys=self.KEYS), self.SCHEMA)
         assert found.rows.to_pylist() == [
@@ -386,12 +386,12 @@ class TestTombstones:
         assert [(fault.row, fault.reason) for fault in found.faults] == [(2, "missing_value"), (3, "unreadable_row")]
 
     def test_keys_of_columns_that_rows_do_not_have_stop_the_source(self) -> None:
-        json_rows = JsonDecoder({}, "additive")
+        json_rows = JsonDecoder({}, "evolve")
         with pytest.raises(Fatal, match=r"no column key; correct source\.key\.columns"):
             DeletingDecoder(json_rows, json_rows, ["key"]).decode(messages(None, keys=[b"{}"]), self.SCHEMA)
 
     def test_a_key_that_is_one_value_of_avro_is_the_one_column(self) -> None:
-        decoder = DeletingDecoder(JsonDecoder({}, "additive"), bare_decoder('"long"', {}, "additive", "id"), ["id"])
+        decoder = DeletingDecoder(JsonDecoder({}, "evolve"), bare_decoder('"long"', {}, "evolve", "id"), ["id"])
         found = decoder.decode(messages(None, keys=[body("long", 7)]), self.SCHEMA)
         assert found.rows.to_pylist() == [{"id": 7, "n": None, "_op": "delete"}]
 

@@ -1,7 +1,7 @@
 """The `file` connector: files of this machine or of a remote storage, read from the start, then watched for more.
 
 A source's schema starts as the one already pinned for its topic, or as what a sample of the files shows, and grows
-at its end when a file brings new columns and evolution is additive.
+at its end when a file brings new columns and the schema evolves.
 """
 
 import logging

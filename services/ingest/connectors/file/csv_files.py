@@ -14,7 +14,7 @@ from services.ingest.connectors.file.blocks import Outcome, steps
 from services.ingest.connectors.file.content import SourceFile, ends_at, unchanged
 from services.ingest.connectors.file.encoding import as_utf8
 from services.ingest.connectors.file.format import FileOptions
-from services.ingest.core import csv
+from services.ingest.core import csv, drift
 from services.ingest.core.fit import fit_texts, name_of
 from services.ingest.core.names import column_names
 from services.ingest.core.progress import FileProgress
@@ -129,12 +129,16 @@ class CsvFiles:
         return pa.schema([pa.field(name, declared.get(name, types.get(name, pa.string()))) for name in texts])
 
     def _admit(self, content: IO[bytes], names: Sequence[str]) -> str | None:
-        """Widen the schema by columns it does not have; where evolution is strict, return the first of them instead."""
+        """Widen the schema by columns it does not have where it evolves; return the first of them when it sets rows aside.
+
+        Errors: Frozen.
+        """
         schema = self.schema if self.schema is not None else pa.schema([])
         fresh = [name for name in names if name not in schema.names]
-        if fresh and self._options.evolution == "strict":
+        policy = drift.policy_for(fresh, self._options.evolution) if fresh else "discard"
+        if policy == "quarantine":
             return fresh[0]
-        if fresh:
+        if policy == "evolve":
             sampled = self._sampled(content, 1)
             self.schema = widened(schema, self._typed({name: sampled.get(name, []) for name in fresh}))
         return None
@@ -147,8 +151,7 @@ class CsvFiles:
         spans = texts.spans
         rows, misfits = self._rows(texts, names)
         if unknown is not None:
-            detail = f"the column {unknown!r} is not declared, and evolution is strict"
-            misfits = [csv.Fault(int(row), "unknown_field", detail, unknown) for row in texts.rows]
+            misfits = [csv.Fault(int(row), "unknown_field", drift.unknown(unknown), unknown) for row in texts.rows]
             rows = rows.slice(0, 0)
         faults = sorted([*texts.faults, *misfits], key=lambda fault: fault.row)
         rejected = tuple(

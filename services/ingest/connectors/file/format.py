@@ -9,7 +9,7 @@ import pyarrow as pa
 from headrace.connector import Fetched
 from services.ingest.connectors.file.content import SourceFile
 from services.ingest.core.csv import Dialect
-from services.ingest.core.json_rows import Evolution
+from services.ingest.core.drift import Evolution
 from services.ingest.core.progress import FileProgress
 
 
@@ -26,7 +26,7 @@ class FileOptions:
     sheet: str | None = None
     header_row: int | None = None
     declared: Mapping[str, pa.DataType] | None = None
-    evolution: Evolution = "additive"
+    evolution: Evolution = "evolve"
     max_record_bytes: int = 1_000_000
     batch_rows: int = 20_000
     settle_s: float = 2.0

@@ -11,8 +11,9 @@ from headrace.errors import HeadraceError
 from services.ingest.adapters.sniffer import object_types
 from services.ingest.connectors.http_push import cloudevents
 from services.ingest.core.csv import Fault
+from services.ingest.core.drift import Evolution, Frozen
 from services.ingest.core.json_array import elements, one_line
-from services.ingest.core.json_rows import Evolution, Infer, Object, parse_lines, read_lines
+from services.ingest.core.json_rows import Infer, Object, parse_lines, read_lines
 from services.ingest.core.tables import conformed
 
 #: Content type -> format.
@@ -48,7 +49,7 @@ def first_schema(lines: list[bytes], typing: Typing, infer: Infer = object_types
     """The columns of a dataset that has none yet: those of its first rows, and the declared ones."""
     objects = parse_lines(lines)[0].values()
     rest = [{name: value for name, value in found.items() if name not in typing.declared} for found in objects]
-    found = infer(rest) if typing.evolution == "additive" or not typing.declared else pa.schema([])
+    found = infer(rest) if typing.evolution == "evolve" or not typing.declared else pa.schema([])
     return pa.schema([*(pa.field(name, kind) for name, kind in typing.declared.items()), *found])
 
 
@@ -58,9 +59,18 @@ def event_types(objects: Sequence[Object]) -> pa.Schema:
 
 
 def fetched(body: bytes, form: str, schema: pa.Schema | None, typing: Typing, origin: str) -> Fetched:
-    """The rows of a body; `origin` names the request. Errors: Unreadable."""
-    if form == "arrow":
-        return _of_arrow(body, schema, typing, origin)
+    """The rows of a body; `origin` names the request. Errors: Unreadable, also when columns are new and may not be."""
+    try:
+        return (
+            _of_arrow(body, schema, typing, origin)
+            if form == "arrow"
+            else _of_lines(body, form, schema, typing, origin)
+        )
+    except Frozen as error:
+        raise Unreadable(str(error)) from error
+
+
+def _of_lines(body: bytes, form: str, schema: pa.Schema | None, typing: Typing, origin: str) -> Fetched:
     lines = _lines(body, form)
     faults = [
         Fault(row, "too_large", f"the row has {len(line)} bytes, the cap is {typing.max_record_bytes}")

@@ -13,7 +13,7 @@ from services.ingest.connectors.kafka.registry import Denials, ForeignRegistry
 from services.ingest.connectors.kafka.topic import Messages
 from services.ingest.connectors.kafka.values import Decoded, placed, values_of
 from services.ingest.core.csv import Fault
-from services.ingest.core.json_rows import Evolution
+from services.ingest.core.drift import Evolution
 from services.ingest.core.lines import Int64s
 from services.ingest.core.tables import conformed, described
 

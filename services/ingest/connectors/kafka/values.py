@@ -11,7 +11,8 @@ import pyarrow as pa
 from services.ingest.adapters.sniffer import object_types
 from services.ingest.connectors.kafka.topic import Messages
 from services.ingest.core.csv import Fault
-from services.ingest.core.json_rows import Evolution, parse_lines, read_lines
+from services.ingest.core.drift import Evolution
+from services.ingest.core.json_rows import parse_lines, read_lines
 from services.ingest.core.lines import Int64s
 from services.ingest.core.tables import Conformed, conformed
 
@@ -43,7 +44,7 @@ class Decoder(Protocol):
         ...
 
     def decode(self, messages: Messages, schema: pa.Schema) -> Decoded:
-        """The rows in messages, in `schema` with new columns at its end where evolution is additive."""
+        """The rows in messages, in `schema` with new columns at its end where it evolves."""
         ...
 
 
@@ -98,7 +99,7 @@ class PlainDecoder:
         column, bad = texts(values) if self.text else (pa.array(values, pa.binary()), np.zeros(len(values), bool))
         index = np.flatnonzero(~bad)
         rows = pa.RecordBatch.from_arrays([column.take(pa.array(index, pa.int64()))], names=[self.name])
-        found = conformed(rows, schema, self.declared, "additive")
+        found = conformed(rows, schema, self.declared, "evolve")
         unreadable = [Fault(int(at), "unreadable_row", "the bytes are not UTF-8") for at in np.flatnonzero(bad)]
         return placed(found, index, unreadable)
 

@@ -14,7 +14,8 @@ from headrace.errors import Fatal
 from services.ingest.adapters.sniffer import object_types
 from services.ingest.connectors.rest.paths import all_at, leads_nowhere
 from services.ingest.core.csv import Fault
-from services.ingest.core.json_rows import Evolution, parse_lines, read_lines
+from services.ingest.core.drift import Evolution
+from services.ingest.core.json_rows import parse_lines, read_lines
 from services.ingest.core.json_text import Number, json_text
 
 _KEPT_BYTES: Final = 64 << 10  # of a record over the cap
@@ -96,7 +97,7 @@ def first_schema(lines: Sequence[bytes], typing: Typing) -> pa.Schema:
     """The columns of a dataset that has none yet: the declared ones, and those of its first records."""
     objects = parse_lines([line for line in lines if len(line) <= typing.max_record_bytes])[0].values()
     rest = [{name: value for name, value in found.items() if name not in typing.declared} for found in objects]
-    found = object_types(rest) if typing.evolution == "additive" or not typing.declared else pa.schema([])
+    found = object_types(rest) if typing.evolution == "evolve" or not typing.declared else pa.schema([])
     return pa.schema([*(pa.field(name, kind) for name, kind in typing.declared.items()), *found])
 
 
