@@ -39,7 +39,7 @@ _ANSWERS: Final = (HTTPStatus.FORBIDDEN, HTTPStatus.CONFLICT, HTTPStatus.SERVICE
 def set_secret(
     name: models.SecretName, body: models.NewSecret, gateway: Parts, caller: Administering, keeper: Keeping
 ) -> models.Secret:
-    """Give a secret its first value, or its next. Sources that name it begin anew with it within two seconds."""
+    """Give a secret its first value, or its next. Sources that name it begin anew with it, usually within two seconds."""
     _check(name, body.value)
     entry = keeper.set(name, body.value, datetime.now(UTC), caller.name)
 
