@@ -43,6 +43,7 @@ class AdbcSession:
         with self.connection.cursor() as cursor:
             cursor.execute(sql, values)
             yield from cursor.fetch_record_batch()
+        self.asked("SELECT 1")  # rows that end because the server has gone are not all: a dead connection says so here
 
     def schema(self, relation: str) -> pa.Schema:
         """The columns of a table or query, as the driver has them."""
