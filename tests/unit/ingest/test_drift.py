@@ -58,8 +58,7 @@ def test_new_columns_of_a_csv_file(tmp_path: Path) -> None:
     assert of_files("quarantine") == (["id"], [1], 1)
     before: list[Fetched] = []
     with pytest.raises(Frozen, match="'note'"):
-        for fetched_now, _ in connector(tmp_path, "*.csv", OLD, evolution="freeze").read(None):
-            before.append(fetched_now)
+        before += (fetched for fetched, _ in connector(tmp_path, "*.csv", OLD, evolution="freeze").read(None))
     assert sum(each.rows_read for each in before) == 1, "what stands in front is read"
 
 
