@@ -310,8 +310,8 @@ class TestBadMessages:
         topic.write(*lines(0, 3), b"not JSON", b"\xff\xfe", b"[1]", b'{"id": "x", "name": "y"}', b"", *lines(3, 3))
         topic.write(b'{"id": 6, "name": "' + b"x" * 2000 + b'"}', *lines(7, 1))
         topic.write(b'{"id": 8,\n "name": "of two lines"}', b'{"id": 1}\n{"id": 2}')
-        columns = pa.schema([pa.field("id", pa.int64()), pa.field("name", pa.string())])
-        found, _, aside = read(topic.connect(schema=columns, max_record_bytes=1000))
+        columns: list[pa.Field] = [pa.field("id", pa.int64()), pa.field("name", pa.string())]
+        found, _, aside = read(topic.connect(schema=pa.schema(columns), max_record_bytes=1000))
         assert found == [0, 1, 2, 3, 4, 5, 7, 8]
         places = {row.source.removeprefix(topic.name): row.reason for row in aside}
         assert places == {
