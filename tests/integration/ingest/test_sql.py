@@ -303,6 +303,22 @@ def test_the_password_is_shown_nowhere(table: Table, caplog: pytest.LogCaptureFi
     assert "c4nary" not in seen
 
 
+def test_a_connection_that_is_cut_in_the_middle_is_waited_for_and_every_row_is_read_once(table: Table) -> None:
+    table.execute(
+        f"INSERT INTO {table.name} (id, name) SELECT n, repeat('x', 500) FROM generate_series(1000, 200999) AS n"
+    )
+    reading = opened(table.source(), surroundings(batch_rows=5_000)).read(None)
+    fetched, position = next(reading)
+    found: list[Any] = fetched.rows.column("id").to_pylist()
+    table.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'headrace'")
+    with pytest.raises(Transient):  # noqa: PT012  # whatever had been fetched before is good
+        for fetched, position in reading:  # noqa: B007  # the last one counts
+            found += fetched.rows.column("id").to_pylist()
+    assert len(found) < 200_040
+    again, _ = ids(opened(table.source(), surroundings()), position)
+    assert [*found, *again] == [*range(40), *range(1000, 201_000)]
+
+
 def test_keys_and_cursors_are_found(table: Table) -> None:
     name = f"{table.name}_found"
     table.execute(
