@@ -36,7 +36,8 @@ def postgres_url(postgresql: PostgreSql) -> str:
 @pytest.fixture(scope="session")
 def mariadb() -> Iterator[MariaDb]:
     """A MariaDB server, stopped and deleted afterwards."""
-    server = MariaDb(Path(tempfile.mkdtemp(prefix="headrace-mariadb-")), *free_ports(1))
+    (port,) = free_ports(1)
+    server = MariaDb(Path(tempfile.mkdtemp(prefix="headrace-mariadb-")), port)
     try:
         server.install()
         server.start()

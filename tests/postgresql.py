@@ -54,7 +54,7 @@ class PostgreSql:
         os.kill(int((self._data / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
 
     def _run(self, program: str, *arguments: str) -> "subprocess.CompletedProcess[bytes]":
-        command = [self._binaries / program, *arguments]
+        command = [str(self._binaries / program), *arguments]
         return subprocess.run(command, user=self._user, cwd=self.home, stdout=subprocess.DEVNULL, timeout=60)
 
     @property

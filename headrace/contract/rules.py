@@ -217,6 +217,9 @@ def _load(document: Mapping[str, Any], columns: Sequence[str] | None) -> Iterato
             f"change: a source of type {kind} gives changes",
             "load: {mode: upsert}",
         )
+    if _at(document, "source", "schedule") is not None and model is not None and not model.ends:
+        expected = f"none: a source of type {kind} never ends, its rows come as they come"
+        yield Issue(("source", "schedule"), "a schedule", expected)
     if mode == "replace" and model is not None and not model.ends:
         yield Issue(
             ("load", "mode"),

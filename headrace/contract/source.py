@@ -15,6 +15,7 @@ from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema
 
 from headrace.contract.fields import LogicalType
+from headrace.contract.schedule import Schedule
 from headrace.contract.section import Section
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,11 @@ class SourceSettings(Section):
         {},
         description="Source columns whose type should not be guessed, by name: `time_hour: timestamp`. "
         "Types are the words of `logicalType`.",
+    )
+    schedule: Schedule | None = Setting(
+        None,
+        description="When the source is read, for sources that have an end. Without it, it is looked at for more all the time; "
+        "with `load.mode: replace`, it is then read when it is applied and when a run is asked for.",
     )
     max_record_bytes: int = Setting(
         MAX_RECORD_BYTES,

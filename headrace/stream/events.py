@@ -28,6 +28,11 @@ _INCIDENTS: Final = (
         "Read the message and the service's log, mend the cause, then apply the dataset anew or restart the service.",
     ),
     Kind(
+        "source_down",
+        "A source does not answer; it is tried again, and read on from where it was when it is back.",
+        "Read the message. Mend the source, or its settings; nothing else has to be done.",
+    ),
+    Kind(
         "run_refused",
         "A full load came to its end and is not whole; the one before still shows.",
         "Read the message, mend the cause, then `headrace runs start DATASET`.",

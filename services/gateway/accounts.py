@@ -23,7 +23,7 @@ from services.gateway.adapters.run_log import RunLog
 from services.gateway.core.conservation import STAGES, DatasetBooks, StageBooks, balance
 from services.gateway.core.datasets import DatasetVersion
 from services.gateway.core.folding import Sums
-from services.gateway.core.incidents import standing
+from services.gateway.core.incidents import SOURCE_DOWN, standing
 from services.gateway.core.latency import quantile
 from services.gateway.core.runs import refused, unfinished
 
@@ -97,8 +97,9 @@ class Accounts:
             last_commit_at = _last_commits(sums)
             stopped = standing(incidents.get(dataset.name, ()), dataset, last_commit_at)
             in_runs, of_runs = self._of_runs(dataset)
-            problems = (*(incident.message for incident in stopped), *of_runs)
-            reasons = [*problems, *waiting[dataset.name], *in_runs]
+            down = [incident.message for incident in stopped if incident.type == SOURCE_DOWN]
+            problems = (*(incident.message for incident in stopped if incident.type != SOURCE_DOWN), *of_runs)
+            reasons = [*problems, *down, *waiting[dataset.name], *in_runs]
             if not reasons and sums != before[dataset.name]:
                 reasons = ["the books changed while they were being read"]
             books = balance(sums, settled=not reasons)

@@ -83,6 +83,7 @@ class Workers:
             instance=settings.instance,
             poll_interval_s=settings.poll_interval_s,
             transaction_timeout_ms=settings.transaction_timeout_ms,
+            notices=self._secrets.notices,
         )
 
     def _push_writer(self, dataset: LiveDataset, keyed: bool) -> Worker:

@@ -48,8 +48,11 @@ class RunLog:
         """Whether a new run is to begin after, or instead of, this one."""
         if run is None or run.version != self._dataset.version:
             return True
-        wanted = self._history().wanted
-        return run.state != _OPEN and wanted is not None and wanted.request != run.request
+        if run.state == _OPEN:
+            return False
+        wanted, schedule, now = self._history().wanted, self._dataset.contract.source.schedule, datetime.now(UTC)
+        asked = wanted is not None and wanted.request != run.request
+        return asked or (schedule is not None and schedule.due(run.begun_at, now) <= now)
 
     def begun(self, after: Run | None) -> Run:
         """A new run, which begins behind all that is in the raw topic. Errors: Transient."""

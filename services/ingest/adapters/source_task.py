@@ -12,16 +12,19 @@ from typing import Final
 from confluent_kafka.admin import AdminClient
 
 from headrace.connector import Connector, Counting, SourceChanged
+from headrace.contract.schedule import Schedule
 from headrace.stream import topics
 from headrace.stream.control import Controls
 from headrace.stream.kafka import TransactionalWriter
 from headrace.stream.kafka.connection import Connection
 from headrace.stream.kafka.replay import partition_count
+from headrace.stream.notices import Notices
 from headrace.stream.outputs import Messages
 from headrace.stream.registry import Registry
 from headrace.stream.runs import Run
 from headrace.stream.service import LiveDataset
 from services.ingest.adapters.committed import committed
+from services.ingest.adapters.outage import Outage, SourceDown, of_source
 from services.ingest.adapters.ownership import Ownership
 from services.ingest.adapters.publisher import Encoded, Publisher
 from services.ingest.adapters.run_log import RunLog
@@ -38,17 +41,27 @@ class Reached:
     """How far a source has been read: what a record of `_headrace.source-positions` says.
 
     `run` is the full load that is read, where the dataset is loaded in runs; the other fields are then those of the run.
+    `begun_at` is when the last reading began that a schedule asked for.
     """
 
     position: str | None = None
     rows_read: int = 0
     caught_up: bool = False
     run: Run | None = None
+    begun_at: datetime | None = None
+
+    def at(self, now: datetime, schedule: Schedule | None) -> "Reached | None":
+        """From where to read at that time; None when it is not time yet. A reading that began is gone on with."""
+        if schedule is None or (not self.caught_up and self.begun_at is not None):
+            return self
+        if self.caught_up and schedule.due(self.begun_at, now) > now:
+            return None
+        return replace(self, caught_up=False, begun_at=now)
 
     def further(self, position: str, rows_read: int, rows: int) -> "Reached":
         """After one more step, of whose source rows so many were published."""
         run = self.run and replace(self.run, rows=self.run.rows + rows, rejected=self.run.rejected + rows_read - rows)
-        return Reached(position, self.rows_read + rows_read, False, run)
+        return Reached(position, self.rows_read + rows_read, False, run, self.begun_at)
 
 
 class SourceTask:
@@ -65,6 +78,7 @@ class SourceTask:
         instance: str,
         poll_interval_s: float,
         transaction_timeout_ms: int,
+        notices: Notices,
     ) -> None:
         self.name = f"ingest {dataset.name}"
         self._dataset = dataset
@@ -76,14 +90,18 @@ class SourceTask:
         self._instance = instance
         self._poll_interval_s = poll_interval_s
         self._transaction_timeout_ms = transaction_timeout_ms
+        self._outage = Outage(dataset.name, notices)
 
     def run(self, stopping: threading.Event) -> None:
         """See `Worker.run`."""
         while not stopping.is_set():
-            if self._ownership.owns(self._dataset.name):
-                self._own(stopping)
-            else:
+            if not self._ownership.owns(self._dataset.name):
                 stopping.wait(_LOOK_S)
+                continue
+            try:
+                self._own(stopping)
+            except SourceDown as error:
+                stopping.wait(self._outage.failed(error))
 
     def _own(self, stopping: threading.Event) -> None:
         """Read for as long as this instance is the owner. Any failure ends it: what stands is then read anew."""
@@ -102,12 +120,17 @@ class SourceTask:
             writer.close()
 
     def _follow(self, publisher: Publisher, stopping: threading.Event) -> None:
-        """Read a source on for ever."""
-        reached = self._last_position()
+        """Read a source on for ever, all the time or when its schedule says so."""
+        found = self._last_position()
         connector = self._connect()
-        log.info("reads on after %d rows", reached.rows_read, extra={"dataset": self._dataset.name})
-        while (now := self._read_on(connector, publisher, reached, stopping)) is not None:
-            reached = now
+        log.info("reads on after %d rows", found.rows_read, extra={"dataset": self._dataset.name})
+        now: Reached | None = found
+        while now is not None and self._mine(stopping):
+            reached = now.at(datetime.now(UTC), self._dataset.contract.source.schedule)
+            if reached is not None:
+                if reached is not now:
+                    log.info("it is time to read the source", extra={"dataset": self._dataset.name})
+                now = self._read_on(connector, publisher, reached, stopping)
             stopping.wait(self._poll_interval_s)
 
     def _run_by_run(self, publisher: Publisher, stopping: threading.Event) -> None:
@@ -156,7 +179,8 @@ class SourceTask:
     ) -> Reached | None:
         """Publish what the source has now. Returns how far that is, or None when it is time to stop."""
         said = time.monotonic()
-        for fetched, position in connector.read(reached.position):
+        for fetched, position in of_source(connector.read(reached.position)):
+            self._outage.over()
             encoded = publisher.encoded(fetched)
             reached = reached.further(position, fetched.rows_read, len(encoded.values))
             if not self._written(publisher, [encoded], reached, stopping):
@@ -164,6 +188,7 @@ class SourceTask:
             if time.monotonic() > said + _SAY_EVERY_S:
                 said = time.monotonic()
                 log.info("%d rows read", reached.rows_read, extra={"dataset": self._dataset.name})
+        self._outage.over()
         if not reached.caught_up and not connector.waiting:
             reached = replace(reached, caught_up=True)
             ended = []
@@ -204,6 +229,7 @@ class SourceTask:
             "version": self._dataset.version,
             "run": reached.run.run if reached.run else 0,
             "run_rows": reached.run.rows if reached.run else 0,
+            "begun_at": reached.begun_at,
             "at": datetime.now(UTC),
         }
         value = self._controls.encode("source_position", record)
@@ -228,4 +254,4 @@ class SourceTask:
         caught_up = record["caught_up"] and record.get("version", 0) == self._dataset.version
         rows_read = record["rows_read"]
         run = runs.resumed(record.get("run", 0), record.get("run_rows", 0), rows_read) if runs is not None else None
-        return Reached(record["position"] or None, rows_read, caught_up, run)
+        return Reached(record["position"] or None, rows_read, caught_up, run, record.get("begun_at"))
