@@ -20,7 +20,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
-from headrace.errors import Transient
+from headrace.errors import HeadraceError, Transient
 from headrace.stream.kafka.connection import Connection, mapped
 
 _REPLY_S: Final = 10.0
@@ -48,9 +48,25 @@ class Chain:
         self._of: Mapping[int, int] = {}
         self._passed = 0
         self._marks: Mapping[int, int] = {}
+        self._admin: AdminClient | None = None
+        self._reader: Consumer | None = None
 
     def passed(self, ends: Mapping[int, int]) -> bool:
         """Whether everything in front of `ends` in the first topic has come through. Errors: Transient, Fatal."""
+        try:
+            return self._all_passed(ends)
+        except HeadraceError:
+            self.close()  # a client remembers leader epochs that a broker which was restarted refuses
+            raise
+
+    def close(self) -> None:
+        """Give the connections up; they are made anew when they are needed."""
+        self._admin = None
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def _all_passed(self, ends: Mapping[int, int]) -> bool:
         if ends != self._of:
             self._of, self._marks, self._passed = ends, ends, 0
         while self._passed < len(self._hops):
@@ -69,9 +85,10 @@ class Chain:
     def _committed(self, hop: Hop) -> dict[int, int]:
         """Where the group stands, as far as it is decided; 0 where it has never been."""
         asked = [TopicPartition(hop.topic, number) for number in self._marks]
-        admin = AdminClient(self._connection.client())
         try:
-            (future,) = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(hop.group, asked)]).values()
+            (future,) = (
+                self._asking().list_consumer_group_offsets([ConsumerGroupTopicPartitions(hop.group, asked)]).values()
+            )
             places = future.result(_REPLY_S).topic_partitions
         except (KafkaException, TimeoutError) as error:
             raise _unanswered(error, f"asking where {hop.group} stands") from error
@@ -82,9 +99,8 @@ class Chain:
 
     def _ends(self, topic: str, partitions: int) -> dict[int, int]:
         latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        admin = AdminClient(self._connection.client())
         try:
-            asked = admin.list_offsets(
+            asked = self._asking().list_offsets(
                 {TopicPartition(topic, number): latest for number in range(partitions)},
                 isolation_level=IsolationLevel.READ_UNCOMMITTED,
             )
@@ -94,17 +110,7 @@ class Chain:
 
     def _empty(self, topic: str, starts: Mapping[int, int]) -> bool:
         """Whether no committed record is left between these offsets and the marks. False where that is not decided yet."""
-        consumer = Consumer(
-            self._connection.client(
-                group_id=f"headrace-chain-{topic}",  # required by the client, never joined
-                enable_auto_commit=False,
-                auto_offset_reset="earliest",
-                isolation_level="read_committed",
-                enable_partition_eof=True,
-                fetch_wait_max_ms=50,
-                queued_min_messages=1,
-            )
-        )
+        consumer = self._reading()
         waiting = dict(starts)
         deadline = time.monotonic() + _REPLY_S
         try:
@@ -120,13 +126,35 @@ class Chain:
                 failure = message.error()
                 if failure is not None and failure.code() != KafkaError._PARTITION_EOF:
                     raise mapped(failure, f"reading what is left of {topic}")
+                if message.topic() != topic:
+                    continue  # of the check before
                 number, offset = cast(int, message.partition()), cast(int, message.offset())
                 if offset < self._marks[number]:
                     return False  # a record is left, or a transaction is open in front of the mark
                 waiting.pop(number, None)
         finally:
-            consumer.close()
+            consumer.unassign()
         return True
+
+    def _asking(self) -> AdminClient:
+        if self._admin is None:
+            self._admin = AdminClient(self._connection.client())
+        return self._admin
+
+    def _reading(self) -> Consumer:
+        if self._reader is None:
+            self._reader = Consumer(
+                self._connection.client(
+                    group_id="headrace-chain",  # required by the client, never joined
+                    enable_auto_commit=False,
+                    auto_offset_reset="earliest",
+                    isolation_level="read_committed",
+                    enable_partition_eof=True,
+                    fetch_wait_max_ms=50,
+                    queued_min_messages=1,
+                )
+            )
+        return self._reader
 
 
 def _unanswered(error: KafkaException | TimeoutError, doing: str) -> Exception:

@@ -81,7 +81,7 @@ class RunKeeper:
 
     def run(self, stopping: threading.Event) -> None:
         """See `Worker.run`."""
-        with closing(self._warehouse), closing(self._writer):
+        with closing(self._warehouse), closing(self._writer), closing(self._chain):
             seat = Seat(self._connection, topics.RUNS, self._group, self._session_timeout_ms)
             with closing(seat):
                 while not stopping.is_set():
