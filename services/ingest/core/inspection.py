@@ -13,7 +13,7 @@ from services.ingest.core import profile
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of an answer; `body` is JSON. See docs/connectors.md."""
+    """A part of an answer; `body` is JSON. See docs/sources/README.md."""
 
     kind: Literal["step", "stream", "end"]
     body: dict[str, Any]

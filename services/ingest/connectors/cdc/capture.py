@@ -162,7 +162,8 @@ class Capture:
             raise self._lost(f"Debezium cannot go on ({status.cause})")
         if any(said in status.trace for said in _REFUSED):
             raise Fatal(
-                f"Debezium is refused by the database: {status.cause}; docs/connectors.md says what its user needs to be allowed"
+                f"Debezium is refused by the database: {status.cause}; "
+                "docs/sources/changes.md says what its user needs to be allowed"
             )
         if now < self._restart_at:
             return

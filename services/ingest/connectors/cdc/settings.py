@@ -17,7 +17,7 @@ class CdcSource(SourceSettings):
     changes: ClassVar[bool] = True
 
     host: str = Setting(min_length=1, description="Where the server is.")
-    user: str = Setting(min_length=1, description="Who reads; what the user may do is in docs/connectors.md.")
+    user: str = Setting(min_length=1, description="Who reads; what the user may do is in docs/sources/changes.md.")
     password: Credential | None = Setting(None, description="The password, as `secret://name`.")
     tls: Literal["off", "on", "verified"] = Setting(
         "off",

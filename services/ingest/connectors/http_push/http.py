@@ -47,7 +47,7 @@ def create_app(
     clock: Callable[[], float] = time.monotonic,
     now_s: Callable[[], float] = time.time,
 ) -> FastAPI:
-    """The application that `docs/ingest.md` describes. `secret` gives a credential; LookupError when nobody has set it."""
+    """The application that `docs/sources/push.md` describes. `secret` gives a credential; LookupError when nobody has set it."""
     app = FastAPI(title="Headrace ingest", version="1", docs_url=None, redoc_url=None)
     access = Access(token, Secrets(secret, clock))
     intake = Intake(desk, access, Rates(clock), max_body_bytes, timeout_s)

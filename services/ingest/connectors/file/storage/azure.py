@@ -1,4 +1,4 @@
-"""Blobs of Azure. No test has a server for it: see docs/connectors.md."""
+"""Blobs of Azure. No test has a server for it: see docs/sources/files.md."""
 
 from fsspec.spec import AbstractFileSystem  # type: ignore[import-untyped]
 from pydantic import SecretStr

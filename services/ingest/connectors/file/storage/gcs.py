@@ -1,4 +1,4 @@
-"""Objects of Google Cloud Storage. No test has a server for it: see docs/connectors.md."""
+"""Objects of Google Cloud Storage. No test has a server for it: see docs/sources/files.md."""
 
 import json
 from typing import Any, Final
