@@ -27,6 +27,7 @@ from services.ingest.connectors.kafka.servers import Server
 _POLL_S: Final = 0.5
 _LINGER_S: Final = 0.05  # how long a step waits for more once its first message is there
 _STEP_BYTES: Final = 24 << 20
+_WAITS_S: Final = (1.0, 3.0, 6.0)  # for an answer, the first time and again
 _STALLED_S: Final = 30.0  # aborted transactions are passed over without a sign; no gigabytes of them are
 
 Headers = Sequence[tuple[str, bytes | None]]
@@ -107,12 +108,19 @@ class Topic:
         return sorted(topic.partitions)
 
     def _described(self) -> ClusterMetadata:
-        client = self._connected()
-        try:
-            found: ClusterMetadata = client.consumer.list_topics(self.name, timeout=REPLY_S)
-        except KafkaException as error:
-            raise self._failed(error, self._asking("the topic")) from error
-        return found
+        """What the cluster says of the topic. It is asked again and again, as the client tells only then that it was refused."""
+        client, failed = self._connected(), HeadraceError()
+        for wait_s in _WAITS_S:
+            try:
+                found: ClusterMetadata = client.consumer.list_topics(self.name, timeout=wait_s)
+            except KafkaException as error:
+                failed = client.problem(error, self._asking("the topic"))
+                if isinstance(failed, Fatal):
+                    break
+            else:
+                return found
+        self.close()
+        raise failed
 
     def _asking(self, what: str) -> str:
         return f"asking {self.cluster.address} for {what} {self.name}"
