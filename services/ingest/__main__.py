@@ -8,8 +8,8 @@ from headrace.stream.service import run_service
 from services.ingest.adapters.ownership import Ownership
 from services.ingest.adapters.server import HttpServer
 from services.ingest.bootstrap import Workers
-from services.ingest.connectors.http_push.desk import Desk
 from services.ingest.connectors.http_push.http import create_app
+from services.ingest.connectors.http_push.desk import Desk
 from services.ingest.settings import IngestSettings
 
 

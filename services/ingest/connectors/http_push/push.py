@@ -26,9 +26,9 @@ from headrace.stream.outputs import Messages
 from headrace.stream.registry import Schemas
 from headrace.stream.service import LiveDataset
 from services.ingest.adapters.committed import committed
+from services.ingest.connectors.http_push.desk import Answer, Desk, KeyReused, Push, fail
 from services.ingest.adapters.pinned import pinned_schema
 from services.ingest.adapters.publisher import Encoded, Publisher
-from services.ingest.connectors.http_push.desk import Answer, Desk, KeyReused, Push, fail
 from services.ingest.connectors.http_push.push_body import Typing, Unreadable, fetched
 from services.ingest.core.types import declared_columns
 
