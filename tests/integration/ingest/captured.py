@@ -61,6 +61,11 @@ class Captured:
         where = {"host": at.hostname, "port": at.port, "name": at.path[1:], "user": at.username, "table": self.name}
         return {"type": "postgres_cdc", **where, **self._settings, **more}
 
+    def document(self) -> dict[str, Any]:
+        """A dataset file."""
+        said = {"dataset": self.dataset, "description": "a test", "owner": {"team": "tests"}}
+        return {**said, "source": self.settings(), "key": ["id"], "load": {"mode": "upsert"}}
+
     def surroundings(self, **more: Any) -> Surroundings:
         return Surroundings(self.dataset, **{"targets": LOOPBACK, **self._platform(), **more})
 

@@ -1,8 +1,10 @@
 """Changes of a real PostgreSQL come through a real Debezium exactly once, whatever happens to the worker in between."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from confluent_kafka.admin import AdminClient
 from deploy.local import stack as local
 from headrace.connector.conformance import Conformance, Row
 from headrace.errors import Fatal
+from services.ingest.connectors.cdc import __main__ as remove
 from services.ingest.connectors.cdc.names import Names
 from tests.integration.ingest.captured import Captured, UnderTest, without_worker
 from tests.integration.ingest.running import until
@@ -271,3 +274,27 @@ def test_a_topic_that_was_deleted_is_not_made_anew_in_silence(
     for place in (None, position):
         with pytest.raises(Fatal, match=r"deleted.*source\.snapshot` to 2"):
             table.read(table.connector(), place, 1)
+
+
+def test_the_command_takes_everything_away(
+    captured: Callable[..., Captured], capturing: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = captured()
+    table.insert(0, 3)
+    table.read(table.connector(), None, 3)
+    told = {
+        "BOOTSTRAP_SERVERS": capturing.bootstrap_servers,
+        "REGISTRY_URL": capturing.registry_url,
+        "CONNECT_URL": capturing.settings.connect_url,
+        "CONNECT_SECRETS": str(capturing.settings.connect_secrets),
+        "SOURCE_NETWORKS": '["127.0.0.0/8"]',
+    }
+    for name, value in told.items():
+        monkeypatch.setenv(f"HEADRACE_{name}", value)
+    file = tmp_path / "orders.yaml"
+    file.write_text(json.dumps(table.document()))
+    assert remove.main([str(file)]) == 0
+    slot = Names(table.dataset, 1).slot
+    assert table.asked(f"SELECT 1 FROM pg_replication_slots WHERE slot_name = '{slot}'") == []
+    file.write_text("dataset: a")
+    assert remove.main([str(file)]) == 1

@@ -17,6 +17,7 @@ RECORD = {
     "version": 1,
     "run": 0,
     "run_rows": 0,
+    "begun_at": None,
     "at": datetime(2026, 1, 2, tzinfo=UTC),
 }
 
