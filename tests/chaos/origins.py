@@ -19,6 +19,8 @@ import pymysql
 from confluent_kafka import Producer
 from pydantic import SecretStr
 
+from headrace.stream.kafka import Connection
+from headrace.stream.kafka import topics as kafka_topics
 from tests.chaos.run import Row
 from tests.chaos.serving import PASSWORD
 from tests.mariadb import MariaDb
@@ -160,8 +162,8 @@ class S3(_Process):
         super().restart()
         keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
         client: Any = boto3.client("s3", endpoint_url=f"http://127.0.0.1:{self.port}", region_name="us-east-1", **keys)
-        client.create_bucket(Bucket="rows")
-        client.upload_file(str(self.folder / "rows.csv"), "rows", "rows.csv")
+        client.create_bucket(Bucket="rows", ACL="public-read")
+        client.upload_file(str(self.folder / "rows.csv"), "rows", "rows.csv", ExtraArgs={"ACL": "public-read"})
 
 
 class Postgres(Origin):
@@ -237,6 +239,7 @@ class KafkaTopic(Origin):
         return {"type": "kafka", "bootstrap_servers": servers, "topic": self.name, "value": {"format": "json"}}
 
     def fill(self, rows: Iterable[Row]) -> None:
+        kafka_topics.ensure(Connection(self.platform.stack.bootstrap_servers), {self.name: 3})
         producer = Producer(
             {"bootstrap.servers": self.platform.stack.bootstrap_servers, "queue.buffering.max.messages": 1_000_000}
         )

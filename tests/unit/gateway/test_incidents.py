@@ -48,6 +48,9 @@ def test_of_each_service_the_latest_incident_is_kept_until_it_is_resolved(engine
         fold_incidents(connection, [(each.id, each) for each in (first, second, *unrelated)])
         fold_incidents(connection, [(other.id, other), (first.id, replace(first, state="resolved"))])
     assert IncidentStore(engine).open() == {"nyc.airports": [second, other]}
+    with engine.begin() as connection:
+        fold_incidents(connection, [(second.id, replace(second, state="resolved"))])
+    assert IncidentStore(engine).open() == {"nyc.airports": [other]}
 
 
 def test_a_source_that_is_down_is_told_from_a_service_that_stopped(engine: Engine) -> None:
@@ -55,6 +58,3 @@ def test_a_source_that_is_down_is_told_from_a_service_that_stopped(engine: Engin
     with engine.begin() as connection:
         fold_incidents(connection, [(each.id, each) for each in (down, stopped("loader", AT))])
     assert [each.type for each in IncidentStore(engine).open()["nyc.airports"]] == ["source_down", "dataset_stopped"]
-    with engine.begin() as connection:
-        fold_incidents(connection, [(second.id, replace(second, state="resolved"))])
-    assert IncidentStore(engine).open() == {"nyc.airports": [other]}

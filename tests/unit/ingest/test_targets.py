@@ -24,7 +24,17 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.mark.parametrize(
     "address",
-    ["127.0.0.1", "10.1.2.3", "192.168.1.1", "172.16.0.1", "100.64.0.1", "0.0.0.0", "::1", "fc00::1", "::ffff:127.0.0.1"],
+    [
+        "127.0.0.1",
+        "10.1.2.3",
+        "192.168.1.1",
+        "172.16.0.1",
+        "100.64.0.1",
+        "0.0.0.0",
+        "::1",
+        "fc00::1",
+        "::ffff:127.0.0.1",
+    ],
 )
 def test_private_addresses_are_refused_and_it_is_said_how_to_allow_them(answers: Any, address: str) -> None:
     answers(address)
