@@ -103,7 +103,7 @@ class Desk:
         self._pushed = frozenset(
             name
             for name, dataset in datasets.items()
-            if dataset.state == "active" and dataset.contract.source.kind() == "http_push"
+            if dataset.state == "active" and dataset.contract.source.type == "http_push"
         )
 
     def knows(self, dataset: str) -> bool | None:
