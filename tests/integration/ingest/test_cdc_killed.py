@@ -86,7 +86,7 @@ def test_nothing_is_lost_and_nothing_comes_twice(
     more: dict[str, Any] = {"connect_url": settings.connect_url, "connect_secrets": settings.connect_secrets}
     try:
         with ingest(platform, port, tmp_path, **more):
-            until(lambda: platform.rows_read(table.dataset) == rows, "the snapshot is read", 120)
+            until(_reached(platform, table.dataset, rows), "the snapshot is read", 240)
             writer = threading.Thread(target=write, args=(table, changes))
             writer.start()
             for kill in range(1, KILLS + 1):
