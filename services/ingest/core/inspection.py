@@ -66,7 +66,7 @@ def described(stream: Stream, rows: pa.RecordBatch | None) -> dict[str, Any]:
     return {
         "name": stream.name,
         "rows_sampled": sample.num_rows,
-        "columns": profile.columns(sample),
+        "columns": profile.columns(sample, stream.schema),
         "keys": list(stream.keys) or profile.keys(sample),
         "keys_declared": bool(stream.keys),
         "cursors": list(stream.cursors) or profile.cursors(sample),

@@ -16,12 +16,12 @@ _CHANGED: Final = ("updated_at", "modified_at", "last_modified", "changed_at", "
 _Kind = pa.types
 
 
-def columns(rows: pa.RecordBatch) -> list[dict[str, Any]]:
-    """Each column as JSON has it. Examples of what seems to be personal data are not shown.
+def columns(rows: pa.RecordBatch, schema: pa.Schema | None = None) -> list[dict[str, Any]]:
+    """Each column as JSON has it, of the type it has in `schema`. Examples of what seems to be personal data are not shown.
 
     `type` is written as in `schema.fields`; `null_share` is of the rows of the sample.
     """
-    return [_column(field, values) for field, values in zip(rows.schema, rows.columns, strict=True)]
+    return [_column(field, values) for field, values in zip(schema or rows.schema, rows.columns, strict=True)]
 
 
 def _column(field: pa.Field, values: pa.Array) -> dict[str, Any]:

@@ -97,6 +97,9 @@ def test_what_the_source_declares_comes_before_what_the_sample_suggests() -> Non
     declared = Stream("t", ROWS.schema, keys=("city",), cursors=("id",))
     (said,) = (each for each in parts(Given([FINE], [Fetched(ROWS)], [declared])) if each["part"] == "stream")
     assert (said["keys"], said["keys_declared"], said["cursors"]) == (["city"], True, ["id"])
+    exact = Stream("t", ROWS.schema.set(0, pa.field("id", pa.decimal128(12, 2))))
+    (typed,) = (each for each in parts(Given([FINE], [Fetched(ROWS)], [exact])) if each["part"] == "stream")
+    assert typed["columns"][0]["type"] == {"logicalType": "number", "physicalType": "decimal(12, 2)"}
     (guessed,) = (
         each for each in parts(Given([FINE], [Fetched(ROWS)], [Stream("t", ROWS.schema)])) if each["part"] == "stream"
     )

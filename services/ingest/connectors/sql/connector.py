@@ -7,7 +7,7 @@ import difflib
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import pyarrow as pa
@@ -81,7 +81,7 @@ class SqlConnector:
         with self._database.session("looking at") as session:
             columns = self._reading(session).columns
             indexes = session.indexes(table) if table else Indexes()
-        schema = _schema(columns)
+        schema = _exact(_schema(columns), indexes.decimals)
         names = dict(zip(schema.names, column_names(schema.names), strict=True))
         apt = dict.fromkeys([*self._source.order[:1], *cursors(columns, indexes)])
         return [
@@ -256,3 +256,9 @@ _KINDS: Final = {"postgresql": _postgresql, "mysql": _mysql, "sqlserver": _sqlse
 
 def _schema(columns: Sequence[Column]) -> pa.Schema:
     return pa.schema([pa.field(column.name, column.type) for column in columns])
+
+
+def _exact(schema: pa.Schema, decimals: Mapping[str, tuple[int, int]]) -> pa.Schema:
+    """The columns as they may be declared: numbers that are read as text, to be exact, with their digits."""
+    exact = {name: pa.decimal128(*digits) for name, digits in decimals.items()}
+    return pa.schema([field.with_type(exact.get(field.name, field.type)) for field in schema])

@@ -1,6 +1,6 @@
 """What the kinds of databases have in common: how they are reached, described, read, and asked who is writing now."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -23,11 +23,15 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Indexes:
-    """What the catalog knows of a table's order: its key, columns that number its rows, those an index begins with."""
+    """What the catalog knows of a table's order: its key, columns that number its rows, those an index begins with.
+
+    `decimals` are the digits, and those behind the point, of exact numbers that are read as text.
+    """
 
     key: Sequence[str] = ()
     numbered: Sequence[str] = ()
     indexed: Sequence[str] = field(default=())
+    decimals: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 class Session(Protocol):

@@ -36,6 +36,9 @@ class PostgreSqlDialect:
         return f"{select} LIMIT {rows}"
 
 
+MOST_DIGITS = 38  # of a decimal
+
+
 @dataclass(frozen=True, slots=True)
 class PostgreSql:
     """A PostgreSQL database. See `databases.Database`."""
@@ -150,7 +153,13 @@ class PostgreSqlSession(AdbcSession):
         indexed = """
             SELECT a.attname::text FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
             WHERE i.indrelid = to_regclass($1) AND i.indpred IS NULL"""
-        return Indexes(*([name for (name,) in self.asked(sql, [of])] for sql in (key, numbered, indexed)))
+        decimals = """
+            SELECT attname::text, (atttypmod - 4) >> 16, (atttypmod - 4) & 65535 FROM pg_attribute
+            WHERE attrelid = to_regclass($1) AND attnum > 0 AND atttypid = 'numeric'::regtype AND atttypmod >= 4"""
+        digits = {name: (precision, scale) for name, precision, scale in self.asked(decimals, [of])}
+        fitting = {name: (most, behind) for name, (most, behind) in digits.items() if behind <= most <= MOST_DIGITS}
+        first, second, third = ([name for (name,) in self.asked(sql, [of])] for sql in (key, numbered, indexed))
+        return Indexes(first, second, third, fitting)
 
 
 def conninfo(server: Server) -> str:
