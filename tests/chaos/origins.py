@@ -241,7 +241,11 @@ class KafkaTopic(Origin):
     def fill(self, rows: Iterable[Row]) -> None:
         kafka_topics.ensure(Connection(self.platform.stack.bootstrap_servers), {self.name: 3})
         producer = Producer(
-            {"bootstrap.servers": self.platform.stack.bootstrap_servers, "queue.buffering.max.messages": 1_000_000}
+            {
+                "bootstrap.servers": self.platform.stack.bootstrap_servers,
+                "queue.buffering.max.messages": 1_000_000,
+                "enable.idempotence": True,  # what is sent again keeps its place
+            }
         )
         for row in rows:
             producer.produce(self.name, json.dumps(row._asdict()), row.device)

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import adbc_driver_postgresql.dbapi
 import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.client import Client
@@ -55,6 +56,18 @@ def writer(stack: Stack) -> Client:
         password=stack.credentials.warehouse_password.get_secret_value(),
         autogenerate_session_id=False,
     )
+
+
+@pytest.fixture
+def own_database_url(postgres_url: str) -> str:
+    """A database of PostgreSQL that nobody else has tables in."""
+    name = f"gateway_{uuid.uuid4().hex[:10]}"
+    with (
+        adbc_driver_postgresql.dbapi.connect(postgres_url, autocommit=True) as connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(f"CREATE DATABASE {name}")
+    return f"{postgres_url.rpartition('/')[0]}/{name}"
 
 
 MakeGateway = Callable[..., TestClient]

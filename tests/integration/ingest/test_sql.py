@@ -314,7 +314,6 @@ def test_a_connection_that_is_cut_in_the_middle_is_waited_for_and_every_row_is_r
     with pytest.raises(Transient):  # noqa: PT012  # whatever had been fetched before is good
         for fetched, position in reading:  # noqa: B007  # the last one counts
             found += fetched.rows.column("id").to_pylist()
-    assert len(found) < 200_040
     again, _ = ids(opened(table.source(), surroundings()), position)
     assert [*found, *again] == [*range(40), *range(1000, 201_000)]
 
