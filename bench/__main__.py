@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from bench import end_to_end, report, stage
+from bench import connectors, end_to_end, report, stage
 from deploy.local import stack as local
 from tests.stack import running
 
@@ -14,13 +14,14 @@ HERE = Path(__file__).parent
 def main() -> int:
     """Returns the exit code."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--only", choices=("stage", "end-to-end"), help="one of the benches")
+    parser.add_argument("--only", choices=("stage", "connectors", "end-to-end"), help="one of the benches")
     parser.add_argument(
         "--only-runner",
         nargs="+",
         metavar="PART",
         help="the stage bench with runners so named; prints, and writes nothing",
     )
+    parser.add_argument("--source-rows", type=int, default=500_000, help="rows of each source of the connectors' bench")
     parser.add_argument("--stage-rows", type=int, default=6_000_000, help="orders in the topic of the stage bench")
     parser.add_argument(
         "--flow-rows", type=int, nargs="+", default=[100_000, 1_000_000, 3_000_000], help="sizes of the end-to-end runs"
@@ -33,11 +34,15 @@ def main() -> int:
         sys.stdout.write(report.markdown(report.dated(found)))
         return 0
     findings: list[report.Finding] = []
-    if chosen.only != "end-to-end":
+    if chosen.only in (None, "connectors"):
+        with running(("kafka", "registry")) as stack:
+            findings += connectors.run(stack.bootstrap_servers, stack.registry_url, chosen.source_rows)
+        report.write(findings, HERE)
+    if chosen.only in (None, "stage"):
         with running(("kafka", "registry")) as stack:
             findings += stage.run(stack.bootstrap_servers, stack.registry_url, chosen.stage_rows)
         report.write(findings, HERE)
-    if chosen.only != "stage":
+    if chosen.only in (None, "end-to-end"):
         with running(local.COMPONENTS) as stack:
             findings += end_to_end.run(stack, chosen.flow_rows, chosen.latency_seconds)
     report.write(findings, HERE)

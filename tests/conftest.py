@@ -10,6 +10,7 @@ from hypothesis import settings
 
 from deploy.local import programs
 from deploy.local import stack as local
+from tests.databases import mariadb, mariadb_url, postgres_url, postgresql  # noqa: F401  # fixtures
 from tests.stack import Platform, Stack, forget_datasets, running
 
 settings.register_profile("headrace", deadline=None)  # a timing is never a test

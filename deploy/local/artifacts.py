@@ -14,6 +14,7 @@ from deploy.local.errors import StackError
 
 KAFKA_VERSION = "4.3.1"
 REGISTRY_VERSION = "3.3.3"
+DEBEZIUM_VERSION = "3.6.1.Final"
 POM = Path(__file__).with_name("pom.xml")
 
 _PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1"
@@ -66,7 +67,16 @@ def _fetch_kafka(folder: Path) -> None:
 
 def _fetch_registry(folder: Path) -> None:
     coordinates = f"io.apicurio:apicurio-registry-app:{REGISTRY_VERSION}:tar.gz:all"
-    what = f"Apicurio Registry {REGISTRY_VERSION}"
+    _fetch_archive(coordinates, folder, f"Apicurio Registry {REGISTRY_VERSION}")
+
+
+def _fetch_debezium(folder: Path) -> None:
+    for database in ("postgres", "mysql"):
+        coordinates = f"io.debezium:debezium-connector-{database}:{DEBEZIUM_VERSION}:tar.gz:plugin"
+        _fetch_archive(coordinates, folder, f"Debezium {DEBEZIUM_VERSION} for {database}")
+
+
+def _fetch_archive(coordinates: str, folder: Path, what: str) -> None:
     _run_maven([f"{_PLUGIN}:copy", f"-Dartifact={coordinates}", f"-DoutputDirectory={folder}"], what)
     (archive,) = folder.glob("*.tar.gz")
     with tarfile.open(archive) as packed:
@@ -76,6 +86,7 @@ def _fetch_registry(folder: Path) -> None:
 
 KAFKA = Artifact(f"kafka-{KAFKA_VERSION}", _fetch_kafka)
 REGISTRY = Artifact(f"apicurio-registry-{REGISTRY_VERSION}", _fetch_registry)
+DEBEZIUM = Artifact(f"debezium-{DEBEZIUM_VERSION}", _fetch_debezium)
 
 
 def _run_maven(arguments: list[str], what: str) -> None:

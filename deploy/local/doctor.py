@@ -11,7 +11,7 @@ from typing import Literal
 
 import psutil
 
-from deploy.local import artifacts, java, kafka, probe, programs, registry, stack
+from deploy.local import artifacts, connect, java, kafka, probe, programs, registry, stack
 from deploy.local.component import ComponentState
 from deploy.local.errors import StackError
 from deploy.local.logs import last_lines
@@ -77,7 +77,8 @@ def _java() -> Finding:
 
 
 def _maven(settings: StackSettings) -> Finding:
-    missing = [each.name for each in (artifacts.KAFKA, artifacts.REGISTRY) if not each.present(settings.cache)]
+    needed = [artifacts.KAFKA, artifacts.REGISTRY, *([artifacts.DEBEZIUM] if connect.wanted(settings) else [])]
+    missing = [each.name for each in needed if not each.present(settings.cache)]
     if not missing:
         return Finding("downloads", "ok", f"all in {settings.cache}")
     try:
@@ -119,6 +120,7 @@ def _memory(settings: StackSettings, states: list[ComponentState]) -> Finding:
         "kafka": settings.kafka_heap_mb,
         "registry": settings.registry_heap_mb,
         "warehouse": settings.warehouse_memory_mb,
+        "connect": 2 * settings.connect_heap_mb,
         **dict.fromkeys(programs.SERVICES, _SERVICE_MB),
     }
     needed_mb = sum(caps.get(state.name, 0) for state in states if state.state != "running")
@@ -158,6 +160,7 @@ def _services_reachable(settings: StackSettings, states: list[ComponentState]) -
     answers: dict[str, Callable[[], bool]] = {
         "registry": lambda: registry.is_ready(settings.registry_url),
         "warehouse": lambda: probe.answers(f"{settings.warehouse_url}/ping"),
+        "connect": lambda: probe.answers(f"{settings.connect_url}/health"),
         "gateway": lambda: probe.answers(f"{settings.gateway_url}/healthz"),
     }
     for name, ready in answers.items():

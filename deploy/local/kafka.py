@@ -15,7 +15,7 @@ from typing import IO, cast
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from deploy.local import artifacts
+from deploy.local import artifacts, log4j
 from deploy.local.component import Component
 from deploy.local.errors import StackError
 from deploy.local.java import java, options, share_base_classes
@@ -46,38 +46,6 @@ broker.session.timeout.ms=1000
 broker.heartbeat.interval.ms=200
 """
 
-_LOGGING = """\
-status = error
-appender.file.type = RollingFile
-appender.file.name = file
-appender.file.fileName = {log}
-appender.file.filePattern = {log}.%i
-appender.file.layout.type = PatternLayout
-appender.file.layout.alwaysWriteExceptions = false
-appender.file.layout.pattern = {pattern}
-appender.file.policies.type = Policies
-appender.file.policies.size.type = SizeBasedTriggeringPolicy
-appender.file.policies.size.size = {size_mb}MB
-appender.file.strategy.type = DefaultRolloverStrategy
-appender.file.strategy.max = 1
-rootLogger.level = info
-rootLogger.appenderRef.file.ref = file
-"""
-_JSON_LINE = (
-    '{"at":"%d{yyyy-MM-dd\'T\'HH:mm:ss.SSSXXX}{UTC}","level":"%level{lowerCase=true}","service":"kafka",'
-    '"logger":"%enc{%c}{JSON}","message":"%enc{%m}{JSON}","traceback":"%enc{%xEx{20}}{JSON}"}%n'
-)
-
-
-_CONSOLE_LOGGING = """\
-status = error
-appender.console.type = Console
-appender.console.name = console
-appender.console.layout.type = PatternLayout
-appender.console.layout.pattern = {pattern}
-rootLogger.level = info
-rootLogger.appenderRef.console.ref = console
-"""
 _ACTIVE, _FENCED = "Becoming the active controller", "Fencing broker"  # what the controller's log says
 _GIVEN_UP_S = 5.0  # from the one to the other: a session and some
 _WRITTEN_S = 1.0  # from the other to its records being on disk: a few hundredths
@@ -141,10 +109,8 @@ def _configure(settings: StackSettings, home: Path) -> None:
     (home / "server.properties").write_text(f"{both}advertised.listeners={client}\n")
     alone = _PROPERTIES.format(roles="controller", listeners=controller, **common)
     (home / "controller.properties").write_text(alone)
-    (home / "log4j2.properties").write_text(
-        _LOGGING.format(log=settings.logs / "kafka.log", pattern=_JSON_LINE, size_mb=settings.log_size_mb)
-    )
-    (home / "log4j2-console.properties").write_text(_CONSOLE_LOGGING.format(pattern=_JSON_LINE))
+    (home / "log4j2.properties").write_text(log4j.to_file("kafka", settings))
+    (home / "log4j2-console.properties").write_text(log4j.to_console("kafka"))
 
 
 def _give_up_former_self(settings: StackSettings, home: Path) -> None:

@@ -3,7 +3,7 @@
 import sys
 
 from deploy.local.component import Component
-from deploy.local.credentials import READER, WRITER, Credentials
+from deploy.local.credentials import READER, WRITER, Credentials, master_keys
 from deploy.local.probe import answers
 from deploy.local.settings import HOST, StackSettings
 
@@ -12,8 +12,10 @@ FIRST_INSTANCE = "1"
 
 #: Memory that is freed goes back: with an arena for each thread and Arrow's own pool a third of it would stay.
 _LEAN = {"MALLOC_ARENA_MAX": "2", "ARROW_DEFAULT_MEMORY_POOL": "system"}
+_LOOPBACK = '["127.0.0.0/8", "::1/128"]'  # local sources may be on this machine
 
 _SERVE_THEIR_OWN_METRICS = ("ingest", "gateway")
+_SEAL_OR_OPEN = ("ingest", "gateway")
 
 
 def warehouse(settings: StackSettings, credentials: Credentials) -> Component:
@@ -68,12 +70,20 @@ def service(
             "HEADRACE_GATEWAY_ADMIN_TOKEN": credentials.admin_token.get_secret_value(),
             "HEADRACE_GATEWAY_TOKEN_KEY": credentials.token_key.get_secret_value(),
             "HEADRACE_SOURCE_DIR": str(settings.files),
+            "HEADRACE_SOURCE_NETWORKS": _LOOPBACK,
             "HEADRACE_HTTP_HOST": HOST,
             "HEADRACE_HTTP_PORT": str(serving if name == "ingest" else settings.ingest_port),
             "HEADRACE_PUSH_TOKEN": credentials.push_token.get_secret_value(),
+            **_master_keys(settings, name),
+            "HEADRACE_CONNECT_URL": settings.connect_url,
+            "HEADRACE_CONNECT_SECRETS": str(settings.connect_secrets),
             **settings.service_environment,
         },
     )
+
+
+def _master_keys(settings: StackSettings, name: str) -> dict[str, str]:
+    return {"HEADRACE_MASTER_KEY_FILE": str(master_keys(settings.home))} if name in _SEAL_OR_OPEN else {}
 
 
 def _warehouse_access(settings: StackSettings, credentials: Credentials) -> dict[str, str]:

@@ -24,6 +24,7 @@ class StackSettings(BaseSettings):
     registry_port: int = Field(8081, description="The schema registry.")
     registry_management_port: int = Field(8082, description="The schema registry's health and metrics.")
     warehouse_port: int = Field(8123, description="The warehouse.")
+    connect_port: int = Field(8083, description="Kafka Connect, where it is part of the stack.")
     gateway_port: int = Field(8080, description="API, portal and metrics of the gateway.")
     ingest_port: int = Field(8090, description="HTTP push and metrics of ingest.")
     stager_port: int = Field(9101, description="Metrics of the stager.")
@@ -34,6 +35,9 @@ class StackSettings(BaseSettings):
     kafka_heap_mb: int = Field(512, ge=256, description="The broker's heap.")
     registry_heap_mb: int = Field(256, ge=192, description="The registry's heap.")
     warehouse_memory_mb: int = Field(2000, ge=400, description="Cap on the warehouse engine.")
+    connect_heap_mb: int = Field(
+        512, ge=256, description="The heap of Kafka Connect; the process takes about twice that."
+    )
 
     log_level: str = Field("info", description="Of the services: debug, info, warning or error.")
     service_environment: dict[str, str] = Field(
@@ -73,6 +77,16 @@ class StackSettings(BaseSettings):
     def registry_url(self) -> str:
         """The registry's Confluent API."""
         return f"http://{HOST}:{self.registry_port}/apis/ccompat/v7"
+
+    @property
+    def connect_url(self) -> str:
+        """The REST interface of Kafka Connect."""
+        return f"http://{HOST}:{self.connect_port}"
+
+    @property
+    def connect_secrets(self) -> Path:
+        """Where ingest leaves the passwords that connectors name."""
+        return self.home / "connect" / "secrets"
 
     @property
     def warehouse_url(self) -> str:

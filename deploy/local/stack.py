@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from deploy.local import kafka, processes, programs, registry
+from deploy.local import connect, kafka, processes, programs, registry
 from deploy.local.component import Component, ComponentState
 from deploy.local.credentials import Credentials, ensure, read
 from deploy.local.errors import StackError
@@ -24,7 +24,11 @@ from deploy.local.settings import StackSettings
 INFRASTRUCTURE = ("kafka", "registry", "warehouse")
 COMPONENTS = (*INFRASTRUCTURE, *programs.SERVICES)
 
-_STOPPING_ORDER = (programs.SERVICES, ("registry", "warehouse"), ("kafka",))
+#: Started when asked for, and from then on with all others: a stack whose datasets capture changes needs it.
+OPTIONAL = ("connect",)
+
+_KNOWN = (*INFRASTRUCTURE, *OPTIONAL, *programs.SERVICES)
+_STOPPING_ORDER = (programs.SERVICES, ("registry", "warehouse", "connect"), ("kafka",))
 
 Progress = Callable[[str, str], None]
 """Called with a component's name and what happens to it: preparing, starting, ready, already running, stopping, stopped."""
@@ -33,17 +37,21 @@ _POLL_S = 0.1
 
 
 def up(
-    settings: StackSettings, only: Iterable[str] | None = None, progress: Progress = lambda *_: None
+    settings: StackSettings,
+    only: Iterable[str] | None = None,
+    progress: Progress = lambda *_: None,
+    *,
+    extra: Iterable[str] = (),
 ) -> list[ComponentState]:
     """Starts what does not run yet, and returns when all of it is ready. Data of earlier runs is kept.
 
-    `only`: names of components, instead of all. What they need must run or be among them.
+    `only`: names of components, instead of all. What they need must run or be among them. `extra`: optional ones beside them.
     Errors: StackError; what did start keeps running, so the next call goes on from there.
     """
-    wanted = _known(only)
+    wanted = _known(settings, only, extra)
     with _alone(settings):
         credentials = ensure(settings.home)
-        _start(settings, [_component(settings, credentials, n) for n in wanted if n in INFRASTRUCTURE], progress)
+        _start(settings, [_component(settings, credentials, n) for n in wanted if n not in programs.SERVICES], progress)
         _start(settings, [_component(settings, credentials, n) for n in wanted if n in programs.SERVICES], progress)
     return [state for state in components(settings) if state.name in wanted]
 
@@ -93,8 +101,8 @@ def restart(settings: StackSettings, name: str) -> ComponentState:
 
 def components(settings: StackSettings) -> list[ComponentState]:
     """How every component is, and every further instance that was started."""
-    extra = [each.name for each in _roster(settings).all() if each.name not in COMPONENTS]
-    return [_state_of(settings, name) for name in sorted({*COMPONENTS, *extra}, key=_order)]
+    extra = {each.name for each in _roster(settings).all()}
+    return [_state_of(settings, name) for name in sorted({*_everyday(settings), *extra}, key=_order)]
 
 
 def admin_token(settings: StackSettings) -> str | None:
@@ -192,17 +200,24 @@ def _component(settings: StackSettings, credentials: Credentials, name: str) -> 
             return kafka.component(settings)
         case "registry":
             return registry.component(settings)
+        case "connect":
+            return connect.component(settings)
         case "warehouse":
             return programs.warehouse(settings, credentials)
         case _:
             return programs.service(settings, credentials, name)
 
 
-def _known(only: Iterable[str] | None) -> list[str]:
-    wanted = set(COMPONENTS if only is None else only)
-    if unknown := wanted - set(COMPONENTS):
-        raise StackError(f"There is no component {', '.join(sorted(unknown))}: choose among {', '.join(COMPONENTS)}.")
-    return [name for name in COMPONENTS if name in wanted]
+def _everyday(settings: StackSettings) -> tuple[str, ...]:
+    """What this stack consists of."""
+    return tuple(name for name in _KNOWN if name not in OPTIONAL or connect.wanted(settings))
+
+
+def _known(settings: StackSettings, only: Iterable[str] | None, extra: Iterable[str]) -> list[str]:
+    wanted = {*(_everyday(settings) if only is None else only), *extra}
+    if unknown := wanted - set(_KNOWN):
+        raise StackError(f"There is no component {', '.join(sorted(unknown))}: choose among {', '.join(_KNOWN)}.")
+    return [name for name in _KNOWN if name in wanted]
 
 
 def _kind(name: str) -> str:
@@ -211,7 +226,7 @@ def _kind(name: str) -> str:
 
 
 def _order(name: str) -> tuple[int, str]:
-    return COMPONENTS.index(_kind(name)), name
+    return _KNOWN.index(_kind(name)), name
 
 
 def _roster(settings: StackSettings) -> Roster:

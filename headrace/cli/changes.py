@@ -35,6 +35,7 @@ def applied(items: Sequence[Applied], books: Sequence[Ledger]) -> Iterator[Rende
     for item in items:
         mark, did = ("[green]✓[/]", "applied") if item.changed else ("[dim]=[/]", "unchanged")
         yield f"{mark} [bold]{safe(item.name)}[/] version {item.version}, generation {item.generation}: {did}"
+        yield from _warnings(item.warnings)
     if books:
         yield from tables.ledgers(books)
     elif items:
@@ -45,6 +46,7 @@ def _plan(plan: Plan) -> Iterator[RenderableType]:
     name = f"[bold]{safe(plan.dataset)}[/]"
     if not plan.changes_something:
         yield f"[dim]=[/] {name} version {plan.current_version}: unchanged"
+        yield from _warnings(plan.warnings)
         return
     if plan.current_version is None:
         yield f"[green]+[/] {name}: new, version {plan.next_version}"
@@ -56,6 +58,12 @@ def _plan(plan: Plan) -> Iterator[RenderableType]:
         yield "    [yellow]It needs a new generation: new tables beside the live ones, filled from the start.[/]"
     for refusal in plan.refusals:
         yield f"    [bold red]refused[/] {safe(refusal.detail)}"
+    yield from _warnings(plan.warnings)
+
+
+def _warnings(warnings: Sequence[str]) -> Iterator[RenderableType]:
+    for warning in warnings:
+        yield f"    [yellow]warning[/] {safe(warning)}"
 
 
 def _change(change: Change) -> Iterator[RenderableType]:

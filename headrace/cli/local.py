@@ -22,6 +22,9 @@ def up(
     only: Annotated[
         list[str] | None, typer.Option("--only", help="A component; repeat it for several.", show_default="all")
     ] = None,
+    more: Annotated[
+        list[str] | None, typer.Option("--with", help="An optional component: connect.", show_default=False)
+    ] = None,
     output: Output = Format.TABLE,
 ) -> None:
     """Start the local stack: Kafka, schema registry, warehouse and the six services.
@@ -29,14 +32,18 @@ def up(
     What runs already is left alone, and data of earlier runs is kept. Ports, memory and folders are set in the
     environment: HEADRACE_STACK_GATEWAY_PORT, HEADRACE_STACK_DATA_DIR and so on.
 
+    Datasets that capture changes (postgres_cdc, mysql_cdc) need Kafka Connect, which takes about 1 GB: ask for it once
+    with --with connect; from then on it belongs to this stack, and is started with it.
+
     Examples:
 
         headrace up
         headrace up --only kafka --only registry
+        headrace up --with connect
     """
     local = stack.module()
     with ComponentBoard() as board:
-        started = local.up(stack.settings(), only, board.update)
+        started = local.up(stack.settings(), only, board.update, extra=more or ())
     emit({"components": started, "urls": stack.urls()}, output, lambda: _running(started))
 
 

@@ -30,24 +30,28 @@ _WORDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column as it was found: its declaration, a few values, and whether a value is missing or repeated in the sample."""
+    """A column as it was found: its declaration, a few values, and whether a value is missing or repeated in the sample.
+
+    `personal` says what personal data it seems to hold.
+    """
 
     name: str
     type: Mapping[str, Any]
     examples: Sequence[Any]
-    nulls: int
+    nulls: bool
     unique: bool
+    personal: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a file looks like."""
+    """What a source looks like. `key` is what the source itself declares; `comment` stands in front of its section."""
 
-    path: Path
-    format: str
-    csv: Mapping[str, Any]  # only what differs from the dataset file's defaults
+    origin: str
+    source: Mapping[str, Any]
     columns: Sequence[Column]
-    sampled: int
+    key: Sequence[str] = ()
+    comment: str = ""
 
 
 def look_at(path: Path) -> Found:
@@ -62,10 +66,12 @@ def look_at(path: Path) -> Found:
         try:
             options = _csv_options(connection, path) if form == "csv" else {}
             rows = _rows(connection, path, form, options.get("null_values", [""]))
-            columns, sampled = _columns(rows)
+            columns = _columns(rows)
         except duckdb.Error as error:
             raise HeadraceError(f"{path}: cannot be read as {form}: {str(error).splitlines()[0]}") from error
-    return Found(path, form, options, columns, sampled)
+    source = {"type": "file", "path": str(path.resolve()), "format": form} | ({"csv": options} if options else {})
+    comment = "A path can be a glob; a relative one starts at the data folder of ingest."
+    return Found(f"Rows of {path.name}.", source, columns, comment=comment)
 
 
 def document(dataset: str, found: Found | None) -> str:
@@ -73,7 +79,8 @@ def document(dataset: str, found: Found | None) -> str:
     columns = found.columns if found else _PUSHED
     declared = [column for column in columns if _COLUMN.fullmatch(column.name)]
     odd = [column.name for column in columns if not _COLUMN.fullmatch(column.name)]
-    origin = f"Rows of {found.path.name}." if found else "Events that are sent by HTTP."
+    key = found.key if found else ()
+    origin = found.origin if found else "Events that are sent by HTTP."
     return "\n".join(
         [
             "# A Headrace dataset file. Next: say who owns it, then",
@@ -88,12 +95,12 @@ def document(dataset: str, found: Found | None) -> str:
             *_source(found),
             "",
             "schema:",
-            "  evolution: additive  # or strict: a row with a column that is not declared is quarantined",
+            "  evolution: evolve  # what becomes of new columns; or discard, quarantine, freeze",
             "  fields:",
-            *(_field(column) for column in declared),
+            *(_field(column, column.name in key) for column in declared),
             *(f"    # {_scalar(name)} is published under a plain name; declare it by that." for name in odd),
             "",
-            *_key(declared),
+            *_key(declared, key),
             "",
             "# One row-wise SELECT over `input`; rows its WHERE drops are counted as filtered.",
             "# transform:",
@@ -105,7 +112,9 @@ def document(dataset: str, found: Found | None) -> str:
             f"#   - {{check: not_null, column: {declared[0].name if declared else 'id'}, severity: reject}}",
             '#   - {check: expression, sql: "true", severity: flag}',
             "",
-            "# load: {mode: append}  # or upsert: the latest row of each key",
+            "load: {mode: upsert}  # the latest row of each key; or append: every row"
+            if key
+            else "# load: {mode: append}  # or upsert: the latest row of each key",
             "# retention: {value: 365, unit: d}  # how long rows are kept; for ever when not given",
             "",
         ]
@@ -119,9 +128,9 @@ def plain_name(text: str) -> str:
 
 
 _PUSHED: Final = (
-    Column("id", {"logicalType": "string"}, (), 0, False),
-    Column("occurred_at", {"logicalType": "timestamp"}, (), 0, False),
-    Column("amount", {"logicalType": "number"}, (), 0, False),
+    Column("id", {"logicalType": "string"}, (), False, False),
+    Column("occurred_at", {"logicalType": "timestamp"}, (), False, False),
+    Column("amount", {"logicalType": "number"}, (), False, False),
 )
 
 
@@ -163,7 +172,7 @@ def _rows(
     return connection.sql(sql, params=values)
 
 
-def _columns(rows: duckdb.DuckDBPyRelation) -> tuple[list[Column], int]:
+def _columns(rows: duckdb.DuckDBPyRelation) -> list[Column]:
     sample = rows.limit(_SAMPLE_ROWS).to_arrow_table()
     columns = []
     for name, type_, values in zip(rows.columns, rows.types, sample.columns, strict=True):
@@ -171,8 +180,8 @@ def _columns(rows: duckdb.DuckDBPyRelation) -> tuple[list[Column], int]:
         examples = [value for value in known.slice(0, 1).to_pylist() if isinstance(value, str | int | float)]
         nested = type_.id in ("struct", "map", "list", "array")
         unique = not nested and values.null_count == 0 and 0 < len(values) == len(values.unique())
-        columns.append(Column(name, _declared(type_), examples, values.null_count, unique))
-    return columns, sample.num_rows
+        columns.append(Column(name, _declared(type_), examples, values.null_count > 0, unique))
+    return columns
 
 
 def _declared(type_: Any) -> dict[str, Any]:
@@ -211,26 +220,25 @@ def _declared(type_: Any) -> dict[str, Any]:
 def _source(found: Found | None) -> list[str]:
     if found is None:
         return ["source:", "  type: http_push  # POST rows to ingest: a JSON array, NDJSON or an Arrow stream"]
-    lines = [
-        "source:",
-        "  type: file",
-        f"  path: {_scalar(str(found.path.resolve()))}  # a glob too; a relative path starts at the data folder of ingest",
-        f"  format: {found.format}",
-    ]
-    if found.csv:
-        lines += ["  csv:", *(f"    {key}: {_scalar(value)}" for key, value in found.csv.items())]
-    return lines
+    comment = [f"# {found.comment}"] if found.comment else []
+    return [*comment, "source:", *(f"  {key}: {_scalar(value)}" for key, value in found.source.items())]
 
 
-def _field(column: Column) -> str:
+def _field(column: Column, required: bool) -> str:
     seen = [f"for example {_scalar(value)}" for value in column.examples]
     if column.nulls:
         seen.append("sometimes missing")
+    if column.personal:
+        seen.append(f"seems to hold personal data: {column.personal}")
     comment = f"  # {', '.join(seen)}" if seen else ""
-    return f"    - {_scalar({'name': column.name, **column.type})}{comment}"
+    needed = {"required": True} if required else {}
+    classified = {"classification": "confidential"} if column.personal else {}
+    return f"    - {_scalar({'name': column.name, **column.type, **needed, **classified})}{comment}"
 
 
-def _key(columns: Sequence[Column]) -> list[str]:
+def _key(columns: Sequence[Column], declared: Sequence[str]) -> list[str]:
+    if declared:
+        return [f"key: {_scalar(declared)}  # the columns that identify a row, as the source has them"]
     unique = next((column.name for column in columns if column.unique), None)
     why = "# The columns that identify a row; upsert needs them."
     if unique is None:

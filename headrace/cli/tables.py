@@ -16,6 +16,7 @@ from headrace.client import (
     Quarantine,
     QuarantinedRow,
     QueryResult,
+    Run,
     TailRecord,
 )
 
@@ -217,3 +218,17 @@ def _figure(value: Any) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return number(value)
     return cell(value) if value is not None else NOTHING
+
+
+def runs(dataset: str, items: Sequence[Run]) -> Iterator[RenderableType]:
+    """Full loads, and which of them shows."""
+    if not items:
+        yield f"{safe(dataset)} has had no full load. Only load.mode replace has them."
+        return
+    figures = ("rows", "loaded", "quarantined", "filtered")
+    shown = table("run", "state", "", "begun", *figures, "why", right=("run", *figures))
+    for run in items:
+        place = "[green]shows[/]" if run.current else "kept" if run.previous else ""
+        counts = map(number, (run.rows, run.loaded, run.quarantined, run.filtered))
+        shown.add_row(str(run.run), safe(run.state), place, moment(run.begun_at), *counts, safe(run.message))
+    yield shown

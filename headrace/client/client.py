@@ -1,17 +1,19 @@
 """Calls to a gateway: which of them are tried again, and how an answer becomes a value or an error."""
 
+import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from headrace.client.errors import ApiError, NotSettled, Stopped, Unreachable
 from headrace.client.results import (
     Applied,
+    Asked,
     Dataset,
     DatasetStatus,
     Ledger,
@@ -19,6 +21,11 @@ from headrace.client.results import (
     Quarantine,
     QuarantinedRow,
     QueryResult,
+    RotatedSecrets,
+    Run,
+    Secret,
+    Secrets,
+    SourcePart,
     TailRecord,
     Version,
 )
@@ -27,6 +34,7 @@ from headrace.errors import HeadraceError
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
 _UNAVAILABLE: Final = frozenset({502, 503})  # a gateway that restarts, or a proxy before one
 _REASONS_SHOWN: Final = 3
+_SOURCE_S: Final = 130.0  # longer than the gateway waits for a source
 _NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout)
 
 ResultT = TypeVar("ResultT", bound=BaseModel)
@@ -82,6 +90,17 @@ class Client:
         """Make this dataset file the live version. Applying the live version again changes nothing."""
         return self._read(Applied, self._call("PUT", _dataset(name), safe=False, json={"document": document}))
 
+    def inspect_source(self, document: str, *, discover: bool = False) -> Iterator[SourcePart]:
+        """Try the source of a dataset file step by step; with `discover`, also describe what it offers. Saves nothing."""
+        act = "discover" if discover else "check"
+        timeout = httpx.Timeout(_SOURCE_S, connect=5)
+        with self._http.stream("POST", f"/sources/{act}", json={"document": document}, timeout=timeout) as response:
+            if not response.is_success:
+                response.read()
+            _checked(response)
+            for line in response.iter_lines():
+                yield self._valid(SourcePart, json.loads(line))
+
     def datasets(self) -> list[Dataset]:
         """Every dataset, by name."""
         return self._items(Dataset, self._call("GET", "/datasets"))
@@ -108,6 +127,18 @@ class Client:
         """One row that was set aside."""
         return self._read(QuarantinedRow, self._call("GET", _dataset(dataset, "quarantine", row_id)))
 
+    def runs(self, dataset: str) -> list[Run]:
+        """The full loads of a dataset, the newest first."""
+        return self._items(Run, self._call("GET", _dataset(dataset, "runs")))
+
+    def start_run(self, dataset: str) -> Asked:
+        """Have the whole source read once more."""
+        return self._read(Asked, self._call("POST", _dataset(dataset, "runs"), safe=False))
+
+    def rollback_run(self, dataset: str) -> Asked:
+        """Have the run shown that showed before."""
+        return self._read(Asked, self._call("POST", _dataset(dataset, "runs", "rollback"), safe=False))
+
     def query(self, sql: str, limit: int = 1000) -> QueryResult:
         """Run a read-only query in the warehouse; at most `limit` rows come back."""
         return self._read(QueryResult, self._call("POST", "/query", json={"sql": sql, "limit": limit}))
@@ -116,6 +147,23 @@ class Client:
         """The newest records of one of a dataset's topics, oldest first."""
         params = {"stage": stage, "limit": str(limit)}
         return self._items(TailRecord, self._call("GET", _dataset(dataset, "tail"), params=params))
+
+    def secrets(self) -> Secrets:
+        """Every secret, without its value."""
+        return self._read(Secrets, self._call("GET", "/secrets"))
+
+    def set_secret(self, name: str, value: SecretStr) -> Secret:
+        """Give a secret its first value, or its next. Sources that name it begin anew with it."""
+        body = {"value": value.get_secret_value()}
+        return self._read(Secret, self._call("PUT", _secret(name), safe=False, json=body))
+
+    def remove_secret(self, name: str, *, force: bool = False) -> None:
+        """Take a secret away; refused (409) while a dataset names it, unless forced."""
+        self._call("DELETE", _secret(name), safe=False, params={"force": str(force).lower()})
+
+    def rotate_secrets(self) -> RotatedSecrets:
+        """Put every secret under the current master key. Doing it again changes nothing."""
+        return self._read(RotatedSecrets, self._call("POST", "/secrets/rotate", safe=False))
 
     def wait_settled(
         self,
@@ -237,6 +285,10 @@ def _address(url: str) -> httpx.URL:
 def _dataset(*parts: str) -> str:
     """The path of something of a dataset, whatever characters a user typed."""
     return "/datasets/" + "/".join(quote(part, safe="") for part in parts)
+
+
+def _secret(name: str) -> str:
+    return f"/secrets/{quote(name, safe='')}"
 
 
 def _why_moving(ledger: Ledger) -> str:

@@ -33,6 +33,34 @@ class Refusal(Result):
     detail: str
 
 
+class SourceColumn(Result):
+    """A column that a source offers. `type` is written as in `schema.fields`; `null_share` is of the rows looked at."""
+
+    name: str
+    type: dict[str, Any]
+    null_share: float | None = None
+    unique: bool = False
+    examples: tuple[str, ...] = ()
+    personal: dict[str, str] | None = None  # what it seems to hold, and why: by its name or its values
+
+
+class SourcePart(Result):
+    """A part of what is said of a source: `step`, `stream` or `end`."""
+
+    part: str
+    name: str = ""
+    ok: bool | None = None
+    message: str = ""
+    field: str | None = None
+    remedy: str = ""
+    took_s: float | None = None
+    columns: tuple[SourceColumn, ...] = ()
+    keys: tuple[str, ...] = ()
+    keys_declared: bool = False
+    cursors: tuple[str, ...] = ()
+    rows_sampled: int = 0
+
+
 class Plan(Result):
     """What applying a dataset file would do, and what stands against it."""
 
@@ -42,6 +70,7 @@ class Plan(Result):
     changes: tuple[Change, ...] = ()
     needs_generation: bool = False
     refusals: tuple[Refusal, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def changes_something(self) -> bool:
@@ -56,6 +85,7 @@ class Applied(Result):
     version: int
     generation: int
     changed: bool
+    warnings: tuple[str, ...] = ()
 
 
 class Dataset(Result):
@@ -234,8 +264,69 @@ class TailRecord(Result):
     error: str | None = None  # why it cannot be decoded
 
 
+class Run(Result):
+    """A full load: one reading of the whole source."""
+
+    run: int
+    state: str  # begun, ended, shown, refused or abandoned
+    current: bool = False  # the view shows it
+    previous: bool = False  # a rollback would show it
+    version: int = 0
+    begun_at: datetime | None = None
+    at: datetime | None = None
+    rows: int = 0
+    rejected: int = 0
+    source_rows: int | None = None
+    loaded: int = 0
+    quarantined: int = 0
+    filtered: int = 0
+    message: str = ""
+
+
+class Asked(Result):
+    """A run that was asked for: it will begin, or show again."""
+
+    dataset: str
+    run: int
+
+
 class Version(Result):
     """Which program answered."""
 
     name: str = "headrace"
     version: str
+
+
+class Secret(Result):
+    """A secret, without its value. `kept_for` is the dataset whose source replaced the value itself."""
+
+    name: str
+    version: int
+    key_id: str
+    set_at: datetime
+    set_by: str
+    kept_for: str | None = None
+    datasets: tuple[str, ...] = ()
+
+
+class Secrets(Result):
+    """Every secret, by name, and the master key that seals from now on."""
+
+    current_key_id: str
+    items: tuple[Secret, ...]
+
+
+class FailedRotation(Result):
+    """A secret that is still under another master key."""
+
+    name: str
+    detail: str
+
+
+class RotatedSecrets(Result):
+    """What a rotation of the master key did."""
+
+    current_key_id: str
+    rotated: int
+    unchanged: int
+    failed: tuple[FailedRotation, ...] = ()

@@ -6,9 +6,9 @@ from headrace.contract.dependencies import dependencies, in_dependency_order
 from headrace.contract.fields import DataType, Field
 from headrace.contract.loading import load
 from headrace.contract.model import Contract, json_schema
-from headrace.contract.source import CsvOptions, FileSource, HttpPushSource, Source
+from headrace.contract.source import SourceSettings, kinds
 from headrace.contract.sql import NO_MATCH, CompiledTransform, compile_transform, reference_table
-from headrace.contract.types import arrow_schema, arrow_type, plain_type
+from headrace.contract.types import arrow_schema, arrow_type, declaration, plain_type
 from headrace.errors import ContractError, Problem
 
 __all__ = [
@@ -19,26 +19,25 @@ __all__ = [
     "CompiledTransform",
     "Contract",
     "ContractError",
-    "CsvOptions",
     "DataType",
     "Expression",
     "Field",
-    "FileSource",
-    "HttpPushSource",
     "In",
     "Matches",
     "NotNull",
     "Problem",
     "References",
-    "Source",
+    "SourceSettings",
     "TypeIs",
     "arrow_schema",
     "arrow_type",
     "compile_transform",
+    "declaration",
     "dependencies",
     "diff",
     "in_dependency_order",
     "json_schema",
+    "kinds",
     "load",
     "needs_generation",
     "plain_type",

@@ -4,7 +4,7 @@ A breaking change needs a new generation: new topics and a new table beside the 
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from headrace.contract.model import Contract
@@ -30,6 +30,9 @@ _EFFECTS = {
 }
 
 
+_NEW_RUN = "a new run reads the whole source under the new version, and shows when all of it is there"
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One difference. `before` and `after` are plain JSON values, None where there is none."""
@@ -49,7 +52,10 @@ def diff(old: Contract | None, new: Contract) -> list[Change]:
         return [Change("dataset", "added", None, new.dataset, False, "a new dataset")]
     before = old.model_dump(mode="json", by_alias=True)
     declared = bool(old.schema_.fields)
-    return [_judged(*found, declared) for found in _differences(before, after, "")]
+    changes = [_judged(*found, declared) for found in _differences(before, after, "")]
+    if new.load.mode != "replace":
+        return changes
+    return [change if change.breaking else replace(change, why=_NEW_RUN) for change in changes]
 
 
 def needs_generation(changes: Iterable[Change]) -> bool:

@@ -6,8 +6,8 @@ The standard's `logicalType` says what a value means; where that is too coarse, 
 
 from typing import Annotated, Any, Final, Literal
 
+from pydantic import BeforeValidator, StringConstraints
 from pydantic import Field as Setting
-from pydantic import StringConstraints
 
 from headrace.contract.section import Section
 
@@ -15,6 +15,14 @@ LogicalType = Literal[
     "string", "integer", "number", "boolean", "date", "timestamp", "time", "object", "array", "map"
 ]  # fmt: skip
 Format = Literal["i32", "i64", "f32", "f64", "uuid", "binary", "email", "uri", "hostname", "ipv4", "ipv6"]
+
+
+def _today(word: Any) -> Any:
+    """The present word for what the first version of the dataset file called otherwise."""
+    return {"additive": "evolve", "strict": "quarantine"}.get(word, word) if isinstance(word, str) else word
+
+
+Evolution = Annotated[Literal["evolve", "freeze", "discard", "quarantine"], BeforeValidator(_today)]
 Classification = Literal["public", "internal", "confidential", "restricted"]
 
 #: Which formats a logical type can have; the others have none.
@@ -92,8 +100,9 @@ class Schema(Section):
         description="The declared columns. Values are cast to them, and a row that does not fit is quarantined "
         "(check_type). When none is declared, every column has the type found in the source.",
     )
-    evolution: Literal["additive", "strict"] = Setting(
-        "additive",
-        description="What becomes of a column that is not declared: `additive` adds it to the table "
-        "with the type found in the source, `strict` quarantines its rows.",
+    evolution: Evolution = Setting(
+        "evolve",
+        description="What becomes of a column that appears later, or is not declared: `evolve` adds it to the table with the "
+        "type found in the source, `discard` leaves it out, `quarantine` sets the rows aside that have it, "
+        "`freeze` stops the dataset in front of them. `additive` is another word for evolve, `strict` for quarantine.",
     )

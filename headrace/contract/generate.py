@@ -42,7 +42,7 @@ Words for columns, quality, service levels, team and classification are those of
   `transform.sql` gives.
 - `load.mode: upsert` needs a `key`. Its columns come unchanged from the source, because rows are partitioned by them
   before the transform, and are `required` where they are declared; `order_by` may only put them in another order.
-- `load.mode: replace` needs a source that ends, so not `http_push`.
+- `load.mode: replace` needs a source that ends, so not `http_push`, and no `retention`: each run replaces every row.
 - Names with a leading underscore are system columns; names with a double underscore are tables of Headrace's own.
   The domains `headrace`, `system`, `default` and `information_schema` belong to the warehouse.
 - A check on a missing value passes, except `not_null`; an `expression` fails only when it is false.

@@ -3,8 +3,8 @@
 import json
 from typing import Annotated, Any, Literal, Self, get_args
 
+from pydantic import ConfigDict, ModelWrapValidatorHandler, ValidationError, field_validator, model_validator
 from pydantic import Field as Setting
-from pydantic import ModelWrapValidatorHandler, ValidationError, field_validator, model_validator
 
 from headrace.contract import rules
 from headrace.contract.checks import Check, DatasetName, named
@@ -71,7 +71,12 @@ class Load(Section):
     mode: Literal["append", "upsert", "replace"] = Setting(
         "append",
         description="`append` adds every row; `upsert` keeps the latest row of each key; "
-        "`replace` builds the whole table anew and swaps it in when it is complete.",
+        "`replace` reads the whole source anew, in runs, and shows a run at once when all of it is there.",
+    )
+    may_be_empty: bool = Setting(
+        False,
+        description="With `replace`: whether a run that brings no row at all may empty the table. Else it is refused, and "
+        "the rows of the run before stay.",
     )
     order_by: list[ColumnName] = Setting(
         [],
@@ -103,6 +108,8 @@ class Retention(Section):
 
 class Contract(Section):
     """A dataset: where its rows come from, what they mean, what must hold, and how they are published."""
+
+    model_config = ConfigDict(defer_build=True)  # the kinds of sources are known once all modules are loaded
 
     dataset: DatasetName = Setting(
         description="The dataset's name, `domain.name`: lower case letters, digits and single underscores. "

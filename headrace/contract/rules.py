@@ -16,6 +16,7 @@ from headrace.contract import sql
 from headrace.contract.fields import FORMATS
 from headrace.contract.issue import Issue, Path
 from headrace.contract.names import among, closest
+from headrace.contract.source import kinds
 
 RESERVED_DOMAINS: Final = ("headrace", "system", "default", "information_schema")
 MAX_DECIMAL_DIGITS: Final = 38
@@ -42,9 +43,11 @@ def broken(data: Any) -> list[Issue]:
 
 def repeated(detail: ErrorDetails) -> InitErrorDetails:
     """An error of pydantic's, in the form in which it can be raised once more."""
-    return InitErrorDetails(
-        type=detail["type"], loc=detail["loc"], input=detail["input"], ctx=detail.get("ctx", {})
-    )  # fmt: skip
+    context = detail.get("ctx", {})
+    if detail["type"] == "rule":  # one of ours, raised by a setting
+        again = Issue((), context["found"], context["expected"], context["suggestion"], context["line"]).as_error()
+        return InitErrorDetails(type=again["type"], loc=detail["loc"], input=detail["input"])
+    return InitErrorDetails(type=detail["type"], loc=detail["loc"], input=detail["input"], ctx=context)
 
 
 def _is_plain(data: Any) -> bool:
@@ -81,26 +84,27 @@ def _published(document: Mapping[str, Any], query: sql.Examined) -> list[str] | 
     """The columns of the published table, as far as the file says; None when the source decides."""
     declared = [name for _, name in _names(document)]
     if declared:
-        additive = _at(document, "schema", "evolution") != "strict"
-        return [*declared, *(c for c in query.columns or () if c not in declared)] if additive else declared
+        evolves = _at(document, "schema", "evolution") in (None, "evolve", "additive")
+        return [*declared, *(c for c in query.columns or () if c not in declared)] if evolves else declared
     return list(query.columns) if query.columns is not None else None
 
 
 def _declared(document: Mapping[str, Any], query: sql.Examined) -> Iterator[Issue]:
     yield from _properties(_at(document, "schema", "fields"), ("schema", "fields"))
-    strict = _at(document, "schema", "evolution") == "strict"
+    evolution = _at(document, "schema", "evolution")
+    closed = evolution in ("quarantine", "strict", "freeze")
     declared = {name: path for path, name in _names(document)}
     if query.columns is None or not declared:
         return
     for name, path in declared.items():
         if name not in query.columns:
             yield _unknown_column(path, name, query.columns, "a column that transform.sql gives")
-    for name in query.columns if strict else ():
+    for name in query.columns if closed else ():
         if name not in declared:
             yield Issue(
                 ("transform", "sql"),
                 f"the column {name!r}",
-                "only columns that schema.fields declares, because schema.evolution is strict",
+                f"only columns that schema.fields declares, because schema.evolution is {evolution}",
                 closest(name, declared),
             )
 
@@ -201,11 +205,26 @@ def _load(document: Mapping[str, Any], columns: Sequence[str] | None) -> Iterato
             ", ".join(name for _, name in order_by),
             f"the columns of the key ({', '.join(key)}) in any order: the table keeps one row of each",
         )
-    if mode == "replace" and _at(document, "source", "type") == "http_push":
+    if mode == "replace" and document.get("retention") is not None:
+        yield Issue(("retention",), "a retention beside load.mode replace", "none: each run replaces every row")
+    kind = _text(_at(document, "source", "type"))
+    model = kinds().get(kind) if kind is not None else None
+    if mode is None and model is not None and model.changes:
+        yield Issue(
+            ("load",) if "load" in document else (),
+            "no load.mode",
+            f"`mode: upsert` with the key of the table, to keep the latest row of each, or `mode: append`, to keep every "
+            f"change: a source of type {kind} gives changes",
+            "load: {mode: upsert}",
+        )
+    if _at(document, "source", "schedule") is not None and model is not None and not model.ends:
+        expected = f"none: a source of type {kind} never ends, its rows come as they come"
+        yield Issue(("source", "schedule"), "a schedule", expected)
+    if mode == "replace" and model is not None and not model.ends:
         yield Issue(
             ("load", "mode"),
             "'replace'",
-            "append or upsert: a source of type http_push never ends, so there is no whole",
+            f"append or upsert: a source of type {kind} never ends, so there is no whole",
         )
 
 

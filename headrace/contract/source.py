@@ -1,24 +1,50 @@
-"""Where a dataset's rows come from, and the settings each connector has."""
+"""Where a dataset's rows come from: what all sources have in common, and which kinds of them there are.
 
-from typing import Annotated, Literal
+The settings of a kind are a model that a connector brings: ours are in `services/ingest/connectors`.
+"""
+
+import logging
+from collections.abc import Mapping
+from functools import cache, reduce
+from importlib.metadata import EntryPoint, entry_points
+from operator import or_
+from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import Field as Setting
-from pydantic import StringConstraints
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema
 
 from headrace.contract.fields import LogicalType
+from headrace.contract.schedule import Schedule
 from headrace.contract.section import Section
+
+log = logging.getLogger(__name__)
+
+SOURCES: Final = "headrace.sources"
+"""The group of entry points. Each has a `source.type` for a name, and a subclass of `SourceSettings`."""
 
 MAX_RECORD_BYTES = 1_000_000
 MOST_RECORD_BYTES = 4_000_000  # in quarantine it stands as base64 beside its decoded fields, in one Kafka message
 
-OneCharacter = Annotated[str, StringConstraints(min_length=1, max_length=1)]
 
+class SourceSettings(Section):
+    """The settings of one kind of source. A subclass narrows `type` to a Literal of its one name."""
 
-class _Source(Section):
+    ends: ClassVar[bool] = True
+    """Whether there is a moment when all of it has been read, so that a whole table can be replaced."""
+    changes: ClassVar[bool] = False
+    """Whether its rows are changes of rows, so that the file has to say which of them the table keeps."""
+
+    type: str = Setting(description="The connector.")
     columns: dict[str, LogicalType] = Setting(
         {},
         description="Source columns whose type should not be guessed, by name: `time_hour: timestamp`. "
         "Types are the words of `logicalType`.",
+    )
+    schedule: Schedule | None = Setting(
+        None,
+        description="When the source is read, for sources that have an end. Without it, it is looked at for more all the time; "
+        "with `load.mode: replace`, it is then read when it is applied and when a run is asked for.",
     )
     max_record_bytes: int = Setting(
         MAX_RECORD_BYTES,
@@ -28,44 +54,30 @@ class _Source(Section):
     )
 
 
-class CsvOptions(Section):
-    """How a CSV file is written."""
-
-    delimiter: OneCharacter = Setting(",", description="What stands between two values.")
-    quote: OneCharacter = Setting('"', description="What encloses a value that holds a delimiter or a line break.")
-    header: bool = Setting(
-        True, description="Whether the first line names the columns. Without one they are column0, column1, ..."
-    )
-    null_values: list[str] = Setting([""], description="The texts that stand for a missing value.")
-    encoding: Literal["utf-8", "utf-16", "latin-1", "cp1252"] = Setting(
-        "utf-8", description="How the file's characters are encoded."
-    )
+@cache
+def kinds() -> Mapping[str, type[SourceSettings]]:
+    """The settings model of each `source.type` that installed packages bring. What cannot be loaded is left out, and said so."""
+    points = sorted(entry_points(group=SOURCES), key=lambda point: point.name)
+    return {point.name: model for point in points if (model := _model(point)) is not None}
 
 
-class FileSource(_Source):
-    """Files that are read from the start, then watched for more."""
-
-    type: Literal["file"] = Setting(description="The connector.")
-    path: str = Setting(
-        min_length=1,
-        description="A file or a glob such as `data/flights-*.csv`. A relative path starts at the data folder of ingest; "
-        "an absolute one must lie in it, or in a folder of HEADRACE_SOURCE_ROOTS.",
-    )
-    format: Literal["auto", "csv", "jsonl", "parquet"] = Setting(
-        "auto", description="The file format; `auto` goes by the file name's ending."
-    )
-    csv: CsvOptions = Setting(CsvOptions(), description="How CSV files are written; other formats ignore it.")
+def _model(point: EntryPoint) -> type[SourceSettings] | None:
+    try:
+        model: Any = point.load()
+    except Exception:
+        log.exception("sources of type %s are not to be had: %s cannot be loaded", point.name, point.value)
+        return None
+    if not (isinstance(model, type) and issubclass(model, SourceSettings)):
+        log.error("sources of type %s are not to be had: %s is no SourceSettings", point.name, point.value)
+        return None
+    return model
 
 
-class HttpPushSource(_Source):
-    """Rows that are sent to ingest by HTTP POST."""
+class _OfAnyKind:
+    """Tells pydantic that a source is one of the kinds. It asks when it first needs to know: by then all modules are loaded."""
 
-    type: Literal["http_push"] = Setting(description="The connector.")
-    format: Literal["auto", "json", "ndjson", "arrow"] = Setting(
-        "auto",
-        description="What a request's body holds: a JSON array of objects, one object a line, or an Arrow stream; "
-        "`auto` goes by the request's Content-Type.",
-    )
+    def __get_pydantic_core_schema__(self, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return handler.generate_schema(Annotated[reduce(or_, kinds().values()), Setting(discriminator="type")])
 
 
-Source = Annotated[FileSource | HttpPushSource, Setting(discriminator="type")]
+Source = Annotated[SourceSettings, _OfAnyKind()]

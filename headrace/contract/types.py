@@ -1,6 +1,7 @@
 """Which Arrow type a declared column has."""
 
-from typing import Final
+import re
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -18,6 +19,7 @@ _PLAIN: Final[dict[LogicalType, pa.DataType]] = {
     "time": pa.time64("us"),
     "object": pa.json_(pa.string()),
 }
+_PROPERTY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _FORMATTED: Final[dict[str, pa.DataType]] = {
     "i32": pa.int32(),
     "i64": pa.int64(),
@@ -62,3 +64,35 @@ def _map(key: pa.DataType, value: "pa.Field[pa.DataType]") -> pa.DataType:
 
 def _field(name: str, declared: DataType) -> "pa.Field[pa.DataType]":
     return pa.field(name, arrow_type(declared), nullable=not declared.required)
+
+
+def declaration(arrow: pa.DataType) -> dict[str, Any]:
+    """How a dataset file declares a column of this type: the inverse of `arrow_type`. What it has no word for is text."""
+    kinds = pa.types
+    if isinstance(arrow, pa.UuidType):
+        return {"logicalType": "string", "logicalTypeOptions": {"format": "uuid"}}
+    if isinstance(arrow, pa.JsonType):
+        return {"logicalType": "object", "physicalType": "json"}
+    if kinds.is_list(arrow):
+        return {"logicalType": "array", "items": declaration(arrow.value_type)}
+    if kinds.is_map(arrow):
+        return {
+            "logicalType": "map",
+            "map": {"key": declaration(arrow.key_type), "value": declaration(arrow.item_type)},
+        }
+    if kinds.is_struct(arrow):
+        if all(_PROPERTY.fullmatch(field.name) for field in arrow.fields):
+            inner = [{"name": field.name, **declaration(field.type)} for field in arrow.fields]
+            return {"logicalType": "object", "properties": inner}
+        return {"logicalType": "object", "physicalType": "json"}
+    if kinds.is_decimal(arrow):
+        return {"logicalType": "number", "physicalType": f"decimal({arrow.precision}, {arrow.scale})"}
+    if kinds.is_timestamp(arrow):
+        return {"logicalType": "timestamp"} | ({} if arrow.tz else {"logicalTypeOptions": {"timezone": False}})
+    if kinds.is_binary(arrow):
+        return {"logicalType": "string", "logicalTypeOptions": {"format": "binary"}}
+    if kinds.is_float32(arrow):
+        return {"logicalType": "number", "logicalTypeOptions": {"format": "f32"}}
+    if kinds.is_int32(arrow):
+        return {"logicalType": "integer", "logicalTypeOptions": {"format": "i32"}}
+    return {"logicalType": next((word for word, kind in _PLAIN.items() if kind == arrow), "string")}

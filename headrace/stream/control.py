@@ -23,6 +23,10 @@ _SUBJECTS: Final = {
     "profile": topics.subject(topics.PROFILES),
     "source_position": topics.subject(topics.SOURCE_POSITIONS),
     "push_key": topics.subject(topics.PUSH_KEYS),
+    "source_request": topics.subject(topics.SOURCE_REQUESTS),
+    "source_answer": topics.subject(topics.SOURCE_ANSWERS),
+    "secret": topics.subject(topics.SECRETS),
+    "run": topics.subject(topics.RUNS),
     "quarantined": topics.subject("_headrace.quarantine"),
 }
 

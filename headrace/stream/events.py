@@ -13,13 +13,29 @@ class Kind:
     remedy: str = ""
 
 
-_EVENTS: Final = (Kind("asset_registered", "The first records of a dataset have landed in the lake."),)
+_EVENTS: Final = (
+    Kind("asset_registered", "The first records of a dataset have landed in the lake."),
+    Kind("secret_set", "A secret got a value: from the administrator, or from a source whose credential was replaced."),
+    Kind("secret_removed", "A secret was removed."),
+    Kind("secret_rewrapped", "A secret was sealed under the current master key; its value is as it was."),
+    Kind("secret_opened", "Ingest opened a secret for the source of a dataset."),
+)
 
 _INCIDENTS: Final = (
     Kind(
         "dataset_stopped",
         "A service stopped working on a dataset; its other datasets go on.",
         "Read the message and the service's log, mend the cause, then apply the dataset anew or restart the service.",
+    ),
+    Kind(
+        "source_down",
+        "A source does not answer; it is tried again, and read on from where it was when it is back.",
+        "Read the message. Mend the source, or its settings; nothing else has to be done.",
+    ),
+    Kind(
+        "run_refused",
+        "A full load came to its end and is not whole; the one before still shows.",
+        "Read the message, mend the cause, then `headrace runs start DATASET`.",
     ),
 )
 

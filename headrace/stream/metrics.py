@@ -21,4 +21,9 @@ TRANSACTION_SECONDS: Final = Histogram(
     _STAGE,
     buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30),
 )
+SOURCE_BEHIND_BYTES: Final = Gauge(
+    "headrace_source_behind_bytes",
+    "How far the capture of a dataset is behind its database, in bytes of its log.",
+    ("dataset",),
+)
 DATASETS: Final = Gauge("headrace_datasets", "Datasets this process works on, by state.", ("service", "state"))

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,18 +18,42 @@ from headrace.stream.registry import Registry
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Which process says something."""
+
+    service: str
+    instance: str
+
+    def event(self, kind: str, dataset: str | None, message: str, data: Mapping[str, Any]) -> dict[str, Any]:
+        """The record of an event that happens now. `kind` is registered in `headrace.stream.events`."""
+        return self.record(EVENTS[kind].code, dataset, message, data)
+
+    def record(self, code: str, dataset: str | None, message: str, data: Mapping[str, Any]) -> dict[str, Any]:
+        """What events and incidents have in common."""
+        return {
+            "type": code,
+            "dataset": dataset,
+            "service": self.service,
+            "instance": self.instance,
+            "at": datetime.now(UTC),
+            "message": message,
+            "data": json.dumps(data),
+        }
+
+
 class Notices:
     """Publishes events and incidents. Best effort: what cannot be published is still in the log."""
 
     def __init__(self, connection: Connection, registry: Registry, service: str, instance: str) -> None:
         self._producer = Producer(connection.client(linger_ms=5, enable_idempotence=True))
         self._controls = Controls(registry)
-        self._origin = {"service": service, "instance": instance}
+        self._origin = Origin(service, instance)
 
     def event(self, kind: str, dataset: str | None, message: str, data: Mapping[str, Any]) -> None:
         """Say that something happened. `kind` is registered in `headrace.stream.events`."""
-        record = self._record(EVENTS[kind].code, dataset, message, data)
-        self._publish(topics.EVENTS, "event", dataset or self._origin["service"], record)
+        record = self._origin.event(kind, dataset, message, data)
+        self._publish(topics.EVENTS, "event", dataset or self._origin.service, record)
 
     def incident(self, kind: str, dataset: str | None, message: str, data: Mapping[str, Any]) -> None:
         """Say that something needs a person. `kind` is registered in `headrace.stream.events`."""
@@ -39,20 +64,11 @@ class Notices:
         self._incident(kind, dataset, "resolved", message, {})
 
     def _incident(self, kind: str, dataset: str | None, state: str, message: str, data: Mapping[str, Any]) -> None:
-        number = "/".join((kind, *self._origin.values(), dataset or ""))  # the same while the trouble is the same
-        record = self._record(INCIDENTS[kind].code, dataset, message, data)
+        number = "/".join(
+            (kind, self._origin.service, self._origin.instance, dataset or "")
+        )  # the same while the trouble is the same
+        record = self._origin.record(INCIDENTS[kind].code, dataset, message, data)
         self._publish(topics.INCIDENTS, "incident", number, {**record, "id": number, "state": state})
-
-    def _record(self, kind: str, dataset: str | None, message: str, data: Mapping[str, Any]) -> dict[str, Any]:
-        at = datetime.now(UTC)
-        return {
-            "type": kind,
-            "dataset": dataset,
-            **self._origin,
-            "at": at,
-            "message": message,
-            "data": json.dumps(data),
-        }
 
     def _publish(self, topic: str, kind: str, key: str, record: Mapping[str, Any]) -> None:
         try:

@@ -22,7 +22,7 @@ _REASONS: Final = (
     Reason("unreadable_row", "The source row cannot be read in the source's format.", "Repair the row at its source and send it again."),
     Reason("wrong_type", "A value does not fit the type its column has had so far.", "Repair the value, or widen the column in the dataset file."),
     Reason("too_large", "The record is over the size cap.", "Raise `source.max_record_bytes` in the dataset file, have the SQL make less of the row, or split the row at its source."),
-    Reason("unknown_field", "The row has a column that is not declared, and evolution is strict.", "Declare the column in the dataset file, or set `schema.evolution: additive`, and send the row again."),
+    Reason("unknown_field", "The row has a column that is not declared, and schema.evolution is quarantine.", "Declare the column in the dataset file, or set `schema.evolution: evolve`, and send the row again."),
     # Met by any stage, on decoding.
     Reason("undecodable", "The bytes are not a record of the schema they name.", "Find the producer that wrote to this topic; Headrace writes only what it can read."),
     Reason("unknown_schema", "The record names a schema id that the registry does not know.", "Restore the schema in the registry, and have the record written again."),

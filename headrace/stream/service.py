@@ -111,8 +111,10 @@ class Lane:
         dataset: LiveDataset,
         workers_for: WorkersFor,
         on_failure: Callable[[LiveDataset, str, BaseException], None],
+        needs: object = None,
     ) -> None:
         self.dataset = dataset
+        self.needs = needs
         self._workers_for = workers_for
         self._on_failure = on_failure
         self._stopping = threading.Event()
@@ -151,7 +153,7 @@ class Lane:
 
 
 class Lanes:
-    """Keeps one lane for each active dataset, always of its live version."""
+    """Keeps one lane for each active dataset, always of its live version and of what else `needs_of` says it works with."""
 
     _PATIENCE_S = 20.0
 
@@ -161,20 +163,23 @@ class Lanes:
         workers_for: WorkersFor,
         on_start: Callable[[LiveDataset], None],
         on_failure: Callable[[LiveDataset, str, BaseException], None],
+        needs_of: Callable[[LiveDataset], object] = lambda _: None,
     ) -> None:
         self._service = service
         self._workers_for = workers_for
         self._on_start = on_start
         self._on_failure = on_failure
+        self._needs_of = needs_of
         self._lanes: dict[str, Lane] = {}
 
     def follow(self, datasets: Mapping[str, LiveDataset]) -> None:
         """Start what is new, restart what changed, stop what is paused, retired or gone."""
-        self._end([name for name, lane in self._lanes.items() if datasets.get(name) != lane.dataset])
-        for name, dataset in datasets.items():
+        wanted = {name: (dataset, self._needs_of(dataset)) for name, dataset in datasets.items()}
+        self._end([name for name, lane in self._lanes.items() if wanted.get(name) != (lane.dataset, lane.needs)])
+        for name, (dataset, needs) in wanted.items():
             if dataset.state == "active" and name not in self._lanes:
                 log.info("working on version %d", dataset.version, extra={"dataset": name})
-                self._lanes[name] = Lane(dataset, self._workers_for, self._on_failure)
+                self._lanes[name] = Lane(dataset, self._workers_for, self._on_failure, needs)
                 self._on_start(dataset)
                 self._lanes[name].start()
         states = [dataset.state for dataset in datasets.values()]
@@ -210,10 +215,12 @@ def run_service(
     settings: ServiceSettings,
     workers_for: WorkersFor,
     on_datasets: Callable[[Mapping[str, LiveDataset]], None] = lambda _: None,
+    needs_of: Callable[[LiveDataset], object] = lambda _: None,
 ) -> int:
     """Work on every live dataset until SIGTERM or SIGINT. Returns the exit code.
 
-    `on_datasets` is told which datasets there are, whenever their topic was looked at.
+    `on_datasets` is told which datasets there are, whenever their topic was looked at. `needs_of` is asked then what else
+    the work on a dataset depends on: when that is another value than before, the work begins anew, as with a new version.
     """
     logs.configure(service, settings.instance, settings.log_level)
     relax_collector()
@@ -234,7 +241,7 @@ def run_service(
     def started(dataset: LiveDataset) -> None:
         notices.resolved("dataset_stopped", dataset.name, f"{service} works on {dataset.name} again")
 
-    lanes = Lanes(service, workers_for, started, failed)
+    lanes = Lanes(service, workers_for, started, failed, needs_of)
     try:
         _follow(connection, registry, lanes, on_datasets, stopping)
     except Fatal:

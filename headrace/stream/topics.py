@@ -9,10 +9,28 @@ INCIDENTS: Final = "_headrace.incidents"
 PROFILES: Final = "_headrace.profiles"
 SOURCE_POSITIONS: Final = "_headrace.source-positions"
 PUSH_KEYS: Final = "_headrace.push-keys"
+SOURCE_REQUESTS: Final = "_headrace.source-requests"
+SOURCE_ANSWERS: Final = "_headrace.source-answers"
+SECRETS: Final = "_headrace.secrets"
+RUNS: Final = "_headrace.runs"
 
 #: Control topics whose latest record by key is the state; the others are logs.
-COMPACTED: Final = frozenset({DATASETS, SOURCE_POSITIONS, PUSH_KEYS})
-CONTROL: Final = (DATASETS, LEDGER, EVENTS, INCIDENTS, PROFILES, SOURCE_POSITIONS, PUSH_KEYS)
+COMPACTED: Final = frozenset({DATASETS, SOURCE_POSITIONS, PUSH_KEYS, SECRETS, RUNS})
+#: Control topics whose records nobody needs after a while: somebody asks and waits for the answer.
+PASSING: Final = frozenset({SOURCE_REQUESTS, SOURCE_ANSWERS})
+CONTROL: Final = (
+    DATASETS,
+    LEDGER,
+    EVENTS,
+    INCIDENTS,
+    PROFILES,
+    SOURCE_POSITIONS,
+    PUSH_KEYS,
+    SOURCE_REQUESTS,
+    SOURCE_ANSWERS,
+    SECRETS,
+    RUNS,
+)
 
 
 def raw(dataset: str) -> str:

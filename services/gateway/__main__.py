@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from headrace.errors import Fatal
 from headrace.stream import log as logs
 from services.gateway.bootstrap import build, serve
 from services.gateway.settings import GatewaySettings
@@ -25,6 +26,9 @@ def main() -> int:
     logs.configure("gateway", settings.instance, settings.log_level)
     try:
         gateway = build(settings)
+    except Fatal as error:
+        log.error("the gateway cannot start: %s", error)
+        return 1
     except (SQLAlchemyError, OSError) as error:
         log.error("the gateway cannot start: its database at %s: %s", make_url(settings.database_url), error)
         return 1

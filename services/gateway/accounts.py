@@ -19,11 +19,13 @@ from services.gateway.adapters.dataset_store import DatasetStore
 from services.gateway.adapters.incident_store import IncidentStore
 from services.gateway.adapters.ledger_store import LedgerStore, Pace
 from services.gateway.adapters.progress import Progress, Reading
+from services.gateway.adapters.run_log import RunLog
 from services.gateway.core.conservation import STAGES, DatasetBooks, StageBooks, balance
 from services.gateway.core.datasets import DatasetVersion
 from services.gateway.core.folding import Sums
-from services.gateway.core.incidents import standing
+from services.gateway.core.incidents import SOURCE_DOWN, standing
 from services.gateway.core.latency import quantile
+from services.gateway.core.runs import refused, unfinished
 
 _FOLD_S: Final = 2.0
 _LEDGER: Final = Slot(topics.LEDGER, 0)  # the topic has one partition, so the books are in the order of commits
@@ -35,7 +37,8 @@ SumsOf = Mapping[tuple[str, int], Sums]
 class Account:
     """The books of a dataset. `waiting_for` says why it is not settled; empty when it is.
 
-    `problems` are those of the reasons that will not go away by themselves: a service has stopped working on it.
+    `problems` are those of the reasons that will not go away by themselves: a service has stopped working on it, or its last
+    full load was refused.
     """
 
     dataset: DatasetVersion
@@ -73,12 +76,14 @@ class Accounts:
         incidents: IncidentStore,
         progress: Progress,
         fold: ControlFold,
+        runs: RunLog,
     ) -> None:
         self._datasets = datasets
         self._ledger = ledger
         self._incidents = incidents
         self._progress = progress
         self._fold = fold
+        self._runs = runs
 
     def of(self, datasets: Iterable[DatasetVersion]) -> list[Account]:
         """The account of each dataset."""
@@ -91,8 +96,10 @@ class Accounts:
             sums = self._sums(dataset)
             last_commit_at = _last_commits(sums)
             stopped = standing(incidents.get(dataset.name, ()), dataset, last_commit_at)
-            problems = tuple(incident.message for incident in stopped)
-            reasons = [*problems, *waiting[dataset.name]]
+            in_runs, of_runs = self._of_runs(dataset)
+            down = [incident.message for incident in stopped if incident.type == SOURCE_DOWN]
+            problems = (*(incident.message for incident in stopped if incident.type != SOURCE_DOWN), *of_runs)
+            reasons = [*problems, *down, *waiting[dataset.name], *in_runs]
             if not reasons and sums != before[dataset.name]:
                 reasons = ["the books changed while they were being read"]
             books = balance(sums, settled=not reasons)
@@ -121,6 +128,16 @@ class Accounts:
             )
             previous = stage
         return found
+
+    def _of_runs(self, dataset: DatasetVersion) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What is still to come of a dataset that is loaded in runs, and what stands against it."""
+        if dataset.contract().load.mode != "replace":
+            return (), ()
+        try:
+            history = self._runs.history(dataset.name)
+        except Transient as error:
+            return (str(error),), ()
+        return tuple(unfinished(history)), tuple(refused(history))
 
     def _sums(self, dataset: DatasetVersion) -> SumsOf:
         return self._ledger.sums(dataset.name, dataset.generation)

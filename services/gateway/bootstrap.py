@@ -7,6 +7,7 @@ from fastapi import FastAPI
 
 from headrace.stream.control import Controls
 from headrace.stream.registry import Registry
+from headrace.stream.secret_log import SecretLog
 from services.gateway.accounts import Accounts
 from services.gateway.adapters.control_fold import ControlFold
 from services.gateway.adapters.database import open_database, upgrade
@@ -18,6 +19,10 @@ from services.gateway.adapters.incident_store import IncidentStore
 from services.gateway.adapters.ledger_store import LedgerStore
 from services.gateway.adapters.progress import Progress
 from services.gateway.adapters.quarantine import Quarantine
+from services.gateway.adapters.run_log import RunLog
+from services.gateway.adapters.secret_keeper import SecretKeeper
+from services.gateway.adapters.secret_store import SecretStore
+from services.gateway.adapters.source_desk import SourceDesk
 from services.gateway.adapters.tail import Tail
 from services.gateway.adapters.token_store import TokenStore, kept_key
 from services.gateway.adapters.warehouse import Warehouse
@@ -28,7 +33,11 @@ _REGISTRY_S = 5
 
 
 def build(settings: GatewaySettings) -> Gateway:
-    """A gateway with an up-to-date database. Nothing else is asked for yet: it may all be down."""
+    """A gateway with an up-to-date database. Nothing else is asked for yet: it may all be down.
+
+    Errors: Fatal when the master keys are set wrongly; those of SQLAlchemy.
+    """
+    keys = settings.key_wrapping()
     connection = settings.connection()
     registry = Registry(settings.registry_url, _REGISTRY_S)
     controls = Controls(registry)
@@ -42,17 +51,22 @@ def build(settings: GatewaySettings) -> Gateway:
         settings.warehouse_reader_password.get_secret_value(),
         settings.query_timeout_s,
     )
+    runs = RunLog(connection, controls)
     return Gateway(
         engine,
         datasets,
         DatasetLog(connection, controls),
+        SecretStore(engine),
+        SecretKeeper(SecretLog(connection, controls, "gateway", settings.instance), keys) if keys else None,
+        runs,
         fold,
-        Accounts(datasets, LedgerStore(engine), IncidentStore(engine), Progress(connection), fold),
+        Accounts(datasets, LedgerStore(engine), IncidentStore(engine), Progress(connection), fold, runs),
         TokenStore(engine, settings.gateway_admin_token, _token_key(settings)),
         warehouse,
         Quarantine(warehouse),
         Tail(connection, registry),
         Health(engine, connection, registry, warehouse, fold),
+        SourceDesk(connection, controls),
     )
 
 

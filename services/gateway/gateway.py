@@ -10,6 +10,10 @@ from services.gateway.adapters.dataset_log import DatasetLog
 from services.gateway.adapters.dataset_store import DatasetStore
 from services.gateway.adapters.health import Health
 from services.gateway.adapters.quarantine import Quarantine
+from services.gateway.adapters.run_log import RunLog
+from services.gateway.adapters.secret_keeper import SecretKeeper
+from services.gateway.adapters.secret_store import SecretStore
+from services.gateway.adapters.source_desk import SourceDesk
 from services.gateway.adapters.tail import Tail
 from services.gateway.adapters.token_store import TokenStore
 from services.gateway.adapters.warehouse import Warehouse
@@ -17,11 +21,14 @@ from services.gateway.adapters.warehouse import Warehouse
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """What `bootstrap.build` wires."""
+    """What `bootstrap.build` wires. `keeper` is None when there is no master key."""
 
     engine: Engine
     datasets: DatasetStore
     dataset_log: DatasetLog
+    secrets: SecretStore
+    keeper: SecretKeeper | None
+    runs: RunLog
     fold: ControlFold
     accounts: Accounts
     tokens: TokenStore
@@ -29,3 +36,4 @@ class Gateway:
     quarantine: Quarantine
     tail: Tail
     health: Health
+    sources: SourceDesk

@@ -2,10 +2,11 @@
 
 from pydantic import Field, SecretStr
 
+from headrace.secrets.settings import KeySettings
 from headrace.stream.service import ServiceSettings
 
 
-class GatewaySettings(ServiceSettings):
+class GatewaySettings(ServiceSettings, KeySettings):
     """Settings of the gateway, as `HEADRACE_<NAME>`, beside those every service has."""
 
     gateway_admin_token: SecretStr = Field(

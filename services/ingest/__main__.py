@@ -2,14 +2,18 @@
 
 import logging
 import sys
+from collections.abc import Mapping
 
 from headrace.errors import Fatal
-from headrace.stream.service import run_service
-from services.ingest.adapters.desk import Desk
-from services.ingest.adapters.http import create_app
+from headrace.stream.registry import Registry
+from headrace.stream.service import LiveDataset, run_service
+from services.ingest.adapters.known_secrets import KnownSecrets
 from services.ingest.adapters.ownership import Ownership
 from services.ingest.adapters.server import HttpServer
-from services.ingest.bootstrap import Workers
+from services.ingest.adapters.source_requests import SourceRequests
+from services.ingest.bootstrap import Workers, connector_for, known_secrets
+from services.ingest.connectors.http_push.desk import Desk
+from services.ingest.connectors.http_push.http import create_app
 from services.ingest.settings import IngestSettings
 
 
@@ -17,22 +21,44 @@ def main() -> int:
     """Returns the exit code."""
     settings = IngestSettings()
     desk = Desk(settings.push_queue_bytes)
-    app = create_app(
-        desk, settings.push_token, max_body_bytes=settings.push_max_body_bytes, timeout_s=settings.push_timeout_s
-    )
-    server = HttpServer(app, settings.http_host, settings.http_port)
     ownership = Ownership(settings.connection(), settings.session_timeout_ms)
     try:
+        secrets = known_secrets(settings)
+        server = push_server(settings, desk, secrets)
         server.start()
     except Fatal as error:
         logging.getLogger(__name__).error("%s", error)
         return 1
+    requests = SourceRequests(
+        settings.connection(),
+        Registry(settings.registry_url),
+        lambda contract: connector_for(contract, settings, secrets.of_source(contract.dataset)),
+    )
     ownership.start()
+    requests.start()
+
+    def learn(datasets: Mapping[str, LiveDataset]) -> None:
+        desk.learn(datasets)
+        secrets.refresh()
+
     try:
-        return run_service("ingest", settings, Workers(settings, ownership, desk), desk.learn)
+        return run_service("ingest", settings, Workers(settings, ownership, desk, secrets), learn, secrets.needs_of)
     finally:
         server.close()
+        requests.close()
         ownership.close()
+
+
+def push_server(settings: IngestSettings, desk: Desk, secrets: KnownSecrets) -> HttpServer:
+    """Where pushes come in, and metrics are shown."""
+    app = create_app(
+        desk,
+        settings.push_token,
+        max_body_bytes=settings.push_max_body_bytes,
+        timeout_s=settings.push_timeout_s,
+        secret=secrets.standing,
+    )
+    return HttpServer(app, settings.http_host, settings.http_port, settings.push_max_body_bytes)
 
 
 if __name__ == "__main__":

@@ -1,32 +1,42 @@
-"""Wires the loader: for each dataset a pump into its table, and one that makes its quarantine queryable."""
+"""Wires the loader: for each dataset a pump into its table, and one that makes its quarantine queryable.
+
+Beside them, where a dataset is loaded in runs, who sees to it that its view shows whole ones.
+"""
 
 import uuid
 from collections.abc import Callable, Iterable
 from functools import partial
 
 from headrace.stream import topics
+from headrace.stream.notices import Notices
 from headrace.stream.pump import Pump, Sink
 from headrace.stream.registry import Registry
 from headrace.stream.service import LiveDataset, Worker, WorkersFor
 from headrace.stream.wiring import kafka_pump
 from services.loader.adapters.clickhouse import ClickHouse
+from services.loader.adapters.run_keeper import RunKeeper
 from services.loader.adapters.sink import WarehouseSink
-from services.loader.adapters.warehouse import Warehouse
+from services.loader.adapters.warehouse import LoaderWarehouse, Warehouse
 from services.loader.core.stage import LoaderStage
 from services.loader.core.table import Table, published, quarantined
 from services.loader.settings import LoaderSettings
 
 
-def workers(settings: LoaderSettings, warehouse: Callable[[LoaderSettings], Warehouse] | None = None) -> WorkersFor:
-    """What the loader does for a dataset. `warehouse` makes a connection; each pump has its own."""
+def workers(
+    settings: LoaderSettings, warehouse: Callable[[LoaderSettings], LoaderWarehouse] | None = None
+) -> WorkersFor:
+    """What the loader does for a dataset. `warehouse` makes a connection; each worker has its own."""
     registry = Registry(settings.registry_url)
+    notices = Notices(settings.connection(), registry, "loader", settings.instance)
     connect = partial(warehouse or clickhouse, settings)
 
     def workers_for(dataset: LiveDataset) -> Iterable[Callable[[], Worker]]:
-        return (
+        pumps: tuple[Callable[[], Worker], ...] = (
             partial(pump_for, dataset, settings, registry, connect),
             partial(quarantine_pump_for, dataset, settings, registry, connect),
         )
+        in_runs = dataset.contract.load.mode == "replace"
+        return (*pumps, partial(keeper_for, dataset, settings, registry, connect, notices)) if in_runs else pumps
 
     return workers_for
 
@@ -56,6 +66,25 @@ def quarantine_pump_for(
     """The pump from quarantine, which all generations share, into its table."""
     table = quarantined(dataset.contract)
     return _pump(dataset, settings, registry, connect, "quarantine_loader", topics.quarantine(dataset.name), table)
+
+
+def keeper_for(
+    dataset: LiveDataset,
+    settings: LoaderSettings,
+    registry: Registry,
+    connect: Callable[[], LoaderWarehouse],
+    notices: Notices,
+) -> RunKeeper:
+    """Who shows the dataset's full loads."""
+    return RunKeeper(
+        dataset,
+        settings.connection(),
+        registry,
+        connect(),
+        notices,
+        session_timeout_ms=settings.session_timeout_ms,
+        transaction_timeout_ms=settings.transaction_timeout_ms,
+    )
 
 
 def _pump(

@@ -2,10 +2,11 @@
 
 import csv
 import hashlib
+import json
 import os
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -249,18 +250,31 @@ class Run:
 
 def begin(platform: Platform, mode: Mode = "append", rows: int = ROWS, share: int = 100) -> Run:
     """Write the source, or a first share of it, and apply its dataset: from now on rows are on their way. Units: percent."""
-    run = Run(platform, f"chaos.{mode}_{uuid.uuid4().hex[:8]}", mode, rows)
+    run = Run(platform, f"chaos.{name_of_run(mode)}", mode, rows)
     run.write(0, share)
-    platform.client.apply(run.dataset, _document(run.dataset, mode, f"{run.folder.relative_to(platform.files)}/*.csv"))
+    source = {"type": "file", "path": f"{run.folder.relative_to(platform.files)}/*.csv"}
+    platform.client.apply(run.dataset, _document(run.dataset, mode, source))
     return run
 
 
-def _document(name: str, mode: Mode, path: str) -> str:
+def begin_from(platform: Platform, name: str, source: Mapping[str, Any], rows: int) -> Run:
+    """Apply a dataset whose rows are those of `source_rows`, wherever they are."""
+    run = Run(platform, f"chaos.{name}", "append", rows)
+    platform.client.apply(run.dataset, _document(run.dataset, run.mode, source))
+    return run
+
+
+def name_of_run(kind: str = "run") -> str:
+    """A name that nobody else uses."""
+    return f"{kind}_{uuid.uuid4().hex[:8]}"
+
+
+def _document(name: str, mode: Mode, source: Mapping[str, Any]) -> str:
     return f"""
 dataset: {name}
 description: Readings of devices, each with its number among those of its device.
 owner: {{team: Tests}}
-source: {{type: file, path: {path}}}
+source: {json.dumps(source)}
 key: [device]
 transform:
   sql: SELECT id, device, seq, amount, note, at FROM input WHERE {_FILTER}

@@ -28,8 +28,9 @@ def restore(array: Array, shape: Shape) -> Array:
         return _restore_map(array, shape)
     if shape.plain == shape.arrow and all(isinstance(member.slot.shape, Leaf) for member in shape.members):
         return array
-    parts = restore_members([array.field(at) for at in range(len(shape.carried))], shape.members, len(array))
-    return _struct(parts, shape.arrow, array)
+    # What stands in a member where the whole is null says nothing: `flatten` makes it null too.
+    columns = array.flatten() if array.null_count else [array.field(at) for at in range(len(shape.carried))]
+    return _struct(restore_members(columns, shape.members, len(array)), shape.arrow, array)
 
 
 def lower(array: Array, shape: Shape) -> Array:

@@ -14,7 +14,10 @@ T = TypeVar("T")
 
 
 class Followed(Generic[T]):
-    """Reads a topic from its beginning, and remembers the last value of each key. One thread at a time."""
+    """Reads a topic from its beginning, and remembers the last value of each key. One thread at a time.
+
+    `state` is in the order of those last values.
+    """
 
     def __init__(self, connection: Connection, topic: str, decode: Callable[[bytes], T]) -> None:
         self._topic = topic
@@ -43,7 +46,9 @@ class Followed(Generic[T]):
             if value is None:
                 self.state.pop(key, None)
             else:
-                self.state[key] = self._decode(value)
+                latest = self._decode(value)
+                self.state.pop(key, None)
+                self.state[key] = latest
         except (Fatal, ValueError):
             log.exception("%s has an unreadable record for %s at offset %s", self._topic, key, offset)
             self.unreadable.add(key)

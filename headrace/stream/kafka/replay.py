@@ -32,7 +32,7 @@ class Replay:
 
     Where a transaction is open, a reader of committed records stops in front of it, and calls that the end: with
     `end` READ_COMMITTED that is what counts. With READ_UNCOMMITTED it is the end without isolation, and what stands
-    behind the transaction is waited for.
+    behind the transaction is waited for. At most `most_rows` come at a time.
     """
 
     def __init__(
@@ -42,11 +42,13 @@ class Replay:
         *,
         end: IsolationLevel = IsolationLevel.READ_COMMITTED,
         timeout_s: float = _REPLY_S,
+        most_rows: int = _MOST_ROWS,
     ) -> None:
         self._connection = connection
         self._topic = topic
         self._end = end
         self._timeout_s = timeout_s
+        self._most_rows = most_rows
         self._reply_s = min(timeout_s, _REPLY_S)
         self._positions: dict[int, int] = {}  # none before the partitions are known
         self._consumer = self._client(IsolationLevel.READ_COMMITTED)
@@ -142,7 +144,7 @@ class Replay:
         try:
             messages = self._consumer.consume(1, _POLL_S)
             if messages:
-                messages += self._consumer.consume(_MOST_ROWS - 1, _LINGER_S)
+                messages += self._consumer.consume(self._most_rows - 1, _LINGER_S)
         except KafkaException as error:
             raise mapped(error, f"reading {self._topic}") from error
         for message in messages:

@@ -33,6 +33,8 @@ _EXPIRING = {
     "segment.ms": str(timedelta(days=1) // timedelta(milliseconds=1)),  # only whole segments are deleted
 }
 
+_PASSING = {"retention.ms": str(timedelta(hours=1) // timedelta(milliseconds=1))}
+
 
 def ensure(
     connection: Connection,
@@ -71,7 +73,7 @@ def ensure(
 
 def ensure_control(connection: Connection, replication: int = -1) -> None:
     """Create the control topics that are missing."""
-    logs = {name: 1 for name in topics.CONTROL if name not in topics.COMPACTED}
+    logs = {name: 1 for name in topics.CONTROL if name not in topics.COMPACTED | topics.PASSING}
     ensure(connection, logs, {"retention.ms": "-1"}, replication)
     kept = topics.COMPACTED - {topics.PUSH_KEYS, topics.SOURCE_POSITIONS}
     ensure(connection, dict.fromkeys(kept, 1), _COMPACTED, replication)
@@ -79,6 +81,7 @@ def ensure_control(connection: Connection, replication: int = -1) -> None:
     large = {**_COMPACTED, "max.message.bytes": str(MOST_MESSAGE_BYTES)}
     ensure(connection, {topics.SOURCE_POSITIONS: _POSITION_PARTITIONS}, large, replication)
     ensure(connection, {topics.PUSH_KEYS: 1}, _EXPIRING, replication)
+    ensure(connection, dict.fromkeys(topics.PASSING, 1), _PASSING, replication)
 
 
 def warn_of_lost_positions(connection: Connection) -> None:

@@ -28,12 +28,15 @@ class Transaction:
     def produce(
         self,
         topic: str,
-        values: Sequence[bytes],
+        values: Sequence[bytes | None],
         *,
         partition: int = -1,
         keys: Sequence[bytes | None] | None = None,
     ) -> None:
-        """Write `values`, in order. Shapes: `keys`, if any, has an entry for each value. Errors: Transient, Fatal."""
+        """Write `values`, in order; None removes a key.
+
+        Shapes: `keys`, if any, has an entry for each value. Errors: Transient, Fatal.
+        """
         messages: list[dict[str, Any]]
         if keys is None:
             messages = [{"value": value} for value in values]

@@ -23,9 +23,11 @@ from headrace.stream.ledger import LedgerEntry
 from services.gateway.adapters.dataset_store import fold_datasets, fold_source_positions
 from services.gateway.adapters.incident_store import fold_incidents
 from services.gateway.adapters.ledger_store import ACTIVITY_KEPT_S, fold_ledger, forget_activity
+from services.gateway.adapters.secret_store import fold_secrets
 from services.gateway.adapters.tables import FOLD_OFFSETS
 from services.gateway.core.datasets import DatasetVersion, SourcePosition
 from services.gateway.core.incidents import Incident
+from services.gateway.core.secrets import SecretEntry
 from services.gateway.metrics import FOLD_FAILURES, FOLD_SKIPPED, FOLDED
 
 log = logging.getLogger(__name__)
@@ -172,6 +174,7 @@ class ControlFold:
             fold_datasets(database, records.get(topics.DATASETS, ()))
             fold_source_positions(database, records.get(topics.SOURCE_POSITIONS, ()))
             fold_incidents(database, records.get(topics.INCIDENTS, ()))
+            fold_secrets(database, records.get(topics.SECRETS, ()))
             fold_ledger(database, [entry for _, entry in records.get(topics.LEDGER, ()) if entry is not None])
         for topic, folded in records.items():
             FOLDED.labels(topic).inc(len(folded))
@@ -205,6 +208,7 @@ _KINDS: Final[Mapping[str, Any]] = {
     topics.DATASETS: DatasetVersion,
     topics.SOURCE_POSITIONS: SourcePosition,
     topics.INCIDENTS: Incident,
+    topics.SECRETS: SecretEntry,
 }
 FOLDED_TOPICS: Final = tuple(_KINDS)
 

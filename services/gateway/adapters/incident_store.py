@@ -1,4 +1,4 @@
-"""Keeps the latest open incident of each service that stopped working on a dataset."""
+"""Keeps the latest open incident of each service that stopped working on a dataset, and of each source that is down."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine, delete, select
 
 from services.gateway.adapters.dataset_store import put
 from services.gateway.adapters.tables import INCIDENTS
-from services.gateway.core.incidents import STOPPED, Incident
+from services.gateway.core.incidents import KEPT, Incident
 
 
 class IncidentStore:
@@ -22,14 +22,15 @@ class IncidentStore:
         found: dict[str, list[Incident]] = defaultdict(list)
         with self._engine.connect() as connection:
             for row in connection.execute(select(INCIDENTS).order_by(INCIDENTS.c.service)).mappings():
-                found[row["dataset"]].append(Incident(**row, type=STOPPED, state="open"))
+                kind = row["id"].partition("/")[0]  # see `headrace.stream.notices`
+                found[row["dataset"]].append(Incident(**row, type=kind, state="open"))
         return found
 
 
 def fold_incidents(connection: Connection, incidents: Iterable[tuple[str, Incident | None]]) -> None:
     """Bring the projection up to these incidents, in order."""
     for _, incident in incidents:
-        if incident is None or incident.type != STOPPED or incident.dataset is None:
+        if incident is None or incident.type not in KEPT or incident.dataset is None:
             continue
         if incident.state == "open":
             row = asdict(incident)

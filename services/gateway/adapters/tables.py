@@ -94,6 +94,18 @@ INCIDENTS: Final = Table(
     Column("data", Text, nullable=False),
 )
 
+#: Which secrets there are, folded from `_headrace.secrets` without what is sealed in them.
+SECRETS: Final = Table(
+    "secrets",
+    METADATA,
+    Column("name", _NAME, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("key_id", _NAME, nullable=False),
+    Column("set_at", UtcDateTime, nullable=False),
+    Column("set_by", _NAME, nullable=False),
+    Column("kept_for", _NAME, nullable=True),
+)
+
 TOKENS: Final = Table(
     "tokens",
     METADATA,

@@ -84,8 +84,6 @@ def propose(contract: Contract, live: Mapping[str, DatasetVersion]) -> Proposal:
 
 
 def _refusals(contract: Contract, live: Mapping[str, DatasetVersion], changes: tuple[Change, ...]) -> Iterator[Refusal]:
-    if contract.load.mode == "replace":
-        yield Refusal("full-load", "full loads are not available in this version: set load.mode to append or upsert")
     if unknown := sorted(dependencies(contract) - live.keys() - {contract.dataset}):
         yield Refusal("unknown-parents", f"apply first what it refers to: {', '.join(unknown)}")
     if breaking := [change for change in changes if change.breaking]:

@@ -9,6 +9,8 @@ from typing import Final
 from services.gateway.core.datasets import DatasetVersion
 
 STOPPED: Final = "dataset_stopped"
+SOURCE_DOWN: Final = "source_down"  # passes by itself: it is waited for
+KEPT: Final = (STOPPED, SOURCE_DOWN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,11 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from headrace.connector import Fetched, SourceRow
 from headrace.errors import Fatal
 from headrace.stream import metrics, topics
 from headrace.stream.codec import Codec, avro_schema
-from headrace.stream.columns import RAW_FIELDS
+from headrace.stream.columns import OP, RAW_FIELDS, SOURCE_TS, TIMESTAMP
 from headrace.stream.control import Controls
 from headrace.stream.kafka import TransactionalWriter
 from headrace.stream.ledger import Position
@@ -21,7 +22,6 @@ from headrace.stream.outputs import Messages
 from headrace.stream.registry import Schemas
 from headrace.stream.service import LiveDataset
 from services.ingest.core import books
-from services.ingest.core.connector import Fetched, SourceRow
 from services.ingest.core.partition import by_key, in_slices, key_texts
 
 _KEPT_CHARACTERS: Final = 64 << 10  # of a record over the cap
@@ -99,9 +99,15 @@ class Publisher:
 
     def _values(self, rows: pa.RecordBatch) -> list[bytes]:
         count = rows.num_rows
-        source_ts, op = RAW_FIELDS
-        columns = [*rows.columns, pa.nulls(count, source_ts.type), pa.repeat(pa.scalar("insert"), count)]
-        schema = pa.schema([*rows.schema, source_ts, op])
+        given = dict(zip(rows.schema.names, rows.columns, strict=True))
+        own = [field for field in rows.schema if field.name not in (SOURCE_TS, OP)]
+        source_ts, op = given.get(SOURCE_TS), given.get(OP)
+        columns = [
+            *(given[field.name] for field in own),
+            pa.nulls(count, TIMESTAMP) if source_ts is None else source_ts,
+            pa.repeat(pa.scalar("insert"), count) if op is None else op,
+        ]
+        schema = pa.schema([*own, *RAW_FIELDS])
         if schema not in self._codecs:
             try:
                 avro = avro_schema(schema, self._dataset.name)

@@ -14,10 +14,16 @@ _START_S = 15.0
 class HttpServer:
     """One listener. Errors: Fatal on `start` when it cannot listen."""
 
-    def __init__(self, app: FastAPI, host: str, port: int) -> None:
+    def __init__(self, app: FastAPI, host: str, port: int, max_frame_bytes: int = 16 << 20) -> None:
         self._where = f"{host}:{port}"
         config = uvicorn.Config(
-            app, host=host, port=port, log_config=None, access_log=False, timeout_graceful_shutdown=5
+            app,
+            host=host,
+            port=port,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=5,
+            ws_max_size=max_frame_bytes,
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
+from headrace.connector import SourceRow
 from headrace.stream.ledger import LATENCY_BOUNDS_MS, LedgerEntry, Position
-from services.ingest.core.connector import SourceRow
 
 STAGE: Final = "ingest"
 KEPT_BYTES: Final = 1 << 20  # of a source row in quarantine: as base64 it fits in a message with ample room

@@ -25,16 +25,16 @@ def elements(body: bytes) -> list[bytes]:
                 end = token.start()
                 break
         elif mark == b"," and depth == 1:
-            found.append(_line(text[start : token.start()]))
+            found.append(one_line(text[start : token.start()]))
             start = token.end()
     if end < 0:
         raise ValueError("the array is not closed")
     if text[end : end + 1] != b"]" or text[end + 1 :].strip():
         raise ValueError("something follows the array")
-    last = _line(text[start:end])
+    last = one_line(text[start:end])
     return [*found, last] if found or last else []
 
 
-def _line(element: bytes) -> bytes:
-    """An element without line ends: between tokens they are white space, inside a string they are not JSON anyway."""
+def one_line(element: bytes) -> bytes:
+    """A JSON text without line ends: between tokens they are white space, inside a string they are not JSON anyway."""
     return element.strip().replace(b"\r", b" ").replace(b"\n", b" ")

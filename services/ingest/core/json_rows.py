@@ -7,13 +7,14 @@ line by line with the same outcome for a good line, so that one bad line never c
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.json as pajson
 
 from services.ingest.core.csv import Fault
+from services.ingest.core.drift import Evolution, policy_for, unknown
 from services.ingest.core.fit import Converter, Misfit, array_of, converter, fit_texts, name_of
 from services.ingest.core.json_text import strict_json
 from services.ingest.core.lines import Int64s
@@ -23,7 +24,6 @@ from services.ingest.core.types import widened
 _T: Final = pa.types
 
 Object = dict[str, Any]
-Evolution = Literal["additive", "strict"]
 #: The columns of parsed objects, for those that have a value somewhere.
 Infer = Callable[[Sequence[Object]], pa.Schema]
 
@@ -41,7 +41,7 @@ _STRETCH: Final = 1024  # lines read with care around a bad one
 
 
 def read_lines(lines: Sequence[bytes], schema: pa.Schema, evolution: Evolution, infer: Infer) -> JsonRows:
-    """The rows of `lines`, in `schema` with new columns at its end where evolution is additive."""
+    """The rows of `lines`, in `schema` with new columns at its end where it evolves. Errors: Frozen."""
     rows = _read_plain(lines, schema)
     if rows is not None:
         return JsonRows(rows, np.arange(len(lines)), [])
@@ -106,16 +106,19 @@ def rows_of(
     """Objects as rows. See `read_lines`."""
     known = set(schema.names)
     fresh = {row: extra for row, found in objects.items() if (extra := _beyond(found, known))}
-    if fresh and evolution == "additive":
-        schema = widened(schema, infer(list(fresh.values())))
-        fresh = {}
+    if fresh:
+        policy = policy_for([name for extra in fresh.values() for name in extra], evolution)
+        if policy == "evolve":
+            schema = widened(schema, infer(list(fresh.values())))
+        if policy != "quarantine":
+            fresh = {}
     index: list[int] = []
     columns: list[list[Any]] = [[] for _ in schema]
     converters = [(field.name, converter(pa.string() if _is_time(field.type) else field.type)) for field in schema]
     for row, found in objects.items():
         if row in fresh:
             name = next(iter(fresh[row]))
-            faults.append(Fault(row, "unknown_field", f"{name!r} is not declared, and evolution is strict", name))
+            faults.append(Fault(row, "unknown_field", unknown(name), name))
             continue
         fitted = _fitted(found, converters)
         if isinstance(fitted, list):
@@ -186,6 +189,8 @@ def _read_plain(lines: Sequence[bytes], schema: pa.Schema) -> pa.RecordBatch | N
     if any(line.lstrip()[:1] != b"{" for line in lines):
         return None
     block = b"\n".join(lines) + b"\n"
+    if block.count(b"\n") != len(lines):
+        return None  # a line with a break inside could be half of an object whose other half is the next one
     if b"NaN" in block or b"Inf" in block or _AFTER_OBJECT.search(block) or _LONG_INTEGER.search(block):
         return None
     try:

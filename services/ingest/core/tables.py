@@ -2,15 +2,22 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
 from services.ingest.core.csv import Fault
+from services.ingest.core.drift import Evolution, policy_for, unknown
 from services.ingest.core.fit import fit_array, name_of
-from services.ingest.core.json_rows import Evolution
 from services.ingest.core.names import column_names
 from services.ingest.core.types import plain, widened
+
+#: The types that hold every value of a type exactly, and are read as such from records that were written before.
+_HOLD: Final[Mapping[pa.DataType, Sequence[pa.DataType]]] = {
+    pa.int32(): (pa.int64(), pa.float64()),
+    pa.float32(): (pa.float64(),),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +38,21 @@ def described(schema: pa.Schema, declared: Mapping[str, pa.DataType]) -> pa.Sche
 def conformed(
     batch: pa.RecordBatch, schema: pa.Schema | None, declared: Mapping[str, pa.DataType], evolution: Evolution
 ) -> Conformed:
-    """`batch` in `schema` (None: its own), widened by columns it does not have where evolution is additive."""
+    """`batch` in `schema` (None: its own), where it evolves widened by new columns and by types that hold the old ones.
+
+    Errors: Frozen.
+    """
     own = described(batch.schema, declared)
     schema = own if schema is None else schema
     fresh = [field for field in own if field.name not in schema.names]
-    if fresh and evolution == "strict":
+    policy = policy_for([field.name for field in fresh], evolution) if fresh else "discard"
+    if policy == "quarantine":
         name = fresh[0].name
-        detail = f"the column {name!r} is not declared, and evolution is strict"
-        faults = [Fault(row, "unknown_field", detail, name) for row in range(batch.num_rows)]
+        faults = [Fault(row, "unknown_field", unknown(name), name) for row in range(batch.num_rows)]
         return Conformed(pa.RecordBatch.from_pylist([], schema=schema), faults)
-    schema = widened(schema, fresh)
+    schema = widened(schema, fresh) if policy == "evolve" else schema
+    if evolution == "evolve":
+        schema = pa.schema([_grown(field, own, declared) for field in schema])
     arrays: list[pa.Array] = []
     misfits: dict[int, Fault] = {}
     for field in schema:
@@ -59,3 +71,11 @@ def conformed(
         fitting[list(misfits)] = False
         rows = rows.filter(pa.array(fitting))
     return Conformed(rows, sorted(misfits.values(), key=lambda fault: fault.row))
+
+
+def _grown(field: pa.Field, own: pa.Schema, declared: Mapping[str, pa.DataType]) -> pa.Field:
+    """A column with the wider type that a batch has for it."""
+    if field.name in declared or field.name not in own.names:
+        return field
+    wider = own.field(field.name).type
+    return field.with_type(wider) if wider in _HOLD.get(field.type, ()) else field

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Final
 
 import clickhouse_connect
@@ -10,12 +11,14 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from headrace.errors import Fatal, Transient
-from services.loader.core import fencing
+from headrace.stream.runs import Range
+from services.loader.core import fencing, runs
 from services.loader.core import table as statements
 from services.loader.core.evolution import evolve
 from services.loader.core.fencing import FENCE_MOVED, Fence, FenceMovedError
+from services.loader.core.runs import Found
 from services.loader.core.table import Table, shape
-from services.loader.core.types import literal, quoted
+from services.loader.core.types import Type, literal, quoted
 
 #: Below this, ClickHouse has no Nullable(Tuple) or Time64 by default, and no days before 1900.
 _OLDEST: Final = (26, 9)
@@ -54,7 +57,7 @@ class ClickHouse:
         engine = self._pairs("tables", "name", table, "name", "engine_full")[table.name]
         if statement := statements.alter_retention(table, engine):
             self._run(statement, f"changing the retention of {table.id}")
-        if table.view is not None:
+        if table.view is not None and not table.in_runs:
             self._run(statements.create_view(table, self._columns(table)), f"creating the view of {table.id}")
 
     def newest(self, table: Table, partitions: Iterable[int]) -> dict[int, Fence]:
@@ -87,6 +90,37 @@ class ClickHouse:
             data=_stream(rows),
             settings={"log_comment": fencing.mark(table, fences), "async_insert": 0},
         )
+
+    def held(self, table: Table) -> dict[str, Type] | None:
+        """See `FullLoads.held`."""
+        return self._columns(table) if self._pairs("tables", "name", table, "name", "engine") else None
+
+    def found(self, table: Table, quarantine: Table, generation: int, only: Iterable[Range]) -> Found:
+        """See `FullLoads.found`."""
+        total = Found()
+        aside = quarantine if self.held(quarantine) is not None else None
+        rows = table if self.held(table) is not None else None
+        for part in runs.portions(only):
+            with self._answers(f"counting what {table.id} holds") as client:
+                for row in client.query(runs.count(rows, aside, generation, part)).result_rows:
+                    total += Found(*row)
+        return total
+
+    def show(self, statement: str, table: Table) -> None:
+        """See `FullLoads.show`."""
+        self._run(statement, f"replacing the view of {table.id}")
+
+    def shows(self, table: Table) -> str | None:
+        """See `FullLoads.shows`."""
+        view = replace(table, name=table.view or table.name)
+        return self._pairs("tables", "name", view, "name", "as_select").get(view.name)
+
+    def discard(self, table: Table, only: str) -> None:
+        """See `FullLoads.discard`."""
+        with self._answers(f"looking for old runs in {table.id}") as client:
+            [(count,)] = client.query(f"SELECT count() FROM {table.path} WHERE {only}").result_rows  # noqa: S608
+        if count:
+            self._run(f"ALTER TABLE {table.path} DELETE WHERE {only}", f"deleting old runs from {table.id}")
 
     def close(self) -> None:
         """Give the connection up."""

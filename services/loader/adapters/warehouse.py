@@ -5,8 +5,11 @@ from typing import Protocol
 
 import pyarrow as pa
 
+from headrace.stream.runs import Range
 from services.loader.core.fencing import Fence
+from services.loader.core.runs import Found
 from services.loader.core.table import Table
+from services.loader.core.types import Type
 
 
 class Warehouse(Protocol):
@@ -37,3 +40,33 @@ class Warehouse(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class FullLoads(Protocol):
+    """What showing whole runs takes beside it. Every call blocks. Errors: Transient, Fatal."""
+
+    def held(self, table: Table) -> Mapping[str, Type] | None:
+        """The columns of a table; None when there is no such table."""
+        ...
+
+    def found(self, table: Table, quarantine: Table, generation: int, only: Iterable[Range]) -> Found:
+        """What the tables hold of these raw offsets."""
+        ...
+
+    def shows(self, table: Table) -> str | None:
+        """What the view of a table selects, as the engine words it; None when there is no view."""
+        ...
+
+    def show(self, statement: str, table: Table) -> None:
+        """Make the view, over the one that is there, at once."""
+        ...
+
+    def discard(self, table: Table, only: str) -> None:
+        """Begin to delete the rows that meet a condition. It is done in the background, and may be asked for again."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class LoaderWarehouse(Warehouse, FullLoads, Protocol):
+    """All of it."""

@@ -47,13 +47,17 @@ _INTERVALS: Final = {"h": "toIntervalHour", "d": "toIntervalDay", "m": "toInterv
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table the loader writes. A `key` makes it keep the newest row of each; `view` is the name people read it by."""
+    """A table the loader writes. A `key` makes it keep the newest row of each; `view` is the name people read it by.
+
+    The view of a table that is loaded `in_runs` shows a whole run (`services.loader.core.runs`), not whatever there is.
+    """
 
     database: str
     name: str
     order_by: tuple[str, ...]
     key: tuple[str, ...] = ()
     view: str | None = None
+    in_runs: bool = False
     ttl: str | None = None
     description: str = ""
     comments: Mapping[str, str] = field(default_factory=dict)
@@ -75,10 +79,8 @@ class Table:
 
 
 def published(contract: Contract, generation: int) -> Table:
-    """The table of a dataset's rows. Errors: Fatal when its way of loading is not one the loader has."""
+    """The table of a dataset's rows."""
     upsert = contract.load.mode == "upsert"
-    if contract.load.mode == "replace":
-        raise Fatal(f"{contract.dataset}: load.mode replace is not available yet; use append, or upsert with a key")
     order_by = contract.load.order_by or contract.key
     return Table(
         contract.domain,
@@ -86,6 +88,7 @@ def published(contract: Contract, generation: int) -> Table:
         order_by=tuple(order_by) or (LOAD_PARTITION, LOAD_OFFSET),
         key=tuple(contract.key) if upsert else (),
         view=contract.table,
+        in_runs=contract.load.mode == "replace",
         ttl=_ttl(contract),
         description=contract.description,
         comments=_COMMENTS | {column.name: column.description or "" for column in contract.schema_.fields},
@@ -130,6 +133,8 @@ def create_table(table: Table, held: Mapping[str, Type]) -> str:
         raise Fatal(f"{table.id} is to be sorted by {', '.join(sorted(missing))}, and its rows have no such column")
     engine = f"ReplacingMergeTree({ROW_VERSION}, {IS_DELETED})" if table.key else "MergeTree"
     index = f"INDEX load_position ({LOAD_PARTITION}, {LOAD_OFFSET}) TYPE minmax GRANULARITY 1"
+    if table.in_runs:
+        index += f", INDEX raw_position ({columns.PARTITION}, {columns.OFFSET}) TYPE minmax GRANULARITY 1"
     nullable_order = any(held[name].nullable for name in table.order_by)
     return " ".join(
         (
@@ -142,12 +147,16 @@ def create_table(table: Table, held: Mapping[str, Type]) -> str:
     )
 
 
-def create_view(table: Table, held: Mapping[str, Type]) -> str:
-    """The statement that makes the view show the table: the user's columns, then where each row came from."""
+def create_view(table: Table, held: Mapping[str, Type], only: str | None = None) -> str:
+    """The statement that makes the view show the table: the user's columns, then where each row came from.
+
+    `only` is a condition that its rows meet.
+    """
     shown = sorted((name for name in held if name not in INTERNAL), key=lambda name: name.startswith("_"))
     view = f"{quoted(table.database)}.{quoted(table.view or table.name)}"
     definitions = _definitions(table, {name: held[name] for name in shown})
     rows = f"SELECT {names(shown)} FROM {table.path}{' FINAL' if table.key else ''}"  # noqa: S608
+    rows += f" WHERE {only}" if only else ""
     return f"CREATE OR REPLACE VIEW {view} ({definitions}) AS {rows} COMMENT {literal(table.description)}"
 
 

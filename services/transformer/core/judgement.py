@@ -46,16 +46,17 @@ def judgement(sql: str, produced: Sequence[tuple[str, str]], schema: Schema, che
     """Put the declared types and the checks around `sql`, which gives `produced` columns (name, DuckDB type) and ROW.
 
     A declared column that the SQL does not give is null. One that is not declared follows the declared ones, with
-    the nearest type that can be published; under a `strict` schema it is not published and a value in it is a misfit.
+    the nearest type that can be published, if the schema evolves. Else it is not published, and a value in it is a misfit unless
+    such are discarded.
     """
     given = {name: kind for name, kind in produced if name != ROW}
     declared = [Column(field.name, types.duckdb_type(arrow_type(field)), field.required) for field in schema.fields]
     names = {column.name for column in declared}
     extra = [Column(name, types.published(kind)) for name, kind in given.items() if name not in names]
-    closed = schema.evolution == "strict" and bool(declared)
+    closed = schema.evolution != "evolve" and bool(declared)
     published = (*declared,) if closed else (*declared, *extra)
     misfits = [_misfit(column, given[column.name]) for column in published if _converted(column, given)]
-    misfits += [_undeclared(column) for column in extra if closed]
+    misfits += [_undeclared(column) for column in extra if closed and schema.evolution != "discard"]
     rules = rules_of(checks, {column.name: column.type for column in published})
     required = [_missing(column) for column in published if column.required]
     rejecting = (*misfits, *required, *(rule for rule in rules if not rule.flag))

@@ -1,15 +1,12 @@
 """Gateways over real parts: the stack's Kafka, registry and warehouse, a PostgreSQL of the tests' own."""
 
-import os
-import shutil
-import subprocess
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import adbc_driver_postgresql.dbapi
 import clickhouse_connect
 import pytest
 from clickhouse_connect.driver.client import Client
@@ -22,7 +19,7 @@ from headrace.stream.kafka import Connection
 from headrace.stream.registry import Registry
 from services.gateway.bootstrap import build, serve
 from services.gateway.settings import GatewaySettings
-from tests.stack import Stack, free_ports
+from tests.stack import Stack
 
 ADMIN = "an-admin-token-of-a-test"
 
@@ -61,41 +58,16 @@ def writer(stack: Stack) -> Client:
     )
 
 
-@pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    """A PostgreSQL cluster of its own, stopped and deleted afterwards."""
-    binaries = _postgres_binaries()
-    user = "postgres" if os.geteuid() == 0 else None  # the server refuses to run as root
-    home = Path(tempfile.mkdtemp(prefix="headrace-postgres-"))
-    if user:
-        shutil.chown(home, user)
-    (port,), data = free_ports(1), home / "data"
-
-    def run(program: str, *arguments: str) -> None:
-        subprocess.run(
-            [binaries / program, *arguments], user=user, cwd=home, check=True, stdout=subprocess.DEVNULL, timeout=60
-        )
-
-    try:
-        run("initdb", "--pgdata", str(data), "--username", "headrace", "--auth", "trust", "--no-sync")
-        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={home} -c fsync=off"
-        run("pg_ctl", "--pgdata", str(data), "--wait", "--log", str(home / "log"), "--options", options, "start")
-        try:
-            yield f"postgresql://headrace@127.0.0.1:{port}/postgres"
-        finally:
-            run("pg_ctl", "--pgdata", str(data), "--mode", "immediate", "stop")
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
-
-
-def _postgres_binaries() -> Path:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: float(path.parts[4]))
-    if found:
-        return found[-1].parent
-    on_path = shutil.which("initdb")
-    if on_path is None:
-        pytest.fail("the PostgreSQL server is not installed: apt-get install postgresql")
-    return Path(on_path).parent
+@pytest.fixture
+def own_database_url(postgres_url: str) -> str:
+    """A database of PostgreSQL that nobody else has tables in."""
+    name = f"gateway_{uuid.uuid4().hex[:10]}"
+    with (
+        adbc_driver_postgresql.dbapi.connect(postgres_url, autocommit=True) as connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(f"CREATE DATABASE {name}")
+    return f"{postgres_url.rpartition('/')[0]}/{name}"
 
 
 MakeGateway = Callable[..., TestClient]

@@ -133,10 +133,10 @@ def test_with_offsets_in_a_transaction_of_their_own_the_same_deaths_count_rows_t
 
 
 def test_two_gateways_on_one_database_fold_each_entry_once(
-    connection: Connection, controls: Controls, postgres_url: str, domain: str
+    connection: Connection, controls: Controls, own_database_url: str, domain: str
 ) -> None:
     dataset = f"{domain}.books"
-    engines = [open_database(postgres_url), open_database(postgres_url)]
+    engines = [open_database(own_database_url), open_database(own_database_url)]
     upgrade(engines[0])
     folds = [ControlFold(connection, controls, engine) for engine in engines]
     for fold in folds:
@@ -152,9 +152,9 @@ def test_two_gateways_on_one_database_fold_each_entry_once(
             engine.dispose()
 
 
-def test_the_books_on_postgresql_are_those_on_sqlite(postgres_url: str, database: Path, domain: str) -> None:
+def test_the_books_on_postgresql_are_those_on_sqlite(own_database_url: str, database: Path, domain: str) -> None:
     dataset = f"{domain}.books"
-    engines = [open_database(postgres_url), open_database(f"sqlite:///{database}")]
+    engines = [open_database(own_database_url), open_database(f"sqlite:///{database}")]
     upgrade(engines[0])
     upgrade(engines[0])
     with engines[0].connect() as opened:

@@ -186,6 +186,7 @@ class Ingest:
             "HEADRACE_INSTANCE": str(port),
             "HEADRACE_PUSH_TOKEN": TOKEN,
             "HEADRACE_SOURCE_DIR": str(folder),
+            "HEADRACE_SOURCE_NETWORKS": '["127.0.0.0/8", "::1/128"]',
             "HEADRACE_POLL_INTERVAL_S": "0.1",
             "HEADRACE_SETTLE_S": "0",
             "HEADRACE_SESSION_TIMEOUT_MS": "6000",

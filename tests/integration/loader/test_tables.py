@@ -209,9 +209,3 @@ def test_a_sorting_column_may_be_missing_in_a_row_but_not_in_all(
 def test_the_wrong_password_is_not_waited_for(connect: Connect, database: str) -> None:
     with pytest.raises(Fatal, match="Authentication failed"):
         connect(password="wrong").newest(published(contract(database), 1), [0])
-
-
-def test_replace_is_refused_in_words(database: str) -> None:
-    found = contract(database, load={"mode": "replace"}, source={"type": "file", "path": "orders.csv"})
-    with pytest.raises(Fatal, match=r"load\.mode replace"):
-        published(found, 1)

@@ -32,6 +32,12 @@ class GatewayDouble:
         self.calls: list[str] = []
         self.answer: dict[str, Any] = {"columns": [], "rows": [], "row_count": 0, "truncated": False, "elapsed_ms": 1}
         self.records: list[dict[str, Any]] = []
+        self.sources: list[str] = []
+        self.source_parts: list[dict[str, Any]] = []
+        self.secrets: dict[str, str] = {}
+        self.broken: list[str] = []
+        self.warnings: list[str] = []
+        self.runs: list[dict[str, Any]] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if request.headers.get("Authorization") != f"Bearer {TOKEN}":
@@ -46,14 +52,52 @@ class GatewayDouble:
                 return self._apply(name, body["document"])
             case "GET", ["status"]:
                 return httpx.Response(200, json={"items": [self._status(name) for name in sorted(self.documents)]})
+            case "POST", ["sources", act]:
+                self.sources.append(body["document"])
+                lines = (
+                    self.source_parts if act == "discover" else [p for p in self.source_parts if p["part"] != "stream"]
+                )
+                return httpx.Response(200, text="".join(json.dumps(part) + "\n" for part in lines))
             case "POST", ["query"]:
                 return httpx.Response(200, json=self.answer)
+            case _, ["secrets", *rest]:
+                return self._secrets(request, rest, body)
             case "GET", ["version"]:
                 return httpx.Response(200, json={"version": "9.9"})
+            case "POST", ["datasets", name, "runs"] if name in self.documents:
+                return httpx.Response(202, json={"dataset": name, "run": len(self.runs) + 1})
+            case "POST", ["datasets", name, "runs", "rollback"] if name in self.documents:
+                previous = next((run["run"] for run in self.runs if run["previous"]), None)
+                if previous is None:
+                    return problem(409, "There is no run to go back to", f"fewer than two runs of {name} were shown")
+                return httpx.Response(202, json={"dataset": name, "run": previous})
             case "GET", ["datasets", name, *rest] if name in self.documents:
                 return self._of_dataset(name, rest, request)
             case _:
                 return problem(404, "Not found", f"No {'/'.join(path)} here.")
+
+    def _secrets(self, request: httpx.Request, rest: list[str], body: dict[str, str]) -> httpx.Response:
+        def shown(name: str) -> dict[str, Any]:
+            return {"name": name, "version": 1, "key_id": "old", "set_at": "2026-01-02T03:04:05Z", "set_by": "admin",
+                    "kept_for": None, "datasets": ["shop.orders"]}  # fmt: skip
+
+        match request.method, rest:
+            case "GET", []:
+                return httpx.Response(200, json={"current_key_id": "new", "items": [*map(shown, sorted(self.secrets))]})
+            case "PUT", [name]:
+                self.secrets[name] = body["value"]
+                return httpx.Response(200, json=shown(name))
+            case "DELETE", [name] if name in self.secrets:
+                if request.url.params["force"] != "true":
+                    return problem(409, "In use", "shop.orders would stop")
+                del self.secrets[name]
+                return httpx.Response(204)
+            case "POST", ["rotate"]:
+                failed = [{"name": name, "detail": "there is no master key older"} for name in self.broken]
+                done = {"current_key_id": "new", "rotated": len(self.secrets), "unchanged": 0, "failed": failed}
+                return httpx.Response(200, json=done)
+            case _:
+                return problem(404, "Not found", "There is no such secret.")
 
     def _plan(self, document: str) -> httpx.Response:
         wanted = contract.load(document)
@@ -69,6 +113,7 @@ class GatewayDouble:
                 "next_version": version + changed,
                 "changes": [change] if changed else [],
                 "needs_generation": changed and version > 0,
+                "warnings": self.warnings,
             },
         )
 
@@ -81,7 +126,9 @@ class GatewayDouble:
         self.documents[name] = wanted.canonical_json()
         self.versions[name] = self.versions.get(name, 0) + changed
         version = self.versions[name]
-        return httpx.Response(200, json={"name": name, "version": version, "generation": 1, "changed": changed})
+        return httpx.Response(
+            200, json={"name": name, "version": version, "generation": 1, "changed": changed, "warnings": self.warnings}
+        )
 
     def _status(self, name: str) -> dict[str, Any]:
         stage = {"stage": "loader", "rows_in": 1234567, "rows_out": 1234000, "lag_rows": 567, "rate_rows_s": 1234.5,
@@ -99,6 +146,8 @@ class GatewayDouble:
             case ["quarantine"]:
                 cluster = {key: row[key] for key in ("stage", "reason", "rule", "column")} | {"rows": 7561}
                 return httpx.Response(200, json={"total": 7561, "clusters": [cluster], "items": [row]})
+            case ["runs"]:
+                return httpx.Response(200, json={"items": self.runs})
             case ["quarantine", "0-7"]:
                 return httpx.Response(200, json=row)
             case ["tail"]:

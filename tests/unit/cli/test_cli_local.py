@@ -46,7 +46,10 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     log: list[str] = []
 
     def up(
-        settings: object, only: Iterable[str] | None = None, progress: Callable[[str, str], None] = print
+        settings: object,
+        only: Iterable[str] | None = None,
+        progress: Callable[[str, str], None] = print,
+        extra: Iterable[str] = (),
     ) -> list[Any]:
         log.append("up")
         progress("kafka", "starting")

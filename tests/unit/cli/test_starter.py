@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from headrace import contract
-from headrace.cli.starter import document, look_at, plain_name
+from headrace.cli.starter import Column, Found, document, look_at, plain_name
 from headrace.errors import HeadraceError
+from services.ingest.connectors.file.settings import FileSource
 
 
 def test_types_come_from_the_values(tmp_path: Path) -> None:
@@ -23,7 +24,7 @@ def test_types_come_from_the_values(tmp_path: Path) -> None:
     }  # fmt: skip
     zones = {field.name: field.logicalTypeOptions.timezone for field in made.schema_.fields}
     assert (zones["at"], zones["local"]) == (None, False)
-    assert made.source.type == "file"
+    assert isinstance(made.source, FileSource)
     assert made.source.path == str(source)
 
 
@@ -31,22 +32,22 @@ def test_words_for_missing_values_are_found(tmp_path: Path) -> None:
     source = tmp_path / "planes.csv"
     source.write_text("tail,speed\nN1,NA\nN2,90\nN3,NA\n")
     found = look_at(source)
-    assert found.csv == {"null_values": ["", "NA"]}
+    assert found.source["csv"] == {"null_values": ["", "NA"]}
     assert found.columns[1].type == {"logicalType": "integer"}
-    assert found.columns[1].nulls == 2
+    assert found.columns[1].nulls
 
 
 def test_text_that_happens_to_hold_such_a_word_stays_text(tmp_path: Path) -> None:
     source = tmp_path / "codes.csv"
     source.write_text("code,n\nNA,1\nNB,2\n")
-    assert look_at(source).csv == {}
+    assert "csv" not in look_at(source).source
 
 
 def test_another_dialect_is_written_down(tmp_path: Path) -> None:
     source = tmp_path / "euro.csv"
     source.write_text("a;b\n1;'x;y'\n2;'z'\n3;'w'\n")
     made = contract.load(document("my.euro", look_at(source)))
-    assert made.source.type == "file"
+    assert isinstance(made.source, FileSource)
     assert (made.source.csv.delimiter, made.source.csv.quote) == (";", "'")
 
 
@@ -72,6 +73,18 @@ def test_names_that_cannot_be_columns_are_pointed_out(tmp_path: Path) -> None:
     text = document("my.odd", look_at(source))
     assert '"Dep Time" is published under a plain name' in text
     assert [field.name for field in contract.load(text).schema_.fields] == ["b"]
+
+
+def test_what_a_source_says_of_itself_is_written_down() -> None:
+    columns = [
+        Column("id", {"logicalType": "integer"}, (1,), False, True),
+        Column("mail", {"logicalType": "string"}, (), True, False, "email address"),
+    ]
+    source = {"type": "sql", "database": "sqlite", "name": "shop.db", "table": "orders", "key": ["id"]}
+    made = contract.load(text := document("shop.orders", Found("Rows of orders.", source, columns, ["id"])))
+    assert (made.key, made.load.mode, made.source.type) == (["id"], "upsert", "sql")
+    assert [field.classification for field in made.schema_.fields] == [None, "confidential"]
+    assert "seems to hold personal data: email address" in text
 
 
 def test_without_a_file_rows_are_pushed() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
@@ -63,6 +64,16 @@ def test_each_type_in_every_place(name: str, data: st.DataObject) -> None:
 @given(batch=batches())
 def test_types_nested_in_one_another(batch: tuple[Json, list[dict[str, Any]]]) -> None:
     assert_agrees(*batch)
+
+
+def test_a_missing_record_among_others_is_read_whatever_its_fields_are() -> None:
+    record = {
+        "type": "record",
+        "name": "R",
+        "fields": [{"name": "u", "type": {"type": "string", "logicalType": "uuid"}}],
+    }
+    fields = [{"name": "many", "type": {"type": "array", "items": [record, "null"]}}]
+    assert_agrees({"type": "record", "name": "Top", "fields": fields}, [{"many": [None, {"u": UUID(int=1)}, None]}])
 
 
 @unhurried

@@ -8,8 +8,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from headrace.contract import Contract, FileSource, In, References, arrow_schema, compile_transform, load
+from headrace.contract import Contract, In, References, arrow_schema, compile_transform, load
 from headrace.contract.checks import Check
+from services.ingest.connectors.file.settings import FileSource
 from tests.unit.contract.documents import ROOT
 
 DATASETS = {"airlines": 16, "airports": 1_458, "planes": 3_322, "weather": 26_115, "flights": 336_776}

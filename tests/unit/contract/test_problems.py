@@ -87,6 +87,16 @@ def test_text_that_is_no_dataset_file_is_refused_by_name(text: str, line: int, f
     assert any(fragment in p.found and p.line == line for p in problems(text)), problems(text)
 
 
+def test_a_setting_whose_value_is_not_shown_is_said_beside_the_others() -> None:
+    wrong = "{type: sql, database: sqlite, name: shop.db, table: orders, key: [order_id], password: hunter2}"
+    [problem, other] = problems(
+        f"dataset: shop.orders\ndescription: d\nowner: {{team: t}}\nsource: {wrong}\npartitions: none\n"
+    )
+    assert (problem.line, problem.path, problem.found) == (4, "source.password", "a value that is not shown")
+    assert "secret://NAME" in problem.expected
+    assert other.path == "partitions"
+
+
 def test_a_duplicate_key_does_not_hide_other_problems() -> None:
     paths = [p.path for p in problems(edited(("partitions: 2", "partitions: 2\npartitions: 3\nlod: 1")))]
     assert paths == ["partitions", "lod"]

@@ -20,7 +20,7 @@ CASES = {
     "column twice": (("name: total", "name: ORDER_ID"), "schema.fields[1].name", "a name of its own"),
     "column not given": (("SELECT order_id, total", "SELECT order_id"), "schema.fields[1].name", "transform.sql gives"),
     "column too many": (
-        ("schema:", "schema:\n  evolution: strict"),
+        ("schema:", "schema:\n  evolution: quarantine"),
         ("total\n    FROM", "total, 1 AS more\n    FROM"),
         "transform.sql",
         "schema.fields declares",
@@ -67,6 +67,9 @@ CASES = {
     "replace of a stream": (
         ("type: file\n  path: data/orders.csv", "type: http_push"), ("mode: upsert", "mode: replace"),
         "load.mode", "append or upsert",
+    ),
+    "retention of what is replaced": (
+        ("mode: upsert", "mode: replace\nretention: {value: 3}"), "retention", "each run replaces every row",
     ),
     "array without items": (("logicalType: number", "logicalType: array"), "schema.fields[1]", "items"),
     "object without properties": (("logicalType: number", "logicalType: object"), "schema.fields[1]", "json"),

@@ -75,5 +75,13 @@ def test_parents_must_be_live_first() -> None:
     assert codes(proposed(FLIGHTS, live(AIRPORTS))) == []
 
 
-def test_full_loads_are_refused() -> None:
-    assert codes(proposed(AIRPORTS + "load: {mode: replace}\n")) == ["full-load"]
+def test_a_dataset_that_is_live_keeps_its_way_of_loading() -> None:
+    replaced = AIRPORTS + "load: {mode: replace}\n"
+    assert codes(proposed(replaced)) == []
+    assert codes(proposed(replaced, live(AIRPORTS))) == ["breaking-change"]
+
+
+def test_every_change_of_a_full_load_is_a_new_run() -> None:
+    replaced = AIRPORTS + "load: {mode: replace}\n"
+    (change,) = proposed(replaced.replace("Airports.", "All airports."), live(replaced)).changes
+    assert "a new run" in change.why

@@ -16,7 +16,7 @@ MINUTE = timedelta(minutes=1)
 
 def stopped(service: str, at: datetime, dataset: str = "nyc.airports", data: str = '{"version": 1}') -> Incident:
     message = f"{service} stopped working on {dataset}: the file is damaged"
-    return Incident(f"{service} {at}", "dataset_stopped", dataset, service, at, "open", message, data)
+    return Incident(f"dataset_stopped/{service}/{at}", "dataset_stopped", dataset, service, at, "open", message, data)
 
 
 def test_an_incident_stands_until_the_service_commits_again_or_a_newer_version_is_live() -> None:
@@ -51,3 +51,10 @@ def test_of_each_service_the_latest_incident_is_kept_until_it_is_resolved(engine
     with engine.begin() as connection:
         fold_incidents(connection, [(second.id, replace(second, state="resolved"))])
     assert IncidentStore(engine).open() == {"nyc.airports": [other]}
+
+
+def test_a_source_that_is_down_is_told_from_a_service_that_stopped(engine: Engine) -> None:
+    down = replace(stopped("ingest", AT), id="source_down/ingest/1/nyc.airports", type="source_down")
+    with engine.begin() as connection:
+        fold_incidents(connection, [(each.id, each) for each in (down, stopped("loader", AT))])
+    assert [each.type for each in IncidentStore(engine).open()["nyc.airports"]] == ["source_down", "dataset_stopped"]

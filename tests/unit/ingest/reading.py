@@ -6,11 +6,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from services.ingest.adapters.csv_files import CsvFiles
-from services.ingest.adapters.files import FileConnector, FileOptions, Format
-from services.ingest.adapters.jsonl_files import JsonLinesFiles
-from services.ingest.adapters.parquet_files import ParquetFiles
-from services.ingest.core.connector import SourceRow
+from headrace.connector import SourceRow
+from headrace.connector.limits import Limits
+from services.ingest.connectors.file.connector import READERS, FileConnector
+from services.ingest.connectors.file.format import FileOptions
+from services.ingest.connectors.file.storage.local import LocalFiles
+from services.ingest.connectors.folders import Folders
 
 
 @dataclass
@@ -36,15 +37,19 @@ class Read:
         return {int(row.source.rpartition(":")[2]): row.reason for row in self.rejected}
 
 
-def connector(folder: Path, path: str, schema: pa.Schema | None = None, **options: Any) -> FileConnector:
+def connector(
+    folder: Path,
+    path: str,
+    schema: pa.Schema | None = None,
+    limits: Limits | None = None,
+    *,
+    whole: bool = False,
+    **options: Any,
+) -> FileConnector:
     """A connector for files in `folder`."""
     settings = FileOptions(**{"path": path, "settle_s": 0.0, **options})
-    formats: dict[str, Format] = {
-        "csv": CsvFiles(settings, schema),
-        "jsonl": JsonLinesFiles(settings, schema),
-        "parquet": ParquetFiles(settings, schema),
-    }
-    return FileConnector(settings, formats, folder)
+    formats = {name: made(settings, schema) for name, made in READERS.items()}
+    return FileConnector(settings, formats, LocalFiles(path, Folders(folder)), limits, whole=whole)
 
 
 def read(source: FileConnector, position: str | None = None, most: int | None = None) -> Read:

@@ -76,7 +76,7 @@ def test_the_fast_way_and_the_careful_way_agree(edits: list[tuple[int, bytes, in
         return
     fast = json_rows._read_plain([line], SCHEMA)
     if fast is not None:
-        careful = json_rows.rows_of(*json_rows.parse_lines([line]), SCHEMA, "strict", nothing_new)
+        careful = json_rows.rows_of(*json_rows.parse_lines([line]), SCHEMA, "quarantine", nothing_new)
         assert careful.faults == []
         assert careful.rows.equals(fast)
 
@@ -109,7 +109,7 @@ def test_only_the_line_at_fault_is_set_aside(neighbours: int) -> None:
     lines: list[bytes] = []
     for line in BAD:
         lines += [GOOD] * neighbours + [line]
-    found = json_rows.read_lines(lines, SCHEMA, "strict", nothing_new)
+    found = json_rows.read_lines(lines, SCHEMA, "quarantine", nothing_new)
     assert {lines[fault.row]: fault.reason for fault in found.faults} == BAD
     assert found.rows.num_rows == neighbours * len(BAD)
     assert found.index.tolist() == [row for row, line in enumerate(lines) if line == GOOD]
@@ -157,7 +157,7 @@ def test_types_follow_what_the_objects_hold() -> None:
 def test_what_is_kept_as_json_is_kept_exactly() -> None:
     text = '{"big":123456789012345678901234567890,"exact":0.10,"tiny":1e-400,"é":"\\"\\n"}'
     assert json_text(strict_json(text)) == text
-    found = json_rows.read_lines([b'{"j":' + text.encode() + b"}"], pa.schema([("j", JSON)]), "strict", nothing_new)
+    found = json_rows.read_lines([b'{"j":' + text.encode() + b"}"], pa.schema([("j", JSON)]), "quarantine", nothing_new)
     assert found.rows.column("j").to_pylist() == [text]
 
 

@@ -118,7 +118,7 @@ def test_check_names_the_field_at_fault(tmp_path: Path) -> None:
     missing = connector(tmp_path, "nothing-*.csv").check()
     assert [(step.ok, step.field) for step in missing] == [(False, "source.path")]
     (tmp_path / "f.xyz").write_text("a\n1\n")
-    unknown = connector(tmp_path, "f.xyz").check()[-1]
+    unknown = list(connector(tmp_path, "f.xyz").check())[-1]
     assert (unknown.ok, unknown.field) == (False, "source.format")
     (tmp_path / "f.csv").write_text("a\n1\n")
     assert all(step.ok for step in connector(tmp_path, "f.csv").check())

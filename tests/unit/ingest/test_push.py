@@ -18,11 +18,11 @@ from headrace.stream.kafka import Connection
 from headrace.stream.kafka.topics import PUSH_KEYS_KEPT
 from headrace.stream.memory import MemorySchemas
 from headrace.stream.service import LiveDataset
-from services.ingest.adapters import http
-from services.ingest.adapters.desk import Answer, Desk, Push
-from services.ingest.adapters.http import create_app
-from services.ingest.adapters.push import AcceptedKeys, PushWriter
-from services.ingest.adapters.push_body import Unreadable
+from services.ingest.connectors.http_push import intake
+from services.ingest.connectors.http_push.desk import Answer, Desk, Push
+from services.ingest.connectors.http_push.http import create_app
+from services.ingest.connectors.http_push.push import AcceptedKeys, PushWriter
+from services.ingest.connectors.http_push.push_body import Unreadable
 
 NOWHERE = Connection("127.0.0.1:1")
 TOKEN = "push-token-of-the-tests"
@@ -101,6 +101,7 @@ def test_a_push_right_after_apply_waits_for_the_dataset_and_holds_up_nobody() ->
         early.start()
         assert client.get("/healthz").status_code == 200
         assert not answers
+        desk.learn({EVENTS.name: EVENTS})
         with working(desk):
             early.join(30)
         assert answers == [400]  # taken, and then found to be unreadable
@@ -108,7 +109,7 @@ def test_a_push_right_after_apply_waits_for_the_dataset_and_holds_up_nobody() ->
 
 def test_only_a_dataset_that_is_known_not_to_be_there_is_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """A sender that is told 404 may give its rows up."""
-    monkeypatch.setattr(http, "_APPEARS_S", 0.0)
+    monkeypatch.setattr(intake, "_APPEARS_S", 0.0)
     desk = Desk(1 << 20)
     with TestClient(create_app(desk, SecretStr(TOKEN), max_body_bytes=1 << 20, timeout_s=30)) as client:
         assert push(client, EVENTS.name) == 503, "nothing is known yet"
@@ -127,3 +128,13 @@ def test_a_key_is_known_for_as_long_as_its_topic_keeps_it() -> None:
     keys.remember("young", "bb", Answer(2, 0), now - PUSH_KEYS_KEPT + hour)
     assert keys.find("old") is None
     assert keys.find("young") == ("bb", Answer(2, 0))
+
+
+def test_every_route_is_described_with_its_bodies_and_its_problems() -> None:
+    paths = create_app(Desk(1), None, max_body_bytes=1, timeout_s=1).openapi()["paths"]
+    pushing = {path: found for path, found in paths.items() if path.startswith("/v1/")}
+    assert [path.rpartition("/")[2] for path in pushing] == ["rows", "webhook", "stream", "{producer}"]
+    for found in pushing.values():
+        for operation in found.values():
+            assert "application/problem+json" in operation["responses"]["401"]["content"]
+    assert "application/cloudevents+json" in paths["/v1/datasets/{name}/rows"]["post"]["requestBody"]["content"]

@@ -5,8 +5,11 @@ from pathlib import Path
 import pytest
 
 from headrace.errors import Fatal
-from services.ingest.adapters.csv_files import CsvFiles
-from services.ingest.adapters.files import FileConnector, FileOptions
+from services.ingest.connectors.file.connector import FileConnector
+from services.ingest.connectors.file.csv_files import CsvFiles
+from services.ingest.connectors.file.format import FileOptions
+from services.ingest.connectors.file.storage.local import LocalFiles
+from services.ingest.connectors.folders import Folders
 from tests.unit.ingest.reading import connector, read
 
 
@@ -52,4 +55,5 @@ def test_what_lies_in_the_folder_is_read_by_an_absolute_path_too(folders: tuple[
 def test_a_further_folder_can_be_allowed(folders: tuple[Path, Path]) -> None:
     inside, outside = folders
     options = FileOptions(str(outside / "f.csv"), settle_s=0.0)
-    assert read(FileConnector(options, {"csv": CsvFiles(options, None)}, inside, [outside])).column("id") == [1]
+    storage = LocalFiles(options.path, Folders(inside, [outside]))
+    assert read(FileConnector(options, {"csv": CsvFiles(options, None)}, storage)).column("id") == [1]

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
+from headrace.connector import Fetched, SourceRow
 from headrace.contract import load
 from headrace.stream.control import Controls
 from headrace.stream.kafka import Connection, TransactionalWriter
@@ -14,7 +15,6 @@ from headrace.stream.memory import MemorySchemas
 from headrace.stream.service import LiveDataset
 from services.ingest.adapters.publisher import Publisher
 from services.ingest.core import books
-from services.ingest.core.connector import Fetched, SourceRow
 
 DOCUMENT = """
 dataset: shop.orders

@@ -4,7 +4,8 @@ import json
 import stat
 from pathlib import Path
 
-from deploy.local.credentials import Credentials, ensure, read
+from deploy.local.credentials import Credentials, ensure, master_keys, read
+from headrace.secrets.keys import loaded, new_key
 
 
 def test_made_once(tmp_path: Path) -> None:
@@ -27,8 +28,8 @@ def test_a_secret_that_is_new_in_this_version_is_added(tmp_path: Path) -> None:
 
 def test_only_the_owner_can_read_them(tmp_path: Path) -> None:
     ensure(tmp_path)
-    assert stat.S_IMODE((tmp_path / "secrets.json").stat().st_mode) == 0o600
-    assert [file.name for file in tmp_path.iterdir()] == ["secrets.json"]
+    files = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}
+    assert files == {"secrets.json": 0o600, "master.keys": 0o600}
 
 
 def test_all_different_and_not_shown(tmp_path: Path) -> None:
@@ -36,3 +37,23 @@ def test_all_different_and_not_shown(tmp_path: Path) -> None:
     values = {getattr(made, name).get_secret_value() for name in Credentials.model_fields}
     assert len(values) == len(Credentials.model_fields)
     assert not any(value in repr(made) for value in values)
+
+
+def test_a_master_key_is_made_once_and_left_to_people_after_that(tmp_path: Path) -> None:
+    ensure(tmp_path)
+    first = loaded(None, master_keys(tmp_path))
+    ensure(tmp_path)
+    assert loaded(None, master_keys(tmp_path)) == first
+    lines = master_keys(tmp_path).read_text()
+    master_keys(tmp_path).write_text(f"second: {new_key().get_secret_value()}\n{lines}")
+    ensure(tmp_path)
+    assert list(loaded(None, master_keys(tmp_path)).keys) == ["second", first.current]
+
+
+def test_a_lost_master_key_is_not_taken_for_the_next(tmp_path: Path) -> None:
+    """What was sealed under the first names it: the message says which key is missing."""
+    ensure(tmp_path)
+    first = loaded(None, master_keys(tmp_path))
+    master_keys(tmp_path).unlink()
+    ensure(tmp_path)
+    assert loaded(None, master_keys(tmp_path)).current != first.current

@@ -15,6 +15,9 @@ RECORD = {
     "rows_read": 3,
     "caught_up": True,
     "version": 1,
+    "run": 0,
+    "run_rows": 0,
+    "begun_at": None,
     "at": datetime(2026, 1, 2, tzinfo=UTC),
 }
 

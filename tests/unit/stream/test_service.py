@@ -104,3 +104,24 @@ def test_a_new_version_replaces_the_old_one_and_a_pause_stops_it() -> None:
     assert "end pump shop.a 2" in world.log
     assert world.runs("pump shop.a 1") == world.runs("pump shop.a 2") == 1
     world.lanes.close()
+
+
+def test_work_begins_anew_when_what_it_depends_on_changes_also_after_it_has_failed() -> None:
+    needs = {"shop.a": 1, "shop.b": 1}
+    world = World({"pump shop.b 1": [Fatal("the password is wrong")]})
+    world.lanes = Lanes(
+        "test",
+        world.workers_for,
+        lambda _: None,
+        lambda d, w, e: world.failed.append((d.name, str(e))),
+        lambda dataset: needs[dataset.name],
+    )
+    world.follow(live("shop.a"), live("shop.b"))
+    eventually(lambda: bool(world.failed) and world.runs("pump shop.a 1") == 1, 10, "both start")
+    world.follow(live("shop.a"), live("shop.b"))
+    assert (world.runs("pump shop.a 1"), world.runs("pump shop.b 1")) == (1, 1)  # nothing has changed
+    needs["shop.b"] = 2
+    world.follow(live("shop.a"), live("shop.b"))
+    eventually(lambda: world.runs("pump shop.b 1") == 2, 10, "it begins anew")
+    world.lanes.close()
+    assert world.runs("pump shop.a 1") == 1

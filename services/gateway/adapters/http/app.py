@@ -7,14 +7,26 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 
-from services.gateway.adapters.http import datasets, ledger, operations, problems, queries, tokens
+from services.gateway.adapters.http import (
+    datasets,
+    ledger,
+    operations,
+    problems,
+    queries,
+    runs,
+    secrets,
+    sources,
+    tokens,
+)
 from services.gateway.adapters.http.middleware import Requests
 
 _TAGS: Final = [
     {"name": "datasets", "description": "Plan and apply dataset files; see what is live."},
+    {"name": "sources", "description": "Look at a source before anything is saved of it."},
     {"name": "books", "description": "Where every row is: status, ledger, quarantine, the newest records."},
     {"name": "queries", "description": "Ask the warehouse."},
     {"name": "tokens", "description": "Who may use this API. For the administrator."},
+    {"name": "secrets", "description": "The credentials of sources. For the administrator; no answer holds a value."},
     {"name": "operations", "description": "Version, health and metrics of the gateway."},
 ]
 _ABOUT: Final = """\
@@ -40,8 +52,11 @@ def create_app(lifespan: Lifespan | None = None) -> FastAPI:
     for router in (
         datasets.router,
         ledger.router,
+        sources.router,
+        runs.router,
         queries.router,
         tokens.router,
+        secrets.router,
         operations.versioned,
         operations.router,
     ):

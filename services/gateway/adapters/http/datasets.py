@@ -1,6 +1,5 @@
 """Routes: plan and apply dataset files; see what is live."""
 
-import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -14,14 +13,13 @@ from services.gateway.adapters.dataset_store import DatasetStore
 from services.gateway.adapters.http import models
 from services.gateway.adapters.http.access import PREFIX, Administering, Calling, Parts, may_answer
 from services.gateway.adapters.http.problems import ProblemError, not_found
+from services.gateway.adapters.http.waiting import wait_until
 from services.gateway.core.datasets import DatasetVersion, Proposal, propose
+from services.gateway.core.secrets import warnings
 
 router = APIRouter(prefix=PREFIX, tags=["datasets"])
 
-_SEEN_S: Final = 5.0
-_POLL_S: Final = 0.02
 _TITLES: Final = {
-    "full-load": "Full loads are not available",
     "unknown-parents": "The dataset refers to datasets that are not live",
     "breaking-change": "The change is breaking",
 }
@@ -38,6 +36,7 @@ def plan(body: models.DatasetFile, gateway: Parts, _: Calling) -> models.Plan:
         changes=[models.Change(**asdict(change)) for change in proposal.changes],
         needs_generation=proposal.needs_generation,
         refusals=[models.Refusal(code=each.code, detail=each.detail) for each in proposal.refusals],
+        warnings=warnings(proposal.contract, gateway.secrets.all().keys()),
     )
 
 
@@ -51,8 +50,7 @@ def apply(name: models.Name, body: models.DatasetFile, gateway: Parts, caller: A
 
     For the administrator only, as long as a token cannot be granted single rights: a dataset file says what ingest reads.
 
-    Refused: a breaking change (409); a file that is not valid, that refers to datasets that are not live, or that
-    asks for full loads (422).
+    Refused: a breaking change (409); a file that is not valid, or that refers to datasets that are not live (422).
     """
     contract = load(body.document)
     if contract.dataset != name:
@@ -68,12 +66,13 @@ def apply(name: models.Name, body: models.DatasetFile, gateway: Parts, caller: A
 
     gateway.dataset_log.append(decide)
     proposal = decided[-1]
-    _wait_until_seen(gateway.datasets, name, proposal.next_version)
+    wait_until(lambda: _shows(gateway.datasets, name, proposal.next_version))
     return models.Applied(
         name=name,
         version=proposal.next_version,
         generation=proposal.current.generation if proposal.current else 1,
         changed=proposal.changed,
+        warnings=warnings(contract, gateway.secrets.all().keys()),
     )
 
 
@@ -115,11 +114,6 @@ def _refuse(proposal: Proposal) -> None:
     raise ProblemError(status, refusal.code, _TITLES[refusal.code], refusal.detail, faults)
 
 
-def _wait_until_seen(datasets: DatasetStore, name: str, version: int) -> None:
-    """Let who applied read what they wrote. It stands in the topic by now: a fold that is behind changes nothing of that."""
-    deadline = time.monotonic() + _SEEN_S
-    while time.monotonic() < deadline:
-        found = datasets.get(name)
-        if found is not None and found.version >= version:
-            return
-        time.sleep(_POLL_S)
+def _shows(datasets: DatasetStore, name: str, version: int) -> bool:
+    found = datasets.get(name)
+    return found is not None and found.version >= version

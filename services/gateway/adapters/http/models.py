@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import Path
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 Rows = Annotated[int, Field(description="A number of rows.")]
 Name = Annotated[
@@ -24,6 +24,21 @@ Problems = Annotated[
         examples=[["ingest stopped working on nyc.flights (ingest nyc.flights): flights.csv is damaged; replace it"]],
     ),
 ]
+Warnings = Annotated[
+    list[str],
+    Field(
+        description="What does not stand against applying, but should be known: a secret that the file names and nobody has set.",
+        examples=[["there is no secret shop.password: ingest reads the source once it is set"]],
+    ),
+]
+SecretName = Annotated[
+    str,
+    Path(
+        description="The name of a secret, as in `secret://name`.",
+        examples=["shop.password"],
+        pattern=r"^[a-z][a-z0-9_.-]{0,127}$",
+    ),
+]
 TailStage = Literal["raw", "staged", "transformed", "validated", "quarantine"]
 
 _DOCUMENT = """\
@@ -33,6 +48,18 @@ owner: {team: mobility}
 source: {type: file, path: airports.csv}
 key: [faa]
 load: {mode: upsert}
+"""
+_SOURCE = """\
+source:
+  type: sql
+  database: postgresql
+  host: db.shop.example
+  name: shop
+  user: headrace
+  password: secret://shop-db
+  table: public.orders
+  cursor: updated_at
+  key: [id]
 """
 
 
@@ -52,6 +79,33 @@ class DatasetFile(Body):
     """A dataset file."""
 
     document: str = Field(max_length=1_000_000, description="The dataset file, as YAML.", examples=[_DOCUMENT])
+
+
+class SourceFile(Body):
+    """A dataset file of which only the source has to be written."""
+
+    document: str = Field(max_length=1_000_000, description="The dataset file, as YAML.", examples=[_SOURCE])
+
+
+class SourcePart(Answer):
+    """A line of what is said of a source. Which members there are depends on `part`."""
+
+    part: Literal["step", "stream", "end"] = Field(
+        description="A step that was tried, a set of rows the source offers, or the end."
+    )
+    name: str | None = Field(None, description="Of the step or stream.", examples=["connect", "public.orders"])
+    ok: bool | None = Field(None, description="Whether the step went well; at the end, whether all did.")
+    message: str | None = Field(None, description="What was found, in the source's own words where it has any.")
+    field: str | None = Field(None, description="The setting at fault.", examples=["source.password"])
+    remedy: str | None = Field(None, description="What to do.")
+    took_s: float | None = Field(None, description="How long it took, in seconds.")
+    columns: list[dict[str, Any]] | None = Field(
+        None, description="Of a stream: `name`, `type`, `null_share`, `unique`, `examples`, `personal` of each."
+    )
+    keys: list[str] | None = Field(None, description="Columns that identify a row, or may; the likeliest first.")
+    keys_declared: bool | None = Field(None, description="Whether the source itself declares the key.")
+    cursors: list[str] | None = Field(None, description="Columns that reading can resume by, or may.")
+    rows_sampled: int | None = Field(None, description="How many rows were looked at.")
 
 
 class Change(Answer):
@@ -81,6 +135,7 @@ class Plan(Answer):
     changes: list[Change]
     needs_generation: bool = Field(description="Whether a change is breaking.")
     refusals: list[Refusal] = Field(description="What stands against applying it; empty when nothing does.")
+    warnings: Warnings
 
 
 class Applied(Answer):
@@ -90,6 +145,7 @@ class Applied(Answer):
     version: int = Field(examples=[1])
     generation: int = Field(examples=[1])
     changed: bool = Field(description="False when this file was live already.")
+    warnings: Warnings
 
 
 class DatasetSummary(Answer):
@@ -311,6 +367,41 @@ class QueryResult(Answer):
     elapsed_ms: float
 
 
+class Run(Answer):
+    """A full load: one reading of the whole source."""
+
+    run: int = Field(description="Counts the dataset's runs, from 1.", examples=[2])
+    state: Literal["begun", "ended", "shown", "refused", "abandoned"] = Field(
+        description="`ended`: read to its end, not yet loaded to its end. `shown`: it shows, or did. `abandoned`: it was never "
+        "read to its end, and a later one began."
+    )
+    current: bool = Field(description="Whether the view shows it.")
+    previous: bool = Field(description="Whether a rollback would show it.")
+    version: int = Field(description="The dataset's version that read it.")
+    begun_at: datetime | None
+    at: datetime = Field(description="When it came to this state.")
+    rows: int = Field(description="Rows in the raw topic; 0 while it is read.")
+    rejected: int = Field(description="Source rows that ingest set aside.")
+    source_rows: int | None = Field(description="The source's own count, where it has one.")
+    loaded: int = Field(description="Rows in the table.")
+    quarantined: int = Field(description="Rows that stages behind ingest set aside.")
+    filtered: int = Field(description="The others: what the dataset's SQL dropped.")
+    message: str = Field(description="Why it was refused.")
+
+
+class Runs(Answer):
+    """The full loads of a dataset, the newest first."""
+
+    items: list[Run]
+
+
+class Asked(Answer):
+    """What was asked for; it is done when the services come to it."""
+
+    dataset: str = Field(examples=["shop.products"])
+    run: int = Field(description="The run that will begin, or show again.", examples=[2])
+
+
 class NewToken(Body):
     """What a token is for."""
 
@@ -344,6 +435,53 @@ class Version(Answer):
 
     name: str = Field(examples=["headrace"])
     version: str = Field(examples=["0.1.0"])
+
+
+class NewSecret(Body):
+    """The value of a secret."""
+
+    value: SecretStr = Field(
+        min_length=1,
+        description="The value: text of at most 64 KiB in UTF-8. No answer holds it.",
+        examples=["correct horse battery staple"],
+    )
+
+
+class Secret(Answer):
+    """A secret, without its value."""
+
+    name: str = Field(examples=["shop.password"])
+    version: int = Field(description="Counts its values since it was made, from 1.", examples=[1])
+    key_id: str = Field(description="The master key it is sealed under.", examples=["2026-11"])
+    set_at: datetime = Field(description="When it got its value.")
+    set_by: str = Field(description="Who gave it its value; `ingest` when the source itself replaced it.")
+    kept_for: str | None = Field(
+        description="The dataset whose source replaced the value, as with a refresh token; null when a person set it."
+    )
+    datasets: list[str] = Field(description="The datasets that name it.", examples=[["shop.orders"]])
+
+
+class Secrets(Answer):
+    """Every secret, by name."""
+
+    current_key_id: str = Field(description="The master key that seals from now on.", examples=["2026-11"])
+    items: list[Secret]
+
+
+class FailedRotation(Answer):
+    """A secret that is still under another master key."""
+
+    name: str
+    detail: str
+
+
+class RotatedSecrets(Answer):
+    """What a rotation did. Another one at once does nothing."""
+
+    current_key_id: str = Field(examples=["2026-11"])
+    rotated: int = Field(description="How many secrets were put under the current master key by this call.")
+    unchanged: int = Field(description="How many were under it already.")
+    failed: list[FailedRotation] = Field(description="The secrets that could not be put under it; empty when all are.")
 
 
 class Part(Answer):

@@ -1,0 +1,152 @@
+"""What a connector is: it can be checked, it can say what it offers, and it reads on from a position."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol, runtime_checkable
+
+import pyarrow as pa
+from pydantic import SecretStr
+
+from headrace.connector.limits import Limits
+from headrace.connector.targets import Targets
+from headrace.errors import Fatal, Transient
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRow:
+    """A source row that cannot become a record: its own bytes, why, and where it was read.
+
+    `reason` is a code of `headrace.stream.reasons`; `source` is for a person, such as `flights.csv:17`.
+    """
+
+    raw: bytes
+    reason: str
+    detail: str
+    source: str
+    column: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What one step of reading brought: rows of one schema, and the source rows that could not join them."""
+
+    rows: pa.RecordBatch
+    rejected: tuple[SourceRow, ...] = ()
+
+    @property
+    def rows_read(self) -> int:
+        """Source rows, all fates."""
+        return int(self.rows.num_rows) + len(self.rejected)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing a connector tried in `check`: `resolve`, `connect`, `authenticate`, `list`, `read` ...
+
+    `message` is what was found, in the source's own words where it has any; `field` is the path in the dataset file
+    that is at fault, and `remedy` what to do.
+    """
+
+    name: str
+    ok: bool
+    message: str
+    field: str | None = None
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A set of rows a source offers. `cursors` are the columns that reading can resume by."""
+
+    name: str
+    schema: pa.Schema
+    keys: tuple[str, ...] = ()
+    cursors: tuple[str, ...] = field(default=())
+
+
+def no_secrets(name: str) -> SecretStr:
+    """Knows none. Errors: LookupError."""
+    raise LookupError(name)
+
+
+def keeps_no_secrets(name: str, value: SecretStr) -> None:
+    """Keeps none. Errors: Fatal."""
+    del value
+    raise Fatal(f"the new value of the secret {name} cannot be kept here")
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaConnect:
+    """A worker of Kafka Connect. `secrets` is a folder in which it finds the passwords that are left there for it."""
+
+    url: str
+    secrets: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a connector is told beside its own settings. Units: rows, seconds.
+
+    `schema` is that of the rows published so far, which only grows at its end; None before the first. The types of
+    `declared` columns are not guessed. `secret` gives the credential of a name; it raises LookupError when nobody has set it.
+    `keep_secret` replaces one, such as a refresh token that was rotated, and returns once that is durable. `targets` says
+    which hosts may be reached: whoever opens a connection asks it first. `kafka` are the properties of a client
+    (librdkafka's) of the platform's own brokers, `connect` their Kafka Connect, where there is one. `limits` is how much a
+    source file may become. `whole` says that the rows of one reading replace
+    those of the last: a source that is found to be another one half way must not be read on (`SourceChanged`).
+    """
+
+    dataset: str
+    schema: pa.Schema | None = None
+    declared: Mapping[str, pa.DataType] = field(default_factory=dict)
+    evolution: Literal["evolve", "freeze", "discard", "quarantine"] = "evolve"
+    batch_rows: int = 20_000
+    settle_s: float = 2.0
+    folder: Path = Path()
+    further_folders: Sequence[Path] = ()
+    secret: Callable[[str], SecretStr] = no_secrets
+    keep_secret: Callable[[str, SecretStr], None] = keeps_no_secrets
+    targets: Targets = field(default_factory=Targets)
+    kafka: Mapping[str, str] = field(default_factory=dict)
+    connect: KafkaConnect | None = None
+    limits: Limits = field(default_factory=Limits)
+    whole: bool = False
+
+
+class Connector(Protocol):
+    """A source of rows. Used by one thread at a time.
+
+    Positions are opaque JSON text. Reading on from the position that came with a step gives the rows after
+    that step and no others, in this process or another.
+    """
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the last `read` left something that is not whole yet, such as a line that is being written."""
+        ...
+
+    def check(self) -> Iterator[Step]:
+        """Try the source step by step, each given as it ends, stopping at the first that fails."""
+        ...
+
+    def discover(self) -> list[Stream]:
+        """What the source offers. Errors: Transient, Fatal."""
+        ...
+
+    def read(self, position: str | None) -> Iterator[tuple[Fetched, str]]:
+        """The rows after `position` that are there now, in bounded steps. Errors: Transient, Fatal."""
+        ...
+
+
+class SourceChanged(Transient):
+    """What was read in part is no longer what it was, so the rest would not belong to it. A full load begins anew."""
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """A connector that can count its source without reading it, to compare a full load with."""
+
+    def count(self) -> int | None:
+        """How many rows there are in what was read, by the source's own account, if it has one. Errors: Transient, Fatal."""
+        ...

@@ -1,0 +1,83 @@
+"""Routes: look at a source before anything is saved of it."""
+
+import json
+from collections.abc import Iterator
+from http import HTTPStatus
+from itertools import chain
+from typing import Any, Final
+
+from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
+
+from headrace.contract.document import read
+from headrace.contract.loading import validated
+from headrace.errors import Transient
+from services.gateway.adapters.http import models
+from services.gateway.adapters.http.access import PREFIX, Administering, Parts, may_answer
+from services.gateway.adapters.http.problems import ProblemError
+from services.gateway.adapters.source_desk import Act, AnswerPart
+from services.gateway.core.sources import completed
+from services.gateway.gateway import Gateway
+
+router = APIRouter(prefix=PREFIX, tags=["sources"])
+
+_NDJSON: Final = "application/x-ndjson"
+_PATIENCE_S: Final = 120.0
+_ANSWER: Final[dict[int | str, dict[str, Any]]] = {
+    HTTPStatus.OK.value: {
+        "description": "A line of JSON for each part: `step`, then `stream` when discovering, then `end`.",
+        "content": {_NDJSON: {"schema": {"$ref": f"#/components/schemas/{models.SourcePart.__name__}"}}},
+        "model": models.SourcePart,
+    }
+}
+_RESPONSES: Final = _ANSWER | may_answer(HTTPStatus.FORBIDDEN, HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+@router.post(
+    "/sources/check", summary="Try a source, step by step", response_class=StreamingResponse, responses=_RESPONSES
+)
+def check(body: models.SourceFile, gateway: Parts, caller: Administering) -> StreamingResponse:
+    """Saves nothing. Each step is sent as it ends, with the time it took, and the setting at fault when it failed.
+
+    For the administrator only: the file says where ingest connects to.
+    """
+    return _answered(gateway, "check", body, caller.name)
+
+
+@router.post(
+    "/sources/discover",
+    summary="Try a source, and describe what it offers",
+    response_class=StreamingResponse,
+    responses=_RESPONSES,
+)
+def discover(body: models.SourceFile, gateway: Parts, caller: Administering) -> StreamingResponse:
+    """As checking; then what the source offers: columns with types and examples, candidates for keys and cursors, and
+    which columns seem to hold personal data (no example of these is shown).
+    """
+    return _answered(gateway, "discover", body, caller.name)
+
+
+def _answered(gateway: Gateway, act: Act, body: models.SourceFile, by: str) -> StreamingResponse:
+    value = read(body.document, "source").value
+    contract = validated(completed(value if isinstance(value, dict) else {}))
+    if contract.source.type == "http_push":
+        detail = (
+            "rows are sent to a source of type http_push: there is nothing to look at; apply the dataset, then push"
+        )
+        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "pushed-source", "This source is not read", detail)
+    parts = gateway.sources.ask(act, contract, by, _PATIENCE_S)
+    first = next(parts)  # before the status is sent: where nobody answers, it is an error
+    return StreamingResponse(_lines(chain([first], parts)), media_type=_NDJSON)
+
+
+def _lines(parts: Iterator[AnswerPart]) -> Iterator[str]:
+    try:
+        for part in parts:
+            yield _line(part.kind, part.body)
+    except Transient as error:
+        yield _line("step", {"name": "answer", "ok": False, "message": str(error), "remedy": "", "field": None})
+        yield _line("end", {"ok": False, "took_s": None})
+
+
+def _line(kind: str, body: dict[str, Any]) -> str:
+    return json.dumps({"part": kind, **body}, ensure_ascii=False) + "\n"

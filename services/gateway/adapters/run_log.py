@@ -1,0 +1,58 @@
+"""Reads what became of full loads from their topic, and writes what is asked there."""
+
+import uuid
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import Final
+
+from confluent_kafka import KafkaException, Producer
+
+from headrace.errors import Transient
+from headrace.stream import topics
+from headrace.stream.control import Controls
+from headrace.stream.kafka import Connection, Followed
+from headrace.stream.kafka.connection import mapped
+from headrace.stream.runs import History, Run
+
+_REPLY_S: Final = 10.0
+
+
+class RunLog:
+    """The topic of runs. What is asked there is done by ingest and the loader, also when this gateway is gone by then."""
+
+    def __init__(self, connection: Connection, controls: Controls) -> None:
+        self._connection = connection
+        self._controls = controls
+
+    def history(self, dataset: str) -> History:
+        """The runs of a dataset. Errors: Transient."""
+        followed = Followed(self._connection, topics.RUNS, lambda value: Run.of(self._controls.decode(value)))
+        with closing(followed):
+            followed.refresh()
+            return History.of(dataset, followed.state.values())
+
+    def want(self, dataset: str, by: str) -> None:
+        """Ask for a new run. Errors: Transient."""
+        self._write(Run(dataset, 0, "wanted", datetime.now(UTC), by, uuid.uuid4().hex))
+
+    def recall(self, run: Run, by: str) -> None:
+        """Ask for a run to be shown again. Errors: Transient."""
+        self._write(Run(run.dataset, run.run, "recalled", datetime.now(UTC), by))
+
+    def _write(self, asked: Run) -> None:
+        producer = Producer(self._connection.client(enable_idempotence=True, message_timeout_ms=int(_REPLY_S * 1000)))
+        failures: list[Exception] = []
+        try:
+            producer.produce(
+                topics.RUNS,
+                self._controls.encode("run", asked.record()),
+                asked.key,
+                on_delivery=lambda error, _: failures.append(mapped(error, "asking")) if error else None,
+            )
+            left = producer.flush(_REPLY_S + 1)
+        except KafkaException as error:
+            raise mapped(error, f"writing to {topics.RUNS}") from error
+        if failures:
+            raise failures[0]
+        if left:
+            raise Transient(f"writing to {topics.RUNS}: no answer in {_REPLY_S:g} s")

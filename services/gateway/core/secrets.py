@@ -1,0 +1,45 @@
+"""Decides which datasets need which secrets, and what is missing."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass
+from datetime import datetime
+
+from headrace.contract import Contract
+from headrace.secrets.reference import names_in
+from services.gateway.core.datasets import DatasetVersion
+
+
+@dataclass(frozen=True, slots=True)
+class SecretEntry:
+    """A secret without its value. Fields: `schemas/secret.avsc`."""
+
+    name: str
+    version: int
+    key_id: str
+    set_at: datetime
+    set_by: str
+    kept_for: str | None = None
+
+
+def named_by(contract: Contract) -> frozenset[str]:
+    """The secrets that a dataset file names."""
+    return names_in(contract.source.model_dump(mode="json"))
+
+
+def users(live: Iterable[DatasetVersion]) -> Mapping[str, list[str]]:
+    """The datasets that name each secret, in the order of names. Those that are retired need none."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for version in sorted(live, key=lambda each: each.name):
+        if version.state != "retired":
+            for name in named_by(version.contract()):
+                found[name].append(version.name)
+    return found
+
+
+def warnings(contract: Contract, known: Set[str]) -> list[str]:
+    """What a person should know who applies a dataset file: nothing of it stands against applying."""
+    return [
+        f"there is no secret {name}: ingest reads the source once it is set, with `headrace secret set {name}`"
+        for name in sorted(named_by(contract) - known)
+    ]

@@ -1,0 +1,94 @@
+"""The runs of a full load, as ingest tells of them, and whether another one is due."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Final
+
+from confluent_kafka import IsolationLevel
+
+from headrace.stream import topics
+from headrace.stream.control import Controls
+from headrace.stream.kafka import Connection, Followed, Replay
+from headrace.stream.outputs import Messages
+from headrace.stream.runs import History, Run
+from headrace.stream.service import LiveDataset
+from services.ingest.adapters.committed import committed
+
+_OPEN: Final = "begun"
+
+
+class RunLog:
+    """The runs of one dataset. Only for who has shut out the last owner: what it has committed is all there is."""
+
+    def __init__(self, dataset: LiveDataset, connection: Connection, controls: Controls) -> None:
+        self._dataset = dataset
+        self._connection = connection
+        self._controls = controls
+        barrier = committed(connection, topics.RUNS)
+        try:
+            for _ in barrier.advance():
+                pass
+        finally:
+            barrier.close()
+        self._followed = Followed(connection, topics.RUNS, lambda value: Run.of(controls.decode(value)))
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read on. Errors: Transient."""
+        self._followed.refresh()
+
+    def resumed(self, number: int, rows: int, rows_read: int) -> Run | None:
+        """The run that a position speaks of, with what was published of it; None when nothing is known of it."""
+        run = next((run for run in self._history().runs if run.run == number), None)
+        if run is None or run.state != _OPEN:
+            return run
+        return replace(run, rows=rows, rejected=rows_read - rows)
+
+    def due(self, run: Run | None) -> bool:
+        """Whether a new run is to begin after, or instead of, this one."""
+        if run is None or run.version != self._dataset.version:
+            return True
+        if run.state == _OPEN:
+            return False
+        wanted, schedule, now = self._history().wanted, self._dataset.contract.source.schedule, datetime.now(UTC)
+        asked = wanted is not None and wanted.request != run.request
+        return asked or (schedule is not None and schedule.due(run.begun_at, now) <= now)
+
+    def begun(self, after: Run | None) -> Run:
+        """A new run, which begins behind all that is in the raw topic. Errors: Transient."""
+        history, now = self._history(), datetime.now(UTC)
+        numbers = [run.run for run in (after, history.newest) if run is not None]
+        return Run(
+            self._dataset.name,
+            max(numbers, default=0) + 1,
+            "begun",
+            now,
+            request=history.wanted.request if history.wanted else "",
+            version=self._dataset.version,
+            begun_at=now,
+            starts=self._raw_ends(),
+        )
+
+    def ended(self, run: Run, source_rows: int | None) -> Run:
+        """A run that was read to the end of its source: everything that was published of it stands by now. Errors: Transient."""
+        return replace(run, state="ended", at=datetime.now(UTC), ends=self._raw_ends(), source_rows=source_rows)
+
+    def messages(self, run: Run) -> Messages:
+        """The record of a run."""
+        return Messages(topics.RUNS, [self._controls.encode("run", run.record())], [run.key])
+
+    def close(self) -> None:
+        """Stop following."""
+        self._followed.close()
+
+    def _history(self) -> History:
+        return History.of(self._dataset.name, self._followed.state.values())
+
+    def _raw_ends(self) -> tuple[int, ...]:
+        """The end of each partition of the raw topic, behind open transactions too."""
+        raw = Replay(self._connection, topics.raw(self._dataset.name), end=IsolationLevel.READ_UNCOMMITTED)
+        try:
+            marks = raw.watermarks()
+        finally:
+            raw.close()
+        return tuple(marks[number][1] for number in sorted(marks))

@@ -1,0 +1,126 @@
+"""Answers questions about sources that nothing has been saved of yet, as they come in over their topic.
+
+One instance takes each question: they share a group. A question whose asker has gone is left, and one that was taken
+by an instance that then died is not taken again: whoever asks waits for a while and asks anew.
+"""
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+
+from headrace.connector import Connector
+from headrace.contract import Contract
+from headrace.contract.loading import validated
+from headrace.errors import ContractError, Fatal, HeadraceError
+from headrace.stream import topics
+from headrace.stream.control import Controls
+from headrace.stream.kafka.connection import Connection, mapped
+from headrace.stream.registry import Registry
+from services.ingest.core.inspection import Part, inspected
+
+log = logging.getLogger(__name__)
+
+GROUP: Final = "headrace.ingest.source-requests"
+_AT_ONCE: Final = 4
+_REPLY_S: Final = 10.0
+_PAUSE_S: Final = 1.0
+
+
+class SourceRequests:
+    """Follows the topic in a thread of its own. `connect` opens the source of a dataset file as ingest would."""
+
+    def __init__(self, connection: Connection, registry: Registry, connect: Callable[[Contract], Connector]) -> None:
+        self._connection = connection
+        self._controls = Controls(registry)
+        self._connect = connect
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="source requests", daemon=True)
+        self._answering = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="source request")
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop. Answers that are under way are left: their askers hear nothing more."""
+        self._stopping.set()
+        self._thread.join(_REPLY_S)
+        self._answering.shutdown(wait=False, cancel_futures=True)
+
+    def _follow(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._session()
+            except Exception as error:
+                said = mapped(error, "following source requests") if isinstance(error, KafkaException) else error
+                log.warning("questions about sources wait: %s", said)
+                self._stopping.wait(_PAUSE_S)
+
+    def _session(self) -> None:
+        """Take questions until told to stop. Errors: whatever stands in the way."""
+        producer = Producer(self._connection.client(enable_idempotence=True, linger_ms=0))
+        consumer = Consumer(
+            self._connection.client(group_id=GROUP, enable_auto_commit=False, auto_offset_reset="earliest")
+        )
+        try:
+            consumer.subscribe([topics.SOURCE_REQUESTS])
+            while not self._stopping.is_set():
+                message = consumer.poll(0.2)
+                if message is None:
+                    continue
+                if (failure := message.error()) is not None:
+                    if failure.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                        self._stopping.wait(_PAUSE_S)  # the datasets' follower makes the topics
+                        continue
+                    raise mapped(failure, "reading source requests")
+                consumer.commit(message=message, asynchronous=False)  # taken once, answered or not
+                self._take(producer, message.value() or b"")
+        finally:
+            consumer.close()
+            producer.flush(_REPLY_S)
+
+    def _take(self, producer: Producer, value: bytes) -> None:
+        try:
+            request = self._controls.decode(value)
+        except Fatal:
+            log.exception("a source request cannot be read")
+            return
+        if request["until"] > datetime.now(UTC):
+            self._answering.submit(self._answer, producer, request)
+
+    def _answer(self, producer: Producer, request: dict[str, Any]) -> None:
+        """Send the parts of an answer; the last is sent whatever happens."""
+        ended = False
+        try:
+            contract = validated(json.loads(request["dataset"]))
+            log.info("%s of a source for %s", request["act"], request["by"], extra={"dataset": contract.dataset})
+            opened = lambda: self._connect(contract)  # noqa: E731
+            for part in inspected(opened, time.monotonic, discover=request["act"] == "discover"):
+                self._send(producer, request["id"], part)
+                ended = part.kind == "end"
+        except (HeadraceError, ContractError) as error:
+            self._failed(producer, request["id"], str(error))
+        except Exception as error:  # a library of the source's: whoever asks is to hear of it
+            log.exception("looking at a source failed")
+            self._failed(
+                producer, request["id"], f"looking at the source failed ({type(error).__name__}); see ingest's log"
+            )
+        finally:
+            if not ended:
+                self._send(producer, request["id"], Part("end", {"ok": False, "took_s": None}))
+
+    def _failed(self, producer: Producer, request: str, said: str) -> None:
+        body = {"name": "open", "ok": False, "message": said, "field": "source", "remedy": "", "took_s": None}
+        self._send(producer, request, Part("step", body))
+
+    def _send(self, producer: Producer, request: str, part: Part) -> None:
+        record = {"request": request, "kind": part.kind, "body": json.dumps(part.body, default=str)}
+        producer.produce(topics.SOURCE_ANSWERS, self._controls.encode("source_answer", record), request.encode())
+        producer.poll(0)

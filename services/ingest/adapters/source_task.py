@@ -1,0 +1,257 @@
+"""Reads a source for as long as this instance owns it, and publishes what it reads beside the position."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Final
+
+from confluent_kafka.admin import AdminClient
+
+from headrace.connector import Connector, Counting, SourceChanged
+from headrace.contract.schedule import Schedule
+from headrace.stream import topics
+from headrace.stream.control import Controls
+from headrace.stream.kafka import TransactionalWriter
+from headrace.stream.kafka.connection import Connection
+from headrace.stream.kafka.replay import partition_count
+from headrace.stream.notices import Notices
+from headrace.stream.outputs import Messages
+from headrace.stream.registry import Registry
+from headrace.stream.runs import Run
+from headrace.stream.service import LiveDataset
+from services.ingest.adapters.committed import committed
+from services.ingest.adapters.outage import Outage, SourceDown, of_source
+from services.ingest.adapters.ownership import Ownership
+from services.ingest.adapters.publisher import Encoded, Publisher
+from services.ingest.adapters.run_log import RunLog
+from services.ingest.core.partition import partition_of
+
+log = logging.getLogger(__name__)
+
+_LOOK_S: Final = 0.2
+_SAY_EVERY_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """How far a source has been read: what a record of `_headrace.source-positions` says.
+
+    `run` is the full load that is read, where the dataset is loaded in runs; the other fields are then those of the run.
+    `begun_at` is when the last reading began that a schedule asked for.
+    """
+
+    position: str | None = None
+    rows_read: int = 0
+    caught_up: bool = False
+    run: Run | None = None
+    begun_at: datetime | None = None
+
+    def at(self, now: datetime, schedule: Schedule | None) -> "Reached | None":
+        """From where to read at that time; None when it is not time yet. A reading that began is gone on with."""
+        if schedule is None or (not self.caught_up and self.begun_at is not None):
+            return self
+        if self.caught_up and schedule.due(self.begun_at, now) > now:
+            return None
+        return replace(self, caught_up=False, begun_at=now)
+
+    def further(self, position: str, rows_read: int, rows: int) -> "Reached":
+        """After one more step, of whose source rows so many were published."""
+        run = self.run and replace(self.run, rows=self.run.rows + rows, rejected=self.run.rejected + rows_read - rows)
+        return Reached(position, self.rows_read + rows_read, False, run, self.begun_at)
+
+
+class SourceTask:
+    """See `headrace.stream.service.Worker`. `connect` opens the source with the schema its topic has by then."""
+
+    def __init__(
+        self,
+        dataset: LiveDataset,
+        connection: Connection,
+        registry: Registry,
+        ownership: Ownership,
+        connect: Callable[[], Connector],
+        *,
+        instance: str,
+        poll_interval_s: float,
+        transaction_timeout_ms: int,
+        notices: Notices,
+    ) -> None:
+        self.name = f"ingest {dataset.name}"
+        self._dataset = dataset
+        self._connection = connection
+        self._registry = registry
+        self._controls = Controls(registry)
+        self._ownership = ownership
+        self._connect = connect
+        self._instance = instance
+        self._poll_interval_s = poll_interval_s
+        self._transaction_timeout_ms = transaction_timeout_ms
+        self._outage = Outage(dataset.name, notices)
+
+    def run(self, stopping: threading.Event) -> None:
+        """See `Worker.run`."""
+        while not stopping.is_set():
+            if not self._ownership.owns(self._dataset.name):
+                stopping.wait(_LOOK_S)
+                continue
+            try:
+                self._own(stopping)
+            except SourceDown as error:
+                stopping.wait(self._outage.failed(error))
+
+    def _own(self, stopping: threading.Event) -> None:
+        """Read for as long as this instance is the owner. Any failure ends it: what stands is then read anew."""
+        name = self._dataset.name
+        writer = TransactionalWriter(
+            self._connection, f"headrace-ingest-{name}", transaction_timeout_ms=self._transaction_timeout_ms
+        )
+        try:
+            writer.init()  # first shut out the last owner: only then is what it has committed all there is
+            publisher = Publisher(self._dataset, self._registry, writer, self._instance)
+            if self._dataset.contract.load.mode == "replace":
+                self._run_by_run(publisher, stopping)
+            else:
+                self._follow(publisher, stopping)
+        finally:
+            writer.close()
+
+    def _follow(self, publisher: Publisher, stopping: threading.Event) -> None:
+        """Read a source on for ever, all the time or when its schedule says so."""
+        found = self._last_position()
+        connector = self._connect()
+        log.info("reads on after %d rows", found.rows_read, extra={"dataset": self._dataset.name})
+        now: Reached | None = found
+        while now is not None and self._mine(stopping):
+            reached = now.at(datetime.now(UTC), self._dataset.contract.source.schedule)
+            if reached is not None:
+                if reached is not now:
+                    log.info("it is time to read the source", extra={"dataset": self._dataset.name})
+                now = self._read_on(connector, publisher, reached, stopping)
+            stopping.wait(self._poll_interval_s)
+
+    def _run_by_run(self, publisher: Publisher, stopping: threading.Event) -> None:
+        """Read a whole source, and once more from its beginning whenever that is due."""
+        name = self._dataset.name
+        with closing(RunLog(self._dataset, self._connection, self._controls)) as runs:
+            now: Reached | None = self._last_position(runs)
+            connector: Connector | None = None
+            while now is not None and self._mine(stopping):
+                reached = now
+                if runs.due(reached.run):
+                    connector, now = None, self._begun(runs, publisher, reached.run, stopping)
+                elif reached.caught_up:
+                    stopping.wait(self._poll_interval_s)
+                    runs.refresh()
+                else:
+                    if connector is None:
+                        connector = self._connect()
+                        log.info("reads on after %d rows", reached.rows_read, extra={"dataset": name})
+                    try:
+                        now = self._read_on(connector, publisher, reached, stopping, runs)
+                    except SourceChanged as error:
+                        log.warning("begins anew: %s", error, extra={"dataset": name})
+                        connector, now = None, self._begun(runs, publisher, reached.run, stopping)
+                    if now is not None and not now.caught_up:
+                        stopping.wait(self._poll_interval_s)
+
+    def _begun(
+        self, runs: RunLog, publisher: Publisher, after: Run | None, stopping: threading.Event
+    ) -> Reached | None:
+        """Begin a run. Returns where it starts, or None when it is time to stop."""
+        run = runs.begun(after)
+        reached = Reached(run=run)
+        if not self._written(publisher, [], reached, stopping, runs.messages(run)):
+            return None
+        log.info("run %d begins", run.run, extra={"dataset": self._dataset.name})
+        return reached
+
+    def _read_on(
+        self,
+        connector: Connector,
+        publisher: Publisher,
+        reached: Reached,
+        stopping: threading.Event,
+        runs: RunLog | None = None,
+    ) -> Reached | None:
+        """Publish what the source has now. Returns how far that is, or None when it is time to stop."""
+        said = time.monotonic()
+        for fetched, position in of_source(connector.read(reached.position)):
+            self._outage.over()
+            encoded = publisher.encoded(fetched)
+            reached = reached.further(position, fetched.rows_read, len(encoded.values))
+            if not self._written(publisher, [encoded], reached, stopping):
+                return None
+            if time.monotonic() > said + _SAY_EVERY_S:
+                said = time.monotonic()
+                log.info("%d rows read", reached.rows_read, extra={"dataset": self._dataset.name})
+        self._outage.over()
+        if not reached.caught_up and not connector.waiting:
+            reached = replace(reached, caught_up=True)
+            ended = []
+            if runs is not None and reached.run is not None:
+                counted = connector.count() if isinstance(connector, Counting) else None
+                run = runs.ended(reached.run, counted)
+                reached, ended = replace(reached, run=run), [runs.messages(run)]
+            if not self._written(publisher, [], reached, stopping, *ended):
+                return None
+            log.info("caught up: %d rows read", reached.rows_read, extra={"dataset": self._dataset.name})
+        return reached if self._mine(stopping) else None
+
+    def _mine(self, stopping: threading.Event) -> bool:
+        return not stopping.is_set() and self._ownership.owns(self._dataset.name)
+
+    def _written(
+        self,
+        publisher: Publisher,
+        parts: Sequence[Encoded],
+        reached: Reached,
+        stopping: threading.Event,
+        *extras: Messages,
+    ) -> bool:
+        """Write records, how far they go and `extras` as one. Returns whether this instance still was to do so."""
+        with self._ownership.working(self._dataset.name) as mine:
+            if mine and not stopping.is_set():
+                publisher.write(parts, [self._record(reached), *extras])
+                return True
+        return False
+
+    def _record(self, reached: Reached) -> Messages:
+        record = {
+            "dataset": self._dataset.name,
+            "connector": self._dataset.contract.source.type,
+            "position": reached.position or "",
+            "rows_read": reached.rows_read,
+            "caught_up": reached.caught_up,
+            "version": self._dataset.version,
+            "run": reached.run.run if reached.run else 0,
+            "run_rows": reached.run.rows if reached.run else 0,
+            "begun_at": reached.begun_at,
+            "at": datetime.now(UTC),
+        }
+        value = self._controls.encode("source_position", record)
+        return Messages(topics.SOURCE_POSITIONS, [value], [self._dataset.name.encode()])
+
+    def _last_position(self, runs: RunLog | None = None) -> Reached:
+        """How far the source was read by whoever owned it last. What another version called the end may not be this one's."""
+        key = self._dataset.name.encode()
+        count = partition_count(AdminClient(self._connection.client()), topics.SOURCE_POSITIONS)
+        replay = committed(self._connection, topics.SOURCE_POSITIONS)
+        replay.seek({partition_of(key, count): 0})
+        try:
+            value = None
+            for records in replay.advance():
+                for found, latest in zip(records.keys, records.values, strict=True):
+                    value = latest if found == key else value
+        finally:
+            replay.close()
+        if value is None:
+            return Reached()
+        record = self._controls.decode(value)
+        caught_up = record["caught_up"] and record.get("version", 0) == self._dataset.version
+        rows_read = record["rows_read"]
+        run = runs.resumed(record.get("run", 0), record.get("run_rows", 0), rows_read) if runs is not None else None
+        return Reached(record["position"] or None, rows_read, caught_up, run, record.get("begun_at"))

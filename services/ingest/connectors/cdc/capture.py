@@ -1,0 +1,228 @@
+"""Keeps a dataset's capture going: its connector in Kafka Connect, its topic, its slot; begins it, looks after it, ends it.
+
+A slot that is gone, or whose log is gone, is never made anew in silence: the changes since then are lost, and only a
+snapshot mends that, which a person asks for.
+"""
+
+import logging
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
+from pydantic import SecretStr
+
+from headrace.errors import Fatal, Transient
+from headrace.stream import metrics
+from headrace.stream.kafka import Connection
+from headrace.stream.kafka import topics as kafka_topics
+from headrace.stream.kafka.connection import mapped
+from services.ingest.connectors.cdc import passwords
+from services.ingest.connectors.cdc.config import Config
+from services.ingest.connectors.cdc.connect import Connect, Status
+from services.ingest.connectors.cdc.database import Log, Slot
+from services.ingest.connectors.cdc.names import Names
+
+log = logging.getLogger(__name__)
+
+_LOOK_S: Final = 2.0
+_SAY_EVERY_S: Final = 60.0
+_FIRST_WAIT_S, _MOST_WAIT_S = 2.0, 60.0  # between restarts of a task that fails
+_HALT_S: Final = 30.0
+_REPLY_S: Final = 30.0
+_TOPIC: Final = {"retention.ms": "-1", "max.message.bytes": str(kafka_topics.MOST_MESSAGE_BYTES)}
+
+#: What Debezium says when the log it has to go on from is not there any more.
+_LOST: Final = (
+    "no longer available on the server",
+    "requested WAL segment",
+    "can no longer get changes from replication slot",
+    "Could not find first log file name",
+    "purged required binary logs",
+    "required GTIDs have been purged",
+)
+#: What a database says that trying again does not change.
+_REFUSED: Final = (
+    "password authentication failed",
+    "permission denied",
+    "must be owner of",
+    "must be superuser or",
+    "Access denied for user",
+)
+
+
+@dataclass
+class Capture:
+    """The capture of one snapshot's number. `log` is None where the database keeps no slot. One thread at a time."""
+
+    names: Names
+    config: Config
+    connect: Connect
+    connection: Connection
+    log: Log | None
+    secrets: Path
+    password: SecretStr | None
+    _settled: bool = False
+    _looked_at: float = 0.0
+    _said_at: float = 0.0
+    _restart_at: float = 0.0
+    _wait_s: float = field(default=_FIRST_WAIT_S)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the snapshot is behind it and changes follow."""
+        return self._settled
+
+    def begin(self) -> None:
+        """Let it run: as it was, when it did; from the snapshot, when it never has. Errors: Transient, Fatal."""
+        changed = self._leave_password()
+        if topic_id(self.connection, self.names.topic) is None and self.connect.offsets(self.names.connector):
+            raise self._lost(f"the topic {self.names.topic} was deleted")
+        kafka_topics.ensure(self.connection, {self.names.topic: 1}, _TOPIC)
+        self._guard()
+        if self.connect.ensure(self.names.connector, self.config):
+            log.info("capture %s is set up", self.names.connector, extra={"dataset": self.names.dataset})
+        self.connect.resume(self.names.connector)
+        if changed:
+            self.connect.restart(self.names.connector)
+
+    def look(self) -> None:
+        """See, now and then, whether it runs; start a failed task again. Errors: Fatal when only a person can help; Transient."""
+        now = time.monotonic()
+        if now < self._looked_at + _LOOK_S:
+            return
+        self._looked_at = now
+        status = self.connect.status(self.names.connector)
+        if status is not None and status.failed:
+            self._revive(status, now)
+            return
+        if status is not None and status.running:
+            self._wait_s = _FIRST_WAIT_S
+            self._settled = self._settled or self._past_snapshot()
+        self._tell(self._guard(), now)
+
+    def halt(self) -> None:
+        """End its task and wait until it has ended: nothing more is written then."""
+        self.connect.stop(self.names.connector)
+        deadline = time.monotonic() + _HALT_S
+        while (status := self.connect.status(self.names.connector)) is not None:
+            if status.connector == "STOPPED" and status.task is None:
+                return
+            if time.monotonic() > deadline:
+                raise Transient(f"the connector {self.names.connector} does not stop within {_HALT_S:g} s")
+            time.sleep(0.1)
+
+    def end(self) -> None:
+        """Take all of it away: connector, offsets, slot, publication, topics. May be called again. Errors: Transient, Fatal."""
+        self.halt()
+        self.connect.forget(self.names.connector)
+        self.connect.delete(self.names.connector)
+        if self.log is not None:
+            self._drop(self.log)
+        _delete_topics(self.connection, [self.names.heartbeats, self.names.history, self.names.topic])
+        log.info("capture %s is taken away", self.names.connector, extra={"dataset": self.names.dataset})
+
+    def _leave_password(self) -> bool:
+        if self.password is None:
+            return False
+        return passwords.leave(self.secrets, self.names.secret, self.password)
+
+    def _guard(self) -> Slot | None:
+        """The slot. Errors: Fatal when it held changes that were not read, and does so no more."""
+        if self.log is None:
+            return None
+        slot = self.log.slot(self.names.slot)
+        begun = bool(self.connect.offsets(self.names.connector))
+        if begun and slot is None:
+            self.connect.stop(self.names.connector)
+            raise self._lost(f"the replication slot {self.names.slot} was dropped")
+        if slot is not None and slot.lost:
+            self.connect.stop(self.names.connector)
+            raise self._lost(
+                f"the replication slot {self.names.slot} has lost its log: it was further behind than max_slot_wal_keep_size"
+            )
+        return slot
+
+    def _lost(self, what: str) -> Fatal:
+        return Fatal(
+            f"{what}, and changes with it; set `source.snapshot` to {self.names.snapshot + 1} "
+            "in the dataset file to have every row read again"
+        )
+
+    def _past_snapshot(self) -> bool:
+        offsets = self.connect.offsets(self.names.connector)
+        return bool(offsets) and not any("snapshot" in offset for offset in offsets)
+
+    def _revive(self, status: Status, now: float) -> None:
+        self._guard()
+        if any(said in status.trace for said in _LOST):
+            self.connect.stop(self.names.connector)
+            raise self._lost(f"Debezium cannot go on ({status.cause})")
+        if any(said in status.trace for said in _REFUSED):
+            raise Fatal(
+                f"Debezium is refused by the database: {status.cause}; "
+                "docs/sources/changes.md says what its user needs to be allowed"
+            )
+        if now < self._restart_at:
+            return
+        log.warning(
+            "capture %s failed and is started again: %s",
+            self.names.connector,
+            status.cause,
+            extra={"dataset": self.names.dataset},
+        )
+        self.connect.restart(self.names.connector)
+        self._restart_at = now + self._wait_s
+        self._wait_s = min(2 * self._wait_s, _MOST_WAIT_S)
+
+    def _tell(self, slot: Slot | None, now: float) -> None:
+        if slot is None:
+            return
+        metrics.SOURCE_BEHIND_BYTES.labels(self.names.dataset).set(slot.behind_bytes)
+        if now > self._said_at + _SAY_EVERY_S:
+            self._said_at = now
+            log.info(
+                "the slot %s is %d bytes of log behind",
+                self.names.slot,
+                slot.behind_bytes,
+                extra={"dataset": self.names.dataset},
+            )
+
+    def _drop(self, held: Log) -> None:
+        """A task that has just ended may still hold the slot."""
+        deadline = time.monotonic() + _HALT_S
+        while True:
+            try:
+                return held.drop(self.names.slot)
+            except Transient:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+
+
+def topic_id(connection: Connection, name: str) -> str | None:
+    """The id the brokers gave a topic; None when there is none of this name. Errors: Transient, Fatal."""
+    admin = AdminClient(connection.client())
+    (future,) = admin.describe_topics(TopicCollection([name]), request_timeout=_REPLY_S).values()
+    try:
+        return str(future.result(_REPLY_S).topic_id)
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            return None
+        raise mapped(error, f"asking for {name}") from error
+    except TimeoutError as error:
+        raise Transient(f"asking for {name}: no answer in {_REPLY_S:g} s") from error
+
+
+def _delete_topics(connection: Connection, names: list[str]) -> None:
+    admin = AdminClient(connection.client())
+    for name, future in admin.delete_topics(names, operation_timeout=_REPLY_S).items():
+        try:
+            future.result(_REPLY_S)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise mapped(error, f"deleting topic {name}") from error
+        except TimeoutError as error:
+            raise Transient(f"deleting topic {name}: no answer in {_REPLY_S:g} s") from error

@@ -1,0 +1,54 @@
+"""What is asked of a database beside Debezium: the table as it is, and what holds its changes for us."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What a database says of the table.
+
+    `whole_deletes`: the log has all columns of a row that was deleted, not its key alone. `caution`: what to beware of.
+    """
+
+    columns: pa.Schema
+    key: Sequence[str]
+    whole_deletes: bool
+    caution: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A replication slot. `lost`: the log that its reader would need is gone. Units: bytes of log."""
+
+    active: bool
+    lost: bool
+    behind_bytes: int
+
+
+class Log(Protocol):
+    """What holds the changes for us until they are read. Errors: Transient, Fatal."""
+
+    def slot(self, name: str) -> Slot | None:
+        """The slot of this name, if there is one."""
+        ...
+
+    def drop(self, slot: str) -> None:
+        """Drop the slot of this name, and what belongs to it, if there is one."""
+        ...
+
+
+class Database(Protocol):
+    """A database as its kind is asked. Errors: Transient, Fatal."""
+
+    @property
+    def log(self) -> Log | None:
+        """What holds the changes; None where the database keeps them for a time, whoever has read them."""
+        ...
+
+    def table(self) -> Table | None:
+        """The table; None when there is none that this user can see."""
+        ...

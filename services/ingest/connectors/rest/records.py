@@ -1,0 +1,122 @@
+"""How an answer becomes records, one JSON text each, and these rows of the source's schema: as lines of a JSON Lines file do."""
+
+import codecs
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pyarrow as pa
+
+from headrace.connector import Fetched, SourceRow
+from headrace.connector.http import Answer, Signature, shown, words
+from headrace.errors import Fatal
+from services.ingest.adapters.sniffer import object_types
+from services.ingest.connectors.rest.paths import all_at, leads_nowhere
+from services.ingest.core.csv import Fault
+from services.ingest.core.drift import Evolution
+from services.ingest.core.json_rows import parse_lines, read_lines
+from services.ingest.core.json_text import Number, json_text
+
+_KEPT_BYTES: Final = 64 << 10  # of a record over the cap
+
+
+class _Repeated(dict[str, Any]):
+    """An object with two fields of one name: it is written back as it was read, for the record it is in to be set aside."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        self._pairs = pairs
+
+    def items(self) -> Any:
+        """Every field."""
+        return self._pairs
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else _Repeated(pairs)
+
+
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, parse_float=Number, parse_constant=Number)
+
+
+def document(answer: Answer, signature: Signature) -> Any:
+    """The value of an answer; what is wrong inside a record is left in it. Errors: Fatal when it is no JSON."""
+    charset = answer.headers.get("content-type", "").partition("charset=")[2].strip(' "').split(";")[0] or "utf-8"
+    try:
+        codecs.lookup(charset)
+    except LookupError:
+        charset = "utf-8"
+    try:
+        return _DECODER.decode(answer.body.removeprefix(b"\xef\xbb\xbf").decode(charset, "surrogateescape"))
+    except (ValueError, RecursionError) as error:
+        kind = answer.headers.get("content-type", "no content type")[:60]
+        why = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
+        raise Fatal(
+            f"the answer of {shown(answer.url)} is no JSON ({why}; {kind}): {words(answer, signature)}; correct source.url"
+        ) from error
+
+
+def records(path: str, found: Any, where: str) -> list[Any]:
+    """The records of an answer: the values at the path, or the items of lists there. Errors: Fatal when that leads nowhere."""
+    values = all_at(path, found)
+    if not values and leads_nowhere(path, found):
+        names = f"the fields {', '.join(map(str, found))[:200]}" if isinstance(found, dict) else "no fields"
+        raise Fatal(f"the answer of {where} has nothing at {path}; it has {names}; correct source.records")
+    return [
+        item
+        for value in values
+        if value is not None
+        for item in (value if isinstance(value, list) else [value])
+    ]  # fmt: skip
+
+
+def line_of(record: Any) -> bytes:
+    """A record as a line. What makes it unreadable is still in it."""
+    try:
+        text = json_text(record)
+    except RecursionError:
+        return b"[" * 1000  # read as nested too deeply
+    try:
+        return text.encode(errors="surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode(errors="backslashreplace")
+
+
+@dataclass(frozen=True, slots=True)
+class Typing:
+    """What a dataset file says of the columns."""
+
+    declared: Mapping[str, pa.DataType]
+    evolution: Evolution
+    max_record_bytes: int
+
+
+def first_schema(lines: Sequence[bytes], typing: Typing) -> pa.Schema:
+    """The columns of a dataset that has none yet: the declared ones, and those of its first records."""
+    objects = parse_lines([line for line in lines if len(line) <= typing.max_record_bytes])[0].values()
+    rest = [{name: value for name, value in found.items() if name not in typing.declared} for found in objects]
+    found = object_types(rest) if typing.evolution == "evolve" or not typing.declared else pa.schema([])
+    return pa.schema([*(pa.field(name, kind) for name, kind in typing.declared.items()), *found])
+
+
+def fetched(lines: Sequence[bytes], origins: Sequence[str], schema: pa.Schema, typing: Typing) -> Fetched:
+    """The rows of records. `origins` say for a person where each was."""
+    cap = typing.max_record_bytes
+    short = [row for row, line in enumerate(lines) if len(line) <= cap]
+    found = read_lines([lines[row] for row in short], schema, typing.evolution, object_types)
+    faults = [Fault(short[fault.row], fault.reason, fault.detail, fault.column) for fault in found.faults]
+    faults += [
+        Fault(
+            row, "too_large", f"the record has {len(line)} bytes, the cap is {cap}; at most {_KEPT_BYTES} are kept here"
+        )
+        for row, line in enumerate(lines)
+        if len(line) > cap
+    ]
+    rejected = tuple(
+        SourceRow(lines[fault.row][:_KEPT_BYTES] if fault.reason == "too_large" else lines[fault.row],
+                  fault.reason, fault.detail, origins[fault.row], fault.column)
+        for fault in sorted(faults, key=lambda fault: fault.row)
+    )  # fmt: skip
+    return Fetched(found.rows, rejected)

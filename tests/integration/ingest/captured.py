@@ -1,0 +1,142 @@
+"""A table of PostgreSQL whose changes are captured, and a Kafka Connect to do it."""
+
+import shutil
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlparse
+
+import adbc_driver_postgresql.dbapi
+from adbc_driver_manager.dbapi import Connection
+
+from deploy.local import stack as local
+from headrace.connector import Connector, KafkaConnect, Surroundings, opened
+from headrace.connector.conformance import LOOPBACK, Row
+from services.ingest.connectors.cdc.connector import CdcConnector
+from services.ingest.connectors.cdc.settings import PostgresCdcSource
+from tests.integration.ingest.running import until
+from tests.stack import Stack
+
+COLUMNS = "id bigint PRIMARY KEY, name text NOT NULL, amount numeric(12,2), note text"
+
+
+class Captured:
+    """A table of its own. `dataset` is whose it is; what was set up for it is taken away by `close`."""
+
+    def __init__(self, url: str, stack: Stack, columns: str = COLUMNS, **settings: Any) -> None:
+        self._stack = stack
+        self.url, suffix = url, uuid.uuid4().hex[:8]
+        self.name, self.dataset = f"orders_{suffix}", f"cdc.t{suffix}"
+        self._settings = settings
+        self.connection: Connection = adbc_driver_postgresql.dbapi.connect(url, autocommit=True)
+        self.execute(f"CREATE TABLE {self.name} ({columns})")
+        self.rows: list[Row] = []
+
+    def execute(self, sql: str) -> None:
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql)
+
+    def asked(self, sql: str) -> list[Any]:
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql)
+            return [tuple(row) for row in cursor.fetchall()]
+
+    def content(self) -> list[Mapping[str, Any]]:
+        """The table as it is, by id."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(f"SELECT id, name, amount::text, note FROM {self.name} ORDER BY id")
+            found: list[Any] = cursor.fetch_arrow_table().to_pylist()
+        return found
+
+    def insert(self, first: int, count: int) -> None:
+        """Rows with consecutive ids, in one transaction."""
+        self.execute(
+            f"INSERT INTO {self.name} (id, name, amount) "
+            f"SELECT n, 'n' || n, n / 4.0 FROM generate_series({first}, {first + count - 1}) AS n"
+        )
+
+    def settings(self, **more: Any) -> dict[str, Any]:
+        """The `source` of a dataset file."""
+        at = urlparse(self.url)
+        where = {"host": at.hostname, "port": at.port, "name": at.path[1:], "user": at.username, "table": self.name}
+        return {"type": "postgres_cdc", **where, **self._settings, **more}
+
+    def document(self) -> dict[str, Any]:
+        """A dataset file."""
+        said = {"dataset": self.dataset, "description": "a test", "owner": {"team": "tests"}}
+        return {**said, "source": self.settings(), "key": ["id"], "load": {"mode": "upsert"}}
+
+    def surroundings(self, **more: Any) -> Surroundings:
+        return Surroundings(self.dataset, **{"targets": LOOPBACK, **self._platform(), **more})
+
+    def _platform(self) -> dict[str, Any]:
+        settings = self._stack.settings
+        return {
+            "kafka": {"bootstrap.servers": settings.bootstrap_servers},
+            "connect": KafkaConnect(settings.connect_url, settings.connect_secrets),
+        }
+
+    def connector(self, surroundings: Surroundings | None = None, **more: Any) -> CdcConnector:
+        """A new connector, as another process would have it."""
+        source = PostgresCdcSource.model_validate(self.settings(**more))
+        connector = opened(source, surroundings or self.surroundings())
+        assert isinstance(connector, CdcConnector)
+        return connector
+
+    def read(self, connector: Connector, position: str | None, rows: int) -> tuple[list[Row], str | None]:
+        """At least so many rows behind a position, as soon as they are there, and the position behind them."""
+        found: list[Row] = []
+        reached = position
+
+        def enough() -> bool:
+            nonlocal reached
+            for fetched, behind in connector.read(reached):
+                reached = behind
+                assert fetched.rejected == ()
+                found.extend(fetched.rows.to_pylist())
+            return len(found) >= rows and not connector.waiting
+
+        until(enough, f"{rows} rows of {self.dataset}", 90)
+        return found, reached
+
+    def close(self) -> None:
+        """Take everything away."""
+        self.connector(snapshot=2).cleanup()
+        self.connector().cleanup()
+        self.execute(f"DROP TABLE {self.name}")
+        self.connection.close()
+
+
+def without_worker(stack: Stack) -> None:
+    """Leave Kafka Connect out of the stack again."""
+    local.stop(stack.settings, "connect")
+    shutil.rmtree(stack.settings.home / "connect")
+
+
+class UnderTest(Captured):
+    """The table as the conformance suite wants it: what is expected is there by the time it is read."""
+
+    def __init__(self, url: str, stack: Stack) -> None:
+        super().__init__(url, stack)
+        self.insert(0, 40)
+        self._seen, self._position = self.connector(), None
+        self.rows, self._position = self.read(self._seen, None, 40)
+        assert [row["id"] for row in self.rows] == list(range(40))
+
+    def connect(self, surroundings: Surroundings) -> Connector:
+        """See `SourceUnderTest.connect`."""
+        mine = self.surroundings(schema=surroundings.schema, batch_rows=surroundings.batch_rows)
+        return self.connector(mine)
+
+    def add(self) -> Sequence[Row]:
+        """See `SourceUnderTest.add`."""
+        first = len(self.rows)
+        self.insert(first, 20)
+        added, self._position = self.read(self._seen, self._position, 20)
+        assert [row["id"] for row in added] == list(range(first, first + 20))
+        self.rows += added
+        return added
+
+    def unreachable(self) -> Connector:
+        """See `SourceUnderTest.unreachable`."""
+        return self.connector(port=1)

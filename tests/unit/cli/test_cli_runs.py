@@ -1,0 +1,52 @@
+"""Full loads on the command line."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from typer.testing import Result
+
+from tests.unit.cli.gateway_double import GatewayDouble
+
+Program = Callable[..., Result]
+NAME = "shop.products"
+
+
+def run_of(number: int, state: str, **more: Any) -> dict[str, Any]:
+    return {"run": number, "state": state, "current": False, "previous": False, "rows": 1200, "loaded": 1100} | more
+
+
+@pytest.fixture(autouse=True)
+def products(gateway: GatewayDouble) -> None:
+    gateway.documents[NAME] = "{}"
+
+
+def test_the_runs_are_listed_with_the_one_that_shows(run: Program, gateway: GatewayDouble) -> None:
+    gateway.runs = [
+        run_of(3, "refused", message="of 1200 rows [red]1100[/] are accounted for"),
+        run_of(2, "shown", current=True),
+        run_of(1, "shown", previous=True),
+    ]
+    shown = run("runs", "ls", NAME)
+    assert shown.exit_code == 0
+    third, second, first = [line for line in shown.stdout.splitlines() if line.strip()[:1].isdigit()]
+    assert "of 1200 rows [red]1100[/] are accounted for" in third
+    assert ("shows" in second, "kept" in first) == (True, True)
+    assert [each["run"] for each in json.loads(run("runs", "ls", NAME, "-o", "json").stdout)["items"]] == [3, 2, 1]
+
+
+def test_a_dataset_without_runs_says_so(run: Program) -> None:
+    assert "no full load" in run("runs", "ls", NAME).stdout
+
+
+def test_a_run_is_asked_for(run: Program, gateway: GatewayDouble) -> None:
+    assert "Run 1 begins" in run("runs", "start", NAME).stdout
+    assert gateway.calls == [f"POST datasets/{NAME}/runs"]
+
+
+def test_going_back_names_the_run_or_says_why_not(run: Program, gateway: GatewayDouble) -> None:
+    refused = run("runs", "rollback", NAME)
+    assert refused.exit_code == 1
+    gateway.runs = [run_of(2, "shown", current=True), run_of(1, "shown", previous=True)]
+    assert "Run 1 is to show again" in run("runs", "rollback", NAME).stdout
