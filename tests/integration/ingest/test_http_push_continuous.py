@@ -97,12 +97,16 @@ def test_kill_9_amid_a_websocket_and_the_producer_goes_on_at_another_instance(
     def send(opened: ClientConnection) -> None:
         with suppress(ConnectionClosed, OSError):
             for number in range(1, 20_001):
+                if number == 10_000:
+                    killed.wait(60)  # however fast it is, the fault meets it at work
                 opened.send(f"{number} {row(number)}")
 
+    killed = threading.Event()
     producing = threading.Thread(target=produce)
     producing.start()
     until(lambda: acknowledged[-1] > 1000, "some frames are acknowledged")
     first.kill()
+    killed.set()
     producing.join(60)
     assert acknowledged[-1] < 20_000, "the test came too late to interrupt anything"
     with ingest(platform, another_port(), tmp_path) as second:
