@@ -5,13 +5,12 @@ Every side runs twice in this process and the second time counts; the databases 
 """
 
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -36,6 +35,7 @@ from headrace.stream.kafka import topics as kafka_topics
 from headrace.stream.registry import Registry
 from headrace.stream.service import LiveDataset
 from services.ingest.adapters.publisher import Publisher
+from tests.databases import server
 from tests.mariadb import MariaDb
 from tests.postgresql import PostgreSql
 from tests.stack import free_ports
@@ -142,9 +142,9 @@ def _cases(folder: Path, brokers: str, rows: int, running: ExitStack) -> Iterato
         file("orders.parquet"),
         lambda: _count(pq.ParquetFile(parquet).iter_batches(BATCH_ROWS)),
     )
-    postgres = running.enter_context(_server(PostgreSql))
+    postgres = running.enter_context(server(PostgreSql))
     yield _postgresql(postgres, table)
-    mariadb = running.enter_context(_server(MariaDb))
+    mariadb = running.enter_context(server(MariaDb))
     yield _mariadb(mariadb, table)
     yield _kafka(brokers, lines)
     yield _rest(folder, lines[: rows // 10], running)
@@ -158,43 +158,32 @@ def _lines(table: pa.Table) -> list[str]:
     return [json.dumps({**row, "ts": row["ts"].isoformat()}) for row in table.to_pylist()]
 
 
-@contextmanager
-def _server(kind: Callable[[Path, int], Any]) -> Iterator[Any]:
-    (port,) = free_ports(1)
-    home = Path(tempfile.mkdtemp(prefix="headrace-bench-"))
-    server = kind(home, port)
-    try:
-        server.install()
-        server.start()
-        yield server
-    finally:
-        server.kill()
-        shutil.rmtree(home, ignore_errors=True)
-
-
-def _postgresql(server: PostgreSql, table: pa.Table) -> Case:
-    with adbc_driver_postgresql.dbapi.connect(server.url, autocommit=True) as connection, connection.cursor() as cursor:
+def _postgresql(database: PostgreSql, table: pa.Table) -> Case:
+    with (
+        adbc_driver_postgresql.dbapi.connect(database.url, autocommit=True) as connection,
+        connection.cursor() as cursor,
+    ):
         cursor.adbc_ingest("orders", table)
         cursor.execute("ALTER TABLE orders ADD PRIMARY KEY (order_id)")
         cursor.execute("ANALYZE orders")
 
     def bare() -> int:
-        with adbc_driver_postgresql.dbapi.connect(server.url) as connection, connection.cursor() as cursor:
+        with adbc_driver_postgresql.dbapi.connect(database.url) as connection, connection.cursor() as cursor:
             cursor.execute(f"SELECT {_NAMES} FROM orders ORDER BY order_id")
             return _count(cursor.fetch_record_batch())
 
-    where = {"host": "127.0.0.1", "port": server.port, "name": "postgres", "user": "headrace"}
+    where = {"host": "127.0.0.1", "port": database.port, "name": "postgres", "user": "headrace"}
     source = {"type": "sql", "database": "postgresql", **where, "table": "orders", "key": ["order_id"]}
     return Case("PostgreSQL", "ADBC", table.num_rows, source, bare)
 
 
-def _mariadb(server: MariaDb, table: pa.Table) -> Case:
+def _mariadb(database: MariaDb, table: pa.Table) -> Case:
     kinds = (
         "bigint PRIMARY KEY, bigint, varchar(80), varchar(10), double, varchar(3), varchar(2), datetime(6), int, text"
     )
     columns = ", ".join(f"{name} {kind}" for name, kind in zip(_NAMES.split(", "), kinds.split(", "), strict=True))
     with pymysql.connect(
-        host="127.0.0.1", port=server.port, user="root", database="shop", autocommit=True
+        host="127.0.0.1", port=database.port, user="root", database="shop", autocommit=True
     ) as connection:
         cursor = connection.cursor()
         cursor.execute(f"CREATE TABLE orders ({columns})")
@@ -203,11 +192,11 @@ def _mariadb(server: MariaDb, table: pa.Table) -> Case:
             cursor.executemany(f"INSERT INTO orders VALUES ({', '.join(['%s'] * batch.num_columns)})", values)
 
     def bare() -> int:
-        url = f"mysql://root@127.0.0.1:{server.port}/shop"
+        url = f"mysql://root@127.0.0.1:{database.port}/shop"
         found: Any = connectorx.read_sql(url, f"SELECT {_NAMES} FROM orders ORDER BY order_id", return_type="arrow")
         return int(found.num_rows)
 
-    where = {"host": "127.0.0.1", "port": server.port, "name": "shop", "user": "root"}
+    where = {"host": "127.0.0.1", "port": database.port, "name": "shop", "user": "root"}
     source = {"type": "sql", "database": "mysql", **where, "table": "orders", "key": ["order_id"]}
     return Case("MariaDB", "connectorx", table.num_rows, source, bare)
 

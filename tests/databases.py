@@ -2,8 +2,10 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -11,20 +13,31 @@ from tests.mariadb import MariaDb
 from tests.postgresql import PostgreSql
 from tests.stack import free_ports
 
+ServerT = TypeVar("ServerT", PostgreSql, MariaDb)
+
+
+@contextmanager
+def server(kind: Callable[[Path, int], ServerT]) -> Iterator[ServerT]:
+    """A server of its own, stopped and deleted afterwards."""
+    (port,) = free_ports(1)
+    home = Path(tempfile.mkdtemp(prefix="headrace-database-"))
+    found = kind(home, port)
+    try:
+        found.install()
+        found.start()
+        try:
+            yield found
+        finally:
+            found.stop()
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[PostgreSql]:
-    """A PostgreSQL server, stopped and deleted afterwards."""
-    server = PostgreSql(Path(tempfile.mkdtemp(prefix="headrace-postgres-")), *free_ports(1))
-    try:
-        server.install()
-        server.start()
-        try:
-            yield server
-        finally:
-            server.stop()
-    finally:
-        shutil.rmtree(server.home, ignore_errors=True)
+    """A PostgreSQL server."""
+    with server(PostgreSql) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")
@@ -35,18 +48,9 @@ def postgres_url(postgresql: PostgreSql) -> str:
 
 @pytest.fixture(scope="session")
 def mariadb() -> Iterator[MariaDb]:
-    """A MariaDB server, stopped and deleted afterwards."""
-    (port,) = free_ports(1)
-    server = MariaDb(Path(tempfile.mkdtemp(prefix="headrace-mariadb-")), port)
-    try:
-        server.install()
-        server.start()
-        try:
-            yield server
-        finally:
-            server.kill()
-    finally:
-        shutil.rmtree(server.home, ignore_errors=True)
+    """A MariaDB server."""
+    with server(MariaDb) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -79,6 +79,10 @@ class MariaDb:
         self._process.kill()
         self._process.wait()
 
+    def stop(self) -> None:
+        """End it: nothing of it is needed any more."""
+        self.kill()
+
     @property
     def _user(self) -> str | None:
         """Who runs it: as root it wants to be told."""

@@ -1,17 +1,15 @@
 """HTTP to a source: only to addresses that may be reached, in bounded time and memory, and in the server's words when it refuses.
 
 httpx's own client is not used: it would follow redirects with credentials, take proxies from the environment and log whole
-URLs. Its transport is, on a network backend that connects to the address that was resolved. TLS checks the host name.
+URLs. Its transport is.
 """
 
 import html
 import json
-import logging
 import re
-import ssl
 import time
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,6 +22,7 @@ import httpcore
 import httpx
 
 from headrace.connector.targets import Targets
+from headrace.connector.transport import GuardedTransport, Resolved
 from headrace.errors import Fatal, HeadraceError, Transient
 
 _PORTS: Final = {"http": 80, "https": 443}
@@ -129,53 +128,6 @@ class Answer:
     url: httpx.URL = field(repr=False)
 
 
-class _Resolved(httpcore.NetworkBackend):
-    """Connects to the address that was looked at when a name was resolved."""
-
-    def __init__(self, targets: Targets) -> None:
-        self._targets = targets
-        self._tcp = httpcore.SyncBackend()
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.NetworkStream:
-        """See `NetworkBackend.connect_tcp`. Errors: those of `Targets.resolve`, and httpcore's."""
-        address = self._targets.resolve(host, port)
-        return self._tcp.connect_tcp(str(address), port, timeout, local_address, socket_options)
-
-
-class GuardedTransport(httpx.HTTPTransport):
-    """A transport of httpx that reaches only what `targets` allows, redirects and all, for it asks at each connection."""
-
-    def __init__(self, targets: Targets) -> None:
-        # Its debug log has the headers of answers, where servers repeat what they were asked with.
-        logging.getLogger("httpcore").setLevel(logging.INFO)
-        super().__init__(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
-        self._targets = targets
-        self._trusts = False
-        self._pool = self._connections(None)
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """See `httpx.BaseTransport.handle_request`. The authorities are read, which takes a while, when TLS is first needed."""
-        if request.url.scheme == "https" and not self._trusts:
-            self._pool.close()
-            self._pool, self._trusts = self._connections(httpx.create_ssl_context()), True
-        return super().handle_request(request)
-
-    def _connections(self, context: ssl.SSLContext | None) -> httpcore.ConnectionPool:
-        return httpcore.ConnectionPool(
-            ssl_context=context,
-            network_backend=_Resolved(self._targets),
-            max_keepalive_connections=4,
-            keepalive_expiry=5.0,
-        )
-
-
 class Http:
     """Asks servers for whole answers. Used by one thread at a time."""
 
@@ -189,7 +141,7 @@ class Http:
     def connected(self, url: httpx.URL) -> str:
         """Connect once, and say what was reached. Errors: Transient, Fatal."""
         try:
-            stream = _Resolved(self._targets).connect_tcp(url.host, port_of(url), self._limits.connect_s)
+            stream = Resolved(self._targets).connect_tcp(url.host, port_of(url), self._limits.connect_s)
             with closing(stream):
                 if url.scheme != "https":
                     return f"connected to {url.host}:{port_of(url)}, without TLS"

@@ -12,16 +12,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
-
 from headrace.errors import Fenced, Transient
 from headrace.secrets.envelope import Sealed
 from headrace.stream import notices, topics
 from headrace.stream.control import Controls
 from headrace.stream.kafka import Connection, Followed, TransactionalWriter
 from headrace.stream.kafka import topics as kafka_topics
-from headrace.stream.kafka.connection import mapped
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +92,7 @@ class SecretLog:
         decided may have been decided on less than stands by now, so nothing was written.
         """
         with self._turn:
-            self._answering()
+            kafka_topics.answering(self._connection)
             kafka_topics.ensure_control(self._connection)
             writer = TransactionalWriter(self._connection, _WRITER_ID)
             try:
@@ -111,13 +107,6 @@ class SecretLog:
         for change in changes:
             log.info(change.message, extra={"secret": change.name, **change.data})
         return changes
-
-    def _answering(self) -> None:
-        """Errors: Transient at once, where a transaction would wait for long."""
-        try:
-            AdminClient(self._connection.client()).list_topics(timeout=_REPLY_S)
-        except KafkaException as error:
-            raise mapped(error, "asking Kafka for its topics") from error
 
     def _standing(self) -> Secrets:
         followed = followed_secrets(self._connection, self._controls)

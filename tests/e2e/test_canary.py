@@ -11,6 +11,7 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 from urllib.parse import quote, quote_plus
@@ -20,7 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 from pydantic import SecretStr
 
 from deploy.local import stack as local
@@ -65,10 +67,31 @@ def forms(value: str) -> dict[str, bytes]:
     return found
 
 
-class Search:
-    """Looks for values in all their forms, place by place."""
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What was there before the values were made, and cannot hold them: how long the topics were, and when that was."""
 
-    def __init__(self, values: Mapping[str, str]) -> None:
+    ends: Mapping[tuple[str, int], int]
+    at: float
+
+    @classmethod
+    def now(cls, bootstrap_servers: str) -> "Before":
+        """As it is now."""
+        at, admin = time.time(), AdminClient(Connection(bootstrap_servers).client())
+        latest: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        known = admin.list_topics(timeout=30).topics.values()
+        places = {TopicPartition(str(each.topic), number): latest for each in known for number in each.partitions}
+        found = admin.list_offsets(places, isolation_level=IsolationLevel.READ_UNCOMMITTED)
+        return cls(
+            {(str(place.topic), place.partition): future.result(30).offset for place, future in found.items()}, at
+        )
+
+
+class Search:
+    """Looks for values in all their forms, place by place, in everything that was written since they were made."""
+
+    def __init__(self, values: Mapping[str, str], before: Before) -> None:
+        self._before = before
         self._forms = {
             f"{name} ({form})": text for name, value in values.items() for form, text in forms(value).items()
         }
@@ -86,6 +109,8 @@ class Search:
         for folder, _, names in os.walk(home):
             for path in (Path(folder) / name for name in names if not name.endswith(INDEXES)):
                 try:
+                    if path.stat().st_mtime < self._before.at - 1:
+                        continue
                     self.look(_kind(path.relative_to(home)), str(path), path.read_bytes())
                     if path.suffix == ".parquet":
                         self.look("lake", str(path), repr(pq.read_table(path).to_pydict()).encode())
@@ -108,7 +133,8 @@ class Search:
         try:
             known = consumer.list_topics(timeout=30).topics.values()
             left = {(each.topic, number) for each in known for number in each.partitions}
-            consumer.assign([TopicPartition(topic, number, 0) for topic, number in left])
+            starts = {place: self._before.ends.get(place, 0) for place in left}
+            consumer.assign([TopicPartition(*place, start) for place, start in starts.items()])
             deadline = time.monotonic() + 120
             while left:
                 assert time.monotonic() < deadline, f"not read to their ends: {sorted(left)}"
@@ -128,7 +154,9 @@ class Search:
     def warehouse(self, stack: Stack) -> None:
         """Every row of every table, as text."""
         tables = asked(
-            stack, "SELECT database, name FROM system.tables WHERE engine NOT LIKE '%View' FORMAT JSONEachRow"
+            stack,
+            "SELECT DISTINCT database, table AS name FROM system.parts "
+            f"WHERE active AND modification_time >= {int(self._before.at) - 1} FORMAT JSONEachRow",
         )
         for table in map(json.loads, tables.splitlines()):
             name = f"`{table['database']}`.`{table['name']}`"
@@ -178,8 +206,8 @@ class Recorded:
         return answer
 
 
-def searched(platform: Platform, values: Mapping[str, str], answers: list[tuple[str, bytes]]) -> Search:
-    search = Search(values)
+def searched(platform: Platform, values: Mapping[str, str], answers: list[tuple[str, bytes]], before: Before) -> Search:
+    search = Search(values, before)
     search.topics(platform.stack.bootstrap_servers)
     search.warehouse(platform.stack)
     search.files(platform.stack.settings.home)
@@ -221,7 +249,7 @@ def dataset(platform: Platform) -> Iterator[str]:
 
 @pytest.mark.timeout(600)
 def test_a_secret_is_nowhere(platform: Platform, postgres_url: str, dataset: str, rotated: Callable[[], str]) -> None:
-    client, api = platform.client, Recorded(platform.stack)
+    client, api, before = platform.client, Recorded(platform.stack), Before.now(platform.stack.bootstrap_servers)
     first, second, secret = canary(), canary(), dataset
     login = Login(postgres_url, first)
     login.add(1, 500)
@@ -266,7 +294,7 @@ def test_a_secret_is_nowhere(platform: Platform, postgres_url: str, dataset: str
     assert api("PUT", f"/secrets/{secret}", json={"value": [first]}).status_code == 422
 
     eventually(lambda: any(lake(platform).rglob("*.parquet")), 120, "rows have landed in the lake")
-    search = searched(platform, {"first": first, "second": second}, api.answers)
+    search = searched(platform, {"first": first, "second": second}, api.answers, before)
     print(f"\nsearched {search.bytes:,} bytes: {search.places}")  # noqa: T201
     assert search.hits == set()
     assert search.places.keys() >= {
@@ -277,7 +305,8 @@ def test_a_secret_is_nowhere(platform: Platform, postgres_url: str, dataset: str
     answers = [("planted", b"{" + forms(planted["answers"])["base64 +1"] + b"}")]
     eventually(lambda: in_the_lake(platform, planted["row"]), 120, "the planted row has landed in the lake")
     found = {
-        (place.partition(":")[0], form.partition(" (")[0]) for place, form in searched(platform, planted, answers).hits
+        (place.partition(":")[0], form.partition(" (")[0])
+        for place, form in searched(platform, planted, answers, before).hits
     }
     assert found >= {
         ("logs", "log"),
@@ -322,6 +351,6 @@ def lake(platform: Platform) -> Path:
 
 
 def in_the_lake(platform: Platform, value: str) -> bool:
-    search = Search({"row": value})
+    search = Search({"row": value}, Before({}, 0.0))
     search.files(lake(platform))
     return any(place.startswith("lake:") for place, _ in search.hits)

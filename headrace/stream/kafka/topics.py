@@ -15,6 +15,7 @@ from headrace.stream.kafka.connection import Connection, mapped
 log = logging.getLogger(__name__)
 
 _REPLY_S = 30.0
+_ANSWER_S = 5.0
 #: A record of the most bytes ingest accepts, as base64 in quarantine beside its decoded fields, still fits.
 MOST_MESSAGE_BYTES = 16 << 20
 
@@ -34,6 +35,14 @@ _EXPIRING = {
 }
 
 _PASSING = {"retention.ms": str(timedelta(hours=1) // timedelta(milliseconds=1))}
+
+
+def answering(connection: Connection) -> None:
+    """See whether the brokers are there. Errors: Transient, at once, where a transaction would wait for long."""
+    try:
+        AdminClient(connection.client()).list_topics(timeout=_ANSWER_S)
+    except KafkaException as error:
+        raise mapped(error, "asking Kafka for its topics") from error
 
 
 def ensure(

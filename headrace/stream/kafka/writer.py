@@ -19,6 +19,24 @@ _OFFSETS_S = 10.0
 _GRACE_S = 5.0
 
 
+def write_one(connection: Connection, topic: str, value: bytes, key: bytes, timeout_s: float = 10.0) -> None:
+    """Write one record, outside of any transaction; it stands when this returns. Errors: Transient, Fatal."""
+    failures: list[HeadraceError] = []
+    doing = f"writing to {topic}"
+    producer = Producer(connection.client(enable_idempotence=True, message_timeout_ms=int(timeout_s * 1000)))
+    try:
+        producer.produce(
+            topic, value, key, on_delivery=lambda error, _: failures.append(mapped(error, doing)) if error else None
+        )
+        left = producer.flush(timeout_s + 1)
+    except KafkaException as error:
+        raise mapped(error, doing) from error
+    if failures:
+        raise failures[0]
+    if left:
+        raise Transient(f"{doing}: no answer in {timeout_s:g} s")
+
+
 class Transaction:
     """An open transaction. Valid inside the `with` of `TransactionalWriter.transaction`."""
 

@@ -10,15 +10,11 @@ from collections.abc import Callable, Mapping, Set
 from dataclasses import asdict
 from typing import Final
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
-
 from headrace.errors import Fatal, Fenced, Transient
 from headrace.stream import topics
 from headrace.stream.control import Controls
 from headrace.stream.kafka import Connection, Followed, TransactionalWriter
 from headrace.stream.kafka import topics as kafka_topics
-from headrace.stream.kafka.connection import mapped
 from services.gateway.core.datasets import DatasetVersion
 
 _WRITER_ID: Final = "headrace-gateway-datasets"
@@ -42,7 +38,7 @@ class DatasetLog:
         Errors: whatever `decide` raises (nothing is written); Transient, also when another gateway was quicker.
         """
         with self._turn:
-            self._answering()
+            kafka_topics.answering(self._connection)
             kafka_topics.ensure_control(self._connection)
             writer = TransactionalWriter(self._connection, _WRITER_ID)
             try:
@@ -60,13 +56,6 @@ class DatasetLog:
                 raise Transient(f"another gateway applied a dataset at the same time: try again ({error})") from error
             finally:
                 writer.close()
-
-    def _answering(self) -> None:
-        """Errors: Transient at once, where a transaction would wait for long."""
-        try:
-            AdminClient(self._connection.client()).list_topics(timeout=_REPLY_S)
-        except KafkaException as error:
-            raise mapped(error, "asking Kafka for its topics") from error
 
     def _live(self) -> tuple[Mapping[str, DatasetVersion], Set[str]]:
         """The versions that are live, and the names of the datasets whose version cannot be read."""

@@ -3,18 +3,12 @@
 import uuid
 from contextlib import closing
 from datetime import UTC, datetime
-from typing import Final
 
-from confluent_kafka import KafkaException, Producer
-
-from headrace.errors import Transient
 from headrace.stream import topics
 from headrace.stream.control import Controls
 from headrace.stream.kafka import Connection, Followed
-from headrace.stream.kafka.connection import mapped
+from headrace.stream.kafka.writer import write_one
 from headrace.stream.runs import History, Run
-
-_REPLY_S: Final = 10.0
 
 
 class RunLog:
@@ -40,19 +34,4 @@ class RunLog:
         self._write(Run(run.dataset, run.run, "recalled", datetime.now(UTC), by))
 
     def _write(self, asked: Run) -> None:
-        producer = Producer(self._connection.client(enable_idempotence=True, message_timeout_ms=int(_REPLY_S * 1000)))
-        failures: list[Exception] = []
-        try:
-            producer.produce(
-                topics.RUNS,
-                self._controls.encode("run", asked.record()),
-                asked.key,
-                on_delivery=lambda error, _: failures.append(mapped(error, "asking")) if error else None,
-            )
-            left = producer.flush(_REPLY_S + 1)
-        except KafkaException as error:
-            raise mapped(error, f"writing to {topics.RUNS}") from error
-        if failures:
-            raise failures[0]
-        if left:
-            raise Transient(f"writing to {topics.RUNS}: no answer in {_REPLY_S:g} s")
+        write_one(self._connection, topics.RUNS, self._controls.encode("run", asked.record()), asked.key)

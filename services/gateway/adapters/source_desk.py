@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from headrace.contract import Contract
 from headrace.errors import Fatal, Transient
@@ -17,6 +17,7 @@ from headrace.stream import topics
 from headrace.stream.control import Controls
 from headrace.stream.kafka import Connection
 from headrace.stream.kafka.connection import mapped
+from headrace.stream.kafka.writer import write_one
 
 Act = Literal["check", "discover"]
 
@@ -74,11 +75,8 @@ class SourceDesk:
             "by": by,
             "until": datetime.now(UTC) + timedelta(seconds=patience_s),
         }
-        producer = Producer(self._connection.client(enable_idempotence=True, message_timeout_ms=int(_REPLY_S * 1000)))
         value = self._controls.encode("source_request", record)
-        producer.produce(topics.SOURCE_REQUESTS, value, question.encode())
-        if producer.flush(_REPLY_S):
-            raise Transient("asking ingest about a source: Kafka does not answer")
+        write_one(self._connection, topics.SOURCE_REQUESTS, value, question.encode(), _REPLY_S)
 
     def _parts(self, consumer: Consumer, question: str, deadline: float) -> Iterator[AnswerPart]:
         heard = False

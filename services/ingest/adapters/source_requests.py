@@ -9,8 +9,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
@@ -42,7 +42,7 @@ class SourceRequests:
         self._connect = connect
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="source requests", daemon=True)
-        self._answering = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="source request")
+        self._turn = threading.Semaphore(_AT_ONCE)
 
     def start(self) -> None:
         """Begin to answer."""
@@ -52,7 +52,6 @@ class SourceRequests:
         """Stop. Answers that are under way are left: their askers hear nothing more."""
         self._stopping.set()
         self._thread.join(_REPLY_S)
-        self._answering.shutdown(wait=False, cancel_futures=True)
 
     def _follow(self) -> None:
         while not self._stopping.is_set():
@@ -93,16 +92,24 @@ class SourceRequests:
             log.exception("a source request cannot be read")
             return
         if request["until"] > datetime.now(UTC):
-            self._answering.submit(self._answer, producer, request)
+            # A daemon: a source that does not answer must not keep the process from ending.
+            asked = (producer, request)
+            threading.Thread(target=self._answer, args=asked, name="source request", daemon=True).start()
 
     def _answer(self, producer: Producer, request: dict[str, Any]) -> None:
-        """Send the parts of an answer; the last is sent whatever happens."""
+        """Send the parts of an answer, when it is its turn."""
+        with self._turn:
+            self._answer_now(producer, request)
+
+    def _answer_now(self, producer: Producer, request: dict[str, Any]) -> None:
+        """The last part is sent whatever happens."""
         ended = False
         try:
             contract = validated(json.loads(request["dataset"]))
             log.info("%s of a source for %s", request["act"], request["by"], extra={"dataset": contract.dataset})
-            opened = lambda: self._connect(contract)  # noqa: E731
-            for part in inspected(opened, time.monotonic, discover=request["act"] == "discover"):
+            for part in inspected(
+                partial(self._connect, contract), time.monotonic, discover=request["act"] == "discover"
+            ):
                 self._send(producer, request["id"], part)
                 ended = part.kind == "end"
         except (HeadraceError, ContractError) as error:

@@ -8,10 +8,11 @@ import pytest
 
 from headrace.connector import Fetched
 from headrace.contract.fields import Schema
-from services.ingest.connectors.http_push.push_body import Typing, Unreadable, fetched
+from services.ingest.connectors.http_push.push_body import Unreadable, fetched
 from services.ingest.core.drift import Evolution, Frozen
 from services.ingest.core.json_rows import read_lines
 from services.ingest.core.tables import conformed
+from services.ingest.core.typing import Typing
 from tests.unit.ingest.reading import connector
 
 OLD = pa.schema([("id", pa.int64())])

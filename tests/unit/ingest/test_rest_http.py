@@ -23,6 +23,7 @@ from headrace.connector import Surroundings, Targets
 from headrace.connector.conformance import LOOPBACK
 from headrace.connector.http import Answer, Clock, Http, Limits, Refused, Signature, Throttled, retry_after_s, words
 from headrace.errors import Fatal, Transient
+from services.ingest.connectors.kafka.registry import ForeignRegistry
 from services.ingest.connectors.rest.connector import RestConnector
 from services.ingest.connectors.rest.settings import RestSource
 from tests.unit.ingest.rest_api import Api, Reply, served
@@ -191,6 +192,15 @@ def test_a_certificate_nobody_vouches_for_is_refused(tls: Api, time: Time) -> No
     step = list(connector(tls, time).check())[-1]
     assert (step.name, step.ok, step.field) == ("connect", False, "source.url")
     assert "SSL_CERT_FILE" in step.message
+
+
+def test_authorities_that_a_source_names_are_trusted_and_no_others(tls: Api, certificate: Path) -> None:
+    """As a schema registry is reached, whose certificate the source's `ca_file` vouches for."""
+    tls.more["/schemas/ids/7"] = lambda _: Reply({"schema": '"long"'})
+    address = str(httpx.URL(tls.url).join("/"))
+    assert ForeignRegistry(address, LOOPBACK, ca_file=str(certificate)).schema(7) == '"long"'
+    with pytest.raises(Fatal, match="ca_file"):
+        ForeignRegistry(address, LOOPBACK).schema(7)
 
 
 def test_https_is_not_left_for_http(tls: Api, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:

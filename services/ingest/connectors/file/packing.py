@@ -14,6 +14,7 @@ import zstandard
 
 from headrace.connector.limits import Limits
 from headrace.errors import Fatal
+from services.ingest.connectors.file.placed import Placed
 
 PACKED: Final = (".gz", ".bz2", ".xz", ".zip", ".zst")
 DAMAGED: Final = (EOFError, lzma.LZMAError, zipfile.BadZipFile, zlib.error, zstandard.ZstdError)
@@ -136,7 +137,7 @@ _DECODERS: Final[Mapping[str, Callable[[], Decoder]]] = {
 }
 
 
-class _Unpacked(io.RawIOBase):
+class _Unpacked(Placed):
     """The content of a packed file. Going back means unpacking anew from the start."""
 
     def __init__(self, packed: IO[bytes], decoder: Callable[[], Decoder], inflation: Inflation) -> None:
@@ -150,15 +151,6 @@ class _Unpacked(io.RawIOBase):
         self._decoder = self._new()
         self._input, self._pending = b"", b""
         self._at = self._out = self._taken = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
         while not self._pending:

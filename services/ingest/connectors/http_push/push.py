@@ -32,8 +32,9 @@ from services.ingest.adapters.committed import committed
 from services.ingest.adapters.pinned import pinned_schema
 from services.ingest.adapters.publisher import Encoded, Publisher
 from services.ingest.connectors.http_push.desk import Answer, Desk, KeyReused, Numbered, Push, fail
-from services.ingest.connectors.http_push.push_body import Typing, Unreadable, fetched
+from services.ingest.connectors.http_push.push_body import Unreadable, fetched
 from services.ingest.core.types import declared_columns
+from services.ingest.core.typing import Typing
 
 log = logging.getLogger(__name__)
 

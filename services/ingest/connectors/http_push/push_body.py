@@ -1,7 +1,6 @@
 """How the body of a push becomes rows of the dataset's schema."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Final
 
 import pyarrow as pa
@@ -11,10 +10,11 @@ from headrace.errors import HeadraceError
 from services.ingest.adapters.sniffer import object_types
 from services.ingest.connectors.http_push import cloudevents
 from services.ingest.core.csv import Fault
-from services.ingest.core.drift import Evolution, Frozen
+from services.ingest.core.drift import Frozen
 from services.ingest.core.json_array import elements, one_line
-from services.ingest.core.json_rows import Infer, Object, parse_lines, read_lines
+from services.ingest.core.json_rows import Infer, Object, read_lines
 from services.ingest.core.tables import conformed
+from services.ingest.core.typing import Typing, first_schema
 
 #: Content type -> format.
 CONTENT_TYPES: Final = {
@@ -34,23 +34,6 @@ EVENTS: Final = frozenset({"cloudevent", "cloudevents"})
 
 class Unreadable(HeadraceError):
     """A body that is not of its format at all: nothing of it can be taken."""
-
-
-@dataclass(frozen=True, slots=True)
-class Typing:
-    """What a dataset file says of pushed columns."""
-
-    declared: Mapping[str, pa.DataType]
-    evolution: Evolution
-    max_record_bytes: int
-
-
-def first_schema(lines: list[bytes], typing: Typing, infer: Infer = object_types) -> pa.Schema:
-    """The columns of a dataset that has none yet: those of its first rows, and the declared ones."""
-    objects = parse_lines(lines)[0].values()
-    rest = [{name: value for name, value in found.items() if name not in typing.declared} for found in objects]
-    found = infer(rest) if typing.evolution == "evolve" or not typing.declared else pa.schema([])
-    return pa.schema([*(pa.field(name, kind) for name, kind in typing.declared.items()), *found])
 
 
 def event_types(objects: Sequence[Object]) -> pa.Schema:

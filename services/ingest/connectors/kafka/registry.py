@@ -1,16 +1,16 @@
 """Reads schemas of a registry that belongs to others: nothing is written there, so its denials are doubted for a while."""
 
 import json
-import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import httpx
 from pydantic import SecretStr
 
 from headrace.connector import Targets
+from headrace.connector.transport import GuardedTransport
 from headrace.errors import Fatal, Transient
 
 _REPLY_S: Final = 10.0
@@ -19,7 +19,6 @@ _MOST_BYTES: Final = 8 << 20
 _NOT_FOUND: Final = frozenset({40401, 40402, 40403})
 _TRANSIENT: Final = frozenset({404, 408, 425, 429})
 _WATCHED_S: Final = 5.0  # whoever was asked this short a time ago was not started anew meanwhile
-_PORTS: Final = {"http": 80, "https": 443}
 
 
 @dataclass(slots=True)
@@ -109,22 +108,13 @@ class ForeignRegistry:
         raise Fatal(f"{said}{moved}; correct source.value.registry")
 
     def _answer(self, url: str, doing: str) -> tuple[int, bytes]:
-        """Ask the address that was looked at; the certificate has to fit the name."""
-        parts = urlsplit(url)
-        host = cast(str, parts.hostname)
-        port = parts.port or _PORTS[parts.scheme]
-        address = str(self.targets.resolve(host, port))
-        shown = f"[{address}]" if ":" in address else address
-        headers = {"Host": parts.netloc, "Accept": "application/vnd.schemaregistry.v1+json, application/json"}
+        """Status and body. The address that was looked at is asked; the certificate has to fit the name."""
+        headers = {"Accept": "application/vnd.schemaregistry.v1+json, application/json"}
+        transport = GuardedTransport(self.targets, self.ca_file)
         try:
             with (
-                httpx.Client(timeout=_REPLY_S, trust_env=False, verify=self._trusted(), auth=self._auth()) as client,
-                client.stream(
-                    "GET",
-                    parts._replace(netloc=f"{shown}:{port}").geturl(),
-                    headers=headers,
-                    extensions={"sni_hostname": host},
-                ) as response,
+                httpx.Client(transport=transport, timeout=_REPLY_S, auth=self._auth()) as client,
+                client.stream("GET", url, headers=headers) as response,
             ):
                 body = b""
                 for chunk in response.iter_bytes():
@@ -136,11 +126,6 @@ class ForeignRegistry:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
                 raise Fatal(f"{doing}: {error}; correct the registry's ca_file, or its certificate") from error
             raise Transient(f"{doing}: {error or type(error).__name__}") from error
-
-    def _trusted(self) -> ssl.SSLContext:
-        if self.url.startswith("https"):
-            return ssl.create_default_context(cafile=self.ca_file)
-        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used; to read the usual certificates takes long
 
     def _auth(self) -> tuple[str, str] | None:
         if self.username is None:

@@ -16,11 +16,13 @@ import pyarrow as pa
 from headrace.connector import Fetched, SourceRow, Step, Stream, Surroundings
 from headrace.connector.http import Answer, Clock, Http, Limits, Refused, Signature, Throttled, port_of, shown
 from headrace.errors import Fatal, Transient
+from services.ingest.adapters.sniffer import object_types
 from services.ingest.connectors.rest.auth import authenticator
 from services.ingest.connectors.rest.pagination import FIRST, Place, Seen, pages_of
 from services.ingest.connectors.rest.progress import Fingerprint, Progress, sort_out, text_of
-from services.ingest.connectors.rest.records import Typing, document, fetched, first_schema, line_of, records
+from services.ingest.connectors.rest.records import document, fetched, line_of, records
 from services.ingest.connectors.rest.settings import PagePagination, RestSource
+from services.ingest.core.typing import Typing, first_schema
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +81,7 @@ class RestConnector:
             lines = [line_of(record) for record in records(self._source.records, found, shown(answer.url))]
             yield Step(trying, True, f"{len(lines)} records on the first page")
             trying = "infer"
-            yield self._described(first_schema(lines[:_SAMPLED], self._typing))
+            yield self._described(first_schema(lines[:_SAMPLED], self._typing, object_types))
         except (Fatal, Transient) as error:
             yield Step(trying, False, str(error), at, _REMEDIES.get(trying, ""))
 
@@ -99,7 +101,7 @@ class RestConnector:
     def discover(self) -> list[Stream]:
         """See `Connector.discover`. The first page is looked at."""
         page = self._page(FIRST, None)
-        columns = first_schema(page.lines[:_SAMPLED], self._typing)
+        columns = first_schema(page.lines[:_SAMPLED], self._typing, object_types)
         incremental = self._source.incremental
         named = set(columns.names)
         return [
@@ -245,7 +247,7 @@ class RestConnector:
         if not fresh and not rejected:
             return None, at
         if self._schema is None:
-            self._schema = first_schema(page.lines[:_SAMPLED], self._typing)
+            self._schema = first_schema(page.lines[:_SAMPLED], self._typing, object_types)
         origins = [f"{where}{part.start + row + 1}" for row in fresh]
         rows = fetched([lines[row] for row in fresh], origins, self._schema, self._typing)
         self._schema = rows.rows.schema if len(rows.rows.schema) else self._schema

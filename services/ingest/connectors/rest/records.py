@@ -2,8 +2,7 @@
 
 import codecs
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Final
 
 import pyarrow as pa
@@ -14,9 +13,9 @@ from headrace.errors import Fatal
 from services.ingest.adapters.sniffer import object_types
 from services.ingest.connectors.rest.paths import all_at, leads_nowhere
 from services.ingest.core.csv import Fault
-from services.ingest.core.drift import Evolution
-from services.ingest.core.json_rows import parse_lines, read_lines
+from services.ingest.core.json_rows import read_lines
 from services.ingest.core.json_text import Number, json_text
+from services.ingest.core.typing import Typing
 
 _KEPT_BYTES: Final = 64 << 10  # of a record over the cap
 
@@ -82,23 +81,6 @@ def line_of(record: Any) -> bytes:
         return text.encode(errors="surrogateescape")
     except UnicodeEncodeError:
         return text.encode(errors="backslashreplace")
-
-
-@dataclass(frozen=True, slots=True)
-class Typing:
-    """What a dataset file says of the columns."""
-
-    declared: Mapping[str, pa.DataType]
-    evolution: Evolution
-    max_record_bytes: int
-
-
-def first_schema(lines: Sequence[bytes], typing: Typing) -> pa.Schema:
-    """The columns of a dataset that has none yet: the declared ones, and those of its first records."""
-    objects = parse_lines([line for line in lines if len(line) <= typing.max_record_bytes])[0].values()
-    rest = [{name: value for name, value in found.items() if name not in typing.declared} for found in objects]
-    found = object_types(rest) if typing.evolution == "evolve" or not typing.declared else pa.schema([])
-    return pa.schema([*(pa.field(name, kind) for name, kind in typing.declared.items()), *found])
 
 
 def fetched(lines: Sequence[bytes], origins: Sequence[str], schema: pa.Schema, typing: Typing) -> Fetched:

@@ -5,6 +5,7 @@ dies. A page is a statement of its own, on a connection of its own, and is there
 """
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -110,19 +111,19 @@ class ForeignSession:
 
 
 @dataclass(frozen=True, slots=True)
-class ForeignDatabase:
+class ForeignDatabase(ABC):
     """What is the same of `databases.Database` for them."""
 
     server: Server
 
     @property
+    @abstractmethod
     def address(self) -> str:
         """See `Database.address`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def session(self, doing: str) -> AbstractContextManager[Session]:
         """See `Database.session`."""
-        raise NotImplementedError
 
     def reached(self) -> Iterator[Step]:
         """See `Database.reached`. connectorx tries a login that was refused for half a minute."""

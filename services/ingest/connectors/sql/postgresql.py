@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import adbc_driver_postgresql.dbapi
 import pyarrow as pa
@@ -15,6 +15,8 @@ from services.ingest.connectors.sql.adbc import AdbcSession, failures
 from services.ingest.connectors.sql.databases import Indexes, Session, Table, bounded, standard_quoted
 from services.ingest.connectors.sql.server import CONNECT_S, Blame, Server, refused
 from services.ingest.connectors.sql.statements import Column, Dialect
+
+_MOST_DIGITS: Final = 38  # of a decimal
 
 
 class PostgreSqlDialect:
@@ -34,9 +36,6 @@ class PostgreSqlDialect:
     def limited(self, select: str, rows: int) -> str:
         """See `Dialect.limited`."""
         return f"{select} LIMIT {rows}"
-
-
-MOST_DIGITS = 38  # of a decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +156,7 @@ class PostgreSqlSession(AdbcSession):
             SELECT attname::text, (atttypmod - 4) >> 16, (atttypmod - 4) & 65535 FROM pg_attribute
             WHERE attrelid = to_regclass($1) AND attnum > 0 AND atttypid = 'numeric'::regtype AND atttypmod >= 4"""
         digits = {name: (precision, scale) for name, precision, scale in self.asked(decimals, [of])}
-        fitting = {name: (most, behind) for name, (most, behind) in digits.items() if behind <= most <= MOST_DIGITS}
+        fitting = {name: (most, behind) for name, (most, behind) in digits.items() if behind <= most <= _MOST_DIGITS}
         first, second, third = ([name for (name,) in self.asked(sql, [of])] for sql in (key, numbered, indexed))
         return Indexes(first, second, third, fitting)
 

@@ -19,6 +19,7 @@ from pydantic import SecretStr
 from headrace.connector import Step, Targets
 from headrace.errors import Fatal, HeadraceError, Transient
 from services.ingest.connectors.file.packing import PACKED
+from services.ingest.connectors.file.placed import Placed
 from services.ingest.connectors.file.storage.found import AtFault, Found
 from services.ingest.connectors.file.storage.guard import Guard
 from services.ingest.connectors.file.storage.remote import BLOCK_BYTES, CONNECT_S, RemoteFiles, network_trouble
@@ -221,7 +222,7 @@ class HttpFiles(RemoteFiles):
         return AtFault(f"{shown}: the server answers {error.status} {error.message}", "source.path", "correct it")
 
 
-class _Ranges(io.RawIOBase):
+class _Ranges(Placed):
     """Reads a file in blocks from anywhere."""
 
     def __init__(self, files: HttpFiles, answer: _Answer) -> None:
@@ -229,15 +230,6 @@ class _Ranges(io.RawIOBase):
         self._answer = answer
         self._size = answer.size or 0
         self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
 
     def seek(self, offset: int, whence: int = 0) -> int:
         self._at = max(0, offset + (0, self._at, self._size)[whence])
@@ -253,22 +245,13 @@ class _Ranges(io.RawIOBase):
         return len(block)
 
 
-class _FromStart(io.RawIOBase):
+class _FromStart(Placed):
     """Reads a file of a server that sends it only as a whole. Going back asks for it anew."""
 
     def __init__(self, files: HttpFiles) -> None:
         self._files = files
         self._response: aiohttp.ClientResponse | None = None
         self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
 
     def seek(self, offset: int, whence: int = 0) -> int:
         if whence == 2:

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from headrace.connector import Step, Targets
 from headrace.errors import HeadraceError, Transient
+from services.ingest.connectors.file.placed import Placed
 from services.ingest.connectors.file.storage.found import AtFault, Found
 from services.ingest.connectors.file.storage.remote import BLOCK_BYTES, CONNECT_S, RemoteFiles, network_trouble
 
@@ -242,22 +243,13 @@ class _Session(SFTPFileSystem):  # type: ignore[misc]
         return transport is not None and transport.is_active()
 
 
-class _Blocks(io.RawIOBase):
+class _Blocks(Placed):
     """Reads a file at the server in large blocks."""
 
     def __init__(self, file: paramiko.SFTPFile) -> None:
         self._file = file
         self._size = file.stat().st_size or 0
         self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
 
     def seek(self, offset: int, whence: int = 0) -> int:
         self._at = max(0, offset + (0, self._at, self._size)[whence])
