@@ -22,7 +22,6 @@ from headrace.stream.kafka import topics as kafka_topics
 log = logging.getLogger(__name__)
 
 _WRITER_ID: Final = "headrace-secrets"
-_REPLY_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,6 @@ from headrace.stream.kafka import topics as kafka_topics
 from services.gateway.core.datasets import DatasetVersion
 
 _WRITER_ID: Final = "headrace-gateway-datasets"
-_REPLY_S: Final = 5.0
 
 #: Given what is live, the version to write, or None to leave things as they are.
 Decision = Callable[[Mapping[str, DatasetVersion]], DatasetVersion | None]

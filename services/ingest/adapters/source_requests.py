@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from headrace.connector import Connector
 from headrace.contract import Contract
 from headrace.contract.loading import validated
-from headrace.errors import ContractError, Fatal, HeadraceError
+from headrace.errors import Fatal, HeadraceError
 from headrace.stream import topics
 from headrace.stream.control import Controls
 from headrace.stream.kafka.connection import Connection, mapped
@@ -112,7 +112,7 @@ class SourceRequests:
             ):
                 self._send(producer, request["id"], part)
                 ended = part.kind == "end"
-        except (HeadraceError, ContractError) as error:
+        except HeadraceError as error:
             self._failed(producer, request["id"], str(error))
         except Exception as error:  # a library of the source's: whoever asks is to hear of it
             log.exception("looking at a source failed")

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Any, Final
 from urllib.parse import quote
 
 import httpx
@@ -67,10 +67,6 @@ class ForeignRegistry:
         """
         answer = self._asked(f"schemas/ids/{schema_id}")
         return None if answer is None else json.dumps(self._whole(answer, {}))
-
-    def subjects(self) -> int:
-        """How many subjects it has."""
-        return len(cast(list[str], self._asked("subjects") or []))
 
     def _whole(self, answer: Mapping[str, Any], seen: dict[str, Any]) -> Any:
         """The schema in an answer, with the definitions it refers to put in where they are first needed."""

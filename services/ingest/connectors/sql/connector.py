@@ -93,11 +93,6 @@ class SqlConnector:
             )
         ]
 
-    def tables(self) -> list[Table]:
-        """The tables and views of the database that may be read. Errors: Transient, Fatal."""
-        with self._database.session("listing") as session:
-            return session.tables()
-
     def read(self, position: str | None) -> Iterator[tuple[Fetched, str]]:
         """See `Connector.read`."""
         after: Place | None = json.loads(position) if position else None
@@ -198,7 +193,7 @@ def opened(source: SqlSource, surroundings: Surroundings) -> SqlConnector:
 
 
 def tables(source: SqlDatabase, surroundings: Surroundings) -> list[Table]:
-    """The tables of a database, before one is chosen. Errors: as `opened`, and those of `SqlConnector.tables`."""
+    """The tables of a database, before one is chosen. Errors: as `opened`, and Transient."""
     with database(source, surroundings).session("listing") as session:
         return session.tables()
 
