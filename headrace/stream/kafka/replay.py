@@ -25,6 +25,15 @@ _REPLY_S: Final = 10.0
 _POLL_S: Final = 0.5
 _LINGER_S: Final = 0.02  # how long a poll waits for more once the first record is there
 _MOST_ROWS: Final = 20_000
+_AGAIN_S: Final = 0.05
+_LED_ANEW: Final = frozenset(
+    {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+    }
+)
 
 
 class Replay:
@@ -118,15 +127,24 @@ class Replay:
             asking.close()
 
     def _answered(self, asked: Consumer, which: int) -> dict[int, int]:
+        """A client learns of a leader that is new, or came anew, by its refusal: then it is asked again."""
+        deadline = time.monotonic() + self._reply_s
+        while True:
+            answers, refusal = self._asked(asked, which)
+            if refusal is None:
+                return answers
+            if refusal.code() not in _LED_ANEW or time.monotonic() > deadline:
+                raise mapped(refusal, f"asking for the ends of {self._topic}")
+            time.sleep(_AGAIN_S)
+
+    def _asked(self, asked: Consumer, which: int) -> tuple[dict[int, int], KafkaError | None]:
         places = [TopicPartition(self._topic, number, which) for number in self._positions]
         try:
             answers = asked.offsets_for_times(places, timeout=self._reply_s)
         except KafkaException as error:
-            raise mapped(error, f"asking for the ends of {self._topic}") from error
-        for answer in answers:
-            if answer.error is not None:
-                raise mapped(answer.error, f"asking for the ends of {self._topic}")
-        return {answer.partition: answer.offset for answer in answers}
+            return {}, error.args[0]
+        refusal = next((answer.error for answer in answers if answer.error is not None), None)
+        return {answer.partition: answer.offset for answer in answers}, refusal
 
     def _place(self) -> None:
         """Read on from the positions, whatever the consumer has taken since."""

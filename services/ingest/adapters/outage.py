@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
+from headrace.connector import SourceChanged
 from headrace.errors import Transient
 from headrace.stream.notices import Notices
 from services.ingest.core.backoff import delay_s
@@ -23,13 +24,13 @@ class SourceDown(Transient):
 
 
 def of_source(steps: Iterator[T]) -> Iterator[T]:
-    """The steps of a connector, whose failures are told from those of the platform. Errors: SourceDown, Fatal."""
+    """The steps of a connector, whose failures are told from those of the platform. Errors: SourceDown, SourceChanged, Fatal."""
     while True:
         try:
             step = next(steps)
         except StopIteration:
             return
-        except SourceDown:
+        except (SourceDown, SourceChanged):
             raise
         except Transient as error:
             raise SourceDown(str(error)) from error

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from headrace.connector import SourceChanged
 from headrace.contract.schedule import Schedule
 from headrace.errors import Fatal, Transient
 from services.ingest.adapters.outage import KIND, Outage, SourceDown, of_source
@@ -54,7 +55,10 @@ def test_a_blip_is_not_told_an_outage_is_and_its_end_once() -> None:
     assert [state for state, _ in said.notices[3:]] == ["resolved"]
 
 
-@pytest.mark.parametrize(("raised", "seen"), [(Transient("gone"), SourceDown), (Fatal("wrong"), Fatal)])
+@pytest.mark.parametrize(
+    ("raised", "seen"),
+    [(Transient("gone"), SourceDown), (SourceChanged("another"), SourceChanged), (Fatal("wrong"), Fatal)],
+)
 def test_what_a_source_raises_is_told_from_what_the_platform_raises(raised: Exception, seen: type[Exception]) -> None:
     def steps() -> Iterator[int]:
         yield 1
