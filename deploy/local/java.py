@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import tempfile
 from pathlib import Path
 
 from deploy.local.errors import StackError
@@ -33,10 +34,19 @@ def java_version() -> str:
 
 
 def share_base_classes() -> None:
-    """Writes the runtime's own class archive, which the package leaves out; without it every start is slower."""
+    """Writes the runtime's own class archive, which the package leaves out; without it every start is slower.
+
+    It appears whole or not at all: another process may be starting a Java of its own.
+    """
     program = java()
-    if not (program.parent.parent / "lib" / "server" / "classes.jsa").exists():
-        subprocess.run([program, "-Xshare:dump"], capture_output=True, check=False)
+    archive = program.parent.parent / "lib" / "server" / "classes.jsa"
+    if archive.exists():
+        return
+    with tempfile.TemporaryDirectory(dir=archive.parent) as folder:
+        made = Path(folder) / archive.name
+        subprocess.run([program, "-Xshare:dump", f"-XX:SharedArchiveFile={made}"], capture_output=True, check=False)
+        if made.exists():
+            made.replace(archive)
 
 
 def options(heap_mb: int, archive: Path, scratch: Path) -> list[str]:
