@@ -10,6 +10,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 TEST_FOLDERS := unit contract integration e2e chaos
 STAMP := .venv/.synced
+# Two at a time, a file to each, with a stack of its own: most tests wait more than they work.
+SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help install up down demo check fmt generate test $(addprefix test-,$(TEST_FOLDERS)) bench chaos clean
 
@@ -53,12 +55,12 @@ generate: install ## write the generated files anew: JSON Schema, references, Op
 	@$(BIN)/python -m headrace.stream.generate
 	@$(BIN)/python -m services.gateway.openapi
 
-test: install ## the tests, a short version of the fault matrix among them, on one local stack of their own
+test: install ## the tests, a short version of the fault matrix among them, on local stacks of their own
 	@deploy/local/prerequisites.sh test
-	@$(BIN)/pytest
+	@$(BIN)/pytest $(SIDE_BY_SIDE)
 
 $(addprefix test-,$(TEST_FOLDERS)): test-%: install
-	@$(BIN)/pytest tests/$*
+	@$(BIN)/pytest $(SIDE_BY_SIDE) tests/$*
 
 chaos: install ## the long fault matrix: 200,000 rows a run, the better part of an hour
 	@HEADRACE_TEST_LONG=1 $(BIN)/pytest tests/chaos

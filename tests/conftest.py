@@ -1,4 +1,4 @@
-"""What tests of every folder may use. The stack is started once a run, by the first test that asks for it."""
+"""What tests of every folder may use. The stack is started once a run (once a worker), by the first test that asks for it."""
 
 import atexit
 import os
