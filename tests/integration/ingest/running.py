@@ -30,7 +30,7 @@ from tests.stack import Stack, let_commits_arrive
 TOKEN = "push-token-of-the-tests"
 
 
-def until(condition: Callable[[], bool], what: str, deadline_s: float = 60.0) -> None:
+def until(condition: Callable[[], bool], what: str, deadline_s: float = 120.0) -> None:
     """Wait for a condition."""
     deadline = time.monotonic() + deadline_s
     while not condition():

@@ -5,13 +5,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
 
 from headrace.errors import Transient
 from headrace.stream.kafka import Connection, TransactionalWriter
 from headrace.stream.kafka import topics as kafka_topics
 from services.loader.adapters.chain import Chain, Hop
-from tests.stack import Stack, eventually
+from tests.stack import Stack, ends, eventually
 
 PARTITIONS = 3
 
@@ -24,8 +24,15 @@ class Line:
         name = f"chain-{uuid.uuid4().hex[:8]}"
         self.hops = [Hop(f"{name}-one", f"{name}.first"), Hop(f"{name}-two", f"{name}.second")]
         kafka_topics.ensure(self.connection, {hop.topic: PARTITIONS for hop in self.hops})
+        eventually(self._is_led, 30, "the new topics have leaders")
         self.writer = TransactionalWriter(self.connection, name)
         self.chain = Chain(self.connection, self.hops)
+
+    def _is_led(self) -> bool:
+        try:
+            return all(ends(self.connection, hop.topic, IsolationLevel.READ_COMMITTED) for hop in self.hops)
+        except KafkaException:
+            return False
 
     def write(self, hop: int, partition: int, rows: int) -> None:
         with self.writer.transaction() as transaction:
