@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from headrace.cli import contracts, datasets, demo, local, observe, render, runs, secrets, sources
+from headrace.cli import contracts, datasets, demo, local, observe, render, runs, secrets, source_control, sources
 from headrace.cli.render import Format, Output
 from headrace.cli.session import session_of
 from headrace.cli.shell import Shell
@@ -73,6 +73,8 @@ def _assemble() -> None:
     ):  # fmt: skip
         app.command(rich_help_panel=panel)(command)
     app.add_typer(observe.quarantine, name="quarantine", rich_help_panel=look)
+    for act in (source_control.pause, source_control.resume, source_control.run):
+        sources.app.command()(act)
     app.add_typer(sources.app, name="source", rich_help_panel=files)
     app.add_typer(runs.app, name="runs", rich_help_panel=files)
     app.add_typer(contracts.app, name="contract", rich_help_panel=files)

@@ -13,7 +13,9 @@ from headrace.cli.session import session_of
 from headrace.client import SourceColumn, SourcePart
 from headrace.errors import HeadraceError
 
-app = typer.Typer(no_args_is_help=True, help="Look at a source before anything is saved of it.")
+app = typer.Typer(
+    no_args_is_help=True, help="Look at a source before anything is saved of it; see to one that is live."
+)
 
 SourceFile = Annotated[
     Path | None,

@@ -17,11 +17,13 @@ from headrace.client import (
     QuarantinedRow,
     QueryResult,
     Run,
+    SourceStatus,
     TailRecord,
 )
 
 _NUMBERS: Final = ("Int", "UInt", "Float", "Decimal", "BFloat")
 _FATES: Final = ("read", "loaded", "filtered", "quarantined", "in flight", "residue")
+_SOURCES: Final = {"reading": "green", "quiet": "dim", "paused": "yellow"}
 _STATES: Final = {"active": "green", "paused": "yellow", "retired": "dim"}
 
 
@@ -45,7 +47,7 @@ def status(items: Sequence[DatasetStatus]) -> Iterator[RenderableType]:
     for item in items:
         shown.add_section()
         state = f"[{_STATES.get(item.state, 'red')}]{safe(item.state)}[/], " + ("settled" if item.settled else "moving")
-        head = [f"[bold]{safe(item.dataset)}[/]", state]
+        head, below = [f"[bold]{safe(item.dataset)}[/]", state], ["", _doing(item.source)]
         if not item.stages:
             shown.add_row(*head, "[dim]nothing has moved yet[/]")
         for stage in item.stages:
@@ -61,13 +63,27 @@ def status(items: Sequence[DatasetStatus]) -> Iterator[RenderableType]:
                 number(latency.p95 if latency else None, "ms"),
                 moment(stage.last_commit_at),
             )
-            head = ["", ""]
+            head, below = below, ["", ""]
     yield shown
+    for item in items:
+        if item.source is not None and item.source.because:
+            yield f"[bold]{safe(item.dataset)}[/] {_told(item.source)}"
     waiting = [(item.dataset, reason) for item in items for reason in item.waiting_for]
     if waiting:
         yield "Not settled yet:"
     for dataset, reason in waiting:
         yield f"  [bold]{safe(dataset)}[/] {safe(reason)}"
+
+
+def _doing(source: SourceStatus | None) -> str:
+    """What a source is doing, in two words."""
+    return f"[{_SOURCES.get(source.state, 'red')}]source {safe(source.state)}[/]" if source is not None else ""
+
+
+def _told(source: SourceStatus) -> str:
+    """What there is to know of a source that is not read."""
+    by = f" by {safe(source.by)}" if source.by else ""
+    return f"source {safe(source.state)}{by} since {moment(source.since)} because: {safe(source.because)}"
 
 
 def ledger(books: Ledger) -> Iterator[RenderableType]:

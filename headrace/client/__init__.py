@@ -26,10 +26,12 @@ from headrace.client.results import (
     Secrets,
     SourceColumn,
     SourcePart,
+    SourceStatus,
     StageBooks,
     StageStatus,
     TailRecord,
     Version,
+    Wish,
 )
 
 __all__ = [
@@ -59,10 +61,12 @@ __all__ = [
     "Secrets",
     "SourceColumn",
     "SourcePart",
+    "SourceStatus",
     "StageBooks",
     "StageStatus",
     "Stopped",
     "TailRecord",
     "Unreachable",
     "Version",
+    "Wish",
 ]

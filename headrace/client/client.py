@@ -28,6 +28,7 @@ from headrace.client.results import (
     SourcePart,
     TailRecord,
     Version,
+    Wish,
 )
 from headrace.errors import HeadraceError
 
@@ -138,6 +139,19 @@ class Client:
     def rollback_run(self, dataset: str) -> Asked:
         """Have the run shown that showed before."""
         return self._read(Asked, self._call("POST", _dataset(dataset, "runs", "rollback"), safe=False))
+
+    def pause_source(self, dataset: str, because: str) -> Wish:
+        """Read nothing of a source, and take no pushes, until it is resumed."""
+        path = _dataset(dataset, "source", "pause")
+        return self._read(Wish, self._call("POST", path, safe=False, json={"because": because}))
+
+    def resume_source(self, dataset: str) -> Wish:
+        """Let a paused source go on."""
+        return self._read(Wish, self._call("POST", _dataset(dataset, "source", "resume"), safe=False))
+
+    def run_source(self, dataset: str) -> Wish:
+        """Have a source read now, out of turn."""
+        return self._read(Wish, self._call("POST", _dataset(dataset, "source", "run"), safe=False))
 
     def query(self, sql: str, limit: int = 1000) -> QueryResult:
         """Run a read-only query in the warehouse; at most `limit` rows come back."""

@@ -122,6 +122,15 @@ class StageStatus(Result):
     last_commit_at: datetime | None = None
 
 
+class SourceStatus(Result):
+    """What a source is doing: `reading`, `quiet`, `down`, `paused` or `stopped`; `by` is who paused it."""
+
+    state: str
+    since: datetime | None = None
+    by: str = ""
+    because: str = ""
+
+
 class DatasetStatus(Result):
     """What a dataset is doing. Settled: everything its source had has reached its fate."""
 
@@ -130,6 +139,7 @@ class DatasetStatus(Result):
     settled: bool
     waiting_for: tuple[str, ...] = ()  # why it is not settled
     problems: tuple[str, ...] = ()  # those of the reasons that need a person
+    source: SourceStatus | None = None  # an older gateway says nothing of it
     stages: tuple[StageStatus, ...] = ()
 
 
@@ -288,6 +298,16 @@ class Asked(Result):
 
     dataset: str
     run: int
+
+
+class Wish(Result):
+    """What was asked of a source: `pause`, `resume` or `run`."""
+
+    dataset: str
+    act: str
+    at: datetime
+    by: str
+    because: str = ""
 
 
 class Version(Result):

@@ -4,12 +4,12 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
 
 from apscheduler.triggers.cron import CronTrigger
 from pydantic import Field as Setting
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from headrace.contract.section import Section
 
@@ -30,9 +30,17 @@ class Schedule(Section):
     )
     every: str | None = Setting(None, description="This often: a number and `s`, `m`, `h` or `d`, such as `15m`.")
     timezone: str = Setting("UTC", description="The time zone of `cron`, such as `Europe/Zurich`.")
-    catch_up: bool = Setting(
-        True, description="Whether a time that passed while ingest was not there is made up for, once."
+    catch_up: Literal["once", "skip"] = Setting(
+        "once",
+        description="What becomes of times that passed while ingest was not there, or the source was paused: `once` makes up "
+        "for all of them with one reading, at once; `skip` waits for the next time.",
     )
+
+    @field_validator("catch_up", mode="before")
+    @classmethod
+    def _as_it_was_written_once(cls, value: Any) -> Any:
+        """Files that are live may say true or false, as this setting began."""
+        return {True: "once", False: "skip"}[value] if isinstance(value, bool) else value
 
     @model_validator(mode="after")
     def _readable(self) -> Self:
@@ -67,12 +75,20 @@ class Schedule(Section):
                 return instant
         return datetime.max.replace(tzinfo=UTC)
 
-    def due(self, last: datetime | None, now: datetime) -> datetime:
-        """When it is to be read next, `last` having been begun: now or before when it is time. Never read: at once."""
+    def due(self, last: datetime | None, now: datetime, there_since: datetime) -> datetime:
+        """When it is to be read next, `last` having been begun: now or before when it is time. Never read: at once.
+
+        `there_since` is since when somebody is there to read: earlier times were missed; `catch_up` says what becomes of them.
+        """
         if last is None:
             return now
         following = self.after(last)
-        return following if self.catch_up or following >= now else self.after(now)
+        if self.catch_up == "once" or following >= there_since:
+            return following
+        if self.every is None:
+            return self.after(there_since - _INSTANT)
+        missed = -((last - there_since) // self._interval)
+        return last.astimezone(UTC) + missed * self._interval
 
     @property
     def _interval(self) -> timedelta:

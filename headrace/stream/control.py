@@ -27,6 +27,7 @@ _SUBJECTS: Final = {
     "source_answer": topics.subject(topics.SOURCE_ANSWERS),
     "secret": topics.subject(topics.SECRETS),
     "run": topics.subject(topics.RUNS),
+    "source_wish": topics.subject(topics.SOURCE_WISHES),
     "quarantined": topics.subject("_headrace.quarantine"),
 }
 

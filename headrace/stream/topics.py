@@ -13,9 +13,10 @@ SOURCE_REQUESTS: Final = "_headrace.source-requests"
 SOURCE_ANSWERS: Final = "_headrace.source-answers"
 SECRETS: Final = "_headrace.secrets"
 RUNS: Final = "_headrace.runs"
+SOURCE_WISHES: Final = "_headrace.source-wishes"
 
 #: Control topics whose latest record by key is the state; the others are logs.
-COMPACTED: Final = frozenset({DATASETS, SOURCE_POSITIONS, PUSH_KEYS, SECRETS, RUNS})
+COMPACTED: Final = frozenset({DATASETS, SOURCE_POSITIONS, PUSH_KEYS, SECRETS, RUNS, SOURCE_WISHES})
 #: Control topics whose records nobody needs after a while: somebody asks and waits for the answer.
 PASSING: Final = frozenset({SOURCE_REQUESTS, SOURCE_ANSWERS})
 CONTROL: Final = (
@@ -30,6 +31,7 @@ CONTROL: Final = (
     SOURCE_ANSWERS,
     SECRETS,
     RUNS,
+    SOURCE_WISHES,
 )
 
 

@@ -14,18 +14,21 @@ from typing import Final
 from headrace.errors import Transient
 from headrace.stream import topics
 from headrace.stream.ledger import LATENCY_BOUNDS_MS
+from headrace.stream.wishes import Wish
 from services.gateway.adapters.control_fold import ControlFold, Slot
 from services.gateway.adapters.dataset_store import DatasetStore
 from services.gateway.adapters.incident_store import IncidentStore
 from services.gateway.adapters.ledger_store import LedgerStore, Pace
 from services.gateway.adapters.progress import Progress, Reading
 from services.gateway.adapters.run_log import RunLog
+from services.gateway.adapters.wish_store import WishStore
 from services.gateway.core.conservation import STAGES, DatasetBooks, StageBooks, balance
-from services.gateway.core.datasets import DatasetVersion
+from services.gateway.core.datasets import DatasetVersion, SourcePosition
 from services.gateway.core.folding import Sums
 from services.gateway.core.incidents import SOURCE_DOWN, standing
 from services.gateway.core.latency import quantile
 from services.gateway.core.runs import refused, unfinished
+from services.gateway.core.source_state import SourceState, source_state
 
 _FOLD_S: Final = 2.0
 _LEDGER: Final = Slot(topics.LEDGER, 0)  # the topic has one partition, so the books are in the order of commits
@@ -46,6 +49,7 @@ class Account:
     last_commit_at: Mapping[str, datetime]
     problems: tuple[str, ...]
     waiting_for: tuple[str, ...]
+    source: SourceState
 
     @property
     def settled(self) -> bool:
@@ -77,6 +81,7 @@ class Accounts:
         progress: Progress,
         fold: ControlFold,
         runs: RunLog,
+        wishes: WishStore,
     ) -> None:
         self._datasets = datasets
         self._ledger = ledger
@@ -84,26 +89,30 @@ class Accounts:
         self._progress = progress
         self._fold = fold
         self._runs = runs
+        self._wishes = wishes
 
     def of(self, datasets: Iterable[DatasetVersion]) -> list[Account]:
         """The account of each dataset."""
         datasets = list(datasets)
         before = {dataset.name: self._sums(dataset) for dataset in datasets}
-        waiting = self._waiting(datasets)
-        incidents = self._incidents.open()
+        pauses = self._wishes.pauses()
+        waiting = self._waiting(datasets, pauses)
+        incidents, positions = self._incidents.open(), self._datasets.positions()
         accounts = []
         for dataset in datasets:
             sums = self._sums(dataset)
             last_commit_at = _last_commits(sums)
             stopped = standing(incidents.get(dataset.name, ()), dataset, last_commit_at)
             in_runs, of_runs = self._of_runs(dataset)
-            down = [incident.message for incident in stopped if incident.type == SOURCE_DOWN]
+            pause, commit = pauses.get(dataset.name), last_commit_at.get(STAGES[0])
+            source = source_state(dataset, pause, stopped, positions.get(dataset.name), commit)
+            down = [incident.message for incident in stopped if incident.type == SOURCE_DOWN and pause is None]
             problems = (*(incident.message for incident in stopped if incident.type != SOURCE_DOWN), *of_runs)
             reasons = [*problems, *down, *waiting[dataset.name], *in_runs]
             if not reasons and sums != before[dataset.name]:
                 reasons = ["the books changed while they were being read"]
             books = balance(sums, settled=not reasons)
-            accounts.append(Account(dataset, books, last_commit_at, problems, waiting_for=tuple(reasons)))
+            accounts.append(Account(dataset, books, last_commit_at, problems, tuple(reasons), source))
         return accounts
 
     def status(self, account: Account, now: datetime) -> list[StageStatus]:
@@ -142,7 +151,7 @@ class Accounts:
     def _sums(self, dataset: DatasetVersion) -> SumsOf:
         return self._ledger.sums(dataset.name, dataset.generation)
 
-    def _waiting(self, datasets: list[DatasetVersion]) -> dict[str, list[str]]:
+    def _waiting(self, datasets: list[DatasetVersion], pauses: Mapping[str, Wish]) -> dict[str, list[str]]:
         """Why each dataset is not settled."""
         if self._fold.fault is not None:
             return {dataset.name: [self._fold.fault] for dataset in datasets}
@@ -154,10 +163,10 @@ class Accounts:
             books = self._books_reasons()
         except Transient as error:
             return {dataset.name: [str(error)] for dataset in datasets}
-        caught_up = self._datasets.caught_up()
+        positions = self._datasets.positions()
         return {
             dataset.name: [
-                *_source_reasons(dataset, caught_up),
+                *_source_reasons(dataset, positions.get(dataset.name), pauses.get(dataset.name)),
                 *_reading_reasons(readings[dataset.name], undecided, unread),
                 *books,
             ]
@@ -172,12 +181,12 @@ class Accounts:
         return [_open(slot) for slot in undecided] or ["the ledger is still being folded"]
 
 
-def _source_reasons(dataset: DatasetVersion, caught_up: Mapping[str, int]) -> list[str]:
+def _source_reasons(dataset: DatasetVersion, position: SourcePosition | None, pause: Wish | None) -> list[str]:
     """A source that is pushed to is always read to its end: what was not accepted is still the sender's."""
-    pushed = dataset.contract().source.type == "http_push"
-    return (
-        [] if pushed or caught_up.get(dataset.name) == dataset.version else ["the source has not been read to its end"]
-    )
+    if dataset.contract().source.type == "http_push" or (position is not None and position.ended(dataset)):
+        return []
+    why = f": it is {pause.told}" if pause is not None else ""
+    return [f"the source has not been read to its end{why}"]
 
 
 def _reading_reasons(readings: Mapping[Reading, str], undecided: set[Slot], unread: set[Reading]) -> Iterator[str]:

@@ -26,6 +26,7 @@ from services.gateway.adapters.source_desk import SourceDesk
 from services.gateway.adapters.tail import Tail
 from services.gateway.adapters.token_store import TokenStore, kept_key
 from services.gateway.adapters.warehouse import Warehouse
+from services.gateway.adapters.wish_store import WishStore
 from services.gateway.gateway import Gateway
 from services.gateway.settings import GatewaySettings
 
@@ -51,7 +52,7 @@ def build(settings: GatewaySettings) -> Gateway:
         settings.warehouse_reader_password.get_secret_value(),
         settings.query_timeout_s,
     )
-    runs = RunLog(connection, controls)
+    runs, wishes = RunLog(connection, controls), WishStore(engine, connection, controls)
     return Gateway(
         engine,
         datasets,
@@ -60,13 +61,14 @@ def build(settings: GatewaySettings) -> Gateway:
         SecretKeeper(SecretLog(connection, controls, "gateway", settings.instance), keys) if keys else None,
         runs,
         fold,
-        Accounts(datasets, LedgerStore(engine), IncidentStore(engine), Progress(connection), fold, runs),
+        Accounts(datasets, LedgerStore(engine), IncidentStore(engine), Progress(connection), fold, runs, wishes),
         TokenStore(engine, settings.gateway_admin_token, _token_key(settings)),
         warehouse,
         Quarantine(warehouse),
         Tail(connection, registry),
         Health(engine, connection, registry, warehouse, fold),
         SourceDesk(connection, controls),
+        wishes,
     )
 
 

@@ -17,6 +17,7 @@ from services.gateway.adapters.source_desk import SourceDesk
 from services.gateway.adapters.tail import Tail
 from services.gateway.adapters.token_store import TokenStore
 from services.gateway.adapters.warehouse import Warehouse
+from services.gateway.adapters.wish_store import WishStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,3 +38,4 @@ class Gateway:
     tail: Tail
     health: Health
     sources: SourceDesk
+    wishes: WishStore

@@ -8,6 +8,7 @@ from headrace.errors import Fatal
 from headrace.stream.registry import Registry
 from headrace.stream.service import LiveDataset, run_service
 from services.ingest.adapters.known_secrets import KnownSecrets
+from services.ingest.adapters.known_wishes import KnownWishes
 from services.ingest.adapters.ownership import Ownership
 from services.ingest.adapters.server import HttpServer
 from services.ingest.adapters.source_requests import SourceRequests
@@ -20,7 +21,8 @@ from services.ingest.settings import IngestSettings
 def main() -> int:
     """Returns the exit code."""
     settings = IngestSettings()
-    desk = Desk(settings.push_queue_bytes)
+    wishes = KnownWishes(settings.connection(), Registry(settings.registry_url))
+    desk = Desk(settings.push_queue_bytes, wishes.pause)
     ownership = Ownership(settings.connection(), settings.session_timeout_ms)
     try:
         secrets = known_secrets(settings)
@@ -38,11 +40,14 @@ def main() -> int:
     requests.start()
 
     def learn(datasets: Mapping[str, LiveDataset]) -> None:
+        wishes.refresh()
         desk.learn(datasets)
         secrets.refresh()
 
     try:
-        return run_service("ingest", settings, Workers(settings, ownership, desk, secrets), learn, secrets.needs_of)
+        return run_service(
+            "ingest", settings, Workers(settings, ownership, desk, secrets, wishes), learn, secrets.needs_of
+        )
     finally:
         server.close()
         requests.close()

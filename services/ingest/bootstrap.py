@@ -10,6 +10,7 @@ from headrace.stream.kafka.connection import Connection
 from headrace.stream.registry import Registry
 from headrace.stream.service import LiveDataset, Worker
 from services.ingest.adapters.known_secrets import KnownSecrets, SourceSecrets
+from services.ingest.adapters.known_wishes import KnownWishes
 from services.ingest.adapters.ownership import Ownership
 from services.ingest.adapters.pinned import pinned_schema
 from services.ingest.adapters.source_task import SourceTask
@@ -53,13 +54,21 @@ def connector_for(
 class Workers:
     """Builds the workers of each dataset. See `headrace.stream.service.WorkersFor`."""
 
-    def __init__(self, settings: IngestSettings, ownership: Ownership, desk: Desk, secrets: KnownSecrets) -> None:
+    def __init__(
+        self,
+        settings: IngestSettings,
+        ownership: Ownership,
+        desk: Desk,
+        secrets: KnownSecrets,
+        wishes: KnownWishes,
+    ) -> None:
         self._settings = settings
         self._connection: Connection = settings.connection()
         self._registry = Registry(settings.registry_url)
         self._ownership = ownership
         self._desk = desk
         self._secrets = secrets
+        self._wishes = wishes
 
     def __call__(self, dataset: LiveDataset) -> Iterable[Callable[[], Worker]]:
         """One worker for a source that is read, two for pushes: without and with idempotency keys."""
@@ -84,6 +93,7 @@ class Workers:
             poll_interval_s=settings.poll_interval_s,
             transaction_timeout_ms=settings.transaction_timeout_ms,
             notices=self._secrets.notices,
+            wishes=self._wishes,
         )
 
     def _push_writer(self, dataset: LiveDataset, keyed: bool) -> Worker:

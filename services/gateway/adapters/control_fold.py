@@ -20,11 +20,13 @@ from headrace.stream.kafka import topics as kafka_topics
 from headrace.stream.kafka.connection import mapped
 from headrace.stream.kafka.replay import partition_count
 from headrace.stream.ledger import LedgerEntry
+from headrace.stream.wishes import Wish
 from services.gateway.adapters.dataset_store import fold_datasets, fold_source_positions
 from services.gateway.adapters.incident_store import fold_incidents
 from services.gateway.adapters.ledger_store import ACTIVITY_KEPT_S, fold_ledger, forget_activity
 from services.gateway.adapters.secret_store import fold_secrets
 from services.gateway.adapters.tables import FOLD_OFFSETS
+from services.gateway.adapters.wish_store import fold_wishes
 from services.gateway.core.datasets import DatasetVersion, SourcePosition
 from services.gateway.core.incidents import Incident
 from services.gateway.core.secrets import SecretEntry
@@ -175,6 +177,7 @@ class ControlFold:
             fold_source_positions(database, records.get(topics.SOURCE_POSITIONS, ()))
             fold_incidents(database, records.get(topics.INCIDENTS, ()))
             fold_secrets(database, records.get(topics.SECRETS, ()))
+            fold_wishes(database, records.get(topics.SOURCE_WISHES, ()))
             fold_ledger(database, [entry for _, entry in records.get(topics.LEDGER, ()) if entry is not None])
         for topic, folded in records.items():
             FOLDED.labels(topic).inc(len(folded))
@@ -209,6 +212,7 @@ _KINDS: Final[Mapping[str, Any]] = {
     topics.SOURCE_POSITIONS: SourcePosition,
     topics.INCIDENTS: Incident,
     topics.SECRETS: SecretEntry,
+    topics.SOURCE_WISHES: Wish,
 }
 FOLDED_TOPICS: Final = tuple(_KINDS)
 

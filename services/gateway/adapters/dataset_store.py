@@ -28,12 +28,11 @@ class DatasetStore:
             row = connection.execute(select(DATASETS).where(DATASETS.c.name == name)).mappings().one_or_none()
             return None if row is None else DatasetVersion(**row)
 
-    def caught_up(self) -> dict[str, int]:
-        """The version of each dataset that has read the source to its end, as ingest last said; else it is not there."""
-        position = SOURCE_POSITIONS.c
+    def positions(self) -> dict[str, SourcePosition]:
+        """How far ingest has read the source of each dataset, as it last said."""
         with self._engine.connect() as connection:
-            rows = connection.execute(select(position.dataset, position.version).where(position.caught_up))
-            return {row.dataset: row.version for row in rows}
+            rows = connection.execute(select(SOURCE_POSITIONS)).mappings()
+            return {row["dataset"]: SourcePosition(**row) for row in rows}
 
 
 def fold_datasets(connection: Connection, versions: Iterable[tuple[str, DatasetVersion | None]]) -> None:

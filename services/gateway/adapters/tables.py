@@ -82,6 +82,16 @@ SOURCE_POSITIONS: Final = Table(
     Column("version", Integer, nullable=False, server_default="0"),
 )
 
+#: The sources that are paused, folded from `_headrace.source-wishes`.
+SOURCE_PAUSES: Final = Table(
+    "source_pauses",
+    METADATA,
+    Column("dataset", _NAME, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("by", _NAME, nullable=False),
+    Column("because", Text, nullable=False),
+)
+
 #: The latest open incident of each service that stopped working on a dataset, folded from `_headrace.incidents`.
 INCIDENTS: Final = Table(
     "incidents",

@@ -34,6 +34,10 @@ class SourcePosition:
     at: datetime
     version: int = 0  # of the dataset, that read it
 
+    def ended(self, dataset: "DatasetVersion") -> bool:
+        """Whether this version of a dataset has read its source to the end."""
+        return self.caught_up and self.version == dataset.version
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:

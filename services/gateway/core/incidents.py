@@ -32,6 +32,21 @@ class Incident:
         found = self._said("version")
         return found if isinstance(found, int) else None
 
+    @property
+    def since(self) -> datetime:
+        """Since when it has been so, which may be before it was told."""
+        said = self._said("since")
+        try:
+            return datetime.fromisoformat(said) if isinstance(said, str) else self.at
+        except ValueError:
+            return self.at
+
+    @property
+    def cause(self) -> str:
+        """What went wrong, without who and when, where the incident says so."""
+        said = self._said("error")
+        return said if isinstance(said, str) else self.message
+
     def overcome_by(self, last_commit_at: Mapping[str, datetime]) -> bool:
         """Whether the service has done since what had come to a stop. A commit says nothing of a worker that makes none."""
         commits = f"{self.service} {self.dataset}"  # `Pump.name`, and that of ingest's source task

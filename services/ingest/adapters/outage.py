@@ -57,7 +57,9 @@ class Outage:
         if self._failures >= _PATIENCE:
             since = self._since.isoformat(timespec="seconds")
             message = f"the source of {self._dataset} is down since {since}: {error}"
-            self._notices.incident(KIND, self._dataset, message, {"since": since, "failures": self._failures})
+            self._notices.incident(
+                KIND, self._dataset, message, {"since": since, "failures": self._failures, "error": str(error)}
+            )
             self._told = True
         return wait_s
 

@@ -24,6 +24,7 @@ class RunLog:
         self._dataset = dataset
         self._connection = connection
         self._controls = controls
+        self._there_since = datetime.now(UTC)
         barrier = committed(connection, topics.RUNS)
         try:
             for _ in barrier.advance():
@@ -52,7 +53,7 @@ class RunLog:
             return False
         wanted, schedule, now = self._history().wanted, self._dataset.contract.source.schedule, datetime.now(UTC)
         asked = wanted is not None and wanted.request != run.request
-        return asked or (schedule is not None and schedule.due(run.begun_at, now) <= now)
+        return asked or (schedule is not None and schedule.due(run.begun_at, now, self._there_since) <= now)
 
     def begun(self, after: Run | None) -> Run:
         """A new run, which begins behind all that is in the raw topic. Errors: Transient."""

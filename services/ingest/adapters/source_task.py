@@ -5,14 +5,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
 from confluent_kafka.admin import AdminClient
 
 from headrace.connector import Connector, Counting, SourceChanged
-from headrace.contract.schedule import Schedule
 from headrace.stream import topics
 from headrace.stream.control import Controls
 from headrace.stream.kafka import TransactionalWriter
@@ -24,44 +23,18 @@ from headrace.stream.registry import Registry
 from headrace.stream.runs import Run
 from headrace.stream.service import LiveDataset
 from services.ingest.adapters.committed import committed
+from services.ingest.adapters.known_wishes import KnownWishes
 from services.ingest.adapters.outage import Outage, SourceDown, of_source
 from services.ingest.adapters.ownership import Ownership
 from services.ingest.adapters.publisher import Encoded, Publisher
 from services.ingest.adapters.run_log import RunLog
 from services.ingest.core.partition import partition_of
+from services.ingest.core.reached import Reached
 
 log = logging.getLogger(__name__)
 
 _LOOK_S: Final = 0.2
 _SAY_EVERY_S: Final = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Reached:
-    """How far a source has been read: what a record of `_headrace.source-positions` says.
-
-    `run` is the full load that is read, where the dataset is loaded in runs; the other fields are then those of the run.
-    `begun_at` is when the last reading began that a schedule asked for.
-    """
-
-    position: str | None = None
-    rows_read: int = 0
-    caught_up: bool = False
-    run: Run | None = None
-    begun_at: datetime | None = None
-
-    def at(self, now: datetime, schedule: Schedule | None) -> "Reached | None":
-        """From where to read at that time; None when it is not time yet. A reading that began is gone on with."""
-        if schedule is None or (not self.caught_up and self.begun_at is not None):
-            return self
-        if self.caught_up and schedule.due(self.begun_at, now) > now:
-            return None
-        return replace(self, caught_up=False, begun_at=now)
-
-    def further(self, position: str, rows_read: int, rows: int) -> "Reached":
-        """After one more step, of whose source rows so many were published."""
-        run = self.run and replace(self.run, rows=self.run.rows + rows, rejected=self.run.rejected + rows_read - rows)
-        return Reached(position, self.rows_read + rows_read, False, run, self.begun_at)
 
 
 class SourceTask:
@@ -79,6 +52,7 @@ class SourceTask:
         poll_interval_s: float,
         transaction_timeout_ms: int,
         notices: Notices,
+        wishes: KnownWishes,
     ) -> None:
         self.name = f"ingest {dataset.name}"
         self._dataset = dataset
@@ -91,17 +65,35 @@ class SourceTask:
         self._poll_interval_s = poll_interval_s
         self._transaction_timeout_ms = transaction_timeout_ms
         self._outage = Outage(dataset.name, notices)
+        self._wishes = wishes
+        self._paused = False
 
     def run(self, stopping: threading.Event) -> None:
         """See `Worker.run`."""
         while not stopping.is_set():
-            if not self._ownership.owns(self._dataset.name):
+            if not self._may_read():
                 stopping.wait(_LOOK_S)
                 continue
             try:
                 self._own(stopping)
             except SourceDown as error:
-                stopping.wait(self._outage.failed(error))
+                self._rest(stopping, self._outage.failed(error))
+
+    def _may_read(self) -> bool:
+        """Whether the source is this instance's to read, and nobody has paused it."""
+        pause = self._wishes.pause(self._dataset.name)
+        if (pause is not None) != self._paused:
+            self._paused = pause is not None
+            log.info(pause.told if pause is not None else "resumed", extra={"dataset": self._dataset.name})
+        return pause is None and self._ownership.owns(self._dataset.name)
+
+    def _rest(self, stopping: threading.Event, wait_s: float) -> None:
+        """Wait, unless there is something to do before: somebody wants the source to be read now, or to rest."""
+        request, deadline = self._wishes.run(self._dataset.name), time.monotonic() + wait_s
+        while (left := deadline - time.monotonic()) > 0 and self._mine(stopping):
+            if self._wishes.run(self._dataset.name) != request:
+                return
+            stopping.wait(min(left, _LOOK_S))
 
     def _own(self, stopping: threading.Event) -> None:
         """Read for as long as this instance is the owner. Any failure ends it: what stands is then read anew."""
@@ -121,17 +113,18 @@ class SourceTask:
 
     def _follow(self, publisher: Publisher, stopping: threading.Event) -> None:
         """Read a source on for ever, all the time or when its schedule says so."""
-        found = self._last_position()
+        found, there_since = self._last_position(), datetime.now(UTC)
         connector = self._connect()
         log.info("reads on after %d rows", found.rows_read, extra={"dataset": self._dataset.name})
         now: Reached | None = found
         while now is not None and self._mine(stopping):
-            reached = now.at(datetime.now(UTC), self._dataset.contract.source.schedule)
+            wished = self._wishes.run(self._dataset.name)
+            reached = now.at(datetime.now(UTC), self._dataset.contract.source.schedule, there_since, wished)
             if reached is not None:
                 if reached is not now:
                     log.info("it is time to read the source", extra={"dataset": self._dataset.name})
                 now = self._read_on(connector, publisher, reached, stopping)
-            stopping.wait(self._poll_interval_s)
+            self._rest(stopping, self._poll_interval_s)
 
     def _run_by_run(self, publisher: Publisher, stopping: threading.Event) -> None:
         """Read a whole source, and once more from its beginning whenever that is due."""
@@ -202,7 +195,7 @@ class SourceTask:
         return reached if self._mine(stopping) else None
 
     def _mine(self, stopping: threading.Event) -> bool:
-        return not stopping.is_set() and self._ownership.owns(self._dataset.name)
+        return not stopping.is_set() and self._may_read()
 
     def _written(
         self,
@@ -230,6 +223,7 @@ class SourceTask:
             "run": reached.run.run if reached.run else 0,
             "run_rows": reached.run.rows if reached.run else 0,
             "begun_at": reached.begun_at,
+            "request": reached.request,
             "at": datetime.now(UTC),
         }
         value = self._controls.encode("source_position", record)
@@ -254,4 +248,5 @@ class SourceTask:
         caught_up = record["caught_up"] and record.get("version", 0) == self._dataset.version
         rows_read = record["rows_read"]
         run = runs.resumed(record.get("run", 0), record.get("run_rows", 0), rows_read) if runs is not None else None
-        return Reached(record["position"] or None, rows_read, caught_up, run, record.get("begun_at"))
+        begun_at, request = record.get("begun_at"), record.get("request", "")
+        return Reached(record["position"] or None, rows_read, caught_up, run, begun_at, request)

@@ -2,11 +2,18 @@
 
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
+from pydantic import SecretStr
 
+from services.gateway.bootstrap import build, serve
+from services.gateway.settings import GatewaySettings
 from tests.integration.ingest.running import Platform
 from tests.stack import Stack, free_ports
+
+ADMIN = "an-admin-token-of-a-test"
 
 
 @pytest.fixture(scope="session")
@@ -33,3 +40,17 @@ def port() -> int:
 def another_port() -> Callable[[], int]:
     """More such ports."""
     return lambda: free_ports(1)[0]
+
+
+@pytest.fixture
+def gateway(stack: Stack, tmp_path: Path) -> Iterator[TestClient]:
+    """A gateway of its own, asked as its administrator."""
+    settings = GatewaySettings(
+        gateway_admin_token=SecretStr(ADMIN),
+        data_dir=tmp_path / "gateway",
+        bootstrap_servers=stack.bootstrap_servers,
+        registry_url=stack.registry_url,
+        warehouse_url=stack.warehouse_url,
+    )
+    with TestClient(serve(build(settings)), headers={"Authorization": f"Bearer {ADMIN}"}) as client:
+        yield client

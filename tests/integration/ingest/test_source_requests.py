@@ -7,14 +7,8 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from pydantic import SecretStr
 
-from services.gateway.bootstrap import build, serve
-from services.gateway.settings import GatewaySettings
 from tests.integration.ingest.running import Ingest, Platform
-from tests.stack import Stack
-
-ADMIN = "an-admin-token-of-a-test"
 
 
 @pytest.fixture
@@ -22,19 +16,6 @@ def ingest(platform: Platform, port: int, tmp_path: Path) -> Iterator[Ingest]:
     running = Ingest(platform, port, tmp_path).wait()
     yield running
     running.kill()
-
-
-@pytest.fixture
-def gateway(stack: Stack, tmp_path: Path) -> Iterator[TestClient]:
-    settings = GatewaySettings(
-        gateway_admin_token=SecretStr(ADMIN),
-        data_dir=tmp_path / "gateway",
-        bootstrap_servers=stack.bootstrap_servers,
-        registry_url=stack.registry_url,
-        warehouse_url=stack.warehouse_url,
-    )
-    with TestClient(serve(build(settings)), headers={"Authorization": f"Bearer {ADMIN}"}) as client:
-        yield client
 
 
 def asked(gateway: TestClient, act: str, source: dict[str, Any]) -> list[dict[str, Any]]:

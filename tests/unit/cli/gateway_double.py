@@ -38,6 +38,7 @@ class GatewayDouble:
         self.broken: list[str] = []
         self.warnings: list[str] = []
         self.runs: list[dict[str, Any]] = []
+        self.source = {"state": "quiet", "since": "2026-01-02T03:04:05Z", "by": "", "because": ""}
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if request.headers.get("Authorization") != f"Bearer {TOKEN}":
@@ -71,6 +72,9 @@ class GatewayDouble:
                 if previous is None:
                     return problem(409, "There is no run to go back to", f"fewer than two runs of {name} were shown")
                 return httpx.Response(202, json={"dataset": name, "run": previous})
+            case "POST", ["datasets", name, "source", act] if name in self.documents:
+                wish = {"dataset": name, "act": act, "at": "2026-01-02T03:04:05Z", "by": "admin", **body}
+                return httpx.Response(200, json=wish)
             case "GET", ["datasets", name, *rest] if name in self.documents:
                 return self._of_dataset(name, rest, request)
             case _:
@@ -133,7 +137,7 @@ class GatewayDouble:
     def _status(self, name: str) -> dict[str, Any]:
         stage = {"stage": "loader", "rows_in": 1234567, "rows_out": 1234000, "lag_rows": 567, "rate_rows_s": 1234.5,
                  "latency_ms": {"p50": 170.4, "p95": None}, "last_commit_at": "2026-01-02T03:04:05Z"}  # fmt: skip
-        return {"dataset": name, "state": "active", "settled": False, "stages": [stage]}
+        return {"dataset": name, "state": "active", "settled": False, "stages": [stage, stage], "source": self.source}
 
     def _of_dataset(self, name: str, rest: list[str], request: httpx.Request) -> httpx.Response:
         row = {"id": "0-7", "dataset": name, "stage": "transformer", "reason": "check_references",

@@ -68,20 +68,48 @@ def test_days_of_the_week_are_those_of_cron(field: str, days: list[str]) -> None
 def test_an_interval_counts_from_the_last_run() -> None:
     schedule = Schedule(every="15m")
     assert schedule.after(MONDAY) == MONDAY + timedelta(minutes=15)
-    assert schedule.due(MONDAY, MONDAY + timedelta(hours=2)) == MONDAY + timedelta(minutes=15)
+    assert schedule.due(MONDAY, MONDAY + timedelta(hours=2), MONDAY) == MONDAY + timedelta(minutes=15)
 
 
-def test_what_was_missed_is_made_up_for_once_or_not_at_all() -> None:
-    days_later = MONDAY + timedelta(days=3)
-    daily: dict[str, Any] = {"cron": "0 6 * * *"}
-    due = Schedule(**daily).due(MONDAY, days_later)
-    assert due <= days_later
-    assert Schedule(**daily).due(days_later, days_later) > days_later
-    assert Schedule(**daily, catch_up=False).due(MONDAY, days_later) > days_later
+DAYS_LATER = MONDAY + timedelta(days=3)
+DAILY: dict[str, Any] = {"cron": "0 6 * * *"}
+
+
+def test_times_that_were_missed_are_made_up_for_once() -> None:
+    schedule = Schedule(**DAILY)
+    assert schedule.catch_up == "once"
+    assert schedule.due(MONDAY, DAYS_LATER, DAYS_LATER) <= DAYS_LATER
+    assert schedule.due(DAYS_LATER, DAYS_LATER, DAYS_LATER) == datetime(2026, 11, 27, 6, tzinfo=UTC)
+
+
+def test_times_that_were_missed_can_be_left_out() -> None:
+    schedule = Schedule(**DAILY, catch_up="skip")
+    assert schedule.due(MONDAY, DAYS_LATER, DAYS_LATER) == datetime(2026, 11, 27, 6, tzinfo=UTC)
+    at_six = datetime(2026, 11, 24, 6, tzinfo=UTC)
+    assert schedule.due(MONDAY, DAYS_LATER, at_six) == at_six, "who came at the time has not missed it"
+    assert schedule.due(MONDAY, DAYS_LATER, at_six + timedelta(seconds=1)) == at_six + timedelta(days=1)
+
+
+def test_the_control_who_was_there_misses_nothing_however_late_it_looks() -> None:
+    a_moment_late = datetime(2026, 11, 24, 6, 0, 1, tzinfo=UTC)
+    assert Schedule(**DAILY, catch_up="skip").due(MONDAY, a_moment_late, MONDAY) < a_moment_late
+
+
+def test_intervals_that_were_missed_leave_the_others_where_they_are() -> None:
+    schedule = Schedule(every="6h", catch_up="skip")
+    came = MONDAY + timedelta(hours=13)
+    assert schedule.due(MONDAY, came, came) == MONDAY + timedelta(hours=18)
+    again = came + timedelta(hours=1)
+    assert schedule.due(MONDAY, again, again) == MONDAY + timedelta(hours=18), "restarts do not put it off"
+
+
+@pytest.mark.parametrize(("written", "meant"), [(True, "once"), (False, "skip"), ("skip", "skip")])
+def test_what_was_a_yes_or_no_is_still_read(written: Any, meant: str) -> None:
+    assert Schedule(**DAILY, catch_up=written).catch_up == meant
 
 
 def test_what_was_never_read_is_due_at_once() -> None:
-    assert Schedule(cron="0 6 1 1 *").due(None, MONDAY) == MONDAY
+    assert Schedule(cron="0 6 1 1 *").due(None, MONDAY, MONDAY) == MONDAY
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from headrace.connector import SourceChanged
 from headrace.contract.schedule import Schedule
 from headrace.errors import Fatal, Transient
 from services.ingest.adapters.outage import KIND, Outage, SourceDown, of_source
-from services.ingest.adapters.source_task import Reached
 from services.ingest.core.backoff import LONGEST_S, delay_s
+from services.ingest.core.reached import Reached
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 
@@ -73,23 +73,37 @@ def test_what_a_source_raises_is_told_from_what_the_platform_raises(raised: Exce
 
 def test_without_a_schedule_a_source_is_read_all_the_time() -> None:
     caught_up = Reached("p", 5, True)
-    assert caught_up.at(NOW, None) is caught_up
+    assert caught_up.at(NOW, None, NOW) is caught_up
 
 
 def test_a_scheduled_source_is_read_when_it_is_time() -> None:
     hourly = Schedule(every="1h")
-    begun = Reached().at(NOW, hourly)
+    begun = Reached().at(NOW, hourly, NOW)
     assert begun is not None
     assert (begun.begun_at, begun.caught_up) == (NOW, False)
-    assert begun.at(NOW + timedelta(hours=9), hourly) is begun, "a reading that began is gone on with"
+    assert begun.at(NOW + timedelta(hours=9), hourly, NOW) is begun, "a reading that began is gone on with"
     read = Reached("p", 5, True, begun_at=NOW)
-    assert read.at(NOW + timedelta(minutes=59), hourly) is None
-    again = read.at(NOW + timedelta(minutes=61), hourly)
+    assert read.at(NOW + timedelta(minutes=59), hourly, NOW) is None
+    again = read.at(NOW + timedelta(minutes=61), hourly, NOW)
     assert again is not None
     assert (again.position, again.caught_up, again.begun_at) == ("p", False, NOW + timedelta(minutes=61))
 
 
 def test_a_source_that_was_read_without_a_schedule_is_due_when_it_gets_one() -> None:
-    found = Reached("p", 5, True).at(NOW, Schedule(cron="0 6 * * *"))
+    found = Reached("p", 5, True).at(NOW, Schedule(cron="0 6 * * *"), NOW)
     assert found is not None
     assert found.begun_at == NOW
+
+
+def test_a_wish_to_be_read_now_is_answered_once_and_after_what_is_under_way() -> None:
+    hourly = Schedule(every="1h")
+    read = Reached("p", 5, True, begun_at=NOW, request="first")
+    soon = NOW + timedelta(minutes=1)
+    assert read.at(soon, hourly, NOW, "first") is None, "it was answered"
+    again = read.at(soon, hourly, NOW, "second")
+    assert again == Reached("p", 5, False, begun_at=soon, request="second")
+    assert again.at(soon, hourly, NOW, "third") is again, "a reading is under way"
+    followed = Reached("p", 5, True).at(soon, None, NOW, "first")
+    assert followed is not None
+    assert followed.request == "first"
+    assert followed.further("q", 2, 2).request == "first"

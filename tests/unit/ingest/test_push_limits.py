@@ -5,6 +5,7 @@ import io
 import json
 import zlib
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -14,6 +15,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headrace.stream.wishes import Wish
 from services.ingest.connectors.http_push.encoding import Measure, unpacked, unpacker
 from services.ingest.connectors.http_push.problem import Problem
 from services.ingest.connectors.http_push.rate import TokenBucket
@@ -185,3 +187,18 @@ def test_a_full_queue_is_answered_with_when_to_come_back(monkeypatch: pytest.Mon
         assert "wait for the broker" in problem(refused, 503)["detail"]
         assert int(refused.headers["retry-after"]) > 0
         assert service.post(b'{"i":1}').status_code == 202
+
+
+def test_a_paused_dataset_takes_nothing_and_says_who_wants_it_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    live = dataset()
+    with served(live, monkeypatch) as service:
+        pause = Wish(live.name, "pause", datetime(2026, 1, 2, tzinfo=UTC), "ann", "the table is moved")
+        service.desk.paused = lambda name: pause if name == live.name else None
+        answer = service.post(ndjson(3))
+        said = problem(answer, 503)
+        assert "paused by ann since 2026-01-02T00:00:00+00:00 because: the table is moved" in said["detail"]
+        assert int(answer.headers["Retry-After"]) >= 1
+        denied = service.post(ndjson(3), token="wrong").text
+        assert "ann since" not in denied, "who may not push learns nothing of it"
+        service.desk.paused = lambda _: None
+        assert service.post(ndjson(3)).json()["accepted"] == 3, "the control: resumed, it takes the same rows"

@@ -18,6 +18,7 @@ RECORD = {
     "run": 0,
     "run_rows": 0,
     "begun_at": None,
+    "request": "",
     "at": datetime(2026, 1, 2, tzinfo=UTC),
 }
 

@@ -15,6 +15,7 @@ from services.gateway.adapters.http import (
     queries,
     runs,
     secrets,
+    source_control,
     sources,
     tokens,
 )
@@ -54,6 +55,7 @@ def create_app(lifespan: Lifespan | None = None) -> FastAPI:
         ledger.router,
         sources.router,
         runs.router,
+        source_control.router,
         queries.router,
         tokens.router,
         secrets.router,

@@ -38,6 +38,7 @@ def status(
                 settled=account.settled,
                 waiting_for=list(account.waiting_for),
                 problems=list(account.problems),
+                source=models.SourceStatus(**asdict(account.source)),
                 stages=[_stage(stage) for stage in gateway.accounts.status(account, now)],
             )
             for account in gateway.accounts.of(datasets)

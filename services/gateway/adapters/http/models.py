@@ -193,6 +193,20 @@ class StageStatus(Answer):
     last_commit_at: datetime | None
 
 
+class SourceStatus(Answer):
+    """What a source is doing."""
+
+    state: Literal["reading", "quiet", "down", "paused", "stopped"] = Field(
+        description="`quiet`: it was read to its end, and has nothing new; `down`: it does not answer, and is tried again; "
+        "`paused`: somebody wants it so; `stopped`: ingest has given it up, and a person has to act."
+    )
+    since: datetime | None = Field(description="Since when; of a source that is read, when rows of it last came.")
+    by: str = Field(description="Who paused it.", examples=["admin"])
+    because: str = Field(
+        description="Why it is down, paused or stopped.", examples=["the database is moved to another host"]
+    )
+
+
 class DatasetStatus(Answer):
     """What a dataset is doing."""
 
@@ -203,6 +217,7 @@ class DatasetStatus(Answer):
         description="Why it is not settled.", examples=[["loader has not read nyc.flights.validated.v1 to its end"]]
     )
     problems: Problems
+    source: SourceStatus
     stages: list[StageStatus]
 
 
@@ -400,6 +415,28 @@ class Asked(Answer):
 
     dataset: str = Field(examples=["shop.products"])
     run: int = Field(description="The run that will begin, or show again.", examples=[2])
+
+
+class Reason(Body):
+    """Why something is asked for."""
+
+    because: str = Field(
+        min_length=1,
+        max_length=500,
+        pattern=r"\S",
+        description="Why, for whoever looks at the status.",
+        examples=["the database is moved to another host"],
+    )
+
+
+class Wish(Answer):
+    """What was asked of a source. Ingest sees it within a second, or when it is there again."""
+
+    dataset: str = Field(examples=["shop.orders"])
+    act: Literal["pause", "resume", "run"]
+    at: datetime
+    by: str = Field(examples=["admin"])
+    because: str
 
 
 class NewToken(Body):

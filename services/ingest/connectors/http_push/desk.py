@@ -4,7 +4,7 @@ import queue
 import threading
 import time
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -13,6 +13,7 @@ from typing import Final
 
 from headrace.errors import HeadraceError, Transient
 from headrace.stream.service import LiveDataset
+from headrace.stream.wishes import Wish
 from services.ingest.connectors.http_push.settings import HttpPushSource
 
 _MOST_BYTES: Final = 16 << 20  # that share a transaction
@@ -136,9 +137,13 @@ class Counter:
 
 
 class Desk:
-    """Where the counters of all datasets that take pushes are. Safe to share between threads."""
+    """Where the counters of all datasets that take pushes are. Safe to share between threads.
 
-    def __init__(self, most_bytes: int) -> None:
+    `paused` tells the pause of a dataset that stands, if one does.
+    """
+
+    def __init__(self, most_bytes: int, paused: Callable[[str], Wish | None] = lambda _: None) -> None:
+        self.paused = paused
         self._most_bytes = most_bytes
         self._counters: dict[tuple[str, bool], Counter] = {}
         self._lock = threading.Lock()

@@ -12,7 +12,7 @@ from services.ingest.connectors.http_push.access import Access
 from services.ingest.connectors.http_push.continuous import Frames
 from services.ingest.connectors.http_push.desk import Answer, Desk, KeyReused, Numbered, Push
 from services.ingest.connectors.http_push.encoding import Measure, Unpacker, unpacked
-from services.ingest.connectors.http_push.problem import Problem, later, too_large, unauthorised
+from services.ingest.connectors.http_push.problem import Problem, later, paused, too_large, unauthorised
 from services.ingest.connectors.http_push.push_body import CONTENT_TYPES, EVENTS, Unreadable, most_rows, row_count
 from services.ingest.connectors.http_push.rate import Rate, Rates
 from services.ingest.connectors.http_push.settings import HttpPushSource
@@ -54,7 +54,13 @@ class Intake:
             raise unauthorised("the bearer token is missing", "Send a token as `Authorization: Bearer ...`.")
         source = await self.source(name, authorization)
         await self.access.allow(source, authorization)
+        self.check_pause(name)
         return source
+
+    def check_pause(self, name: str) -> None:
+        """Only for who may push: it says who paused and why. Errors: Problem (503)."""
+        if (pause := self.desk.paused(name)) is not None:
+            raise paused(name, pause.told)
 
     def most_bytes(self, source: HttpPushSource) -> int:
         """The largest body."""
@@ -82,6 +88,7 @@ class Intake:
         key: str | None,
     ) -> Answer:
         """Write the rows of a whole body. Errors: Problem."""
+        self.check_pause(name)
         form = form_of(headers, source)
         if packing is not None:
             measure = Measure(self.most_bytes(source), source.limits.max_ratio)

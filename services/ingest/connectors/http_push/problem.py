@@ -5,6 +5,7 @@ from math import ceil
 from typing import Any, Final
 
 RETRY_AFTER_S: Final = 2
+PAUSED_RETRY_S: Final = 30
 MEDIA_TYPE: Final = "application/problem+json"
 
 
@@ -35,6 +36,12 @@ def later(why: str) -> Problem:
     """Nothing is wrong with the request: it was not written, or is not known to be."""
     next_step = "Send it again; with an Idempotency-Key nothing is written twice."
     return Problem(503, "Not written", why, next_step, {"Retry-After": str(RETRY_AFTER_S)})
+
+
+def paused(dataset: str, told: str) -> Problem:
+    """Somebody wants no rows to be taken for now: the sender keeps them."""
+    next_step = f"Keep the rows and send them again later: nothing of them was taken. `headrace source resume {dataset}` ends it."
+    return Problem(503, "Paused", f"{dataset} is {told}", next_step, {"Retry-After": str(PAUSED_RETRY_S)})
 
 
 def too_fast(what: str, wait_s: float) -> Problem:

@@ -1,0 +1,39 @@
+"""What people ask of sources, as it stands now: followed once, shared by the workers of all datasets."""
+
+import threading
+from collections.abc import Mapping
+
+from headrace.stream import topics
+from headrace.stream.control import Controls
+from headrace.stream.kafka import Connection, Followed
+from headrace.stream.registry import Registry
+from headrace.stream.wishes import Wish, pause_of, run_of
+
+
+class KnownWishes:
+    """Follows the topic of wishes. Safe to share between threads: what is known is replaced, never changed."""
+
+    def __init__(self, connection: Connection, registry: Registry) -> None:
+        controls = Controls(registry)
+        self._followed = Followed(connection, topics.SOURCE_WISHES, lambda value: Wish.of(controls.decode(value)))
+        self._reading = threading.Lock()
+        self._known: Mapping[str, Wish] = {}
+
+    def refresh(self) -> None:
+        """Read on to the present end of the topic. Errors: Transient."""
+        with self._reading:
+            if self._followed.refresh():
+                self._known = dict(self._followed.state)
+
+    def pause(self, dataset: str) -> Wish | None:
+        """The pause of a source that stood at the last `refresh`."""
+        return pause_of(self._known, dataset)
+
+    def run(self, dataset: str) -> str:
+        """The name of the last wish that a source be read now; nothing when there was none."""
+        return run_of(self._known, dataset)
+
+    def close(self) -> None:
+        """Stop following."""
+        with self._reading:
+            self._followed.close()

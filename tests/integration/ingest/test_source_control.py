@@ -1,0 +1,79 @@
+"""A source rests when somebody wants it to, whatever restarts; it is read out of turn; its status says which it is."""
+
+from pathlib import Path
+from typing import Any
+
+from fastapi.testclient import TestClient
+
+from tests.integration.ingest.running import Platform, ingest, until
+
+
+def asked(gateway: TestClient, dataset: str, act: str, **body: Any) -> Any:
+    return gateway.post(f"/api/v1/datasets/{dataset}/source/{act}", json=body or None)
+
+
+def source(gateway: TestClient, dataset: str) -> dict[str, Any]:
+    (status,) = gateway.get("/api/v1/status", params={"dataset": dataset}).json()["items"]
+    found: dict[str, Any] = status["source"]
+    return found
+
+
+def known(gateway: TestClient, dataset: str) -> bool:
+    return bool(gateway.get(f"/api/v1/datasets/{dataset}").status_code == 200)
+
+
+def test_a_source_rests_and_goes_on_and_is_read_out_of_turn(
+    platform: Platform, dataset: str, gateway: TestClient, port: int, tmp_path: Path
+) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"id": 1}\n')
+    platform.apply(dataset, {"type": "file", "path": "rows.jsonl", "schedule": {"every": "1d"}})
+    until(lambda: known(gateway, dataset), "the gateway knows the dataset")
+    with ingest(platform, port, tmp_path):
+        until(lambda: platform.caught_up(dataset, 1), "it is read once")
+        until(lambda: source(gateway, dataset)["state"] == "quiet", "and is quiet then")
+        file.write_text('{"id": 1}\n{"id": 2}\n')
+        assert asked(gateway, dataset, "run").status_code == 202
+        until(lambda: platform.caught_up(dataset, 2), "it is read out of turn")
+
+        paused = asked(gateway, dataset, "pause", because="the disk is moved")
+        assert (paused.status_code, paused.json()["by"]) == (200, "admin")
+        found = source(gateway, dataset)
+        assert (found["state"], found["by"], found["because"]) == ("paused", "admin", "the disk is moved")
+        refused = asked(gateway, dataset, "run")
+        assert (refused.status_code, "paused by admin since" in refused.json()["detail"]) == (409, True)
+
+    file.write_text('{"id": 1}\n{"id": 2}\n{"id": 3}\n')
+    platform.apply(
+        dataset, {"type": "file", "path": "rows.jsonl"}, version=2
+    )  # without a schedule: it would be read at once
+    with ingest(platform, port, tmp_path) as again:
+        until(
+            lambda: f"{dataset}" in again.log() and "paused by admin" in again.log(), "a new process knows of the pause"
+        )
+        assert platform.rows_read(dataset) == 2
+        assert asked(gateway, dataset, "resume").status_code == 200
+        until(lambda: platform.caught_up(dataset, 3), "it goes on from where it was")
+    assert platform.column(dataset, "id") == [1, 2, 3]
+    assert source(gateway, dataset)["state"] != "paused"
+
+
+def test_a_paused_push_keeps_nothing_and_loses_nothing(
+    platform: Platform, dataset: str, gateway: TestClient, port: int, tmp_path: Path
+) -> None:
+    platform.apply(dataset, {"type": "http_push"})
+    until(lambda: known(gateway, dataset), "the gateway knows the dataset")
+    with ingest(platform, port, tmp_path) as running:
+        assert running.push_when_ready(dataset, '{"id": 1}\n').status_code == 202
+        asked(gateway, dataset, "pause", because="the schema changes")
+        until(lambda: running.push(dataset, '{"id": 2}\n', key="two").status_code == 503, "pushes are not taken")
+        denied = running.push(dataset, '{"id": 2}\n', key="two")
+        assert "paused by admin since" in denied.json()["detail"]
+        assert "the schema changes" in denied.json()["detail"]
+        assert int(denied.headers["Retry-After"]) > 0
+        asked(gateway, dataset, "resume")
+        until(
+            lambda: running.push(dataset, '{"id": 2}\n', key="two").status_code == 202, "the sender's row is taken now"
+        )
+    assert set(platform.column(dataset, "id")) == {1, 2}
+    assert asked(gateway, dataset, "run").status_code == 409

@@ -1,0 +1,53 @@
+"""Pausing a source from the command line, and what its status says."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+from typer.testing import Result
+
+from tests.unit.cli.gateway_double import GatewayDouble
+
+Program = Callable[..., Result]
+NAME = "shop.orders"
+
+
+@pytest.fixture(autouse=True)
+def orders(gateway: GatewayDouble) -> None:
+    gateway.documents[NAME] = "{}"
+
+
+def test_a_source_is_paused_with_a_reason_and_resumed(run: Program, gateway: GatewayDouble) -> None:
+    paused = run("source", "pause", NAME, "--because", "the database is moved", "-o", "json")
+    assert json.loads(paused.stdout)["because"] == "the database is moved"
+    assert f"headrace source resume {NAME}" in run("source", "pause", NAME, "--because", "x").stdout
+    assert run("source", "resume", NAME).exit_code == 0
+    assert run("source", "run", NAME).exit_code == 0
+    assert gateway.calls[-2:] == [f"POST datasets/{NAME}/source/resume", f"POST datasets/{NAME}/source/run"]
+
+
+def test_without_a_reason_nothing_is_paused(run: Program, gateway: GatewayDouble) -> None:
+    assert run("source", "pause", NAME).exit_code == 1
+    assert gateway.calls == []
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ({"state": "paused", "by": "ann", "because": "[red]moved[/]"}, "paused by ann since"),
+        ({"state": "down", "by": "", "because": "connection refused"}, "source down since"),
+    ],
+)
+def test_the_status_says_since_when_and_why(
+    run: Program, gateway: GatewayDouble, source: dict[str, str], said: str
+) -> None:
+    gateway.source = {"since": "2026-01-02T03:04:05Z", **source}
+    shown = run("status").stdout
+    assert said in shown
+    assert f"because: {source['because']}" in shown
+
+
+def test_of_a_quiet_source_it_says_that_it_is_quiet(run: Program) -> None:
+    shown = run("status").stdout
+    assert "source quiet" in shown
+    assert "because" not in shown
