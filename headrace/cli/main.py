@@ -73,7 +73,7 @@ def _assemble() -> None:
     ):  # fmt: skip
         app.command(rich_help_panel=panel)(command)
     app.add_typer(observe.quarantine, name="quarantine", rich_help_panel=look)
-    for act in (source_control.pause, source_control.resume, source_control.run):
+    for act in (source_control.pause, source_control.resume, source_control.run, source_control.backfill):
         sources.app.command()(act)
     app.add_typer(sources.app, name="source", rich_help_panel=files)
     app.add_typer(runs.app, name="runs", rich_help_panel=files)

@@ -1,6 +1,6 @@
 """Commands that look at a source before anything is saved of it: check, discover, propose."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -33,6 +33,7 @@ Settings = Annotated[
         show_default=False,
     ),
 ]
+_NAMES_SHOWN: Final = 20
 _NO_SETTINGS: Final[list[str]] = []
 
 
@@ -60,7 +61,11 @@ def discover(
 ) -> None:
     """Try a source, and show what it offers: columns, candidates for keys and cursors, likely personal data.
 
+    Of a database without a `table` or `query`, it lists the tables and views there are.
+
     Examples:
+
+        headrace source discover -s type=sql -s database=postgresql -s host=db -s name=shop -s user=reader
 
         headrace source discover orders.yaml
         headrace source discover -s type=file -s path=orders.csv -o json
@@ -95,8 +100,8 @@ def propose(
     parts = _looked_at(context, document, Format.TABLE, discover=True)
     _exit(parts)
     streams = [part for part in parts if part.part == "stream"]
-    if len(streams) != 1:
-        raise HeadraceError(f"The source offers {count(len(streams), 'stream')}: its settings have to choose one.")
+    if len(streams) != 1 or not streams[0].columns:
+        raise HeadraceError(_choice(streams))
     text = starter.document(name, _found(document["source"], streams[0]))
     load(text, f"--name {name}")
     target = out or Path(f"{name.rpartition('.')[2]}.yaml")
@@ -165,9 +170,29 @@ def _step(step: SourcePart) -> Iterator[str]:
         yield f"  [dim]→[/] {safe(step.remedy)}"
 
 
+def _choice(streams: Sequence[SourcePart]) -> str:
+    """What there is to choose from."""
+    names = [stream.name for stream in streams]
+    shown = ", ".join(names[:_NAMES_SHOWN]) + (", ..." if len(names) > _NAMES_SHOWN else "")
+    offered = f"{count(len(names), 'stream')}{': ' if names else ''}{shown}"
+    return f"The source offers {offered}. Choose one, as with: --set table=NAME."
+
+
+def _unchosen(streams: Sequence[SourcePart]) -> Iterator[Any]:
+    shown = table("schema", "name", "kind", "rows, about", right=("rows, about",))
+    for stream in streams:
+        shown.add_row(safe(stream.namespace), safe(stream.name), safe(stream.kind), number(stream.rows_estimated))
+    yield shown
+    yield "Choose one: --set table=NAME"
+
+
 def _streams(parts: Iterable[SourcePart]) -> Iterator[Any]:
-    for stream in parts:
-        if stream.part != "stream":
+    streams = [part for part in parts if part.part == "stream"]
+    unchosen = [stream for stream in streams if not stream.columns and stream.kind]
+    if unchosen:
+        yield from _unchosen(unchosen)
+    for stream in streams:
+        if stream in unchosen:
             continue
         sampled = count(stream.rows_sampled, "row")
         yield f"\n[bold]{safe(stream.name)}[/]: {count(len(stream.columns), 'column')}, {sampled} looked at"

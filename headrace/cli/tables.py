@@ -237,9 +237,12 @@ def _figure(value: Any) -> str:
 
 
 def runs(dataset: str, items: Sequence[Run]) -> Iterator[RenderableType]:
-    """Full loads, and which of them shows."""
+    """Full loads, and which of them shows; or backfills, and what they read."""
     if not items:
-        yield f"{safe(dataset)} has had no full load. Only load.mode replace has them."
+        yield f"{safe(dataset)} has had no full load (load.mode replace) and no backfill."
+        return
+    if items[0].since is not None:
+        yield _backfills(items)
         return
     figures = ("rows", "loaded", "quarantined", "filtered")
     shown = table("run", "state", "", "begun", *figures, "why", right=("run", *figures))
@@ -248,3 +251,12 @@ def runs(dataset: str, items: Sequence[Run]) -> Iterator[RenderableType]:
         counts = map(number, (run.rows, run.loaded, run.quarantined, run.filtered))
         shown.add_row(str(run.run), safe(run.state), place, moment(run.begun_at), *counts, safe(run.message))
     yield shown
+
+
+def _backfills(items: Sequence[Run]) -> RenderableType:
+    shown = table("run", "state", "from", "to", "begun", "rows", "set aside", "", right=("run", "rows", "set aside"))
+    for run in items:
+        counts = map(number, (run.rows, run.rejected))
+        stretch = map(moment, (run.since, run.until, run.begun_at))
+        shown.add_row(str(run.run), safe(run.state), *stretch, *counts, safe(run.message))
+    return shown

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 from urllib.parse import quote
@@ -152,6 +153,15 @@ class Client:
     def run_source(self, dataset: str) -> Wish:
         """Have a source read now, out of turn."""
         return self._read(Wish, self._call("POST", _dataset(dataset, "source", "run"), safe=False))
+
+    def backfill(self, dataset: str, since: datetime, until: datetime, *, allow_duplicates: bool = False) -> Asked:
+        """Have the rows of a stretch of time read again; `since` and `until` have a zone."""
+        body = {"from": since.isoformat(), "to": until.isoformat(), "allow_duplicates": allow_duplicates}
+        return self._read(Asked, self._call("POST", _dataset(dataset, "backfills"), safe=False, json=body))
+
+    def cancel_backfill(self, dataset: str) -> Asked:
+        """End the backfill that is under way."""
+        return self._read(Asked, self._call("POST", _dataset(dataset, "runs", "cancel"), safe=False))
 
     def query(self, sql: str, limit: int = 1000) -> QueryResult:
         """Run a read-only query in the warehouse; at most `limit` rows come back."""

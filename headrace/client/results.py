@@ -59,6 +59,9 @@ class SourcePart(Result):
     keys_declared: bool = False
     cursors: tuple[str, ...] = ()
     rows_sampled: int = 0
+    kind: str = ""  # of a stream that is yet to be chosen
+    namespace: str = ""
+    rows_estimated: int | None = None
 
 
 class Plan(Result):
@@ -275,15 +278,17 @@ class TailRecord(Result):
 
 
 class Run(Result):
-    """A full load: one reading of the whole source."""
+    """A full load: one reading of the whole source. Or a backfill, which reads from `since` up to `until`."""
 
     run: int
-    state: str  # begun, ended, shown, refused or abandoned
+    state: str  # begun, ended, shown, refused, abandoned or cancelled
     current: bool = False  # the view shows it
     previous: bool = False  # a rollback would show it
     version: int = 0
     begun_at: datetime | None = None
     at: datetime | None = None
+    since: datetime | None = None
+    until: datetime | None = None
     rows: int = 0
     rejected: int = 0
     source_rows: int | None = None

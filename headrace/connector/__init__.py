@@ -2,14 +2,17 @@
 
 from headrace.connector.plugins import CONNECTORS, opened
 from headrace.connector.protocol import (
+    Choosing,
     Connector,
     Counting,
     Fetched,
     KafkaConnect,
+    Ranged,
     SourceChanged,
     SourceRow,
     Step,
     Stream,
+    Stretch,
     Surroundings,
 )
 from headrace.connector.targets import Targets
@@ -18,15 +21,18 @@ from headrace.contract.source import SOURCES, SourceSettings
 __all__ = [
     "CONNECTORS",
     "SOURCES",
+    "Choosing",
     "Connector",
     "Counting",
     "Fetched",
     "KafkaConnect",
+    "Ranged",
     "SourceChanged",
     "SourceRow",
     "SourceSettings",
     "Step",
     "Stream",
+    "Stretch",
     "Surroundings",
     "Targets",
     "opened",

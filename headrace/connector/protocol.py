@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
@@ -57,12 +58,19 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A set of rows a source offers. `cursors` are the columns that reading can resume by."""
+    """A set of rows a source offers. `cursors` are the columns that reading can resume by.
+
+    One that is yet to be chosen has no columns, and says what it is: `kind`, such as table or view, `namespace`, such as the
+    schema it is in, and `rows`, the source's own estimate.
+    """
 
     name: str
     schema: pa.Schema
     keys: tuple[str, ...] = ()
     cursors: tuple[str, ...] = field(default=())
+    kind: str = ""
+    namespace: str = ""
+    rows: int | None = None
 
 
 def no_secrets(name: str) -> SecretStr:
@@ -139,6 +147,16 @@ class Connector(Protocol):
         ...
 
 
+@runtime_checkable
+class Choosing(Protocol):
+    """A connector of a source in which nothing is chosen yet: `discover` lists what there is, and nothing is read."""
+
+    @property
+    def setting(self) -> str:
+        """What chooses, such as `source.table`."""
+        ...
+
+
 class SourceChanged(Transient):
     """What was read in part is no longer what it was, so the rest would not belong to it. A full load begins anew."""
 
@@ -149,4 +167,24 @@ class Counting(Protocol):
 
     def count(self) -> int | None:
         """How many rows there are in what was read, by the source's own account, if it has one. Errors: Transient, Fatal."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """From a moment on, up to another, which is not in it. Both have a zone."""
+
+    since: datetime
+    until: datetime
+
+
+@runtime_checkable
+class Ranged(Protocol):
+    """A connector that can read the rows of a stretch of time once more, whatever it has read before."""
+
+    def read_range(self, stretch: Stretch, position: str | None) -> Iterator[tuple[Fetched, str]]:
+        """The rows whose cursor is in `stretch` and that stand behind `position`, which is one of this method; as they are now.
+
+        At its end all are read, unless `waiting`. Errors: Transient; Fatal also when rows have no cursor in time.
+        """
         ...

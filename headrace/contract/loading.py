@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from headrace.contract.document import Document, read
 from headrace.contract.model import Contract
 from headrace.contract.problems import problems_of
+from headrace.contract.source import LOOKING
 from headrace.errors import ContractError, Problem
 
 
@@ -21,14 +22,17 @@ def load(text: str, origin: str = "<text>") -> Contract:
     return _validated(document, origin)
 
 
-def validated(value: Any, origin: str = "<document>") -> Contract:
-    """The contract that plain values describe. Errors: ContractError, whose problems have a path but no line."""
-    return _validated(Document(value), origin)
+def validated(value: Any, origin: str = "<document>", *, looking: bool = False) -> Contract:
+    """The contract that plain values describe. Errors: ContractError, whose problems have a path but no line.
+
+    When somebody is only `looking` at a source, it need not say yet which of what it offers is wanted.
+    """
+    return _validated(Document(value), origin, looking=looking)
 
 
-def _validated(document: Document, origin: str) -> Contract:
+def _validated(document: Document, origin: str, *, looking: bool = False) -> Contract:
     try:
-        contract = Contract.model_validate(document.value)
+        contract = Contract.model_validate(document.value, context={LOOKING: looking})
     except ValidationError as error:
         schema = Contract.model_json_schema(by_alias=True)
         raise ContractError([*document.problems, *problems_of(error, document, schema)], origin) from None

@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 SOURCES: Final = "headrace.sources"
 """The group of entry points. Each has a `source.type` for a name, and a subclass of `SourceSettings`."""
 
+LOOKING: Final = "looking"
+"""In the context of a validation: whether somebody only looks at the source, and need not have chosen from what it offers."""
+
 MAX_RECORD_BYTES = 1_000_000
 MOST_RECORD_BYTES = 4_000_000  # in quarantine it stands as base64 beside its decoded fields, in one Kafka message
 
@@ -52,6 +55,11 @@ class SourceSettings(Section):
         le=MOST_RECORD_BYTES,
         description="A row that is larger than this once encoded, with its key, is quarantined (too_large).",
     )
+
+    def why_no_backfill(self, mode: str) -> str:
+        """Why the rows of a stretch of time cannot be read again with a `load.mode`; nothing when they can."""
+        del mode
+        return f"a source of type {self.type} has no cursor in time"
 
 
 @cache

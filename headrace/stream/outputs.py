@@ -22,10 +22,13 @@ from headrace.stream.stage import Emitted, Records, Rejection
 
 @dataclass(frozen=True, slots=True)
 class Messages:
-    """Messages for one topic, in order. Shapes: `keys`, if any, has an entry for each value."""
+    """Messages for one topic, in order; a value of None takes its key away.
+
+    Shapes: `keys`, if any, has an entry for each value.
+    """
 
     topic: str
-    values: Sequence[bytes]
+    values: Sequence[bytes | None]
     keys: Sequence[bytes | None] | None = None
     partition: int = -1  # -1: the client chooses, by key
 

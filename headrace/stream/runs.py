@@ -1,7 +1,8 @@
-"""Full loads: what `_headrace.runs` tells of a dataset's runs, and what follows from it.
+"""Full loads and backfills: what `_headrace.runs` tells of a dataset's runs, and what follows from it.
 
-A run is one reading of a whole source. Ingest is the only writer of a raw topic, so the rows of a run are those of one
-contiguous range of raw offsets in each partition. See docs/decisions/0011-a-run-is-a-range-of-raw-offsets.md.
+A run is one reading of a whole source, or, of a dataset that is read on, of a stretch of time once more (a backfill).
+Ingest is the only writer of a raw topic, so the rows of a full load are those of one contiguous range of raw offsets in
+each partition. See docs/decisions/0011-a-run-is-a-range-of-raw-offsets.md.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
-State = Literal["wanted", "begun", "ended", "shown", "refused", "recalled"]
+State = Literal["wanted", "begun", "ended", "shown", "refused", "recalled", "unwanted", "cancelled"]
 
 
 class Range(NamedTuple):
@@ -41,6 +42,14 @@ class Run:
     quarantined: int = 0
     filtered: int = 0
     message: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    position: str = ""
+
+    @property
+    def is_backfill(self) -> bool:
+        """Whether it reads a stretch of time again, or asks for that."""
+        return self.since is not None
 
     @property
     def key(self) -> bytes:
@@ -64,7 +73,7 @@ class Run:
         return replace(run, starts=tuple(run.starts), ends=tuple(run.ends))
 
 
-_ASKED = frozenset({"wanted", "recalled"})
+_ASKED = frozenset({"wanted", "recalled", "unwanted"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +118,24 @@ class History:
         return next((record for record in self.told if record.state == "wanted"), None)
 
     @property
+    def backfill(self) -> Run | None:
+        """The backfill that is being read."""
+        newest = self.newest
+        return newest if newest is not None and newest.is_backfill and newest.state == "begun" else None
+
+    @property
+    def awaited(self) -> Run | None:
+        """The wish for a backfill that no run answers yet."""
+        wanted = self.wanted
+        if wanted is None or not wanted.is_backfill or any(run.request == wanted.request for run in self.runs):
+            return None
+        return wanted
+
+    def unwanted(self, request: str) -> bool:
+        """Whether somebody wants the backfill that answers a wish to end."""
+        return any(record.state == "unwanted" and record.request == request for record in self.told)
+
+    @property
     def recalled(self) -> Run | None:
         """The run to show again, if somebody asks for it. What was asked before the last change of the view is void."""
         later: Run | None = None
@@ -129,3 +156,12 @@ class History:
     def abandoned(self, run: Run) -> bool:
         """Whether a run will never be read to its end: a later one began."""
         return run.state == "begun" and run is not self.newest
+
+
+def backfilling(records: Iterable[Run]) -> frozenset[str]:
+    """The datasets with a backfill that is being read, or is to begin."""
+    told: dict[str, list[Run]] = {}
+    for record in records:
+        told.setdefault(record.dataset, []).append(record)
+    histories = {dataset: History(tuple(each)) for dataset, each in told.items()}
+    return frozenset(name for name, history in histories.items() if history.backfill or history.awaited)

@@ -1,4 +1,4 @@
-"""Reads what became of full loads from their topic, and writes what is asked there."""
+"""Reads what became of full loads and backfills from their topic, and writes what is asked there."""
 
 import uuid
 from contextlib import closing
@@ -28,6 +28,15 @@ class RunLog:
     def want(self, dataset: str, by: str) -> None:
         """Ask for a new run. Errors: Transient."""
         self._write(Run(dataset, 0, "wanted", datetime.now(UTC), by, uuid.uuid4().hex))
+
+    def want_backfill(self, dataset: str, since: datetime, until: datetime, by: str) -> None:
+        """Ask for a stretch of time to be read again. Errors: Transient."""
+        now = datetime.now(UTC)
+        self._write(Run(dataset, 0, "wanted", now, by, uuid.uuid4().hex, since=since, until=until))
+
+    def cancel(self, run: Run, by: str) -> None:
+        """Ask for a backfill to end, or not to begin. Errors: Transient."""
+        self._write(Run(run.dataset, run.run, "unwanted", datetime.now(UTC), by, run.request))
 
     def recall(self, run: Run, by: str) -> None:
         """Ask for a run to be shown again. Errors: Transient."""

@@ -2,7 +2,7 @@
 
 import logging
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
@@ -23,7 +23,7 @@ class SourceDown(Transient):
     """The source failed in a way that passes, not the platform."""
 
 
-def of_source(steps: Iterator[T]) -> Iterator[T]:
+def of_source(steps: Iterator[T]) -> Generator[T, None, None]:
     """The steps of a connector, whose failures are told from those of the platform. Errors: SourceDown, SourceChanged, Fatal."""
     while True:
         try:

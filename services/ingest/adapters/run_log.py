@@ -1,4 +1,4 @@
-"""The runs of a full load, as ingest tells of them, and whether another one is due."""
+"""The runs of a dataset, as ingest tells of them, and whether another full load is due."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -40,7 +40,7 @@ class RunLog:
 
     def resumed(self, number: int, rows: int, rows_read: int) -> Run | None:
         """The run that a position speaks of, with what was published of it; None when nothing is known of it."""
-        run = next((run for run in self._history().runs if run.run == number), None)
+        run = next((run for run in self.history().runs if run.run == number), None)
         if run is None or run.state != _OPEN:
             return run
         return replace(run, rows=rows, rejected=rows_read - rows)
@@ -51,24 +51,32 @@ class RunLog:
             return True
         if run.state == _OPEN:
             return False
-        wanted, schedule, now = self._history().wanted, self._dataset.contract.source.schedule, datetime.now(UTC)
+        wanted, schedule, now = self.history().wanted, self._dataset.contract.source.schedule, datetime.now(UTC)
         asked = wanted is not None and wanted.request != run.request
         return asked or (schedule is not None and schedule.due(run.begun_at, now, self._there_since) <= now)
 
     def begun(self, after: Run | None) -> Run:
         """A new run, which begins behind all that is in the raw topic. Errors: Transient."""
-        history, now = self._history(), datetime.now(UTC)
+        history, now = self.history(), datetime.now(UTC)
+        wanted = history.wanted
         numbers = [run.run for run in (after, history.newest) if run is not None]
         return Run(
             self._dataset.name,
             max(numbers, default=0) + 1,
             "begun",
             now,
-            request=history.wanted.request if history.wanted else "",
+            request=wanted.request if wanted else "",
             version=self._dataset.version,
             begun_at=now,
             starts=self._raw_ends(),
+            since=wanted.since if wanted else None,
+            until=wanted.until if wanted else None,
         )
+
+    def forgotten(self, kept: int) -> Messages:
+        """What takes the runs out of the topic that nobody will ask for."""
+        keys = [run.key for run in self.history().forgettable(kept)]
+        return Messages(topics.RUNS, [None] * len(keys), keys)
 
     def ended(self, run: Run, source_rows: int | None) -> Run:
         """A run that was read to the end of its source: everything that was published of it stands by now. Errors: Transient."""
@@ -82,7 +90,8 @@ class RunLog:
         """Stop following."""
         self._followed.close()
 
-    def _history(self) -> History:
+    def history(self) -> History:
+        """The runs of the dataset, and what is asked, as of the last `refresh`."""
         return History.of(self._dataset.name, self._followed.state.values())
 
     def _raw_ends(self) -> tuple[int, ...]:

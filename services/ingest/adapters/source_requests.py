@@ -105,7 +105,7 @@ class SourceRequests:
         """The last part is sent whatever happens."""
         ended = False
         try:
-            contract = validated(json.loads(request["dataset"]))
+            contract = validated(json.loads(request["dataset"]), looking=True)
             log.info("%s of a source for %s", request["act"], request["by"], extra={"dataset": contract.dataset})
             for part in inspected(
                 partial(self._connect, contract), time.monotonic, discover=request["act"] == "discover"

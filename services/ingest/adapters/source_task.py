@@ -22,6 +22,7 @@ from headrace.stream.outputs import Messages
 from headrace.stream.registry import Registry
 from headrace.stream.runs import Run
 from headrace.stream.service import LiveDataset
+from services.ingest.adapters.backfill import Backfills
 from services.ingest.adapters.committed import committed
 from services.ingest.adapters.known_wishes import KnownWishes
 from services.ingest.adapters.outage import Outage, SourceDown, of_source
@@ -115,6 +116,18 @@ class SourceTask:
         """Read a source on for ever, all the time or when its schedule says so."""
         found, there_since = self._last_position(), datetime.now(UTC)
         connector = self._connect()
+        with closing(self._backfills(publisher, stopping)) as backfills:
+            self._read_for_ever(connector, publisher, found, there_since, backfills, stopping)
+
+    def _read_for_ever(
+        self,
+        connector: Connector,
+        publisher: Publisher,
+        found: Reached,
+        there_since: datetime,
+        backfills: Backfills,
+        stopping: threading.Event,
+    ) -> None:
         log.info("reads on after %d rows", found.rows_read, extra={"dataset": self._dataset.name})
         now: Reached | None = found
         while now is not None and self._mine(stopping):
@@ -124,7 +137,22 @@ class SourceTask:
                 if reached is not now:
                     log.info("it is time to read the source", extra={"dataset": self._dataset.name})
                 now = self._read_on(connector, publisher, reached, stopping)
-            self._rest(stopping, self._poll_interval_s)
+            more = self._mine(stopping) and self._wishes.backfill(self._dataset.name) and backfills.read_on()
+            if not more:
+                self._rest(stopping, self._poll_interval_s)
+
+    def _backfills(self, publisher: Publisher, stopping: threading.Event) -> Backfills:
+        def write(parts: Sequence[Encoded], extras: Sequence[Messages]) -> bool:
+            with self._ownership.working(self._dataset.name) as mine:
+                if mine and not stopping.is_set():
+                    publisher.write(parts, extras)
+                    return True
+            return False
+
+        def runs() -> RunLog:
+            return RunLog(self._dataset, self._connection, self._controls)
+
+        return Backfills(self._dataset, runs, self._connect, publisher.encoded, write)
 
     def _run_by_run(self, publisher: Publisher, stopping: threading.Event) -> None:
         """Read a whole source, and once more from its beginning whenever that is due."""

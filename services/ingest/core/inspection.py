@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from headrace.connector import Connector, Fetched, Step, Stream
+from headrace.connector import Choosing, Connector, Fetched, Step, Stream
 from headrace.errors import Fatal, Transient
 from services.ingest.core import profile
 
@@ -30,7 +30,7 @@ def inspected(opened: Callable[[], Connector], clock: Callable[[], float], *, di
                 break
         else:
             sample = _sample(connector)
-            yield steps.part(_sampled(sample))
+            yield steps.part(_unchosen(connector) if isinstance(connector, Choosing) else _sampled(sample))
             if discover:
                 for stream in connector.discover():
                     yield Part("stream", described(stream, sample.rows if sample else None))
@@ -70,12 +70,19 @@ def described(stream: Stream, rows: pa.RecordBatch | None) -> dict[str, Any]:
         "keys": list(stream.keys) or profile.keys(sample),
         "keys_declared": bool(stream.keys),
         "cursors": list(stream.cursors) or profile.cursors(sample),
+        "kind": stream.kind,
+        "namespace": stream.namespace,
+        "rows_estimated": stream.rows,
     }
 
 
 def _sample(connector: Connector) -> Fetched | None:
     """The first rows, if there are any yet."""
     return next((fetched for fetched, _ in connector.read(None)), None)
+
+
+def _unchosen(connector: Choosing) -> Step:
+    return Step("choose", True, f"nothing is chosen yet: {connector.setting} says what is read", connector.setting)
 
 
 def _sampled(sample: Fetched | None) -> Step:

@@ -4,6 +4,7 @@ import io
 import json
 import uuid
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[attr-defined]
 
-from headrace.connector import Connector, SourceRow, Surroundings, opened
+from headrace.connector import Connector, Ranged, SourceRow, Stretch, Surroundings, opened
 from headrace.connector.conformance import LOOPBACK, Conformance, Row
 from headrace.errors import Fatal, Transient
 from headrace.stream import topics
@@ -535,3 +536,19 @@ def test_deletions_reach_the_raw_topic(
         (0, None, "delete"),
         (2, "n2", "insert"),
     ]
+
+
+def test_messages_of_a_stretch_of_time_are_read_again_and_no_others(topic: SourceTopic) -> None:
+    for number in range(6):
+        topic.write(json.dumps({"id": number}).encode(), timestamp=1_767_225_600_000 + number * 1000)
+    new_year = datetime(2026, 1, 1, tzinfo=UTC)
+    stretch = Stretch(new_year.replace(second=1), new_year.replace(second=4))
+    found = topic.connect(batch_rows=2)
+    assert isinstance(found, Ranged)
+    steps = list(found.read_range(stretch, None))
+    assert [row["id"] for fetched, _ in steps for row in fetched.rows.to_pylist()] == [1, 2, 3]
+    another = topic.connect(batch_rows=2)
+    assert isinstance(another, Ranged)
+    after = another.read_range(stretch, steps[0][1])
+    read = len(steps[0][0].rows)
+    assert [row["id"] for fetched, _ in after for row in fetched.rows.to_pylist()] == [1, 2, 3][read:]

@@ -18,11 +18,12 @@ from pymysql.connections import Connection
 
 from headrace.connector import Connector, Step, Surroundings, opened
 from headrace.connector.conformance import LOOPBACK, Conformance, Row, rows_of
+from headrace.contract.source import LOOKING
 from headrace.errors import Fatal, Transient
-from services.ingest.connectors.sql.connector import SqlConnector, tables
+from services.ingest.connectors.sql.connector import SqlConnector
 from services.ingest.connectors.sql.literals import mysql as literal
 from services.ingest.connectors.sql.mysql import MySqlSession
-from services.ingest.connectors.sql.settings import SqlDatabase, SqlSource
+from services.ingest.connectors.sql.settings import SqlSource
 from tests.mariadb import MariaDb
 
 CANARY = "c4nary:p@ss/w%rd'\"\\"
@@ -506,9 +507,11 @@ def test_keys_and_cursors_are_found(table: Table) -> None:
 
 
 def test_the_tables_of_a_database_are_listed_before_one_is_chosen(table: Table) -> None:
-    given = table.source().model_dump(exclude={"table", "query", "cursor", "key", "lag_s"})
-    (found,) = [each for each in tables(SqlDatabase.model_validate(given), surroundings()) if each.name == table.name]
-    assert found.columns == 3
+    unchosen = table.source().model_dump(exclude={"table", "query", "cursor", "key", "lag_s"})
+    source = SqlSource.model_validate(unchosen, context={LOOKING: True})
+    (found,) = [each for each in opened(source, surroundings()).discover() if each.name == table.name]
+    assert found.kind == "table"
+    assert found.namespace
     assert found.rows is not None
 
 

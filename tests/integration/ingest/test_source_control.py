@@ -1,5 +1,7 @@
-"""A source rests when somebody wants it to, whatever restarts; it is read out of turn; its status says which it is."""
+"""A source rests when somebody wants it to, whatever restarts; it is read out of turn, or again; its status says which it is."""
 
+import sqlite3
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -77,3 +79,58 @@ def test_a_paused_push_keeps_nothing_and_loses_nothing(
         )
     assert set(platform.column(dataset, "id")) == {1, 2}
     assert asked(gateway, dataset, "run").status_code == 409
+
+
+ORDERS = {"type": "sql", "database": "sqlite", "name": "shop.db", "table": "orders", "cursor": "day", "key": ["id"]}
+PER_DAY = 200
+
+
+def runs(gateway: TestClient, dataset: str) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = gateway.get(f"/api/v1/datasets/{dataset}/runs").json()["items"]
+    return items
+
+
+def backfill(gateway: TestClient, dataset: str, first: int, end: int, **more: Any) -> Any:
+    body = {"from": f"2026-01-{first:02}T00:00:00Z", "to": f"2026-01-{end:02}T00:00:00Z", **more}
+    return gateway.post(f"/api/v1/datasets/{dataset}/backfills", json=body)
+
+
+def test_a_stretch_of_time_is_read_once_more_whatever_is_killed(
+    platform: Platform, dataset: str, gateway: TestClient, port: int, tmp_path: Path
+) -> None:
+    def changed(sql: str) -> None:
+        with sqlite3.connect(tmp_path / "shop.db") as database:
+            database.executescript(sql)
+
+    changed("CREATE TABLE orders (id INTEGER PRIMARY KEY, day TEXT NOT NULL, name TEXT)")
+    for day in range(1, 21):
+        first = day * PER_DAY
+        values = ", ".join(f"({number}, '2026-01-{day:02}', 'old')" for number in range(first, first + PER_DAY))
+        changed(f"INSERT INTO orders VALUES {values}")
+    platform.apply(dataset, ORDERS, key=["id"], load={"mode": "upsert"}, partitions=2)
+    until(lambda: known(gateway, dataset), "the gateway knows the dataset")
+    with ingest(platform, port, tmp_path, max_batch_rows=40) as running:
+        until(lambda: platform.caught_up(dataset, 20 * PER_DAY), "all is read")
+        changed("UPDATE orders SET name = 'new'")  # their cursor says nothing of it
+        assert backfill(gateway, dataset, 5, 15).status_code == 202
+        until(lambda: bool(runs(gateway, dataset)) and runs(gateway, dataset)[0]["rows"] > 0, "it is read again")
+        assert backfill(gateway, dataset, 1, 2).status_code == 409, "one at a time"
+        running.kill()
+    changed("INSERT INTO orders VALUES (9, '2026-01-31', 'fresh')")
+    with ingest(platform, port, tmp_path, max_batch_rows=40):
+        until(lambda: runs(gateway, dataset)[0]["state"] == "ended", "it goes on to its end")
+        until(lambda: platform.caught_up(dataset, 20 * PER_DAY + 1), "and what is new is read beside it")
+
+        asked(gateway, dataset, "pause", because="to cancel what has not begun")
+        assert backfill(gateway, dataset, 1, 20).status_code == 202
+        assert gateway.post(f"/api/v1/datasets/{dataset}/runs/cancel").json()["run"] == 2
+        asked(gateway, dataset, "resume")
+        until(lambda: runs(gateway, dataset)[0]["run"] == 2, "it is seen to")
+        until(lambda: runs(gateway, dataset)[0]["state"] == "cancelled", "it is cancelled")
+    assert runs(gateway, dataset)[1]["rows"] == 10 * PER_DAY
+    rows = platform.rows(dataset)
+    again = Counter(rows.column("id").to_pylist())
+    assert {number for number, count in again.items() if count == 2} == set(range(5 * PER_DAY, 15 * PER_DAY))
+    assert max(again.values()) == 2
+    assert Counter(rows.column("name").to_pylist()) == {"old": 20 * PER_DAY, "new": 10 * PER_DAY, "fresh": 1}
+    assert gateway.post(f"/api/v1/datasets/{dataset}/runs/cancel").status_code == 409

@@ -1,6 +1,7 @@
 """A source is looked at through the gateway, by ingest, before anything is saved of it."""
 
 import json
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -65,3 +66,16 @@ def test_where_no_ingest_runs_it_is_said(gateway: TestClient, monkeypatch: pytes
     alone = gateway.post("/api/v1/sources/check", json={"document": "source: {type: file, path: a.csv}"})
     assert alone.status_code == 503
     assert "no ingest answers" in alone.json()["detail"]
+
+
+def test_a_database_says_what_there_is_to_choose(ingest: Ingest, gateway: TestClient, tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "shop.db") as database:
+        database.executescript(
+            "CREATE TABLE orders (id INTEGER PRIMARY KEY); CREATE VIEW today AS SELECT * FROM orders"
+        )
+    parts = asked(gateway, "discover", {"type": "sql", "database": "sqlite", "name": "shop.db"})
+    assert all(part["ok"] for part in parts if part["part"] != "stream")
+    streams = [(part["name"], part["kind"]) for part in parts if part["part"] == "stream"]
+    assert streams == [("orders", "table"), ("today", "view")]
+    refused = gateway.post("/api/v1/plan", json={"document": "source: {type: sql, database: sqlite, name: shop.db}"})
+    assert refused.status_code == 422

@@ -13,12 +13,13 @@ import pytest
 from adbc_driver_manager.dbapi import Connection
 from pydantic import SecretStr
 
-from headrace.connector import Connector, Step, Surroundings, opened
+from headrace.connector import Connector, Ranged, Step, Stretch, Surroundings, opened
 from headrace.connector.conformance import LOOPBACK, Conformance, Row, rows_of
+from headrace.contract.source import LOOKING
 from headrace.errors import Fatal, Transient
-from services.ingest.connectors.sql.connector import SqlConnector, tables
+from services.ingest.connectors.sql.connector import SqlConnector
 from services.ingest.connectors.sql.postgresql import PostgreSqlSession
-from services.ingest.connectors.sql.settings import SqlDatabase, SqlSource
+from services.ingest.connectors.sql.settings import SqlSource
 
 CANARY = "c4nary:p@ss/w%rd'\"\\"
 
@@ -333,6 +334,18 @@ def test_keys_and_cursors_are_found(table: Table) -> None:
 
 def test_the_tables_of_a_database_are_listed_before_one_is_chosen(table: Table) -> None:
     table.execute(f"ANALYZE {table.name}")
-    given = table.source().model_dump(exclude={"table", "query", "cursor", "key", "lag_s"})
-    (found,) = [each for each in tables(SqlDatabase.model_validate(given), surroundings()) if each.name == table.name]
-    assert (found.columns, found.rows) == (3, 40)
+    unchosen = table.source().model_dump(exclude={"table", "query", "cursor", "key", "lag_s"})
+    source = SqlSource.model_validate(unchosen, context={LOOKING: True})
+    (found,) = [each for each in opened(source, surroundings()).discover() if each.name == table.name]
+    assert (found.kind, found.namespace, found.rows) == ("table", "public", 40)
+
+
+def test_rows_of_a_stretch_of_time_are_read_again_and_no_others(table: Table) -> None:
+    table.add()
+    connector = opened(table.source(), surroundings(batch_rows=7))
+    assert isinstance(connector, Ranged)
+    second, third = table.rows[20]["at"], table.rows[40]["at"]
+    steps = list(connector.read_range(Stretch(second, third), None))
+    assert [number for fetched, _ in steps for number in fetched.rows.column("id").to_pylist()] == list(range(20, 40))
+    after = connector.read_range(Stretch(second, third), steps[0][1])
+    assert [number for fetched, _ in after for number in fetched.rows.column("id").to_pylist()] == list(range(27, 40))

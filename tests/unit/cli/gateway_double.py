@@ -38,6 +38,7 @@ class GatewayDouble:
         self.broken: list[str] = []
         self.warnings: list[str] = []
         self.runs: list[dict[str, Any]] = []
+        self.backfills: list[dict[str, Any]] = []
         self.source = {"state": "quiet", "since": "2026-01-02T03:04:05Z", "by": "", "because": ""}
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
@@ -72,6 +73,11 @@ class GatewayDouble:
                 if previous is None:
                     return problem(409, "There is no run to go back to", f"fewer than two runs of {name} were shown")
                 return httpx.Response(202, json={"dataset": name, "run": previous})
+            case "POST", ["datasets", name, "runs", "cancel"] if name in self.documents:
+                return httpx.Response(202, json={"dataset": name, "run": 1})
+            case "POST", ["datasets", name, "backfills"] if name in self.documents:
+                self.backfills.append(body)
+                return httpx.Response(202, json={"dataset": name, "run": 1})
             case "POST", ["datasets", name, "source", act] if name in self.documents:
                 wish = {"dataset": name, "act": act, "at": "2026-01-02T03:04:05Z", "by": "admin", **body}
                 return httpx.Response(200, json=wish)

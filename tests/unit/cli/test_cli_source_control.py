@@ -51,3 +51,30 @@ def test_of_a_quiet_source_it_says_that_it_is_quiet(run: Program) -> None:
     shown = run("status").stdout
     assert "source quiet" in shown
     assert "because" not in shown
+
+
+def test_a_backfill_is_asked_for_by_days_or_times(run: Program, gateway: GatewayDouble) -> None:
+    assert run("source", "backfill", NAME, "--from", "2026-01-01", "--to", "2026-02-01").exit_code == 0
+    times = ("--from", "2026-01-01T06:00+02:00", "--to", "2026-02-01", "--allow-duplicates")
+    assert f"headrace runs ls {NAME}" in run("source", "backfill", NAME, *times).stdout
+    assert gateway.backfills == [
+        {"from": "2026-01-01T00:00:00+00:00", "to": "2026-02-01T00:00:00+00:00", "allow_duplicates": False},
+        {"from": "2026-01-01T06:00:00+02:00", "to": "2026-02-01T00:00:00+00:00", "allow_duplicates": True},
+    ]
+
+
+def test_what_is_no_date_is_said(run: Program, gateway: GatewayDouble) -> None:
+    wrong = run("source", "backfill", NAME, "--from", "January", "--to", "2026-02-01")
+    assert wrong.exit_code == 1
+    assert "no date or time" in wrong.stderr
+    assert gateway.backfills == []
+
+
+def test_a_backfill_is_listed_with_its_stretch_and_cancelled(run: Program, gateway: GatewayDouble) -> None:
+    gateway.runs = [
+        {"run": 1, "state": "begun", "since": "2026-01-01T00:00:00Z", "until": "2026-02-01T00:00:00Z", "rows": 1200}
+    ]
+    shown = run("runs", "ls", NAME).stdout
+    assert "2026-01-01" in shown
+    assert "1,200" in shown
+    assert run("runs", "cancel", NAME).exit_code == 0

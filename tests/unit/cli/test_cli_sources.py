@@ -107,3 +107,25 @@ def test_what_is_missing_is_said(run: Run, arguments: tuple[str, ...], said: str
     result = run("source", "check", *arguments)
     assert result.exit_code == 1
     assert said in str(result.stderr) + str(result.exception)
+
+
+def unchosen(name: str, kind: str, rows: int | None) -> dict[str, Any]:
+    return {"part": "stream", "name": name, "columns": [], "kind": kind, "namespace": "public", "rows_estimated": rows}
+
+
+def test_a_database_of_which_nothing_is_chosen_lists_what_there_is(run: Run, gateway: GatewayDouble) -> None:
+    gateway.source_parts = [CONNECTED, unchosen("orders", "table", 1200), unchosen("of_today", "view", None), end(True)]
+    shown = run("source", "discover", "-s", "type=sql", "-s", "database=postgresql", "-s", "name=shop")
+    assert shown.exit_code == 0
+    assert "1,200" in shown.stdout
+    assert "of_today" in shown.stdout
+    assert "--set table=NAME" in shown.stdout
+
+
+@pytest.mark.parametrize("names", [["orders"], ["orders", "of_today"], []])
+def test_nothing_is_proposed_for_what_is_not_chosen(run: Run, gateway: GatewayDouble, names: list[str]) -> None:
+    gateway.source_parts = [CONNECTED, *(unchosen(name, "table", None) for name in names), end(True)]
+    refused = run("source", "propose", "--name", "shop.orders", "-s", "type=sql", "--out", "-")
+    assert refused.exit_code == 1
+    assert ", ".join(names) in refused.stderr
+    assert "Choose one" in refused.stderr

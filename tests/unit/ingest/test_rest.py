@@ -3,13 +3,14 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import httpx
 import pyarrow as pa
 import pytest
 
-from headrace.connector import Connector, Surroundings, opened
+from headrace.connector import Connector, Ranged, Stretch, Surroundings, opened
 from headrace.connector.conformance import LOOPBACK, Conformance, Row, rows_of
 from headrace.errors import Fatal, Transient
 from services.ingest.connectors.rest.pagination import Link, Seen
@@ -427,3 +428,46 @@ def test_rows_of_a_request_keep_their_order(api: Api) -> None:
     api.rows = numbered(0, 20)
     assert rows_of(connector(api, "link").read(None)) == api.rows
     assert isinstance(api.requests[0], Request)
+
+
+DATED: dict[str, Any] = {"incremental": {"field": "day", "param": "since"}}
+
+
+def dated(api: Api, *days: str) -> None:
+    api.rows += [{"id": number, "day": day} for number, day in enumerate(days)]
+    api.at_least = lambda _, __: True  # what does not belong to the stretch is the connector's to leave out
+
+
+def ranged(found: Connector, since: str, until: str, position: str | None = None) -> list[tuple[list[int], str]]:
+    assert isinstance(found, Ranged)
+    stretch = Stretch(datetime.fromisoformat(since), datetime.fromisoformat(until))
+    steps = found.read_range(stretch, position)
+    return [([row["id"] for row in fetched.rows.to_pylist()], at) for fetched, at in steps]
+
+
+def test_records_of_a_stretch_of_time_are_read_again_and_no_others(api: Api) -> None:
+    days = (
+        "2025-12-31",
+        "2026-01-01T00:00:00Z",
+        "2026-02-01T00:00:00Z",
+        "2026-01-31T23:59:59Z",
+        "2026-01-10T00:00:00+02:00",
+    )
+    dated(api, *days)
+    found = connector(api, **DATED)
+    _, position = read(found)
+    assert position is not None
+    steps = ranged(found, "2026-01-01T00:00:00+00:00", "2026-02-01T00:00:00+00:00")
+    assert sorted(number for rows, _ in steps for number in rows) == [1, 3, 4]
+    assert ids(found, position)[0] == [], "the reading of the source is where it was"
+    after = ranged(connector(api, **DATED), "2026-01-01T00:00:00+00:00", "2026-02-01T00:00:00+00:00", steps[-1][1])
+    assert [number for rows, _ in after for number in rows] == []
+
+
+def test_a_cursor_that_tells_no_time_is_not_taken_for_one(api: Api) -> None:
+    api.rows += numbered(0, 5)
+    api.at_least = lambda _, __: True
+    with pytest.raises(Fatal, match="does not hold dates or times"):
+        ranged(connector(api, incremental=INCREMENTAL), "2026-01-01T00:00:00+00:00", "2026-02-01T00:00:00+00:00")
+    with pytest.raises(Fatal, match="without `incremental`"):
+        ranged(connector(api), "2026-01-01T00:00:00+00:00", "2026-02-01T00:00:00+00:00")

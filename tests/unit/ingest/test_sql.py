@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
-from headrace.connector import Connector, Surroundings, opened
+from headrace.connector import Choosing, Connector, Surroundings, opened
 from headrace.connector.conformance import Conformance, Row
+from headrace.contract.source import LOOKING
 from headrace.errors import Fatal
 from services.ingest.connectors.sql.settings import SqlSource
 
@@ -94,3 +96,29 @@ def test_a_file_that_lies_elsewhere_is_refused(tmp_path: Path) -> None:
     source = Table(tmp_path).source(name="../shop.db")
     with pytest.raises(Fatal, match="HEADRACE_SOURCE_ROOTS"):
         opened(source, Surroundings("a.b", folder=tmp_path / "files"))
+
+
+def test_a_database_lists_its_tables_before_one_is_chosen(tmp_path: Path) -> None:
+    table = Table(tmp_path)
+    with table._database() as database:
+        database.execute("CREATE VIEW of_today AS SELECT * FROM orders")
+    unchosen = {"type": "sql", "database": "sqlite", "name": "shop.db"}
+    source = SqlSource.model_validate(unchosen, context={LOOKING: True})
+    connector = opened(source, Surroundings("a.b", folder=tmp_path))
+    assert isinstance(connector, Choosing)
+    steps = list(connector.check())
+    assert (steps[-1].name, steps[-1].ok, steps[-1].message) == (
+        "list",
+        True,
+        "2 tables and views may be read: of_today, orders",
+    )
+    assert [(each.name, each.kind) for each in connector.discover()] == [("of_today", "view"), ("orders", "table")]
+    assert list(connector.read(None)) == []
+
+
+def test_the_control_a_dataset_has_to_say_which_table(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="a table or a query"):
+        SqlSource.model_validate({"type": "sql", "database": "sqlite", "name": "shop.db"})
+    chosen = {"type": "sql", "database": "sqlite", "name": "shop.db", "table": "orders"}
+    with pytest.raises(ValidationError, match="a key"):
+        SqlSource.model_validate(chosen, context={LOOKING: True})

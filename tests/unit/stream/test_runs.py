@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from headrace.stream.runs import History, Range, Run, State
+from headrace.stream.runs import History, Range, Run, State, backfilling
 
 AT = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -80,3 +80,34 @@ def test_the_last_runs_are_remembered_and_those_that_can_show() -> None:
     assert (told.current, told.previous) == (run(1), run(6))
     assert told.forgettable(2) == (run(2, "refused"), run(3), run(4, "begun"))
     assert told.forgettable(100) == ()
+
+
+WISH = run(0, "wanted", request="first", since=AT, until=AT)
+ANSWER = run(1, "begun", request="first", since=AT, until=AT)
+
+
+def test_a_backfill_is_awaited_until_a_run_answers_it() -> None:
+    assert history(WISH).awaited == WISH
+    assert history(WISH).backfill is None
+    told = history(WISH, ANSWER)
+    assert (told.awaited, told.backfill) == (None, ANSWER)
+    ended = history(WISH, replace(ANSWER, state="ended"))
+    assert (ended.awaited, ended.backfill) == (None, None)
+    assert history(replace(WISH, request="second"), replace(ANSWER, state="ended")).awaited is not None
+
+
+def test_a_full_load_is_no_backfill() -> None:
+    assert history(run(0, "wanted", request="first")).awaited is None
+    assert history(run(1, "begun")).backfill is None
+
+
+def test_a_backfill_that_nobody_wants_any_more_is_named_by_its_wish() -> None:
+    told = history(WISH, ANSWER, run(1, "unwanted", request="first"))
+    assert told.unwanted("first")
+    assert not told.unwanted("second")
+    assert told.runs == (ANSWER,)
+
+
+def test_the_datasets_with_a_backfill_are_known_from_all_records() -> None:
+    others = replace(WISH, dataset="shop.orders")
+    assert backfilling([WISH, replace(ANSWER, state="cancelled"), others, run(9)]) == {"shop.orders"}

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import Path
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr
 
 Rows = Annotated[int, Field(description="A number of rows.")]
 Name = Annotated[
@@ -106,6 +106,9 @@ class SourcePart(Answer):
     keys_declared: bool | None = Field(None, description="Whether the source itself declares the key.")
     cursors: list[str] | None = Field(None, description="Columns that reading can resume by, or may.")
     rows_sampled: int | None = Field(None, description="How many rows were looked at.")
+    kind: str | None = Field(None, description="Of a stream that is yet to be chosen.", examples=["table", "view"])
+    namespace: str | None = Field(None, description="The schema it is in.", examples=["public"])
+    rows_estimated: int | None = Field(None, description="How many rows it has, as the source estimates.")
 
 
 class Change(Answer):
@@ -382,30 +385,46 @@ class QueryResult(Answer):
     elapsed_ms: float
 
 
+class Backfill(Body):
+    """The rows to read again."""
+
+    since: AwareDatetime = Field(
+        alias="from", description="Rows of this moment and later.", examples=["2026-01-01T00:00:00Z"]
+    )
+    until: AwareDatetime = Field(
+        alias="to", description="Only rows in front of this moment.", examples=["2026-02-01T00:00:00Z"]
+    )
+    allow_duplicates: bool = Field(
+        False, description="With `load.mode: append`: that rows which were loaded before will be there twice."
+    )
+
+
 class Run(Answer):
-    """A full load: one reading of the whole source."""
+    """A full load: one reading of the whole source. Or a backfill: one of a stretch of time, beside what is new."""
 
     run: int = Field(description="Counts the dataset's runs, from 1.", examples=[2])
-    state: Literal["begun", "ended", "shown", "refused", "abandoned"] = Field(
+    state: Literal["begun", "ended", "shown", "refused", "abandoned", "cancelled"] = Field(
         description="`ended`: read to its end, not yet loaded to its end. `shown`: it shows, or did. `abandoned`: it was never "
-        "read to its end, and a later one began."
+        "read to its end, and a later one began. A backfill is `ended` when all of it was read."
     )
     current: bool = Field(description="Whether the view shows it.")
     previous: bool = Field(description="Whether a rollback would show it.")
     version: int = Field(description="The dataset's version that read it.")
     begun_at: datetime | None
     at: datetime = Field(description="When it came to this state.")
-    rows: int = Field(description="Rows in the raw topic; 0 while it is read.")
+    since: datetime | None = Field(description="Of a backfill: where the stretch that is read again begins.")
+    until: datetime | None = Field(description="Of a backfill: where that stretch ends.")
+    rows: int = Field(description="Rows in the raw topic; of a full load 0 while it is read.")
     rejected: int = Field(description="Source rows that ingest set aside.")
     source_rows: int | None = Field(description="The source's own count, where it has one.")
     loaded: int = Field(description="Rows in the table.")
     quarantined: int = Field(description="Rows that stages behind ingest set aside.")
     filtered: int = Field(description="The others: what the dataset's SQL dropped.")
-    message: str = Field(description="Why it was refused.")
+    message: str = Field(description="Why it was refused, or is tried again.")
 
 
 class Runs(Answer):
-    """The full loads of a dataset, the newest first."""
+    """The full loads or backfills of a dataset, the newest first."""
 
     items: list[Run]
 

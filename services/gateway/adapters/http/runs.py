@@ -1,4 +1,4 @@
-"""Routes: the full loads of a dataset, and what can be asked of them."""
+"""Routes: the full loads and backfills of a dataset, and what can be asked of them."""
 
 from dataclasses import asdict
 from http import HTTPStatus
@@ -10,6 +10,7 @@ from services.gateway.adapters.http import models
 from services.gateway.adapters.http.access import PREFIX, Administering, Calling, Parts, may_answer
 from services.gateway.adapters.http.datasets import known
 from services.gateway.adapters.http.problems import ProblemError
+from services.gateway.core.backfills import refused
 from services.gateway.core.datasets import DatasetVersion
 
 router = APIRouter(prefix=PREFIX, tags=["datasets"])
@@ -17,13 +18,12 @@ router = APIRouter(prefix=PREFIX, tags=["datasets"])
 
 @router.get(
     "/datasets/{name}/runs",
-    summary="List full loads",
+    summary="List full loads and backfills",
     responses=may_answer(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 def runs(name: models.Name, gateway: Parts, _: Calling) -> models.Runs:
-    """The full loads of a dataset, the newest first; none of one that is not loaded in runs."""
-    if not _in_runs(known(gateway.datasets, name)):
-        return models.Runs(items=[])
+    """The full loads of a dataset that is loaded in runs, the backfills of another; the newest first."""
+    known(gateway.datasets, name)
     history = gateway.runs.history(name)
     return models.Runs(items=[_shown(history, run) for run in reversed(history.runs)])
 
@@ -67,6 +67,60 @@ def rollback(name: models.Name, gateway: Parts, caller: Administering) -> models
         raise ProblemError(HTTPStatus.CONFLICT, "no-earlier-run", "There is no run to go back to", detail)
     gateway.runs.recall(previous, caller.name)
     return models.Asked(dataset=name, run=previous.run)
+
+
+@router.post(
+    "/datasets/{name}/backfills",
+    summary="Read a stretch of time again",
+    status_code=HTTPStatus.ACCEPTED,
+    responses=may_answer(
+        HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.SERVICE_UNAVAILABLE
+    ),
+)
+def backfill(name: models.Name, body: models.Backfill, gateway: Parts, caller: Administering) -> models.Asked:
+    """Read the rows whose cursor is in the stretch once more, beside what is new. It is a run: see the list of them.
+
+    Refused (409): a source without a cursor in time; a dataset that is loaded in runs; `load.mode: append` unless
+    `allow_duplicates` is set, as its rows will be there twice; while another backfill is under way.
+    """
+    contract = known(gateway.datasets, name).contract()
+    refusal = refused(contract, allow_duplicates=body.allow_duplicates)
+    if refusal is not None:
+        raise ProblemError(HTTPStatus.CONFLICT, refusal.code, refusal.title, refusal.detail)
+    if body.since >= body.until:
+        detail = f"it begins at {body.since.isoformat()} and ends at {body.until.isoformat()}: nothing lies between"
+        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "empty-stretch", "The stretch is empty", detail)
+    history = gateway.runs.history(name)
+    if (standing := history.backfill or history.awaited) is not None:
+        of = f"run {standing.run}" if standing.run else "one that is to begin"
+        detail = f"{of} reads {standing.since} to {standing.until}; wait for its end, or: headrace runs cancel {name}"
+        raise ProblemError(HTTPStatus.CONFLICT, "backfill-under-way", "A backfill is under way", detail)
+    gateway.runs.want_backfill(name, body.since, body.until, caller.name)
+    return models.Asked(dataset=name, run=history.newest.run + 1 if history.newest else 1)
+
+
+@router.post(
+    "/datasets/{name}/runs/cancel",
+    summary="End a backfill",
+    status_code=HTTPStatus.ACCEPTED,
+    responses=may_answer(
+        HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.SERVICE_UNAVAILABLE
+    ),
+)
+def cancel(name: models.Name, gateway: Parts, caller: Administering) -> models.Asked:
+    """End the backfill that is read, or keep the one that is asked for from beginning. Rows that were read stay.
+
+    Refused: where there is none (409). A full load is not cancelled: it shows when it is whole.
+    """
+    known(gateway.datasets, name)
+    history = gateway.runs.history(name)
+    standing = history.backfill or history.awaited
+    if standing is None:
+        detail = f"no backfill of {name} is under way: headrace runs ls {name}"
+        raise ProblemError(HTTPStatus.CONFLICT, "no-backfill-under-way", "There is nothing to cancel", detail)
+    gateway.runs.cancel(standing, caller.name)
+    newest = history.newest.run if history.newest else 0
+    return models.Asked(dataset=name, run=standing.run or newest + 1)
 
 
 def _in_runs(dataset: DatasetVersion) -> bool:

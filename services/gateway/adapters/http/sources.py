@@ -52,14 +52,15 @@ def check(body: models.SourceFile, gateway: Parts, caller: Administering) -> Str
 )
 def discover(body: models.SourceFile, gateway: Parts, caller: Administering) -> StreamingResponse:
     """As checking; then what the source offers: columns with types and examples, candidates for keys and cursors, and
-    which columns seem to hold personal data (no example of these is shown).
+    which columns seem to hold personal data (no example of these is shown). A database of which no table is chosen
+    offers its tables and views, each with its kind, its schema and an estimate of its rows.
     """
     return _answered(gateway, "discover", body, caller.name)
 
 
 def _answered(gateway: Gateway, act: Act, body: models.SourceFile, by: str) -> StreamingResponse:
     value = read(body.document, "source").value
-    contract = validated(completed(value if isinstance(value, dict) else {}))
+    contract = validated(completed(value if isinstance(value, dict) else {}), looking=True)
     if contract.source.type == "http_push":
         detail = (
             "rows are sent to a source of type http_push: there is nothing to look at; apply the dataset, then push"

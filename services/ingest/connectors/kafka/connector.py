@@ -4,13 +4,13 @@ Nothing is written in that cluster: the position is kept by ingest, beside the r
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
-from headrace.connector import Fetched, SourceRow, Step, Stream, Surroundings
+from headrace.connector import Fetched, SourceRow, Step, Stream, Stretch, Surroundings
 from headrace.errors import Fatal, Transient
 from headrace.secrets.reference import resolved
 from services.ingest.connectors.folders import Folders
@@ -84,11 +84,31 @@ class KafkaConnector:
 
     def read(self, position: str | None) -> Iterator[tuple[Fetched, str]]:
         """See `Connector.read`."""
-        self._held = {}
-        self.waiting = False
         bounds = self._topic.bounds(self._there(position is not None))
         at = self._resumed(offsets.from_json(position), bounds)
-        ends = {partition: each.high for partition, each in bounds.items()}
+        yield from self._up_to({partition: each.high for partition, each in bounds.items()}, at, bounds, position)
+
+    def read_range(self, stretch: Stretch, position: str | None) -> Iterator[tuple[Fetched, str]]:
+        """See `Ranged.read_range`. In each partition, it begins with the first message that is not older than the stretch, and
+        ends in front of the first that is not older than its end.
+        """
+        bounds = self._topic.bounds(self._there(True))
+        first, ends = (self._not_before(int(at.timestamp() * 1000), bounds) for at in (stretch.since, stretch.until))
+        at = {number: max(offset, first[number]) for number, offset in (offsets.from_json(position) or first).items()}
+        ends = {number: max(end, at[number]) for number, end in ends.items() if number in at}
+        yield from self._up_to(ends, at, bounds, position)
+
+    def _not_before(self, time_ms: int, bounds: Mapping[int, Bounds]) -> dict[int, int]:
+        """The first offset of each partition that is not older than a moment; its end where there is none."""
+        found = self._topic.at(list(bounds), time_ms)
+        return {number: bounds[number].high if offset < 0 else offset for number, offset in found.items()}
+
+    def _up_to(
+        self, ends: Offsets, at: dict[int, int], bounds: dict[int, Bounds], position: str | None
+    ) -> Iterator[tuple[Fetched, str]]:
+        """The messages in front of some ends."""
+        self._held = {}
+        self.waiting = False
         if self._schema is None and offsets.left(at, ends):
             self._pin(self._sample(at, bounds))
         given = position
@@ -113,8 +133,7 @@ class KafkaConnector:
     def _started(self, bounds: dict[int, Bounds]) -> dict[int, int]:
         """Where the first reading starts."""
         if self._source.start_ms is not None:
-            found = self._topic.at(list(bounds), self._source.start_ms)
-            return {number: bounds[number].high if offset < 0 else offset for number, offset in found.items()}
+            return self._not_before(self._source.start_ms, bounds)
         first = self._source.start == "earliest"
         return {number: each.low if first else each.high for number, each in bounds.items()}
 

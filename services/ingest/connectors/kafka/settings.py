@@ -196,6 +196,12 @@ class KafkaSource(SourceSettings):
             raise ValueError("tombstones: delete and a key, both or none")
         return self
 
+    def why_no_backfill(self, mode: str) -> str:
+        """See `SourceSettings.why_no_backfill`."""
+        if mode != "upsert":
+            return ""
+        return "older messages, read again, would take the place of the newer rows of their keys"
+
     @property
     def start_ms(self) -> int | None:
         """The start as a timestamp in milliseconds since the epoch, if it is one."""

@@ -6,20 +6,22 @@ asks for what is new. A read that was broken off goes on with the page it was at
 
 import json
 import logging
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import httpx
 import pyarrow as pa
 
-from headrace.connector import Fetched, SourceRow, Step, Stream, Surroundings
+from headrace.connector import Fetched, SourceRow, Step, Stream, Stretch, Surroundings
 from headrace.connector.http import Answer, Clock, Http, Limits, Refused, Signature, Throttled, port_of, shown
 from headrace.errors import Fatal, Transient
 from services.ingest.adapters.sniffer import object_types
 from services.ingest.connectors.rest.auth import authenticator
 from services.ingest.connectors.rest.pagination import FIRST, Place, Seen, pages_of
-from services.ingest.connectors.rest.progress import Fingerprint, Progress, sort_out, text_of
+from services.ingest.connectors.rest.progress import Fingerprint, Progress, kind_of, rank, sort_out, text_of
 from services.ingest.connectors.rest.records import document, fetched, line_of, records
 from services.ingest.connectors.rest.settings import PagePagination, RestSource
 from services.ingest.core.typing import Typing, first_schema
@@ -27,6 +29,7 @@ from services.ingest.core.typing import Typing, first_schema
 log = logging.getLogger(__name__)
 
 _SAMPLED: Final = 10_000
+_DAY: Final = re.compile(r"\d{4}-\d\d-\d\d")
 _UNAUTHORIZED: Final = 401
 _NOT_FOUND: Final = 404
 _LONGEST_WAIT_S: Final = 3600.0
@@ -54,6 +57,7 @@ class RestConnector:
         self._typing = Typing(surroundings.declared, surroundings.evolution, source.max_record_bytes)
         self._schema = surroundings.schema
         self._not_before = 0.0
+        self._stretch: Stretch | None = None
         self.waiting = False
 
     def check(self) -> Iterator[Step]:
@@ -125,6 +129,23 @@ class RestConnector:
             self._not_before = self._http.clock.monotonic() + min(error.wait_s, _LONGEST_WAIT_S)
             self.waiting = True
             log.warning("%s", error)
+
+    def read_range(self, stretch: Stretch, position: str | None) -> Iterator[tuple[Fetched, str]]:
+        """See `Ranged.read_range`. What the API gives from the end of the stretch on is left out. Errors: also Throttled."""
+        incremental = self._source.incremental
+        if incremental is None:
+            raise Fatal(f"{shown(httpx.URL(self._source.url))} is read without `incremental`: nothing asks for a time")
+        since = _asked(incremental.start, stretch.since)
+        at = Progress.from_json(position) if position else Progress(since=since, kind="time")
+        if not position and (cursors := self._page(FIRST, since).cursors) and kind_of(cursors) != "time":
+            raise Fatal(
+                f"{incremental.field!r}, by which the source is read, does not hold dates or times: {cursors[0]!r:.60}"
+            )
+        self._stretch = stretch
+        try:
+            yield from self._run(at)
+        finally:
+            self._stretch = None
 
     def _run(self, before: Progress) -> Iterator[tuple[Fetched, str]]:
         """The rest of a run, or the whole of the next."""
@@ -239,6 +260,8 @@ class RestConnector:
         if incremental is not None:
             found = sort_out(at, page.cursors[part], lines)
             at, fresh = found.progress, found.fresh
+            if self._stretch is not None:
+                return self._within(self._stretch, page, part, fresh, where), at
             detail = f"no {incremental.field!r} that can be compared with that of others, by which the source is read"
             rejected = tuple(
                 SourceRow(lines[row], "wrong_type", detail, f"{where}{part.start + row + 1}", incremental.field)
@@ -246,12 +269,23 @@ class RestConnector:
             )
         if not fresh and not rejected:
             return None, at
+        rows = self._typed(page, part, fresh, where)
+        return replace(rows, rejected=(*rejected, *rows.rejected)), at
+
+    def _within(self, stretch: Stretch, page: _Page, part: slice, fresh: Sequence[int], where: str) -> Fetched | None:
+        """The rows that belong to a stretch which is read again."""
+        ranks: dict[int, Any] = {row: rank(page.cursors[part][row], "time") for row in fresh}
+        wanted = [row for row, at in ranks.items() if at is not None and stretch.since <= at < stretch.until]
+        return self._typed(page, part, wanted, where) if wanted else None
+
+    def _typed(self, page: _Page, part: slice, fresh: Sequence[int], where: str) -> Fetched:
+        """Some rows of a part of a page, in the columns of the source."""
         if self._schema is None:
             self._schema = first_schema(page.lines[:_SAMPLED], self._typing, object_types)
         origins = [f"{where}{part.start + row + 1}" for row in fresh]
-        rows = fetched([lines[row] for row in fresh], origins, self._schema, self._typing)
+        rows = fetched([page.lines[part][row] for row in fresh], origins, self._schema, self._typing)
         self._schema = rows.rows.schema if len(rows.rows.schema) else self._schema
-        return replace(rows, rejected=(*rejected, *rows.rejected)), at
+        return rows
 
 
 _REMEDIES: Final[Mapping[str, str]] = {
@@ -265,6 +299,14 @@ _REMEDIES: Final[Mapping[str, str]] = {
 
 def _named(place: Place) -> str:
     return json.dumps(place, ensure_ascii=False)
+
+
+def _asked(start: str | int | None, since: datetime) -> str:
+    """A moment as the API is asked from it: a day where `incremental.start` is one, else a time in UTC."""
+    at = since.astimezone(UTC)
+    if isinstance(start, str) and _DAY.fullmatch(start):
+        return str(at.date())
+    return at.isoformat().replace("+00:00", "Z")
 
 
 def _param(value: str | int | float | bool) -> str:

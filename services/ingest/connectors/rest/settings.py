@@ -239,6 +239,11 @@ class RestSource(SourceSettings):
         50_000_000, ge=1000, le=1_000_000_000, description="How large an answer may be, decompressed."
     )
 
+    def why_no_backfill(self, mode: str) -> str:
+        """See `SourceSettings.why_no_backfill`."""
+        del mode
+        return "" if self.incremental is not None else "it is read once, without `incremental`"
+
     @model_validator(mode="after")
     def _sendable(self) -> Self:
         if self.body is not None and self.method == "GET":

@@ -37,7 +37,7 @@ class AdbcSession:
             table = cursor.fetch_arrow_table()
         return table.to_batches()[0] if table.num_rows else None
 
-    def rows(self, reading: Reading, after: Place | None, until: Place) -> Iterator[pa.RecordBatch]:
+    def rows(self, reading: Reading, after: Place | None, until: Place | None) -> Iterator[pa.RecordBatch]:
         """See `Session.rows`."""
         sql, values = reading.between(after, until)
         with self.connection.cursor() as cursor:

@@ -8,22 +8,24 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 import pyarrow as pa
 
-from headrace.connector import Fetched, SourceRow, Step, Stream, Surroundings
+from headrace.connector import Fetched, SourceRow, Step, Stream, Stretch, Surroundings
 from headrace.errors import Fatal, Transient
 from headrace.secrets.reference import resolved
 from services.ingest.connectors.folders import Folders
 from services.ingest.connectors.sql.candidates import cursors
 from services.ingest.connectors.sql.completeness import Seen
-from services.ingest.connectors.sql.databases import Database, Indexes, Session, Table
+from services.ingest.connectors.sql.databases import Database, Indexes, Session
 from services.ingest.connectors.sql.places import Place, place_of
 from services.ingest.connectors.sql.server import Server
 from services.ingest.connectors.sql.settings import SqlDatabase, SqlSource
 from services.ingest.connectors.sql.sqlite import Sqlite
 from services.ingest.connectors.sql.statements import ALIAS, Column, Reading
+from services.ingest.connectors.sql.stretch import bounds
 from services.ingest.core.names import column_names
 from services.ingest.core.tables import conformed, described
 
@@ -61,7 +63,7 @@ class SqlConnector:
         try:
             with self._database.session("looking at") as session:
                 tables = [table.name for table in session.tables()]
-                yield self._listed(tables)
+                yield _listed(tables)
                 trying, field = "read", "source.table" if self._source.table else "source.query"
                 remedy = self._nearest(tables)
                 reading = self._reading(session)
@@ -102,10 +104,25 @@ class SqlConnector:
             until = self._seen.complete
             if until is None or until == after:
                 return
-            for batch in session.rows(reading, after, until):
-                for start in range(0, batch.num_rows, self._surroundings.batch_rows):
-                    part = batch.slice(start, self._surroundings.batch_rows)
-                    yield self._fetched(part), json.dumps(place_of(part, part.num_rows - 1, self._source.order))
+            yield from self._steps(session.rows(reading, after, until))
+
+    def read_range(self, stretch: Stretch, position: str | None) -> Iterator[tuple[Fetched, str]]:
+        """See `Ranged.read_range`."""
+        with self._database.session("reading again") as session:
+            reading = self._reading(session)
+            last = session.last(reading)
+            if last is None:
+                return
+            name = self._source.order[0]
+            [example], type = place_of(last, 0, [name]), last.column(name).type  # SQLite has a type for each value
+            within = replace(reading, stretch=bounds(name, type, example, stretch))
+            yield from self._steps(session.rows(within, json.loads(position) if position else None, None))
+
+    def _steps(self, batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[Fetched, str]]:
+        for batch in batches:
+            for start in range(0, batch.num_rows, self._surroundings.batch_rows):
+                part = batch.slice(start, self._surroundings.batch_rows)
+                yield self._fetched(part), json.dumps(place_of(part, part.num_rows - 1, self._source.order))
 
     def _what(self) -> str:
         return self._source.table or "query"
@@ -128,10 +145,6 @@ class SqlConnector:
                     f"it has {', '.join(names)}"
                 )
         return reading
-
-    def _listed(self, tables: Sequence[str]) -> Step:
-        shown = ", ".join(tables[:_NAMES_SHOWN]) + (", ..." if len(tables) > _NAMES_SHOWN else "")
-        return Step("list", True, f"{len(tables)} tables and views may be read{': ' if tables else ''}{shown}")
 
     def _nearest(self, tables: Sequence[str]) -> str:
         table = self._source.table
@@ -187,15 +200,49 @@ class SqlConnector:
         return Fetched(found.rows, rejected)
 
 
-def opened(source: SqlSource, surroundings: Surroundings) -> SqlConnector:
+def _listed(tables: Sequence[str]) -> Step:
+    shown = ", ".join(tables[:_NAMES_SHOWN]) + (", ..." if len(tables) > _NAMES_SHOWN else "")
+    return Step("list", True, f"{len(tables)} tables and views may be read{': ' if tables else ''}{shown}")
+
+
+class SqlTables:
+    """The tables of a database, before one is chosen. See `headrace.connector.Connector` and `Choosing`."""
+
+    setting = "source.table"
+    waiting = False
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def check(self) -> Iterator[Step]:
+        """See `Connector.check`."""
+        for step in self._database.reached():
+            yield step
+            if not step.ok:
+                return
+        try:
+            yield _listed([stream.name for stream in self.discover()])
+        except (Fatal, Transient) as error:
+            yield Step("list", False, str(error), "source.name")
+
+    def discover(self) -> list[Stream]:
+        """See `Connector.discover`."""
+        with self._database.session("listing") as session:
+            return [
+                Stream(table.name, pa.schema([]), kind=table.kind, namespace=table.schema, rows=table.rows)
+                for table in session.tables()
+            ]
+
+    def read(self, position: str | None) -> Iterator[tuple[Fetched, str]]:
+        """See `Connector.read`: there is nothing."""
+        del position
+        yield from ()
+
+
+def opened(source: SqlSource, surroundings: Surroundings) -> SqlConnector | SqlTables:
     """The connector of a table or query. Errors: Fatal when its password is not known, or a file may not be read."""
-    return SqlConnector(source, database(source, surroundings), surroundings)
-
-
-def tables(source: SqlDatabase, surroundings: Surroundings) -> list[Table]:
-    """The tables of a database, before one is chosen. Errors: as `opened`, and Transient."""
-    with database(source, surroundings).session("listing") as session:
-        return session.tables()
+    found = database(source, surroundings)
+    return SqlConnector(source, found, surroundings) if source.chosen else SqlTables(found)
 
 
 def database(source: SqlDatabase, surroundings: Surroundings) -> Database:

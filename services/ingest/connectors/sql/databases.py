@@ -14,11 +14,16 @@ from services.ingest.connectors.sql.statements import Column, Dialect, Reading
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table or view that may be read. `rows` is the database's estimate; None when it has none."""
+    """A table or view that may be read. `rows` is the database's estimate; None when it has none.
+
+    `name` is what `source.table` has to be, with the schema where it is needed; `schema` is given in any case.
+    """
 
     name: str
     columns: int
     rows: int | None = None
+    kind: str = "table"
+    schema: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +54,8 @@ class Session(Protocol):
         """The order columns of the last row; None when there is none."""
         ...
 
-    def rows(self, reading: Reading, after: Place | None, until: Place) -> Iterator[pa.RecordBatch]:
-        """The rows behind one place, up to another, in order."""
+    def rows(self, reading: Reading, after: Place | None, until: Place | None) -> Iterator[pa.RecordBatch]:
+        """The rows behind one place, up to another, in order; where one is None, from the first or to the last."""
         ...
 
     def open_transactions(self) -> frozenset[str]:

@@ -52,7 +52,7 @@ def asked(url: str, sql: str, before: str | None = None) -> pa.Table:
 
 
 def paged(
-    reading: Reading, after: Place | None, until: Place, ask: Callable[[str], pa.Table]
+    reading: Reading, after: Place | None, until: Place | None, ask: Callable[[str], pa.Table]
 ) -> Iterator[pa.RecordBatch]:
     """The rows behind one place, up to another, in pages of about as many bytes as are good to hold."""
     rows = _FIRST_ROWS
@@ -101,7 +101,7 @@ class ForeignSession:
         found = typed(asked(self.url, reading.last()), [reading.column(name) for name in reading.order])
         return found if found.num_rows else None
 
-    def rows(self, reading: Reading, after: Place | None, until: Place) -> Iterator[pa.RecordBatch]:
+    def rows(self, reading: Reading, after: Place | None, until: Place | None) -> Iterator[pa.RecordBatch]:
         """See `Session.rows`."""
         return paged(reading, after, until, lambda sql: asked(self.url, sql))
 

@@ -160,7 +160,7 @@ class MySqlSession:
         found = foreign.typed(self._rows(reading.last()), [reading.column(name) for name in reading.order])
         return found if found.num_rows else None
 
-    def rows(self, reading: Reading, after: Place | None, until: Place) -> Iterator[pa.RecordBatch]:
+    def rows(self, reading: Reading, after: Place | None, until: Place | None) -> Iterator[pa.RecordBatch]:
         """See `Session.rows`."""
         return foreign.paged(reading, after, until, self._rows)
 
@@ -188,12 +188,15 @@ class MySqlSession:
     def tables(self) -> list[Table]:
         """See `Session.tables`."""
         sql = (
-            "SELECT t.TABLE_NAME, count(*), t.TABLE_ROWS FROM information_schema.TABLES AS t "
+            "SELECT t.TABLE_NAME, count(*), t.TABLE_ROWS, t.TABLE_TYPE, t.TABLE_SCHEMA FROM information_schema.TABLES AS t "
             "JOIN information_schema.COLUMNS AS c ON c.TABLE_SCHEMA = t.TABLE_SCHEMA AND c.TABLE_NAME = t.TABLE_NAME "
-            "WHERE t.TABLE_SCHEMA = DATABASE() GROUP BY t.TABLE_NAME, t.TABLE_ROWS ORDER BY 1"
+            "WHERE t.TABLE_SCHEMA = DATABASE() GROUP BY t.TABLE_NAME, t.TABLE_ROWS, t.TABLE_TYPE, t.TABLE_SCHEMA ORDER BY 1"
         )
         return [
-            Table(name, int(columns), None if rows is None else int(rows)) for name, columns, rows in self.asked(sql)
+            Table(
+                name, int(columns), None if rows is None else int(rows), "view" if "VIEW" in kind else "table", schema
+            )
+            for name, columns, rows, kind, schema in self.asked(sql)
         ]
 
     def indexes(self, table: str) -> Indexes:

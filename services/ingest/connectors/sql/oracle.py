@@ -78,11 +78,13 @@ class OracleSession(ForeignSession):
     def tables(self) -> list[Table]:
         """See `Session.tables`."""
         sql = (
-            "SELECT c.table_name, TO_CHAR(COUNT(*)), TO_CHAR(MAX(t.num_rows)) FROM user_tab_columns c "
+            "SELECT c.table_name, TO_CHAR(COUNT(*)), TO_CHAR(MAX(t.num_rows)), "
+            "CASE WHEN MAX(t.table_name) IS NULL THEN 'view' ELSE 'table' END, USER FROM user_tab_columns c "
             "LEFT JOIN user_tables t ON t.table_name = c.table_name GROUP BY c.table_name ORDER BY 1"
         )
         return [
-            Table(name, int(columns), None if rows is None else int(rows)) for name, columns, rows in self.asked(sql)
+            Table(name, int(columns), None if rows is None else int(rows), kind, schema)
+            for name, columns, rows, kind, schema in self.asked(sql)
         ]
 
     def indexes(self, table: str) -> Indexes:

@@ -17,6 +17,13 @@ from services.ingest.connectors.sql.server import CONNECT_S, Blame, Server, refu
 from services.ingest.connectors.sql.statements import Column, Dialect
 
 _MOST_DIGITS: Final = 38  # of a decimal
+_KINDS: Final = {
+    "r": "table",
+    "p": "partitioned table",
+    "v": "view",
+    "m": "materialized view",
+    "f": "foreign table",
+}
 
 
 class PostgreSqlDialect:
@@ -130,13 +137,16 @@ class PostgreSqlSession(AdbcSession):
         sql = """
             SELECT CASE WHEN pg_table_is_visible(c.oid) THEN c.relname::text ELSE n.nspname || '.' || c.relname END,
                    (SELECT count(*) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
-                   c.reltuples::bigint
+                   c.reltuples::bigint, c.relkind::text, n.nspname::text
             FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
             WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
               AND n.nspname NOT LIKE 'pg\\_temp\\_%' AND has_schema_privilege(n.oid, 'USAGE')
               AND has_table_privilege(c.oid, 'SELECT')
             ORDER BY 1"""
-        return [Table(name, columns, rows if rows >= 0 else None) for name, columns, rows in self.asked(sql)]
+        return [
+            Table(name, columns, rows if rows >= 0 else None, _KINDS[kind], schema)
+            for name, columns, rows, kind, schema in self.asked(sql)
+        ]
 
     def indexes(self, table: str) -> Indexes:
         """See `Session.indexes`."""

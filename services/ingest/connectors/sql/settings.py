@@ -3,10 +3,10 @@
 from typing import Literal, Self
 
 from pydantic import Field as Setting
-from pydantic import model_validator
+from pydantic import ValidationInfo, model_validator
 
 from headrace.contract.fields import ColumnName
-from headrace.contract.source import SourceSettings
+from headrace.contract.source import LOOKING, SourceSettings
 from headrace.secrets.reference import Credential
 
 DatabaseKind = Literal["postgresql", "mysql", "sqlite", "sqlserver", "oracle"]
@@ -69,12 +69,24 @@ class SqlSource(SqlDatabase):
     )
 
     @property
+    def chosen(self) -> bool:
+        """Whether it says what is read."""
+        return self.table is not None or self.query is not None
+
+    @property
     def order(self) -> list[str]:
         """The columns by which rows are read."""
         return list(dict.fromkeys([*([self.cursor] if self.cursor else []), *self.key]))
 
+    def why_no_backfill(self, mode: str) -> str:
+        """See `SourceSettings.why_no_backfill`."""
+        del mode
+        return "" if self.cursor is not None else "it is read by its key, not by a `cursor` of dates or times"
+
     @model_validator(mode="after")
-    def _complete(self) -> Self:
+    def _complete(self, info: ValidationInfo) -> Self:
+        if not self.chosen and (info.context or {}).get(LOOKING):
+            return self
         if (self.table is None) == (self.query is None):
             raise ValueError("a table or a query, one of both")
         if not self.key:

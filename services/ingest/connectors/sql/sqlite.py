@@ -86,10 +86,10 @@ class _Session(AdbcSession):
 
     def tables(self) -> list[Table]:
         sql = (
-            "SELECT name, (SELECT count(*) FROM pragma_table_info(m.name)) FROM sqlite_master AS m "
+            "SELECT name, (SELECT count(*) FROM pragma_table_info(m.name)), type FROM sqlite_master AS m "
             "WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name"
         )
-        return [Table(name, columns) for name, columns in self.asked(sql)]
+        return [Table(name, columns, None, kind, "main") for name, columns, kind in self.asked(sql)]
 
     def indexes(self, table: str) -> Indexes:
         info = self.asked("SELECT name, pk, type FROM pragma_table_info(?1) ORDER BY pk", [table])

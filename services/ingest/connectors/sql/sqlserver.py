@@ -92,7 +92,8 @@ class SqlServerSession(ForeignSession):
         sql = (
             "SELECT CASE WHEN s.name = SCHEMA_NAME() THEN o.name ELSE s.name + '.' + o.name END AS name, "
             "(SELECT COUNT(*) FROM sys.columns c WHERE c.object_id = o.object_id) AS columns, "
-            "(SELECT SUM(p.rows) FROM sys.partitions p WHERE p.object_id = o.object_id AND p.index_id IN (0, 1)) AS estimate "
+            "(SELECT SUM(p.rows) FROM sys.partitions p WHERE p.object_id = o.object_id AND p.index_id IN (0, 1)) AS estimate, "
+            "CASE o.type WHEN 'V' THEN 'view' ELSE 'table' END AS kind, s.name AS namespace "
             "FROM sys.objects o JOIN sys.schemas s ON s.schema_id = o.schema_id WHERE o.type IN ('U', 'V') ORDER BY 1"
         )
         return [Table(*row) for row in self.asked(sql)]

@@ -48,12 +48,16 @@ class Dialect(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A table or query, its columns, and the order in which it is read."""
+    """A table or query, its columns, and the order in which it is read.
+
+    `stretch` are the first value of the first column in order that is wanted, and the first behind it; None wants all.
+    """
 
     dialect: Dialect
     relation: str
     columns: Sequence[Column]
     order: Sequence[str]
+    stretch: tuple[Any, Any] | None = None
 
     def column(self, name: str) -> Column:
         """The column of a name."""
@@ -72,12 +76,21 @@ class Reading:
             f"SELECT count(*) AS unplaced FROM {self.relation} WHERE CASE WHEN {self._placed()} THEN 0 ELSE 1 END = 1"  # noqa: S608
         )
 
-    def between(self, after: Place | None, until: Place, most: int | None = None) -> tuple[str, list[Any]]:
+    def between(self, after: Place | None, until: Place | None, most: int | None = None) -> tuple[str, list[Any]]:
         """The rows behind one place, up to another, in order; at most so many. With it, the values of its parameters."""
-        conditions, values = [self._compared("<", until, 1)], [*self._given(until)]
-        if after is not None:
-            conditions.append(self._compared(">", after, 1 + len(self.order)))
-            values += self._given(after)
+        conditions: list[str] = []
+        values: list[Any] = []
+        for sign, place in (("<", until), (">", after)):
+            if place is not None:
+                conditions.append(self._compared(sign, place, 1 + len(values)))
+                values += self._given(place)
+        for sign, bound in zip((">=", "<"), self.stretch or (), strict=False):
+            name = self.order[0]
+            given = given_back(bound, self.column(name).type)
+            conditions.append(
+                f"{self._raw(name)} {sign} {self.dialect.value(1 + len(values), self.column(name), given)}"
+            )
+            values.append(given)
         usable = [text for name in self.order if (text := self._usable(name)) != f"{self._raw(name)} IS NOT NULL"]
         select = (
             f"SELECT {self._shown(self.columns)} FROM {self.relation} "  # noqa: S608

@@ -1,0 +1,162 @@
+"""Reads a stretch of time once more, in slices between the readings of a source that is read on.
+
+Both write through the same fenced writer, by turns. What a slice reads is written before the source is read again, so of a
+row that changes meanwhile the newer state is written later. See docs/decisions/0013-a-backfill-is-a-run-read-by-turns.md.
+"""
+
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Final
+
+from headrace.connector import Connector, Fetched, Ranged, Stretch
+from headrace.errors import Fatal
+from headrace.stream.outputs import Messages
+from headrace.stream.runs import Run, State
+from headrace.stream.service import LiveDataset
+from services.ingest.adapters.outage import SourceDown, of_source
+from services.ingest.adapters.publisher import Encoded
+from services.ingest.adapters.run_log import RunLog
+from services.ingest.core.backoff import delay_s
+
+log = logging.getLogger(__name__)
+
+_SLICE_S: Final = 2.0
+_KEPT_RUNS: Final = 100
+
+
+class Backfills:
+    """The backfills of one dataset. `write` writes rows and what stands with them as one, and says whether it still was to."""
+
+    def __init__(
+        self,
+        dataset: LiveDataset,
+        opened: Callable[[], RunLog],
+        connect: Callable[[], Connector],
+        encoded: Callable[[Fetched], Encoded],
+        write: Callable[[Sequence[Encoded], Sequence[Messages]], bool],
+        *,
+        slice_s: float = _SLICE_S,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._dataset = dataset
+        self._opened = opened
+        self._connect = connect
+        self._encoded = encoded
+        self._write = write
+        self._slice_s = slice_s
+        self._chance = chance
+        self._log: RunLog | None = None
+        self._run: Run | None = None  # ours is newer than what the topic gives to read: a commit takes its time to show
+        self._last: Run | None = None
+        self._connector: Connector | None = None
+        self._failures = 0
+        self._not_before = 0.0
+
+    def read_on(self) -> bool:
+        """Begin what is asked for, or go on with it for a while. Returns whether there is more to do at once.
+
+        A source that fails is tried again later, and one that cannot be read so ends the backfill, neither of them the reading of
+        the source. Errors: those of the platform.
+        """
+        if self._log is None:
+            self._log = self._opened()
+            self._run = self._log.history().backfill
+        self._log.refresh()
+        run = self._run or self._begun(self._log)
+        if run is None or self._told_to_end(self._log, run) or time.monotonic() < self._not_before:
+            return False
+        try:
+            return self._slice(self._log, run)
+        except SourceDown as error:
+            self._failed(self._log, error)
+        except Fatal as error:
+            self._end(self._log, self._run or run, "refused", str(error))
+        return False
+
+    def close(self) -> None:
+        """Stop following."""
+        if self._log is not None:
+            self._log.close()
+
+    def _begun(self, runs: RunLog) -> Run | None:
+        """A backfill that is asked for, begun."""
+        wish = runs.history().awaited
+        if wish is None or (self._last is not None and wish.request == self._last.request):
+            return None
+        run = runs.begun(self._last)
+        if not self._write([], [runs.messages(run), runs.forgotten(_KEPT_RUNS)]):
+            return None
+        log.info("backfill %d begins: %s to %s", run.run, run.since, run.until, extra={"dataset": self._dataset.name})
+        self._run, self._failures, self._not_before = run, 0, 0.0
+        return run
+
+    def _told_to_end(self, runs: RunLog, run: Run) -> bool:
+        if not runs.history().unwanted(run.request):
+            return False
+        self._end(runs, run, "cancelled", "")
+        return True
+
+    def _slice(self, runs: RunLog, run: Run) -> bool:
+        """Read for a while. Errors: SourceDown, Fatal, those of the platform."""
+        if run.since is None or run.until is None:
+            raise Fatal(f"run {run.run} does not say what it is to read")
+        stretch = Stretch(run.since, run.until)
+        if run.version != self._dataset.version:  # its place may say nothing of what this version reads
+            run = replace(run, version=self._dataset.version, position="")
+        self._connector = self._connector or self._connect()
+        if not isinstance(self._connector, Ranged):
+            raise Fatal(f"a source of type {self._dataset.contract.source.type} cannot be read by time")
+        until = time.monotonic() + self._slice_s
+        with closing(of_source(self._connector.read_range(stretch, run.position or None))) as steps:
+            for fetched, position in steps:
+                run = self._step(runs, run, fetched, position)
+                if self._run is not run:
+                    return False
+                if time.monotonic() > until:
+                    return True
+        if not self._connector.waiting:
+            self._end(runs, run, "ended", "")
+        return False
+
+    def _step(self, runs: RunLog, run: Run, fetched: Fetched, position: str) -> Run:
+        """Publish a step, and remember the run behind it if it was written."""
+        part = self._encoded(fetched)
+        rows = len(part.values)
+        run = replace(
+            run,
+            at=datetime.now(UTC),
+            rows=run.rows + rows,
+            rejected=run.rejected + fetched.rows_read - rows,
+            position=position,
+            message="",
+        )
+        if self._write([part], [runs.messages(run)]):
+            self._run, self._failures = run, 0
+        return run
+
+    def _failed(self, runs: RunLog, error: SourceDown) -> None:
+        self._failures += 1
+        self._connector = None
+        wait_s = delay_s(self._failures, self._chance())
+        self._not_before = time.monotonic() + wait_s
+        log.warning(
+            "the backfill fails, tried again in %.1f s: %s", wait_s, error, extra={"dataset": self._dataset.name}
+        )
+        if self._run is not None:
+            told = replace(self._run, at=datetime.now(UTC), message=f"tried again: {error}")
+            if self._write([], [runs.messages(told)]):
+                self._run = told
+
+    def _end(self, runs: RunLog, run: Run, state: State, why: str) -> None:
+        """Say how a backfill ended: nothing more of it is written."""
+        ended = replace(runs.ended(run, None), state=state, message=why)
+        if self._write([], [runs.messages(ended)]):
+            self._run, self._last, self._connector = None, ended, None
+            log.info(
+                "backfill %d is %s: %d rows %s", run.run, state, run.rows, why, extra={"dataset": self._dataset.name}
+            )

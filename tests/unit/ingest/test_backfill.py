@@ -1,0 +1,169 @@
+"""A backfill is read by turns, begins and ends once, and never takes the reading of its source with it."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from headrace.connector import Fetched, Stretch
+from headrace.contract import Contract
+from headrace.errors import Fatal, Transient
+from headrace.stream.outputs import Messages
+from headrace.stream.runs import History, Run
+from headrace.stream.service import LiveDataset
+from services.ingest.adapters.backfill import Backfills
+from services.ingest.adapters.publisher import Encoded
+
+AT = datetime(2026, 1, 2, tzinfo=UTC)
+NAME = "shop.orders"
+WISH = Run(NAME, 0, "wanted", AT, "ann", "first", since=AT, until=AT)
+STEP = Fetched(pa.RecordBatch.from_pydict({"id": [1, 2]}))
+
+
+def dataset(version: int = 1) -> LiveDataset:
+    document = {
+        "dataset": NAME,
+        "description": "d",
+        "owner": {"team": "t"},
+        "source": {"type": "file", "path": "a.csv"},
+    }
+    return LiveDataset(NAME, version, 1, "active", Contract.from_json(json.dumps(document)))
+
+
+class Topic:
+    """The records of runs, of which nothing that is written shows at once: a commit takes its time."""
+
+    def __init__(self, *told: Run) -> None:
+        self.told = list(told)
+        self.written: list[Run] = []
+
+    def refresh(self) -> None:
+        """Nothing has come."""
+
+    def history(self) -> History:
+        return History.of(NAME, self.told)
+
+    def begun(self, after: Run | None) -> Run:
+        wanted = self.history().wanted
+        assert wanted is not None
+        return replace(wanted, run=after.run + 1 if after else 1, state="begun", version=1)
+
+    def ended(self, run: Run, source_rows: int | None) -> Run:
+        return run
+
+    def messages(self, run: Run) -> Any:
+        return run
+
+    def forgotten(self, kept: int) -> Messages:
+        return Messages("", [])
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class Source:
+    """As many steps as are left; what is in `fails` is raised first."""
+
+    def __init__(self, steps: int, *fails: Exception) -> None:
+        self.steps, self.fails = steps, list(fails)
+        self.waiting = False
+        self.asked: list[str | None] = []
+
+    def read_range(self, stretch: Stretch, position: str | None) -> Iterator[tuple[Fetched, str]]:
+        self.asked.append(position)
+        for number in range(int(position or 0), self.steps):
+            if self.fails:
+                raise self.fails.pop(0)
+            yield STEP, str(number + 1)
+
+
+def working(topic: Topic, source: Any, *, slice_s: float = 60.0, version: int = 1, mine: bool = True) -> Backfills:
+    def write(parts: Sequence[Encoded], extras: Sequence[Any]) -> bool:
+        topic.written += [extra for extra in extras if isinstance(extra, Run)] if mine else []
+        return mine
+
+    opened: Any = lambda: topic  # noqa: E731
+    encoded: Callable[[Fetched], Encoded] = lambda fetched: Encoded([b""] * fetched.rows.num_rows, None, ())  # noqa: E731
+    return Backfills(dataset(version), opened, lambda: source, encoded, write, slice_s=slice_s, chance=lambda: 0.0)
+
+
+def test_it_is_begun_and_read_and_ended_once() -> None:
+    topic = Topic(WISH)
+    backfills = working(topic, Source(3))
+    assert not backfills.read_on()
+    assert [(run.state, run.rows, run.position) for run in topic.written] == [
+        ("begun", 0, ""),
+        ("begun", 2, "1"),
+        ("begun", 4, "2"),
+        ("begun", 6, "3"),
+        ("ended", 6, "3"),
+    ]
+    assert not backfills.read_on(), "the topic does not show it yet, and it is not begun again"
+    assert len(topic.written) == 5
+
+
+def test_it_gives_way_after_a_while_and_goes_on_where_it_was() -> None:
+    topic, source = Topic(WISH), Source(3)
+    backfills = working(topic, source, slice_s=-1.0)
+    assert [backfills.read_on() for _ in range(4)] == [True, True, True, False]
+    assert source.asked == [None, "1", "2", "3"]
+    assert topic.written[-1].state == "ended"
+
+
+def test_another_process_goes_on_where_it_was_and_a_new_version_begins_anew() -> None:
+    begun = replace(WISH, run=1, state="begun", position="2", rows=4, version=1)
+    source = Source(3)
+    working(Topic(WISH, begun), source).read_on()
+    working(Topic(WISH, begun), source, version=2).read_on()
+    assert source.asked == ["2", None]
+
+
+def test_who_is_not_the_owner_any_more_writes_nothing_of_it() -> None:
+    topic = Topic(WISH)
+    assert not working(topic, Source(3), mine=False).read_on()
+    assert topic.written == []
+
+
+def test_a_source_that_fails_is_tried_again_later_from_where_it_was() -> None:
+    topic, source = Topic(WISH), Source(1, Transient("gone away"))
+    backfills = working(topic, source)
+    assert not backfills.read_on()
+    assert topic.written[-1].message == "tried again: gone away"
+    assert not backfills.read_on(), "it is not tried at once"
+    backfills._not_before = 0.0
+    backfills.read_on()
+    assert (topic.written[-1].state, topic.written[-1].message) == ("ended", "")
+
+
+def test_what_cannot_be_read_so_ends_it_with_the_reason() -> None:
+    for source in (Source(1, Fatal("tells no time")), object()):
+        topic = Topic(WISH)
+        assert not working(topic, source).read_on()
+        assert topic.written[-1].state == "refused"
+        assert topic.written[-1].message in ("tells no time", "a source of type file cannot be read by time")
+
+
+def test_it_ends_when_nobody_wants_it_also_before_it_began() -> None:
+    topic, source = Topic(WISH), Source(3)
+    backfills = working(topic, source, slice_s=-1.0)
+    assert backfills.read_on()
+    topic.told.append(replace(WISH, run=1, state="unwanted"))
+    assert not backfills.read_on()
+    assert (topic.written[-1].state, topic.written[-1].rows) == ("cancelled", 2)
+    never = Topic(WISH, replace(WISH, state="unwanted"))
+    assert not working(never, source).read_on()
+    assert [run.state for run in never.written] == ["begun", "cancelled"]
+
+
+def test_what_waits_keeps_it_from_ending() -> None:
+    topic, source = Topic(WISH), Source(1)
+    source.waiting = True
+    backfills = working(topic, source)
+    assert not backfills.read_on()
+    assert [run.state for run in topic.written] == ["begun", "begun"]
+    source.waiting = False
+    assert not backfills.read_on()
+    assert [run.state for run in topic.written] == ["begun", "begun", "ended"]
