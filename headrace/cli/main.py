@@ -6,7 +6,19 @@ from typing import Annotated, Any
 
 import typer
 
-from headrace.cli import contracts, datasets, demo, local, observe, render, runs, secrets, source_control, sources
+from headrace.cli import (
+    authorize,
+    contracts,
+    datasets,
+    demo,
+    local,
+    observe,
+    render,
+    runs,
+    secrets,
+    source_control,
+    sources,
+)
 from headrace.cli.render import Format, Output
 from headrace.cli.session import session_of
 from headrace.cli.shell import Shell
@@ -75,6 +87,7 @@ def _assemble() -> None:
     app.add_typer(observe.quarantine, name="quarantine", rich_help_panel=look)
     for act in (source_control.pause, source_control.resume, source_control.run, source_control.backfill):
         sources.app.command()(act)
+    sources.app.command()(authorize.authorize)
     app.add_typer(sources.app, name="source", rich_help_panel=files)
     app.add_typer(runs.app, name="runs", rich_help_panel=files)
     app.add_typer(contracts.app, name="contract", rich_help_panel=files)

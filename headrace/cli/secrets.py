@@ -119,7 +119,7 @@ def _value(name: str, source: str | None) -> SecretStr:
             raise HeadraceError(f"There is no terminal to ask for the value. Pipe it: headrace secret set {name} -")
         value: str = typer.prompt(f"Value of {name}", hide_input=True, confirmation_prompt=True, err=True)
     elif source == _STDIN:
-        value = _one_line_end_less(sys.stdin.read())
+        value = one_line_end_less(sys.stdin.read())
     else:
         raise HeadraceError(
             "A value is no argument: others on this machine see those, and the shell keeps them. Consider it known, then "
@@ -134,7 +134,8 @@ def _at_a_terminal() -> bool:
     return sys.stdin.isatty()
 
 
-def _one_line_end_less(text: str) -> str:
+def one_line_end_less(text: str) -> str:
+    """What was piped in, without the line end that `echo` puts behind it."""
     return text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
 
 

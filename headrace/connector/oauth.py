@@ -104,24 +104,31 @@ def begun(
     return Authorization(url, redirect_uri, state, verifier)
 
 
+def belongs(authorization: Authorization, callback: str) -> bool:
+    """Whether a URL that a browser was sent back to answers this authorization, and not another one."""
+    state = _answered(callback).get("state", "")
+    return hmac.compare_digest(state.encode(), authorization.state.get_secret_value().encode())
+
+
 def code_of(authorization: Authorization, callback: str) -> SecretStr:
     """The code in the URL that the person's browser was sent back to.
 
     Errors: Fatal when it answers another authorization than this, or the person or the server declined.
     """
-    found = parse_qs(urlsplit(callback).query)
-
-    def one(name: str) -> str:
-        values = found.get(name, [])
-        return values[0] if len(values) == 1 else ""
-
-    if not hmac.compare_digest(one("state").encode(), authorization.state.get_secret_value().encode()):
+    found = _answered(callback)
+    if not belongs(authorization, callback):
         raise Fatal("the answer does not belong to this authorization (its state is another): begin anew")
-    if error := one("error"):
-        raise Fatal(f"the authorization was declined: {error[:60]} {one('error_description')[:300]}".rstrip())
-    if not (code := one("code")):
+    if error := found.get("error"):
+        raise Fatal(f"the authorization was declined: {error[:60]} {found.get('error_description', '')[:300]}".rstrip())
+    if not (code := found.get("code")):
         raise Fatal("the answer has no code: begin anew")
     return SecretStr(code)
+
+
+def _answered(callback: str) -> dict[str, str]:
+    """What a callback says; what it says twice, it does not say."""
+    found = parse_qs(urlsplit(callback).query)
+    return {name: values[0] for name, values in found.items() if len(values) == 1}
 
 
 def exchanged(

@@ -82,7 +82,7 @@ def test_a_paused_push_keeps_nothing_and_loses_nothing(
 
 
 ORDERS = {"type": "sql", "database": "sqlite", "name": "shop.db", "table": "orders", "cursor": "day", "key": ["id"]}
-PER_DAY = 200
+DAYS, PER_DAY = 12, 50
 
 
 def runs(gateway: TestClient, dataset: str) -> list[dict[str, Any]]:
@@ -103,26 +103,26 @@ def test_a_stretch_of_time_is_read_once_more_whatever_is_killed(
             database.executescript(sql)
 
     changed("CREATE TABLE orders (id INTEGER PRIMARY KEY, day TEXT NOT NULL, name TEXT)")
-    for day in range(1, 21):
+    for day in range(1, DAYS + 1):
         first = day * PER_DAY
         values = ", ".join(f"({number}, '2026-01-{day:02}', 'old')" for number in range(first, first + PER_DAY))
         changed(f"INSERT INTO orders VALUES {values}")
     platform.apply(dataset, ORDERS, key=["id"], load={"mode": "upsert"}, partitions=2)
     until(lambda: known(gateway, dataset), "the gateway knows the dataset")
-    with ingest(platform, port, tmp_path, max_batch_rows=40) as running:
-        until(lambda: platform.caught_up(dataset, 20 * PER_DAY), "all is read")
+    with ingest(platform, port, tmp_path, max_batch_rows=20) as running:
+        until(lambda: platform.caught_up(dataset, DAYS * PER_DAY), "all is read")
         changed("UPDATE orders SET name = 'new'")  # their cursor says nothing of it
-        assert backfill(gateway, dataset, 5, 15).status_code == 202
+        assert backfill(gateway, dataset, 2, 12).status_code == 202
         until(lambda: bool(runs(gateway, dataset)) and runs(gateway, dataset)[0]["rows"] > 0, "it is read again")
         assert backfill(gateway, dataset, 1, 2).status_code == 409, "one at a time"
         running.kill()
     changed("INSERT INTO orders VALUES (9, '2026-01-31', 'fresh')")
-    with ingest(platform, port, tmp_path, max_batch_rows=40):
+    with ingest(platform, port, tmp_path, max_batch_rows=20):
         until(lambda: runs(gateway, dataset)[0]["state"] == "ended", "it goes on to its end")
-        until(lambda: platform.caught_up(dataset, 20 * PER_DAY + 1), "and what is new is read beside it")
+        until(lambda: platform.caught_up(dataset, DAYS * PER_DAY + 1), "and what is new is read beside it")
 
         asked(gateway, dataset, "pause", because="to cancel what has not begun")
-        assert backfill(gateway, dataset, 1, 20).status_code == 202
+        assert backfill(gateway, dataset, 1, 12).status_code == 202
         assert gateway.post(f"/api/v1/datasets/{dataset}/runs/cancel").json()["run"] == 2
         asked(gateway, dataset, "resume")
         until(lambda: runs(gateway, dataset)[0]["run"] == 2, "it is seen to")
@@ -130,7 +130,7 @@ def test_a_stretch_of_time_is_read_once_more_whatever_is_killed(
     assert runs(gateway, dataset)[1]["rows"] == 10 * PER_DAY
     rows = platform.rows(dataset)
     again = Counter(rows.column("id").to_pylist())
-    assert {number for number, count in again.items() if count == 2} == set(range(5 * PER_DAY, 15 * PER_DAY))
+    assert {number for number, count in again.items() if count == 2} == set(range(2 * PER_DAY, 12 * PER_DAY))
     assert max(again.values()) == 2
-    assert Counter(rows.column("name").to_pylist()) == {"old": 20 * PER_DAY, "new": 10 * PER_DAY, "fresh": 1}
+    assert Counter(rows.column("name").to_pylist()) == {"old": DAYS * PER_DAY, "new": 10 * PER_DAY, "fresh": 1}
     assert gateway.post(f"/api/v1/datasets/{dataset}/runs/cancel").status_code == 409

@@ -24,7 +24,7 @@ def test_a_value_is_piped_in_without_its_line_end(run: Run, gateway: GatewayDoub
 
 @pytest.mark.parametrize(("piped", "kept"), [("a\nb\n\n", "a\nb\n"), ("a\r\n", "a"), (" a ", " a "), ("a\r", "a\r")])
 def test_only_one_line_end_is_left_out(run: Run, gateway: GatewayDouble, piped: str, kept: str) -> None:
-    assert secrets._one_line_end_less(piped) == kept
+    assert secrets.one_line_end_less(piped) == kept
 
 
 def test_a_value_is_asked_for_unseen_and_twice(
