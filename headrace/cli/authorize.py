@@ -66,7 +66,7 @@ def authorize(
 
     Examples:
 
-        headrace source authorize shop.refresh --authorization-url https://id.example/a --token-url https://id.example/t --client-id app
+        headrace source authorize shop.refresh --authorization-url https://id.x/a --token-url https://id.x/t --client-id app
     """
     from headrace.connector import oauth
     from headrace.connector.http import Http, Limits

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Final
 
@@ -257,6 +258,11 @@ def _backfills(items: Sequence[Run]) -> RenderableType:
     shown = table("run", "state", "from", "to", "begun", "rows", "set aside", "", right=("run", "rows", "set aside"))
     for run in items:
         counts = map(number, (run.rows, run.rejected))
-        stretch = map(moment, (run.since, run.until, run.begun_at))
-        shown.add_row(str(run.run), safe(run.state), *stretch, *counts, safe(run.message))
+        stretch = map(_utc, (run.since, run.until))
+        shown.add_row(str(run.run), safe(run.state), *stretch, moment(run.begun_at), *counts, safe(run.message))
     return shown
+
+
+def _utc(at: datetime | None) -> str:
+    """A time as `source backfill` takes it."""
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC") if at else NOTHING

@@ -1,4 +1,4 @@
-"""A person authorizes a source: against a real OAuth2 server, which checks PKCE, by a browser that is sent back to the program."""
+"""A person authorizes a source: against a real OAuth2 server, which checks PKCE, by a browser that comes back."""
 
 import json
 from collections.abc import Callable, Iterator

@@ -75,6 +75,6 @@ def test_a_backfill_is_listed_with_its_stretch_and_cancelled(run: Program, gatew
         {"run": 1, "state": "begun", "since": "2026-01-01T00:00:00Z", "until": "2026-02-01T00:00:00Z", "rows": 1200}
     ]
     shown = run("runs", "ls", NAME).stdout
-    assert "2026-01-01" in shown
+    assert "2026-01-01 00:00 UTC" in shown
     assert "1,200" in shown
     assert run("runs", "cancel", NAME).exit_code == 0
