@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi.testclient import TestClient
 
-from tests.integration.ingest.running import Platform, ingest, until
+from tests.integration.ingest.running import Ingest, Platform, ingest, until
 
 
 def asked(gateway: TestClient, dataset: str, act: str, **body: Any) -> Any:
@@ -22,6 +22,25 @@ def source(gateway: TestClient, dataset: str) -> dict[str, Any]:
 
 def known(gateway: TestClient, dataset: str) -> bool:
     return bool(gateway.get(f"/api/v1/datasets/{dataset}").status_code == 200)
+
+
+def a_paused_push_takes_nothing_and_loses_nothing(
+    platform: Platform, gateway: TestClient, running: Ingest, dataset: str
+) -> None:
+    platform.apply(dataset, {"type": "http_push"})
+    until(lambda: known(gateway, dataset), "the gateway knows the dataset")
+    assert running.push_when_ready(dataset, '{"id": 1}\n').status_code == 202
+    asked(gateway, dataset, "pause", because="the schema changes")
+    until(lambda: running.push(dataset, '{"id": 2}\n', key="two").status_code == 503, "pushes are not taken")
+    denied = running.push(dataset, '{"id": 2}\n', key="two")
+    assert "paused by admin since" in denied.json()["detail"]
+    assert "the schema changes" in denied.json()["detail"]
+    assert int(denied.headers["Retry-After"]) > 0
+    asked(gateway, dataset, "resume")
+    until(lambda: running.push(dataset, '{"id": 2}\n', key="two").status_code == 202, "the sender's row is taken now")
+    assert set(platform.column(dataset, "id")) == {1, 2}
+    assert asked(gateway, dataset, "run").status_code == 409, "there is nothing to read"
+    platform.retire(dataset)
 
 
 def test_a_source_rests_and_goes_on_and_is_read_out_of_turn(
@@ -54,31 +73,11 @@ def test_a_source_rests_and_goes_on_and_is_read_out_of_turn(
             lambda: f"{dataset}" in again.log() and "paused by admin" in again.log(), "a new process knows of the pause"
         )
         assert platform.rows_read(dataset) == 2
+        a_paused_push_takes_nothing_and_loses_nothing(platform, gateway, again, f"{dataset}_pushed")
         assert asked(gateway, dataset, "resume").status_code == 200
         until(lambda: platform.caught_up(dataset, 3), "it goes on from where it was")
     assert platform.column(dataset, "id") == [1, 2, 3]
     assert source(gateway, dataset)["state"] != "paused"
-
-
-def test_a_paused_push_keeps_nothing_and_loses_nothing(
-    platform: Platform, dataset: str, gateway: TestClient, port: int, tmp_path: Path
-) -> None:
-    platform.apply(dataset, {"type": "http_push"})
-    until(lambda: known(gateway, dataset), "the gateway knows the dataset")
-    with ingest(platform, port, tmp_path) as running:
-        assert running.push_when_ready(dataset, '{"id": 1}\n').status_code == 202
-        asked(gateway, dataset, "pause", because="the schema changes")
-        until(lambda: running.push(dataset, '{"id": 2}\n', key="two").status_code == 503, "pushes are not taken")
-        denied = running.push(dataset, '{"id": 2}\n', key="two")
-        assert "paused by admin since" in denied.json()["detail"]
-        assert "the schema changes" in denied.json()["detail"]
-        assert int(denied.headers["Retry-After"]) > 0
-        asked(gateway, dataset, "resume")
-        until(
-            lambda: running.push(dataset, '{"id": 2}\n', key="two").status_code == 202, "the sender's row is taken now"
-        )
-    assert set(platform.column(dataset, "id")) == {1, 2}
-    assert asked(gateway, dataset, "run").status_code == 409
 
 
 ORDERS = {"type": "sql", "database": "sqlite", "name": "shop.db", "table": "orders", "cursor": "day", "key": ["id"]}
