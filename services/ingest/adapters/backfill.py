@@ -13,8 +13,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
-from headrace.connector import Connector, Fetched, Ranged, Stretch
-from headrace.errors import Fatal
+from headrace.connector import Connector, Fetched, Ranged, SourceChanged, Stretch
+from headrace.errors import Fatal, Transient
 from headrace.stream.outputs import Messages
 from headrace.stream.runs import Run, State
 from headrace.stream.service import LiveDataset
@@ -73,6 +73,9 @@ class Backfills:
         try:
             return self._slice(self._log, run)
         except SourceDown as error:
+            self._failed(self._log, error)
+        except SourceChanged as error:  # its place says nothing any more
+            self._run = replace(self._run or run, position="")
             self._failed(self._log, error)
         except Fatal as error:
             self._end(self._log, self._run or run, "refused", str(error))
@@ -139,7 +142,7 @@ class Backfills:
             self._run, self._failures = run, 0
         return run
 
-    def _failed(self, runs: RunLog, error: SourceDown) -> None:
+    def _failed(self, runs: RunLog, error: Transient) -> None:
         self._failures += 1
         self._connector = None
         wait_s = delay_s(self._failures, self._chance())

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from headrace.connector import Fetched, Stretch
+from headrace.connector import Fetched, SourceChanged, Stretch
 from headrace.contract import Contract
 from headrace.errors import Fatal, Transient
 from headrace.stream.outputs import Messages
@@ -136,6 +136,16 @@ def test_a_source_that_fails_is_tried_again_later_from_where_it_was() -> None:
     backfills._not_before = 0.0
     backfills.read_on()
     assert (topic.written[-1].state, topic.written[-1].message) == ("ended", "")
+
+
+def test_a_source_that_is_another_one_is_read_from_the_beginning_of_the_stretch() -> None:
+    begun = replace(WISH, run=1, state="begun", position="1", rows=2, version=1)
+    source = Source(2, SourceChanged("replaced"))
+    backfills = working(Topic(WISH, begun), source)
+    assert not backfills.read_on()
+    backfills._not_before = 0.0
+    backfills.read_on()
+    assert source.asked == ["1", None]
 
 
 def test_what_cannot_be_read_so_ends_it_with_the_reason() -> None:
