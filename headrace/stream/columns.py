@@ -18,6 +18,8 @@ SOURCE_TS: Final = "_source_ts"
 OP: Final = "_op"
 VERSION: Final = "_version"
 FLAGS: Final = "_flags"
+QUARANTINE_ID: Final = "_quarantine_id"
+ORIGIN_OFFSET: Final = "_origin_offset"
 
 OPS: Final = ("insert", "update", "delete", "snapshot")
 
@@ -39,6 +41,14 @@ STAGED_FIELDS: Final = (
 TRANSFORMED_FIELDS: Final = (
     *STAGED_FIELDS,
     pa.field(FLAGS, pa.list_(pa.field("item", pa.string(), nullable=False)), nullable=False),  # checks that flagged it
+)
+
+#: What only rows have that were resubmitted from quarantine, from the raw topic on.
+RESUBMITTED_FIELDS: Final = (
+    pa.field(QUARANTINE_ID, pa.string()),  # which quarantined row this was: its place in the quarantine topic
+    # Of the raw record whose place in time the row takes: among the rows of its key it is as old as that one. Only where
+    # the newest row of a key counts.
+    pa.field(ORIGIN_OFFSET, pa.int64()),
 )
 
 IDENTITY: Final = (PARTITION, OFFSET, SEQ)

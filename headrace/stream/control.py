@@ -27,6 +27,8 @@ _SUBJECTS: Final = {
     "source_answer": topics.subject(topics.SOURCE_ANSWERS),
     "secret": topics.subject(topics.SECRETS),
     "run": topics.subject(topics.RUNS),
+    "quarantine_request": topics.subject(topics.QUARANTINE_REQUESTS),
+    "quarantine_act": topics.subject(topics.QUARANTINE_ACTS),
     "quarantined": topics.subject("_headrace.quarantine"),
 }
 

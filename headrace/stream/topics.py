@@ -13,9 +13,11 @@ SOURCE_REQUESTS: Final = "_headrace.source-requests"
 SOURCE_ANSWERS: Final = "_headrace.source-answers"
 SECRETS: Final = "_headrace.secrets"
 RUNS: Final = "_headrace.runs"
+QUARANTINE_REQUESTS: Final = "_headrace.quarantine-requests"
+QUARANTINE_ACTS: Final = "_headrace.quarantine-acts"
 
 #: Control topics whose latest record by key is the state; the others are logs.
-COMPACTED: Final = frozenset({DATASETS, SOURCE_POSITIONS, PUSH_KEYS, SECRETS, RUNS})
+COMPACTED: Final = frozenset({DATASETS, SOURCE_POSITIONS, PUSH_KEYS, SECRETS, RUNS, QUARANTINE_ACTS})
 #: Control topics whose records nobody needs after a while: somebody asks and waits for the answer.
 PASSING: Final = frozenset({SOURCE_REQUESTS, SOURCE_ANSWERS})
 CONTROL: Final = (
@@ -30,7 +32,12 @@ CONTROL: Final = (
     SOURCE_ANSWERS,
     SECRETS,
     RUNS,
+    QUARANTINE_REQUESTS,
+    QUARANTINE_ACTS,
 )
+
+#: The group that does what is asked of quarantined rows.
+QUARANTINE_GROUP: Final = "headrace.ingest.quarantine"
 
 
 def raw(dataset: str) -> str:

@@ -19,6 +19,7 @@ from services.gateway.adapters.incident_store import IncidentStore
 from services.gateway.adapters.ledger_store import LedgerStore
 from services.gateway.adapters.progress import Progress
 from services.gateway.adapters.quarantine import Quarantine
+from services.gateway.adapters.quarantine_desk import QuarantineDesk
 from services.gateway.adapters.run_log import RunLog
 from services.gateway.adapters.secret_keeper import SecretKeeper
 from services.gateway.adapters.secret_store import SecretStore
@@ -67,6 +68,7 @@ def build(settings: GatewaySettings) -> Gateway:
         Tail(connection, registry),
         Health(engine, connection, registry, warehouse, fold),
         SourceDesk(connection, controls),
+        QuarantineDesk(connection, controls),
     )
 
 

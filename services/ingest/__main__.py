@@ -9,6 +9,7 @@ from headrace.stream.registry import Registry
 from headrace.stream.service import LiveDataset, run_service
 from services.ingest.adapters.known_secrets import KnownSecrets
 from services.ingest.adapters.ownership import Ownership
+from services.ingest.adapters.resubmission import Resubmissions
 from services.ingest.adapters.server import HttpServer
 from services.ingest.adapters.source_requests import SourceRequests
 from services.ingest.bootstrap import Workers, connector_for, known_secrets
@@ -34,11 +35,20 @@ def main() -> int:
         Registry(settings.registry_url),
         lambda contract: connector_for(contract, settings, secrets.of_source(contract.dataset)),
     )
+    resubmissions = Resubmissions(
+        settings.connection(),
+        Registry(settings.registry_url),
+        instance=settings.instance,
+        session_timeout_ms=settings.session_timeout_ms,
+        transaction_timeout_ms=settings.transaction_timeout_ms,
+    )
     ownership.start()
     requests.start()
+    resubmissions.start()
 
     def learn(datasets: Mapping[str, LiveDataset]) -> None:
         desk.learn(datasets)
+        resubmissions.learn(datasets)
         secrets.refresh()
 
     try:
@@ -46,6 +56,7 @@ def main() -> int:
     finally:
         server.close()
         requests.close()
+        resubmissions.close()
         ownership.close()
 
 
