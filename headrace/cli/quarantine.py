@@ -25,7 +25,9 @@ Rule = Annotated[str | None, typer.Option(help="Only rows set aside by this chec
 Stage = Annotated[str | None, typer.Option(help="Only rows set aside by this stage.", show_default=False)]
 AllMatching = Annotated[bool, typer.Option("--all-matching", help="Every open row, when nothing narrows them down.")]
 Because = Annotated[str, typer.Option(help="Why; it is kept with each row.", show_default=False)]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say which rows would be asked for.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Change nothing: say which rows, and what would become of some.")
+]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until something became of every row.")]
 
 

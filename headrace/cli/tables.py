@@ -200,6 +200,14 @@ def quarantine_asked(dataset: str, act: str, asked: QuarantineAsked) -> Iterator
             number(cluster.rows), *map(safe, (cluster.stage, cluster.reason, cluster.rule, cluster.column))
         )
     yield clusters
+    if asked.tried:
+        yield f"{count(asked.tried, 'row')} tried; nothing was changed"
+        verdicts = table("rows", "would be", "reason", "such as", "detail", right=("rows",))
+        for verdict in asked.verdicts:
+            verdicts.add_row(
+                number(verdict.rows), *map(safe, (verdict.fate, verdict.reason, verdict.example, verdict.detail))
+            )
+        yield verdicts
 
 
 def quarantine_outcome(dataset: str, outcome: QuarantineOutcome) -> Iterator[RenderableType]:

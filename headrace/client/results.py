@@ -256,12 +256,24 @@ class Quarantine(Result):
     items: tuple[QuarantinedRow, ...] = ()
 
 
+class Verdict(Result):
+    """What would become of rows that were tried."""
+
+    fate: str  # loaded, filtered, quarantined or refused
+    reason: str | None = None
+    detail: str = ""
+    rows: int
+    example: str
+
+
 class QuarantineAsked(Result):
     """What was asked of quarantined rows; `request` is None of a dry run, and when there are no rows."""
 
     request: str | None
     rows: int
     clusters: tuple[Cluster, ...] = ()
+    tried: int = 0  # of a dry run: how many of the rows
+    verdicts: tuple[Verdict, ...] = ()
 
 
 class Refused(Result):

@@ -7,6 +7,7 @@ reserved: a dataset cannot declare one.
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 TIMESTAMP: Final = pa.timestamp("us", tz="UTC")
 
@@ -52,6 +53,13 @@ RESUBMITTED_FIELDS: Final = (
 )
 
 IDENTITY: Final = (PARTITION, OFFSET, SEQ)
+
+
+def age_of(rows: pa.RecordBatch) -> pa.Array:
+    """The raw offset that says how old each row is among those of its key: its own, or that of what it was before it was
+    resubmitted."""
+    offset = rows.column(OFFSET)
+    return pc.coalesce(rows.column(ORIGIN_OFFSET), offset) if ORIGIN_OFFSET in rows.schema.names else offset
 
 
 def user_columns(schema: pa.Schema) -> list[str]:

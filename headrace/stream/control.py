@@ -29,6 +29,8 @@ _SUBJECTS: Final = {
     "run": topics.subject(topics.RUNS),
     "quarantine_request": topics.subject(topics.QUARANTINE_REQUESTS),
     "quarantine_act": topics.subject(topics.QUARANTINE_ACTS),
+    "trial": topics.subject(topics.TRIALS),
+    "verdict": topics.subject(topics.VERDICTS),
     "quarantined": topics.subject("_headrace.quarantine"),
 }
 

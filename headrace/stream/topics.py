@@ -15,11 +15,13 @@ SECRETS: Final = "_headrace.secrets"
 RUNS: Final = "_headrace.runs"
 QUARANTINE_REQUESTS: Final = "_headrace.quarantine-requests"
 QUARANTINE_ACTS: Final = "_headrace.quarantine-acts"
+TRIALS: Final = "_headrace.trials"
+VERDICTS: Final = "_headrace.verdicts"
 
 #: Control topics whose latest record by key is the state; the others are logs.
 COMPACTED: Final = frozenset({DATASETS, SOURCE_POSITIONS, PUSH_KEYS, SECRETS, RUNS, QUARANTINE_ACTS})
 #: Control topics whose records nobody needs after a while: somebody asks and waits for the answer.
-PASSING: Final = frozenset({SOURCE_REQUESTS, SOURCE_ANSWERS})
+PASSING: Final = frozenset({SOURCE_REQUESTS, SOURCE_ANSWERS, TRIALS, VERDICTS})
 CONTROL: Final = (
     DATASETS,
     LEDGER,
@@ -34,6 +36,8 @@ CONTROL: Final = (
     RUNS,
     QUARANTINE_REQUESTS,
     QUARANTINE_ACTS,
+    TRIALS,
+    VERDICTS,
 )
 
 #: The group that does what is asked of quarantined rows.

@@ -105,6 +105,18 @@ def test_rows_are_edited_by_expressions_and_patches(platform: Platform, parents:
     by_id = {row.fields["id"]: row.id for row in platform.client.quarantine(name).items if isinstance(row.fields, dict)}
     assert by_id.keys() == {1, 2, 3}
 
+    dry = platform.client.ask_quarantine(
+        name, "resubmit", because="a test", all_matching=True, dry_run=True, set={"country": "lower(country)"}
+    )
+    assert (dry.request, dry.rows, dry.tried) == (None, 3, 3)
+    verdicts = {(verdict.fate, verdict.reason): verdict for verdict in dry.verdicts}
+    assert {cause: verdict.rows for cause, verdict in verdicts.items()} == {
+        ("loaded", None): 2,
+        ("quarantined", "check_references"): 1,
+    }
+    assert verdicts["quarantined", "check_references"].example == by_id[2]
+    assert settled(platform, name).resubmitted == {}
+
     wrong = asked(platform, name, ids=[by_id[1]], set={"id": "country"})
     assert (wrong.resubmitted, wrong.refused) == (0, 1)
     assert "is not of type int64" in wrong.refusals[0].detail

@@ -95,7 +95,8 @@ def ensure_control(connection: Connection, replication: int = -1) -> None:
     large = {**_COMPACTED, "max.message.bytes": str(MOST_MESSAGE_BYTES)}
     ensure(connection, {topics.SOURCE_POSITIONS: _POSITION_PARTITIONS}, large, replication)
     ensure(connection, {topics.PUSH_KEYS: 1}, _EXPIRING, replication)
-    ensure(connection, dict.fromkeys(topics.PASSING, 1), _PASSING, replication)
+    passing = {**_PASSING, "max.message.bytes": str(MOST_MESSAGE_BYTES)}
+    ensure(connection, dict.fromkeys(topics.PASSING, 1), passing, replication)
 
 
 def warn_of_lost_positions(connection: Connection) -> None:

@@ -1,19 +1,25 @@
 """Asks ingest to resubmit or discard quarantined rows: a record for each row in their topic."""
 
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from headrace.errors import Transient
 from headrace.stream import topics
 from headrace.stream.control import Controls
 from headrace.stream.kafka import Connection
+from headrace.stream.kafka.connection import mapped
 from headrace.stream.kafka.writer import write_all
 
-Act = Literal["resubmit", "discard"]
+Act = Literal["resubmit", "discard", "try"]
 
 _TIMEOUT_S: Final = 30.0
+_REPLY_S: Final = 5.0
 _COPIED: Final = ("stage", "reason", "column", "topic", "partition", "raw_offset")
 
 
@@ -43,13 +49,53 @@ class QuarantineDesk:
         records = self._records(dataset, request, rows, wish)
         return request, write_all(self._connection, topics.QUARANTINE_REQUESTS, records, _TIMEOUT_S)
 
+    def try_out(
+        self, dataset: str, rows: Sequence[Mapping[str, Any]], wish: Wish, patience_s: float
+    ) -> list[dict[str, Any]]:
+        """What would become of each row (`schemas/verdict.avsc`), asked of ingest and the transformer. Changes nothing.
+
+        Errors: Transient, also when not every row has its verdict in time.
+        """
+        consumer = Consumer(
+            self._connection.client(
+                group_id="headrace-gateway-trials",  # required by the client, never joined
+                enable_auto_commit=False,
+                auto_offset_reset="latest",
+                isolation_level="read_committed",
+                fetch_wait_max_ms=50,
+            )
+        )
+        try:
+            _, end = consumer.get_watermark_offsets(TopicPartition(topics.VERDICTS, 0), timeout=_REPLY_S)
+            consumer.assign([TopicPartition(topics.VERDICTS, 0, end)])
+            request, count = self.ask(dataset, rows, wish)
+            return self._verdicts(consumer, request, count, time.monotonic() + patience_s)
+        except KafkaException as error:
+            raise mapped(error, "asking what would become of rows") from error
+        finally:
+            consumer.close()
+
+    def _verdicts(self, consumer: Consumer, request: str, count: int, deadline: float) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        while len(found) < count:
+            if time.monotonic() > deadline:
+                raise Transient(
+                    f"{len(found)} of {count} rows were judged in time; look whether ingest and the transformer run"
+                )
+            for message in consumer.consume(count, 0.2):
+                if (failure := message.error()) is not None:
+                    raise mapped(failure, "reading what would become of rows")
+                if message.key() == request.encode():
+                    found.append(self._controls.decode(message.value() or b""))
+        return found
+
     def _records(
         self, dataset: str, request: str, rows: Iterable[Mapping[str, Any]], wish: Wish
     ) -> Iterator[tuple[bytes, bytes]]:
         read_as_they_are = ("ingest", topics.raw(dataset), topics.staged(dataset))
         now = datetime.now(UTC)
         for row in rows:
-            needed = wish.act == "resubmit" and (row["stage"] in read_as_they_are or row["topic"] in read_as_they_are)
+            needed = wish.act != "discard" and (row["stage"] in read_as_they_are or row["topic"] in read_as_they_are)
             record = {
                 "request": request,
                 "dataset": dataset,

@@ -6,6 +6,7 @@ read again; and a row that is asked for twice is found among those that are done
 ingest it is, and the metadata of that assignment keeps a predecessor from committing any more.
 """
 
+import base64
 import logging
 import threading
 from collections.abc import Mapping, Sequence
@@ -37,7 +38,7 @@ from services.ingest.adapters.raw_topic import Forgotten, RawTopics
 from services.ingest.core import books
 from services.ingest.core import quarantine as core
 from services.ingest.core.partition import partition_of
-from services.ingest.core.quarantine import DISCARDED, REFUSED, RESUBMITTED, Asked, Edit, Fate, Rebuilt
+from services.ingest.core.quarantine import DISCARDED, REFUSED, RESUBMITTED, TRIED, Asked, Edit, Fate, Rebuilt
 from services.ingest.core.types import declared_columns
 
 log = logging.getLogger(__name__)
@@ -170,11 +171,16 @@ class _Work:
         for name, asked in self._by_dataset(delivery.records).items():
             dataset = datasets.get(name)
             if dataset is None:
-                log.warning("%d quarantined rows of %s are asked for: there is no such dataset", len(asked), name)
+                unknown = [Fate(each, REFUSED, "ingest knows no such dataset") for each in asked if each.act != "try"]
+                messages += self._messages(Position(name, 0, 0, books.STAGE, self._instance), unknown, [], now)
                 continue
-            mine, values = self._fates(dataset, asked, done)
+            trials = [each for each in asked if each.act == "try"]
+            messages += self._tried(*self._fates(dataset, trials, done)) if trials else []
+            real = [each for each in asked if each.act != "try"]
+            mine, values = self._fates(dataset, real, done)
             fates += mine
-            messages += self._messages(dataset, mine, values, now)
+            position = Position(name, dataset.generation, dataset.version, books.STAGE, self._instance)
+            messages += self._messages(position, mine, values, now)
         with self._writer.transaction() as transaction:
             for part in messages:
                 transaction.produce(part.topic, part.values, partition=part.partition, keys=part.keys)
@@ -231,7 +237,8 @@ class _Work:
                 else:
                     value, key, target = found
                     written[place] = value, key
-                    fates[place] = Fate(asked[place], RESUBMITTED, target=target)
+                    act = TRIED if asked[place].act == "try" else RESUBMITTED
+                    fates[place] = Fate(asked[place], act, target=target)
         return [fate for fate in fates if fate is not None], [written[place] for place in sorted(written)]
 
     def _made(
@@ -321,12 +328,26 @@ class _Work:
             return asked.raw_offset
         return self._raw.offset_before(dataset, target, since)
 
+    def _tried(self, fates: Sequence[Fate], values: Sequence[tuple[bytes, bytes | None]]) -> list[Messages]:
+        """The records that would be written, for whoever knows what would become of them; of those that would not, why."""
+        messages: list[Messages] = []
+        left = iter(values)
+        for fate in fates:
+            asked, key = fate.asked, [fate.asked.request.encode()]
+            if fate.act == REFUSED:
+                said = {"request": asked.request, "row": asked.row, "fate": REFUSED, "detail": fate.detail}
+                messages.append(Messages(topics.VERDICTS, [self._controls.encode("verdict", said)], key))
+            else:
+                value = base64.b64encode(next(left)[0]).decode()
+                trial = {"request": asked.request, "dataset": asked.dataset, "row": asked.row, "value": value}
+                messages.append(Messages(topics.TRIALS, [self._controls.encode("trial", trial)], key))
+        return messages
+
     def _messages(
-        self, dataset: LiveDataset, fates: Sequence[Fate], values: Sequence[tuple[bytes, bytes | None]], now: datetime
+        self, position: Position, fates: Sequence[Fate], values: Sequence[tuple[bytes, bytes | None]], now: datetime
     ) -> list[Messages]:
         """Everything a transaction says of a dataset's rows, but the offsets."""
-        name = dataset.name
-        position = Position(name, dataset.generation, dataset.version, books.STAGE, self._instance)
+        name = position.dataset
         resubmitted = [fate for fate in fates if fate.act == RESUBMITTED]
         messages: list[Messages] = []
         sizes: dict[int, int] = {}

@@ -21,7 +21,7 @@ from services.ingest.core.json_patch import Patch, Unpatchable, checked, patched
 from services.ingest.core.json_rows import Object, parse_lines, read_lines
 from services.ingest.core.types import widened
 
-RESUBMITTED, DISCARDED, REFUSED = "resubmitted", "discarded", "refused"
+RESUBMITTED, DISCARDED, REFUSED, TRIED = "resubmitted", "discarded", "refused", "tried"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What was done about a row: resubmitted, discarded, or refused, then with the reason.
+    """What was done about a row: resubmitted, discarded, tried, or refused, then with the reason.
 
     `target` is the partition that a resubmitted row is written to.
     """

@@ -54,18 +54,10 @@ class LoaderStage:
         arrays = [*rows.columns, batch.raw.partition, batch.raw.offset]
         if self.table.key:
             fields += UPSERT_FIELDS
-            offset, seq = _age(rows).cast(pa.uint64()), rows.column(columns.SEQ).cast(pa.uint64())
+            offset, seq = columns.age_of(rows).cast(pa.uint64()), rows.column(columns.SEQ).cast(pa.uint64())
             version = pc.bit_wise_or(pc.shift_left(offset, pa.scalar(_SEQ_BITS, pa.uint64())), seq)
             arrays += [version, pc.equal(rows.column(columns.OP), pa.scalar("delete")).cast(pa.uint8())]
         return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
-
-
-def _age(rows: pa.RecordBatch) -> pa.Array:
-    """The raw offset that says how old each row is among those of its key."""
-    offset = rows.column(columns.OFFSET)
-    if columns.ORIGIN_OFFSET not in rows.schema.names:
-        return offset
-    return pc.coalesce(rows.column(columns.ORIGIN_OFFSET), offset)
 
 
 def _rows(marks: pa.BooleanArray) -> list[int]:

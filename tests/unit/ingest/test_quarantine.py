@@ -26,14 +26,13 @@ from services.ingest.core.quarantine import (
 )
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-SCHEMA = pa.schema(
-    [
-        pa.field("id", pa.int64()),
-        pa.field("price", pa.decimal128(9, 2)),
-        pa.field("day", pa.date32()),
-        pa.field("tags", pa.list_(pa.string())),
-    ]
-)
+FIELDS: dict[str, pa.DataType] = {
+    "id": pa.int64(),
+    "price": pa.decimal128(9, 2),
+    "day": pa.date32(),
+    "tags": pa.list_(pa.string()),
+}
+SCHEMA = pa.schema(FIELDS)
 AS_IT_WAS = Edit({})
 
 

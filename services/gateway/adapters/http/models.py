@@ -347,7 +347,9 @@ class QuarantineChoice(Body):
     column: Annotated[str | None, _CAUSE] = None
     all_matching: bool = Field(False, description="Every open row, when neither ids nor a cause are given.")
     because: str = Field(min_length=1, max_length=2000, description="Why; it is kept with each row.")
-    dry_run: bool = Field(False, description="Only say which rows would be asked for.")
+    dry_run: bool = Field(
+        False, description="Change nothing: say which rows it would be, and what would become of some."
+    )
 
 
 class Resubmission(QuarantineChoice):
@@ -365,12 +367,28 @@ class Resubmission(QuarantineChoice):
     )
 
 
+class Verdict(Answer):
+    """What would become of rows that were tried."""
+
+    fate: str = Field(description="loaded, filtered, quarantined, or refused: by ingest, before it would be written.")
+    reason: str | None = Field(description="Of quarantined rows; the rule of filtered ones.")
+    detail: str = Field(description="Of one of them.")
+    rows: Rows
+    example: str = Field(description="The id of one of them.", examples=["1-4711"])
+
+
 class QuarantineAsked(Answer):
     """What was asked of quarantined rows, or would be."""
 
     request: str | None = Field(description="What to ask for the outcome by; null of a dry run.")
     rows: Rows
     clusters: list[Cluster] = Field(description="The rows by cause.")
+    tried: int = Field(0, description="A dry run: how many of the rows were tried.")
+    verdicts: list[Verdict] = Field(
+        [],
+        description="A dry run: what would become of those, by the transformer as it is now. What the warehouse might refuse "
+        "is not in it.",
+    )
 
 
 class Refused(Answer):

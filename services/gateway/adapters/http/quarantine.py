@@ -2,7 +2,9 @@
 
 import json
 import re
+from dataclasses import replace
 from http import HTTPStatus
+from itertools import islice
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Query
@@ -15,6 +17,7 @@ from services.gateway.adapters.http.problems import ProblemError, not_found
 from services.gateway.adapters.quarantine import Chosen
 from services.gateway.adapters.quarantine_desk import Wish
 from services.gateway.core.datasets import DatasetVersion
+from services.gateway.core.verdicts import grouped
 from services.gateway.gateway import Gateway
 
 router = APIRouter(prefix=PREFIX, tags=["books"])
@@ -24,6 +27,8 @@ _LOOKING: Final = may_answer(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABL
 _ASKING: Final = may_answer(
     HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.SERVICE_UNAVAILABLE
 )
+_MOST_TRIED: Final = 200
+_PATIENCE_S: Final = 60.0
 _CAUSES: Final = ("stage", "reason", "rule", "column")
 
 
@@ -143,8 +148,15 @@ def _asked(
     chosen = Chosen(ids=places, causes=causes)
     found = gateway.quarantine.find(dataset.name, chosen, 1)
     clusters = [models.Cluster(**cluster) for cluster in found.clusters]
-    if body.dry_run or not found.total:
+    if not found.total or (body.dry_run and wish.act == "discard"):
         return models.QuarantineAsked(request=None, rows=found.total, clusters=clusters)
+    if body.dry_run:
+        some = list(islice(gateway.quarantine.every(dataset.name, chosen), _MOST_TRIED))
+        judged = gateway.quarantine_desk.try_out(dataset.name, some, replace(wish, act="try"), _PATIENCE_S)
+        verdicts = [models.Verdict(**each) for each in grouped(judged)]
+        return models.QuarantineAsked(
+            request=None, rows=found.total, clusters=clusters, tried=len(some), verdicts=verdicts
+        )
     request, rows = gateway.quarantine_desk.ask(dataset.name, gateway.quarantine.every(dataset.name, chosen), wish)
     return models.QuarantineAsked(request=request, rows=rows, clusters=clusters)
 
