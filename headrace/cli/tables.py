@@ -192,7 +192,8 @@ def quarantine_asked(dataset: str, act: str, asked: QuarantineAsked) -> Iterator
     if not asked.rows:
         yield f"No open row of {safe(dataset)} matches."
         return
-    done = f"would be {act}ed" if asked.request is None else f"are to be {act}ed"
+    past = {"resubmit": "resubmitted", "discard": "discarded"}[act]
+    done = f"would be {past}" if asked.request is None else f"are to be {past}"
     yield f"{count(asked.rows, 'row')} of [bold]{safe(dataset)}[/] {done}, by cause"
     clusters = table("rows", "stage", "reason", "rule", "column", right=("rows",))
     for cluster in asked.clusters:
