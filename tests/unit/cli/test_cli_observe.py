@@ -221,7 +221,8 @@ def test_a_wrong_option_is_not_mistaken_for_a_plan_with_changes(run: Run) -> Non
 
 def test_every_command_has_help_with_an_example(run: Run) -> None:
     for command in ("init", "validate", "plan", "apply", "status", "tail", "ledger", "query", "demo", "up", "down",
-                    "doctor", "version", "quarantine ls", "quarantine show", "quarantine resubmit", "quarantine discard", "contract export", "contract import"):  # fmt: skip
+                    "doctor", "version", "quarantine ls", "quarantine show", "quarantine resubmit",
+                    "quarantine discard", "contract export", "contract import"):  # fmt: skip
         result = run(*command.split(), "--help")
         assert result.exit_code == 0
         assert f"headrace {command}" in result.stdout
