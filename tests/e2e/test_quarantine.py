@@ -185,6 +185,8 @@ def test_a_row_does_not_replace_a_newer_one_of_its_key(platform: Platform) -> No
     pushed(platform, name, [{"item": "a", "count": 100}, {"item": "b", "count": 200}])
     settled(platform, name)
 
+    assert asked(platform, name, reason="check_between").resubmitted == 2  # as they are: they are set aside once more
+    assert settled(platform, name).quarantined == {"check_between": 2, "wrong_type": 2}
     assert asked(platform, name, reason="check_between", set={"count": "-count"}).resubmitted == 2
     assert asked(platform, name, reason="wrong_type", set={"count": "replace(count, '?', '')"}).resubmitted == 2
     assert settled(platform, name).quarantined == {}

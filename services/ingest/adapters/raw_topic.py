@@ -1,7 +1,6 @@
 """Looks single records of raw topics up: what stands at an offset, and where a topic was at some time."""
 
 import time
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -32,9 +31,9 @@ class RawTopics:
             )
         )
 
-    def values(self, dataset: str, places: Sequence[tuple[int, int]]) -> list[bytes | None]:
-        """The record at each (partition, offset); None where it is no longer there. Errors: Transient."""
-        return [self._value(TopicPartition(topics.raw(dataset), *place)) for place in places]
+    def value(self, dataset: str, partition: int, offset: int) -> bytes | None:
+        """The record at an offset; None where it is no longer there. Errors: Transient."""
+        return self._value(TopicPartition(topics.raw(dataset), partition, offset))
 
     def offset_before(self, dataset: str, partition: int, at: datetime) -> int:
         """The last offset of a partition before some time; 0 where there is none.

@@ -12,14 +12,14 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 from confluent_kafka import KafkaException
 
 from headrace.connector import Fetched
 from headrace.errors import Fatal, HeadraceError, Transient
-from headrace.stream import columns, topics
+from headrace.stream import topics
 from headrace.stream.control import Controls
 from headrace.stream.decode import Decoder
 from headrace.stream.kafka import KafkaSource, TransactionalWriter
@@ -38,7 +38,7 @@ from services.ingest.adapters.raw_topic import Forgotten, RawTopics
 from services.ingest.core import books
 from services.ingest.core import quarantine as core
 from services.ingest.core.partition import partition_of
-from services.ingest.core.quarantine import DISCARDED, REFUSED, RESUBMITTED, TRIED, Asked, Edit, Fate, Rebuilt
+from services.ingest.core.quarantine import DISCARDED, REFUSED, RESUBMITTED, TRIED, Age, Asked, Edit, Fate, Rebuilt
 from services.ingest.core.types import declared_columns
 
 log = logging.getLogger(__name__)
@@ -211,8 +211,10 @@ class _Work:
         seen: set[str] = set()
         fresh: dict[tuple[str | None, bool], list[int]] = {}
         for at, each in enumerate(asked):
-            if (each.dataset, each.row) in done or each.row in seen:
+            if (each.dataset, each.row) in done:
                 fates[at] = Fate(each, REFUSED, "it has been resubmitted or discarded before")
+            elif each.row in seen:
+                fates[at] = Fate(each, REFUSED, "it was asked for just before; ask again if it is still open")
             elif each.act == "discard":
                 seen.add(each.row)
                 fates[at] = Fate(each, DISCARDED)
@@ -251,7 +253,7 @@ class _Work:
             nulls = getattr(getattr(contract.source, "csv", None), "null_values", [""])
             evolution = contract.schema_.evolution
             parts = [core.of_source_rows(asked, schema, evolution, nulls, edit, self._expressions.values)]
-            ages = [each.quarantined_at for each in asked]
+            ages = [Age(each.quarantined_at, None) for each in asked]
         else:
             parts, ages = self._of_records(dataset, asked, schema, edit)
         made: dict[int, tuple[bytes, bytes | None, int] | str] = {}
@@ -262,33 +264,32 @@ class _Work:
 
     def _of_records(
         self, dataset: LiveDataset, asked: Sequence[Asked], schema: pa.Schema, edit: Edit
-    ) -> tuple[list[Rebuilt], list[datetime]]:
+    ) -> tuple[list[Rebuilt], list[Age]]:
         """Rows that have been records: as they were then where the raw or staged bytes are kept, else from the raw topic."""
         own = {topics.raw(dataset.name), topics.staged(dataset.name)}
         values: list[bytes | None] = [each.value if each.topic in own and each.value else None for each in asked]
         sought = [at for at, value in enumerate(values) if value is None]
-        places = [(asked[at].partition, asked[at].raw_offset or 0) for at in sought]
-        for at, value in zip(sought, self._raw.values(dataset.name, places), strict=True):
-            values[at] = value
+        for at in sought:
+            if (offset := asked[at].raw_offset) is not None:
+                values[at] = self._raw.value(dataset.name, asked[at].partition, offset)
         gone = {at: "its raw record is no longer in the raw topic" for at in sought if values[at] is None}
         there = [at for at in range(len(asked)) if at not in gone]
         records = _numbered(topics.raw(dataset.name), [values[at] for at in there])
         batches, failed = self._decoder(records)
         refused = gone | {there[each.row]: f"its record cannot be read: {each.detail}" for each in failed}
-        ages: list[Any] = [each.quarantined_at for each in asked]
+        ages = [Age(each.quarantined_at, each.raw_offset) for each in asked]
         parts = [Rebuilt(pa.RecordBatch.from_pylist([], schema=schema), [], refused)]
         for batch in batches:
             index = [there[at] for at in batch.raw.offset.to_numpy().tolist()]
-            if columns.INGESTED_AT in batch.rows.schema.names:
-                for at, since in zip(index, batch.rows.column(columns.INGESTED_AT).to_pylist(), strict=True):
-                    ages[at] = since
+            for at, age in zip(index, core.ages_of(batch.rows, [asked[at] for at in index]), strict=True):
+                ages[at] = age
             part = core.of_records(batch.rows, schema, edit, self._expressions.values)
             why = {index[at]: said for at, said in part.refused.items()}
             parts.append(Rebuilt(part.rows, [index[at] for at in part.index], why))
         return parts, ages
 
     def _written(
-        self, dataset: LiveDataset, asked: Sequence[Asked], ages: Sequence[datetime], part: Rebuilt
+        self, dataset: LiveDataset, asked: Sequence[Asked], ages: Sequence[Age], part: Rebuilt
     ) -> dict[int, tuple[bytes, bytes | None, int] | str]:
         """Rows as the records that are written. Errors: Transient, Fatal."""
         made: dict[int, tuple[bytes, bytes | None, int] | str] = {}
@@ -322,11 +323,13 @@ class _Work:
             )
         return made
 
-    def _origin(self, dataset: str, asked: Asked, target: int, since: datetime) -> int:
+    def _origin(self, dataset: str, asked: Asked, target: int, age: Age) -> int:
         """The raw offset that a row is as old as, in the partition it is written to. Errors: Forgotten, Transient."""
-        if asked.raw_offset is not None and target == asked.partition:
-            return asked.raw_offset
-        return self._raw.offset_before(dataset, target, since)
+        if age.offset is not None and target == asked.partition:
+            return age.offset
+        if age.again:
+            raise Forgotten("it was resubmitted before, and its key is edited now")
+        return self._raw.offset_before(dataset, target, age.since)
 
     def _tried(self, fates: Sequence[Fate], values: Sequence[tuple[bytes, bytes | None]]) -> list[Messages]:
         """The records that would be written, for whoever knows what would become of them; of those that would not, why."""

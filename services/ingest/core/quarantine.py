@@ -67,6 +67,19 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class Age:
+    """How old a row is among those of its key: as the raw record at `offset` of the partition it was set aside in.
+
+    None where it never was a record; then it is as old as the records of `since`. `again` says that it was resubmitted
+    before: `since` is then the time of that, and says nothing.
+    """
+
+    since: datetime
+    offset: int | None
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Fate:
     """What was done about a row: resubmitted, discarded, tried, or refused, then with the reason.
 
@@ -114,6 +127,20 @@ def of_records(rows: pa.RecordBatch, schema: pa.Schema, edit: Edit, evaluate: Ev
         [*edited.columns, *(rows.column(field.name) for field in marks)], schema=pa.schema([*schema, *marks])
     )
     return _without(whole, range(len(rows)), refused)
+
+
+def ages_of(rows: pa.RecordBatch, asked: Sequence[Asked]) -> list[Age]:
+    """How old rows are that were raw or staged records. Shapes: a row for each of those asked for."""
+
+    def column(name: str, otherwise: list[Any]) -> list[Any]:
+        return rows.column(name).to_pylist() if name in rows.schema.names else otherwise
+
+    since = column(columns.INGESTED_AT, [each.quarantined_at for each in asked])
+    before = column(columns.ORIGIN_OFFSET, [None] * len(asked))
+    return [
+        Age(at, each.raw_offset if origin is None else origin, origin is not None)
+        for each, at, origin in zip(asked, since, before, strict=True)
+    ]
 
 
 def of_source_rows(

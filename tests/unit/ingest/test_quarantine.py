@@ -19,6 +19,7 @@ from services.ingest.core.quarantine import (
     Done,
     Edit,
     Fate,
+    ages_of,
     entries,
     of_records,
     of_source_rows,
@@ -191,3 +192,12 @@ def test_what_is_done_is_known_by_dataset() -> None:
     assert ("d.t", "1-4711") in done
     assert ("d.t", "0-4711") not in done
     assert ("d.u", "1-4711") not in done
+
+
+def test_a_row_keeps_its_age_however_often_it_is_resubmitted() -> None:
+    """The second was resubmitted before: it is as old as it was then, not as the record that was written for it."""
+    rows = records({"id": 1}, {"id": 2})
+    rows = rows.append_column(pa.field("_origin_offset", pa.int64()), pa.array([None, 5], pa.int64()))
+    first, second = ages_of(rows, [asked(raw_offset=100), asked(raw_offset=101)])
+    assert (first.offset, first.again) == (100, False)
+    assert (second.offset, second.again) == (5, True)
