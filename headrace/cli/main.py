@@ -13,6 +13,7 @@ from headrace.cli import (
     demo,
     local,
     observe,
+    quarantine,
     render,
     runs,
     secrets,
@@ -84,10 +85,10 @@ def _assemble() -> None:
         (observe.status, look), (observe.tail, look), (observe.ledger, look), (observe.query, look),
     ):  # fmt: skip
         app.command(rich_help_panel=panel)(command)
-    app.add_typer(observe.quarantine, name="quarantine", rich_help_panel=look)
     for act in (source_control.pause, source_control.resume, source_control.run, source_control.backfill):
         sources.app.command()(act)
     sources.app.command()(authorize.authorize)
+    app.add_typer(quarantine.app, name="quarantine", rich_help_panel=look)
     app.add_typer(sources.app, name="source", rich_help_panel=files)
     app.add_typer(runs.app, name="runs", rich_help_panel=files)
     app.add_typer(contracts.app, name="contract", rich_help_panel=files)

@@ -1,4 +1,4 @@
-"""Commands that look and change nothing: status, tail, ledger, quarantine, query."""
+"""Commands that look and change nothing: status, tail, ledger, query."""
 
 import sys
 import time
@@ -82,7 +82,7 @@ def tail(
 
 
 def ledger(context: typer.Context, dataset: DatasetArgument, output: Output = Format.TABLE) -> None:
-    """Show where every row of a dataset went: read = loaded + filtered + quarantined + in flight.
+    """Show where every row of a dataset went: read = loaded + filtered + quarantined + discarded + in flight.
 
     Whatever is left over is the residue. It must be 0.
 
@@ -94,49 +94,6 @@ def ledger(context: typer.Context, dataset: DatasetArgument, output: Output = Fo
     with session_of(context).client() as client:
         books = client.ledger(dataset)
     emit(books, output, lambda: tables.ledger(books))
-
-
-quarantine = typer.Typer(no_args_is_help=True, help="Look at the rows that were set aside.")
-
-
-@quarantine.command("ls")
-def quarantine_ls(
-    context: typer.Context,
-    dataset: DatasetArgument,
-    reason: Annotated[
-        str | None, typer.Option(help="Only this reason, as in check_references.", show_default=False)
-    ] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="How many rows to list.")] = 20,
-    output: Output = Format.TABLE,
-) -> None:
-    """List quarantined rows, clustered by cause.
-
-    Examples:
-
-        headrace quarantine ls nyc.flights
-        headrace quarantine ls nyc.flights --reason check_references -n 5
-    """
-    with session_of(context).client() as client:
-        found = client.quarantine(dataset, reason, limit)
-    emit(found, output, lambda: tables.quarantine(dataset, found))
-
-
-@quarantine.command("show")
-def quarantine_show(
-    context: typer.Context,
-    dataset: DatasetArgument,
-    row_id: Annotated[str, typer.Argument(metavar="ID", help="As `quarantine ls` prints it.", show_default=False)],
-    output: Output = Format.TABLE,
-) -> None:
-    """Show one quarantined row: why, where, and its values.
-
-    Examples:
-
-        headrace quarantine show nyc.flights 0-17
-    """
-    with session_of(context).client() as client:
-        row = client.quarantined(dataset, row_id)
-    emit(row, output, lambda: tables.quarantined(row))
 
 
 def query(

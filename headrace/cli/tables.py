@@ -15,7 +15,9 @@ from headrace.client import (
     DatasetStatus,
     Ledger,
     Quarantine,
+    QuarantineAsked,
     QuarantinedRow,
+    QuarantineOutcome,
     QueryResult,
     Run,
     SourceStatus,
@@ -23,8 +25,8 @@ from headrace.client import (
 )
 
 _NUMBERS: Final = ("Int", "UInt", "Float", "Decimal", "BFloat")
-_FATES: Final = ("read", "loaded", "filtered", "quarantined", "in flight", "residue")
 _SOURCES: Final = {"reading": "green", "quiet": "dim", "paused": "yellow"}
+_FATES: Final = ("read", "loaded", "filtered", "quarantined", "discarded", "in flight", "residue")
 _STATES: Final = {"active": "green", "paused": "yellow", "retired": "dim"}
 
 
@@ -69,6 +71,14 @@ def status(items: Sequence[DatasetStatus]) -> Iterator[RenderableType]:
     for item in items:
         if item.source is not None and item.source.because:
             yield f"[bold]{safe(item.dataset)}[/] {_told(item.source)}"
+        rows = {
+            "in quarantine": item.quarantined,
+            "resubmitted": item.resubmitted,
+            "discarded": item.discarded,
+        }
+        if any(rows.values()):
+            said = ", ".join(f"{number(figure)} {what}" for what, figure in rows.items() if figure)
+            yield f"[bold]{safe(item.dataset)}[/] {said}"
     waiting = [(item.dataset, reason) for item in items for reason in item.waiting_for]
     if waiting:
         yield "Not settled yet:"
@@ -98,8 +108,14 @@ def ledger(books: Ledger) -> Iterator[RenderableType]:
     yield shown
     if books.multiplied:
         yield f"{count(books.multiplied, 'row')} more than read: one row became several."
+    if books.resubmitted_rows:
+        yield f"{count(books.resubmitted_rows, 'row')} left quarantine and were read anew."
     causes = table("set aside", "by", "rows", right=("rows",))
-    for fate, by in (("filtered", books.filtered), ("quarantined", books.quarantined)):
+    for fate, by in (
+        ("filtered", books.filtered),
+        ("quarantined", books.quarantined),
+        ("discarded", books.discarded),
+    ):
         for cause, rows in sorted(by.items(), key=lambda item: -item[1]):
             causes.add_row(fate, safe(cause), number(rows))
     if causes.row_count:
@@ -130,7 +146,14 @@ def verdict(books: Ledger) -> str:
 
 def _fates(books: Books) -> list[str]:
     residue = f"[bold red]{books.residue:,}[/]" if books.residue else "0"
-    rows = (books.read, books.loaded, books.filtered_rows, books.quarantined_rows, books.in_flight)
+    rows = (
+        books.read,
+        books.loaded,
+        books.filtered_rows,
+        books.quarantined_rows,
+        books.discarded_rows,
+        books.in_flight,
+    )
     return [*(number(n) for n in rows), residue]
 
 
@@ -148,9 +171,9 @@ def quarantine(dataset: str, found: Quarantine) -> Iterator[RenderableType]:
     yield clusters
     if not found.items:
         return
-    rows = table("id", "quarantined at", "reason", "detail")
+    rows = table("id", "state", "quarantined at", "reason", "detail")
     for row in found.items:
-        rows.add_row(safe(row.id), moment(row.quarantined_at), safe(row.reason), safe(row.detail))
+        rows.add_row(safe(row.id), safe(row.state), moment(row.quarantined_at), safe(row.reason), safe(row.detail))
     yield f"{len(found.items):,} of them"
     yield rows
     yield f"See one in full: {command(f'quarantine show {dataset} {found.items[0].id}')}"
@@ -168,6 +191,9 @@ def quarantined(row: QuarantinedRow) -> Iterator[RenderableType]:
         "schema id": row.schema_id,
         "dataset version": f"{row.version}, generation {row.generation}",
         "quarantined at": moment(row.quarantined_at),
+        "state": row.state if row.acted_by is None else f"{row.state} by {row.acted_by}, {moment(row.acted_at)}",
+        "because": row.because,
+        "edit": row.edit,
     }
     yield _pairs("fact", {name: value for name, value in facts.items() if value is not None})
     values = _mapping(row.fields)
@@ -175,6 +201,40 @@ def quarantined(row: QuarantinedRow) -> Iterator[RenderableType]:
         yield _pairs("field", values)
     elif row.value:
         yield f"It could not be decoded. Its bytes, as base64: {safe(row.value)}"
+
+
+def quarantine_asked(dataset: str, act: str, asked: QuarantineAsked) -> Iterator[RenderableType]:
+    """What is asked of quarantined rows, or would be."""
+    if not asked.rows:
+        yield f"No open row of {safe(dataset)} matches."
+        return
+    past = {"resubmit": "resubmitted", "discard": "discarded"}[act]
+    done = f"would be {past}" if asked.request is None else f"are to be {past}"
+    yield f"{count(asked.rows, 'row')} of [bold]{safe(dataset)}[/] {done}, by cause"
+    clusters = table("rows", "stage", "reason", "rule", "column", right=("rows",))
+    for cluster in asked.clusters:
+        clusters.add_row(
+            number(cluster.rows), *map(safe, (cluster.stage, cluster.reason, cluster.rule, cluster.column))
+        )
+    yield clusters
+    if asked.tried:
+        yield f"{count(asked.tried, 'row')} tried; nothing was changed"
+        verdicts = table("rows", "would be", "reason", "such as", "detail", right=("rows",))
+        for verdict in asked.verdicts:
+            verdicts.add_row(
+                number(verdict.rows), *map(safe, (verdict.fate, verdict.reason, verdict.example, verdict.detail))
+            )
+        yield verdicts
+
+
+def quarantine_outcome(dataset: str, outcome: QuarantineOutcome) -> Iterator[RenderableType]:
+    """What became of quarantined rows."""
+    acts = {"resubmitted": outcome.resubmitted, "discarded": outcome.discarded, "refused": outcome.refused}
+    yield f"[bold]{safe(dataset)}[/]: " + ", ".join(f"{number(rows)} {act}" for act, rows in acts.items() if rows)
+    for each in outcome.refusals:
+        yield f"  [red]refused[/] {count(each.rows, 'row')}, such as {safe(each.example)}: {safe(each.detail)}"
+    if outcome.resubmitted:
+        yield f"See where they went: {command(f'ledger {dataset}')}"
 
 
 def answer(result: QueryResult, *, separators: bool = False) -> Iterator[RenderableType]:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Literal, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -20,7 +20,9 @@ from headrace.client.results import (
     Ledger,
     Plan,
     Quarantine,
+    QuarantineAsked,
     QuarantinedRow,
+    QuarantineOutcome,
     QueryResult,
     RotatedSecrets,
     Run,
@@ -36,6 +38,7 @@ from headrace.errors import HeadraceError
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
 _UNAVAILABLE: Final = frozenset({502, 503})  # a gateway that restarts, or a proxy before one
 _REASONS_SHOWN: Final = 3
+_ASKING_S: Final = 300.0  # many rows are asked for one by one
 _SOURCE_S: Final = 130.0  # longer than the gateway waits for a source
 _NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout)
 
@@ -120,14 +123,48 @@ class Client:
         """Where every row of a dataset went."""
         return self._read(Ledger, self._call("GET", _dataset(dataset, "ledger")))
 
-    def quarantine(self, dataset: str, reason: str | None = None, limit: int = 100) -> Quarantine:
-        """The rows that were set aside, clustered by cause; `limit` of them in full."""
+    def quarantine(
+        self, dataset: str, reason: str | None = None, limit: int = 100, *, everything: bool = False
+    ) -> Quarantine:
+        """The rows that are set aside, clustered by cause; `limit` of them in full.
+
+        `everything` are also those that were resubmitted or discarded since.
+        """
         params = {"limit": str(limit)} | ({"reason": reason} if reason else {})
+        params |= {"all": "true"} if everything else {}
         return self._read(Quarantine, self._call("GET", _dataset(dataset, "quarantine"), params=params))
 
     def quarantined(self, dataset: str, row_id: str) -> QuarantinedRow:
         """One row that was set aside."""
         return self._read(QuarantinedRow, self._call("GET", _dataset(dataset, "quarantine", row_id)))
+
+    def ask_quarantine(self, dataset: str, act: Literal["resubmit", "discard"], **asked: Any) -> QuarantineAsked:
+        """Have quarantined rows read anew, or given up. `asked`: the body of the route, see `/docs` of the gateway."""
+        path = _dataset(dataset, "quarantine", act)
+        body = {name: value for name, value in asked.items() if value is not None}
+        return self._read(QuarantineAsked, self._call("POST", path, safe=False, json=body, timeout=_ASKING_S))
+
+    def quarantine_outcome(self, dataset: str, request: str) -> QuarantineOutcome:
+        """What became of a request so far."""
+        return self._read(QuarantineOutcome, self._call("GET", _dataset(dataset, "quarantine", "requests", request)))
+
+    def wait_quarantine(
+        self, dataset: str, asked: QuarantineAsked, timeout_s: float = 600, poll_s: float = 0.3
+    ) -> QuarantineOutcome:
+        """Wait until something became of every row that was asked for. Errors: NotSettled when the time is up."""
+        deadline = time.monotonic() + timeout_s
+        found = QuarantineOutcome(request=asked.request or "")
+        while asked.request is not None:
+            found = self.quarantine_outcome(dataset, asked.request)
+            if found.settled >= asked.rows:
+                break
+            if time.monotonic() >= deadline:
+                raise NotSettled(
+                    f"Something became of {found.settled:,} of {asked.rows:,} rows within {timeout_s:g} s; the rest goes on. "
+                    f"See whether ingest and the loader run: headrace status {dataset}"
+                )
+            time.sleep(poll_s)
+        return found
 
     def runs(self, dataset: str) -> list[Run]:
         """The full loads of a dataset, the newest first."""

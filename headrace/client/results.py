@@ -144,16 +144,21 @@ class DatasetStatus(Result):
     problems: tuple[str, ...] = ()  # those of the reasons that need a person
     source: SourceStatus | None = None  # an older gateway says nothing of it
     stages: tuple[StageStatus, ...] = ()
+    quarantined: int = 0
+    resubmitted: int = 0
+    discarded: int = 0
 
 
 class Books(Result):
-    """Rows by fate: read + multiplied = loaded + filtered + quarantined + in flight, and the residue is 0."""
+    """Rows by fate: read + multiplied = loaded + filtered + quarantined + discarded + in flight, and the residue is 0."""
 
     read: int = 0
     multiplied: int = 0  # rows that exist because one row became several
     loaded: int = 0
     filtered: dict[str, int] = Field(default_factory=dict)  # by rule
     quarantined: dict[str, int] = Field(default_factory=dict)  # by reason
+    resubmitted: dict[str, int] = Field(default_factory=dict)  # by the reason they had; not part of the sum
+    discarded: dict[str, int] = Field(default_factory=dict)  # by the reason they had
     in_flight: int = 0
     residue: int = 0
     hashes_agree: bool | None = None  # None while rows are in flight
@@ -167,9 +172,17 @@ class Books(Result):
         return sum(self.quarantined.values())
 
     @property
+    def resubmitted_rows(self) -> int:
+        return sum(self.resubmitted.values())
+
+    @property
+    def discarded_rows(self) -> int:
+        return sum(self.discarded.values())
+
+    @property
     def settled_rows(self) -> int:
         """Rows that have reached their fate."""
-        return self.loaded + self.filtered_rows + self.quarantined_rows
+        return self.loaded + self.filtered_rows + self.quarantined_rows + self.discarded_rows
 
     @property
     def balanced(self) -> bool:
@@ -240,6 +253,12 @@ class QuarantinedRow(Result):
     fields: str | dict[str, Any] | None = None  # the decoded record
     source: str | None = None
     quarantined_at: datetime | None = None
+    state: str = "open"  # or resubmitted, discarded
+    acted_by: str | None = None
+    because: str | None = None
+    acted_at: datetime | None = None
+    edit: str | None = None  # JSON: set or patch
+    request: str | None = None
 
 
 class Quarantine(Result):
@@ -248,6 +267,49 @@ class Quarantine(Result):
     total: int
     clusters: tuple[Cluster, ...] = ()
     items: tuple[QuarantinedRow, ...] = ()
+
+
+class Verdict(Result):
+    """What would become of rows that were tried."""
+
+    fate: str  # loaded, filtered, quarantined or refused
+    reason: str | None = None
+    detail: str = ""
+    rows: int
+    example: str
+
+
+class QuarantineAsked(Result):
+    """What was asked of quarantined rows; `request` is None of a dry run, and when there are no rows."""
+
+    request: str | None
+    rows: int
+    clusters: tuple[Cluster, ...] = ()
+    tried: int = 0  # of a dry run: how many of the rows
+    verdicts: tuple[Verdict, ...] = ()
+
+
+class Refused(Result):
+    """Why rows were left as they are."""
+
+    detail: str
+    rows: int
+    example: str
+
+
+class QuarantineOutcome(Result):
+    """What became of a request so far."""
+
+    request: str
+    resubmitted: int = 0
+    discarded: int = 0
+    refused: int = 0
+    refusals: tuple[Refused, ...] = ()
+
+    @property
+    def settled(self) -> int:
+        """Rows that something became of."""
+        return self.resubmitted + self.discarded + self.refused
 
 
 class Column(Result):

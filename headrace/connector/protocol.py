@@ -18,7 +18,8 @@ from headrace.errors import Fatal, Transient
 class SourceRow:
     """A source row that cannot become a record: its own bytes, why, and where it was read.
 
-    `reason` is a code of `headrace.stream.reasons`; `source` is for a person, such as `flights.csv:17`.
+    `reason` is a code of `headrace.stream.reasons`; `source` is for a person, such as `flights.csv:17`. `fields` are the texts
+    by column, as a JSON object, where the bytes alone do not tell them.
     """
 
     raw: bytes
@@ -26,6 +27,7 @@ class SourceRow:
     detail: str
     source: str
     column: str | None = None
+    fields: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,13 @@ from headrace.contract.fields import DataType, Field
 from headrace.contract.loading import load
 from headrace.contract.model import Contract, json_schema
 from headrace.contract.source import SourceSettings, kinds
-from headrace.contract.sql import NO_MATCH, CompiledTransform, compile_transform, reference_table
+from headrace.contract.sql import (
+    NO_MATCH,
+    CompiledTransform,
+    compile_transform,
+    examine_expression,
+    reference_table,
+)
 from headrace.contract.types import arrow_schema, arrow_type, declaration, plain_type
 from headrace.errors import ContractError, Problem
 
@@ -35,6 +41,7 @@ __all__ = [
     "declaration",
     "dependencies",
     "diff",
+    "examine_expression",
     "in_dependency_order",
     "json_schema",
     "kinds",

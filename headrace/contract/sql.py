@@ -91,20 +91,27 @@ def examine(text: str | None) -> Examined:
     return Examined(tuple(issues), _references(tree), _columns(tree), _computed(tree))
 
 
-def examine_condition(text: str, columns: Sequence[str] | None) -> list[Issue]:
+def examine_expression(text: str) -> list[Issue]:
+    """What is wrong with an expression that gives one value of one row, whose columns are not known."""
+    return examine_condition(text, None, "one expression, for example upper(dest)")
+
+
+def examine_condition(
+    text: str, columns: Sequence[str] | None, wanted: str = "one condition, for example arr_delay >= -120"
+) -> list[Issue]:
     """What is wrong with a condition over one row. `columns` are those it may use, None when they are not known."""
     try:
         trees = _parse(f"SELECT {text}")
     except _UnparsableError as error:
         return [error.issue]
     if len(trees) != 1 or not isinstance(trees[0], exp.Select) or set(_used(trees[0])) != {"expressions"}:
-        return [Issue((), repr(text), "one condition, for example arr_delay >= -120")]
+        return [Issue((), repr(text), wanted)]
     [select] = trees
     if len(select.expressions) != 1 or isinstance(select.expressions[0], exp.Alias):
-        return [Issue((), repr(text), "one condition, for example arr_delay >= -120")]
+        return [Issue((), repr(text), wanted)]
     issues = list(rowwise.expressions(select))
     if select.find(exp.Star, exp.Subquery, exp.Exists):
-        issues.append(Issue((), repr(text), "a condition over the row's own columns"))
+        issues.append(Issue((), repr(text), "an expression over the row's own columns"))
     bound = {parameter.name for lambda_ in select.find_all(exp.Lambda) for parameter in lambda_.expressions}
     for column in select.find_all(exp.Column) if columns is not None else ():
         name = column.parts[0].name  # of `address.city` the column is address

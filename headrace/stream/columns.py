@@ -7,6 +7,7 @@ reserved: a dataset cannot declare one.
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 TIMESTAMP: Final = pa.timestamp("us", tz="UTC")
 
@@ -18,6 +19,8 @@ SOURCE_TS: Final = "_source_ts"
 OP: Final = "_op"
 VERSION: Final = "_version"
 FLAGS: Final = "_flags"
+QUARANTINE_ID: Final = "_quarantine_id"
+ORIGIN_OFFSET: Final = "_origin_offset"
 
 OPS: Final = ("insert", "update", "delete", "snapshot")
 
@@ -41,7 +44,22 @@ TRANSFORMED_FIELDS: Final = (
     pa.field(FLAGS, pa.list_(pa.field("item", pa.string(), nullable=False)), nullable=False),  # checks that flagged it
 )
 
+#: What only rows have that were resubmitted from quarantine, from the raw topic on.
+RESUBMITTED_FIELDS: Final = (
+    pa.field(QUARANTINE_ID, pa.string()),  # which quarantined row this was: its place in the quarantine topic
+    # Of the raw record whose place in time the row takes: among the rows of its key it is as old as that one. Only where
+    # the newest row of a key counts.
+    pa.field(ORIGIN_OFFSET, pa.int64()),
+)
+
 IDENTITY: Final = (PARTITION, OFFSET, SEQ)
+
+
+def age_of(rows: pa.RecordBatch) -> pa.Array:
+    """The raw offset that says how old each row is among those of its key: its own, or that of what it was before it was
+    resubmitted."""
+    offset = rows.column(OFFSET)
+    return pc.coalesce(rows.column(ORIGIN_OFFSET), offset) if ORIGIN_OFFSET in rows.schema.names else offset
 
 
 def user_columns(schema: pa.Schema) -> list[str]:

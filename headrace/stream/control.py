@@ -28,6 +28,10 @@ _SUBJECTS: Final = {
     "secret": topics.subject(topics.SECRETS),
     "run": topics.subject(topics.RUNS),
     "source_wish": topics.subject(topics.SOURCE_WISHES),
+    "quarantine_request": topics.subject(topics.QUARANTINE_REQUESTS),
+    "quarantine_act": topics.subject(topics.QUARANTINE_ACTS),
+    "trial": topics.subject(topics.TRIALS),
+    "verdict": topics.subject(topics.VERDICTS),
     "quarantined": topics.subject("_headrace.quarantine"),
 }
 

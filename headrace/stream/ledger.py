@@ -85,6 +85,8 @@ class LedgerEntry:
     latency_ms: list[int]
     bytes_in: int
     committed_at: datetime
+    resubmitted: dict[str, int] = field(default_factory=dict)
+    discarded: dict[str, int] = field(default_factory=dict)
 
 
 def set_hash(partition: Int64s, offset: Int64s, seq: Int64s) -> int:

@@ -14,11 +14,15 @@ SOURCE_ANSWERS: Final = "_headrace.source-answers"
 SECRETS: Final = "_headrace.secrets"
 RUNS: Final = "_headrace.runs"
 SOURCE_WISHES: Final = "_headrace.source-wishes"
+QUARANTINE_REQUESTS: Final = "_headrace.quarantine-requests"
+QUARANTINE_ACTS: Final = "_headrace.quarantine-acts"
+TRIALS: Final = "_headrace.trials"
+VERDICTS: Final = "_headrace.verdicts"
 
 #: Control topics whose latest record by key is the state; the others are logs.
-COMPACTED: Final = frozenset({DATASETS, SOURCE_POSITIONS, PUSH_KEYS, SECRETS, RUNS, SOURCE_WISHES})
+COMPACTED: Final = frozenset({DATASETS, SOURCE_POSITIONS, PUSH_KEYS, SECRETS, RUNS, SOURCE_WISHES, QUARANTINE_ACTS})
 #: Control topics whose records nobody needs after a while: somebody asks and waits for the answer.
-PASSING: Final = frozenset({SOURCE_REQUESTS, SOURCE_ANSWERS})
+PASSING: Final = frozenset({SOURCE_REQUESTS, SOURCE_ANSWERS, TRIALS, VERDICTS})
 CONTROL: Final = (
     DATASETS,
     LEDGER,
@@ -32,7 +36,14 @@ CONTROL: Final = (
     SECRETS,
     RUNS,
     SOURCE_WISHES,
+    QUARANTINE_REQUESTS,
+    QUARANTINE_ACTS,
+    TRIALS,
+    VERDICTS,
 )
+
+#: The group that does what is asked of quarantined rows.
+QUARANTINE_GROUP: Final = "headrace.ingest.quarantine"
 
 
 def raw(dataset: str) -> str:

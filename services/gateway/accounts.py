@@ -206,11 +206,12 @@ def _readings(dataset: DatasetVersion) -> dict[Reading, str]:
     """Who reads what, each with its stage."""
     inputs = topics.of_dataset(dataset.name, dataset.generation)
     readers = (*STAGES[1:], "quarantine_loader")
+    asked = Reading(topics.QUARANTINE_GROUP, topics.QUARANTINE_REQUESTS, 0)
     return {
         Reading(topics.group(stage, dataset.name, dataset.generation), topic, partition): stage
         for stage, topic in zip(readers, inputs, strict=True)
         for partition in range(dataset.contract().partitions)
-    }
+    } | {asked: "ingest"}
 
 
 def _last_commits(sums: SumsOf) -> dict[str, datetime]:

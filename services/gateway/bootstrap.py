@@ -19,6 +19,7 @@ from services.gateway.adapters.incident_store import IncidentStore
 from services.gateway.adapters.ledger_store import LedgerStore
 from services.gateway.adapters.progress import Progress
 from services.gateway.adapters.quarantine import Quarantine
+from services.gateway.adapters.quarantine_desk import QuarantineDesk
 from services.gateway.adapters.run_log import RunLog
 from services.gateway.adapters.secret_keeper import SecretKeeper
 from services.gateway.adapters.secret_store import SecretStore
@@ -69,6 +70,7 @@ def build(settings: GatewaySettings) -> Gateway:
         Health(engine, connection, registry, warehouse, fold),
         SourceDesk(connection, controls),
         wishes,
+        QuarantineDesk(connection, controls),
     )
 
 

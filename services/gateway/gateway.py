@@ -10,6 +10,7 @@ from services.gateway.adapters.dataset_log import DatasetLog
 from services.gateway.adapters.dataset_store import DatasetStore
 from services.gateway.adapters.health import Health
 from services.gateway.adapters.quarantine import Quarantine
+from services.gateway.adapters.quarantine_desk import QuarantineDesk
 from services.gateway.adapters.run_log import RunLog
 from services.gateway.adapters.secret_keeper import SecretKeeper
 from services.gateway.adapters.secret_store import SecretStore
@@ -39,3 +40,4 @@ class Gateway:
     health: Health
     sources: SourceDesk
     wishes: WishStore
+    quarantine_desk: QuarantineDesk

@@ -10,6 +10,7 @@ from headrace.stream.service import LiveDataset, run_service
 from services.ingest.adapters.known_secrets import KnownSecrets
 from services.ingest.adapters.known_wishes import KnownWishes
 from services.ingest.adapters.ownership import Ownership
+from services.ingest.adapters.resubmission import Resubmissions
 from services.ingest.adapters.server import HttpServer
 from services.ingest.adapters.source_requests import SourceRequests
 from services.ingest.bootstrap import Workers, connector_for, known_secrets
@@ -36,12 +37,21 @@ def main() -> int:
         Registry(settings.registry_url),
         lambda contract: connector_for(contract, settings, secrets.of_source(contract.dataset)),
     )
+    resubmissions = Resubmissions(
+        settings.connection(),
+        Registry(settings.registry_url),
+        instance=settings.instance,
+        session_timeout_ms=settings.session_timeout_ms,
+        transaction_timeout_ms=settings.transaction_timeout_ms,
+    )
     ownership.start()
     requests.start()
+    resubmissions.start()
 
     def learn(datasets: Mapping[str, LiveDataset]) -> None:
         wishes.refresh()
         desk.learn(datasets)
+        resubmissions.learn(datasets)
         secrets.refresh()
 
     try:
@@ -51,6 +61,7 @@ def main() -> int:
     finally:
         server.close()
         requests.close()
+        resubmissions.close()
         ownership.close()
 
 

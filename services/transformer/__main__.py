@@ -3,9 +3,20 @@
 import sys
 
 from headrace.stream.service import run_service
-from services.transformer.bootstrap import workers
+from services.transformer.bootstrap import trials, workers
 from services.transformer.settings import TransformerSettings
 
-if __name__ == "__main__":
+
+def main() -> int:
+    """Returns the exit code."""
     settings = TransformerSettings()
-    sys.exit(run_service("transformer", settings, workers(settings)))
+    trying = trials(settings)
+    trying.start()
+    try:
+        return run_service("transformer", settings, workers(settings), trying.learn)
+    finally:
+        trying.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

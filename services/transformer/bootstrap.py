@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from headrace.contract import compile_transform
+from headrace.errors import Transient
 from headrace.stream import topics
 from headrace.stream.codec import Codec, avro_schema
 from headrace.stream.pump import Pump
@@ -15,6 +16,7 @@ from headrace.stream.stage import MAIN
 from headrace.stream.wiring import kafka_pump
 from services.transformer.adapters.engine import Engine
 from services.transformer.adapters.references import References
+from services.transformer.adapters.trials import Trials
 from services.transformer.core.reference import needed
 from services.transformer.settings import TransformerSettings
 from services.transformer.stage import Transform
@@ -58,6 +60,37 @@ def worker_for(dataset: LiveDataset, settings: TransformerSettings, registry: Re
     wanted = needed(compile_transform(dataset.contract), dataset.contract.checks)
     references = References(settings.connection(), registry, engine, wanted)
     return Transforming(pump_for(dataset, settings, registry, stage, references), engine, references)
+
+
+def trials(settings: TransformerSettings) -> Trials:
+    """Who says what would become of rows."""
+    registry = Registry(settings.registry_url)
+
+    def open_stage(dataset: LiveDataset) -> tuple[Transform, Callable[[], None]]:
+        engine = Engine(settings.transform_memory)
+        wanted = needed(compile_transform(dataset.contract), dataset.contract.checks)
+        references = References(settings.connection(), registry, engine, wanted)
+
+        def give_back() -> None:
+            references.close()
+            engine.close()
+
+        try:
+            _refreshed(references)
+        except BaseException:
+            give_back()
+            raise
+        return Transform(engine, dataset.contract, dataset.version), give_back
+
+    return Trials(settings.connection(), registry, open_stage)
+
+
+def _refreshed(references: References) -> None:
+    """Read the reference data, once more where it turns out to need another shape. Errors: Transient, Fatal."""
+    try:
+        references.refresh()
+    except Transient:
+        references.refresh()
 
 
 def pump_for(

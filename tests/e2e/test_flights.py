@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -116,9 +117,15 @@ def test_restarting_a_service_afterwards_changes_no_number(
 
 
 def test_killing_every_service_in_the_middle_changes_no_number(platform: Platform, first: dict[str, Any]) -> None:
-    """The same flights once more, under another name; as they move, every service is killed and started."""
+    """The same flights once more, under another name; as they move, every service is killed and started.
+
+    Then the airports that were missing are added, and the flights that were set aside for them are resubmitted.
+    """
     again = "nyc.flights_again"
-    document = (EXAMPLES / "flights.yaml").read_text(encoding="utf-8")
+    airports = airports_again(platform)
+    document = (
+        (EXAMPLES / "flights.yaml").read_text(encoding="utf-8").replace("dataset: nyc.airports", f"dataset: {airports}")
+    )
     platform.client.apply(again, document.replace("dataset: nyc.flights", f"dataset: {again}", 1))
     run = Run(platform, again, "append", READ)
     with ThreadPoolExecutor() as pool:
@@ -135,7 +142,49 @@ def test_killing_every_service_in_the_middle_changes_no_number(platform: Platfor
     )
     assert (books.in_flight, books.residue, books.hashes_agree) == (0, 0, True)
     [[rows, miles]] = platform.client.query(f"SELECT count(), sum(distance) FROM {again}").rows
-    assert (int(str(rows)), int(str(miles))) == (LOADED, MILES)
+    assert (int(rows), int(miles)) == (LOADED, MILES)
+    resubmit(platform, again, airports)
+
+
+def airports_again(platform: Platform) -> str:
+    """The airports under another name, from a file of their own, so that it can grow."""
+    name = "nyc.airports_again"
+    place = platform.files / "data"
+    shutil.copyfile(place / "airports.csv", place / "airports_again.csv")
+    document = (
+        (EXAMPLES / "airports.yaml").read_text(encoding="utf-8").replace("data/airports.csv", "data/airports_again.csv")
+    )
+    platform.client.apply(name, document.replace("dataset: nyc.airports", f"dataset: {name}", 1))
+    platform.client.wait_settled(name, timeout_s=120)
+    return name
+
+
+def resubmit(platform: Platform, dataset: str, airports: str) -> None:
+    """All 7,561 flights are loaded once their airports are there, though ingest is killed half way."""
+    with (platform.files / "data" / "airports_again.csv").open("a", encoding="utf-8") as file:
+        for faa in ("SJU", "BQN", "PSE", "STT"):
+            file.write(f"{faa},{faa} Airport,18.4,-66.0,9,-4,N,America/Puerto_Rico\n")
+    known = f"SELECT count() FROM {airports} WHERE faa IN ('SJU', 'BQN', 'PSE', 'STT')"
+    eventually(lambda: int(platform.client.query(known).rows[0][0]) == 4, 120, "the four airports are there")
+    client = platform.client
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(
+            client.ask_quarantine, dataset, "resubmit", because="four airports came", reason="check_references"
+        )
+        eventually(lambda: client.ledger(dataset).resubmitted_rows > 0, 120, "some flights are resubmitted")
+        local.kill(platform.stack.settings, "ingest")
+        assert client.ledger(dataset).resubmitted_rows < QUARANTINED, "ingest would be killed after its work"
+        local.start_service(platform.stack.settings, "ingest")
+        outcome = client.wait_quarantine(dataset, asked.result(), timeout_s=240)
+    assert (outcome.resubmitted, outcome.refused) == (QUARANTINED, 0)
+    books = client.wait_settled(dataset, timeout_s=240)
+    assert (books.read, books.loaded, books.filtered_rows) == (READ, LOADED + QUARANTINED, FILTERED)
+    assert (books.quarantined, books.resubmitted) == ({}, {"check_references": QUARANTINED})
+    assert books.balanced
+    assert all(part.balanced for part in books.partitions)
+    [[rows, quarantine_ids]] = client.query(f"SELECT count(), uniqExact(_quarantine_id) FROM {dataset}").rows
+    assert (int(rows), int(quarantine_ids)) == (LOADED + QUARANTINED, QUARANTINED)
+    assert client.quarantine(dataset).total == 0
 
 
 def kill_at(run: Run, service: str, share: int) -> None:

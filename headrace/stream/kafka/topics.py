@@ -34,6 +34,9 @@ _EXPIRING = {
     "segment.ms": str(timedelta(days=1) // timedelta(milliseconds=1)),  # only whole segments are deleted
 }
 
+#: How long something may wait that is asked of quarantined rows.
+_WAITING = {"retention.ms": str(timedelta(days=7) // timedelta(milliseconds=1))}
+
 _PASSING = {"retention.ms": str(timedelta(hours=1) // timedelta(milliseconds=1))}
 
 
@@ -82,15 +85,18 @@ def ensure(
 
 def ensure_control(connection: Connection, replication: int = -1) -> None:
     """Create the control topics that are missing."""
-    logs = {name: 1 for name in topics.CONTROL if name not in topics.COMPACTED | topics.PASSING}
+    requests = topics.QUARANTINE_REQUESTS
+    logs = {name: 1 for name in topics.CONTROL if name not in topics.COMPACTED | topics.PASSING | {requests}}
     ensure(connection, logs, {"retention.ms": "-1"}, replication)
+    ensure(connection, {requests: 1}, {**_WAITING, "max.message.bytes": str(MOST_MESSAGE_BYTES)}, replication)
     kept = topics.COMPACTED - {topics.PUSH_KEYS, topics.SOURCE_POSITIONS}
     ensure(connection, dict.fromkeys(kept, 1), _COMPACTED, replication)
     # The position of a source names every file it has.
     large = {**_COMPACTED, "max.message.bytes": str(MOST_MESSAGE_BYTES)}
     ensure(connection, {topics.SOURCE_POSITIONS: _POSITION_PARTITIONS}, large, replication)
     ensure(connection, {topics.PUSH_KEYS: 1}, _EXPIRING, replication)
-    ensure(connection, dict.fromkeys(topics.PASSING, 1), _PASSING, replication)
+    passing = {**_PASSING, "max.message.bytes": str(MOST_MESSAGE_BYTES)}
+    ensure(connection, dict.fromkeys(topics.PASSING, 1), passing, replication)
 
 
 def warn_of_lost_positions(connection: Connection) -> None:

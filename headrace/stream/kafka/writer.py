@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -17,17 +17,37 @@ log = logging.getLogger(__name__)
 _REPLY_S = 30.0
 _OFFSETS_S = 10.0
 _GRACE_S = 5.0
+_MOST_BYTES = 16 << 20
 
 
 def write_one(connection: Connection, topic: str, value: bytes, key: bytes, timeout_s: float = 10.0) -> None:
     """Write one record, outside of any transaction; it stands when this returns. Errors: Transient, Fatal."""
+    write_all(connection, topic, [(key, value)], timeout_s)
+
+
+def write_all(
+    connection: Connection, topic: str, records: Iterable[tuple[bytes, bytes]], timeout_s: float = 10.0
+) -> int:
+    """Write (key, value) records in order, outside of any transaction; they stand when this returns. Returns how many.
+
+    Units: `timeout_s` is for each record. Errors: Transient, Fatal (some may stand); whatever `records` raises.
+    """
     failures: list[HeadraceError] = []
     doing = f"writing to {topic}"
-    producer = Producer(connection.client(enable_idempotence=True, message_timeout_ms=int(timeout_s * 1000)))
-    try:
-        producer.produce(
-            topic, value, key, on_delivery=lambda error, _: failures.append(mapped(error, doing)) if error else None
+    producer = Producer(
+        connection.client(
+            enable_idempotence=True, message_timeout_ms=int(timeout_s * 1000), message_max_bytes=_MOST_BYTES
         )
+    )
+    written = 0
+    try:
+        for key, value in records:
+            while not failures and not _taken(producer, topic, key, value, failures, doing):
+                producer.poll(0.1)
+            producer.poll(0)
+            if failures:
+                break
+            written += 1
         left = producer.flush(timeout_s + 1)
     except KafkaException as error:
         raise mapped(error, doing) from error
@@ -35,6 +55,18 @@ def write_one(connection: Connection, topic: str, value: bytes, key: bytes, time
         raise failures[0]
     if left:
         raise Transient(f"{doing}: no answer in {timeout_s:g} s")
+    return written
+
+
+def _taken(producer: Producer, topic: str, key: bytes, value: bytes, failures: list[HeadraceError], doing: str) -> bool:
+    """Hand a record to the producer. Returns whether its queue had room."""
+    try:
+        producer.produce(
+            topic, value, key, on_delivery=lambda error, _: failures.append(mapped(error, doing)) if error else None
+        )
+    except BufferError:
+        return False
+    return True
 
 
 class Transaction:
@@ -168,7 +200,7 @@ class TransactionalWriter:
                     queue_buffering_max_messages=1_000_000,
                     queue_buffering_max_kbytes=512 << 10,
                     compression_type="lz4",
-                    message_max_bytes=16 << 20,
+                    message_max_bytes=_MOST_BYTES,
                     delivery_report_only_error=True,
                 )
             )

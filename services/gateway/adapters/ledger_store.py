@@ -96,25 +96,27 @@ def forget_activity(connection: Connection, before_s: int) -> None:
 def _write_sums(connection: Connection, whose: SumsKey, total: Sums) -> None:
     counts = {column.name: getattr(total, column.name) for column in LEDGER_SUMS.c if column.name in _COUNTED}
     put(connection, LEDGER_SUMS, whose._asdict() | counts)
-    for fate, causes in (("filtered", total.filtered), ("quarantined", total.quarantined)):
+    for fate in _FATES:
+        causes: Mapping[str, int] = getattr(total, fate)
         for cause, rows in causes.items():
             put(connection, LEDGER_FATES, whose._asdict() | {"fate": fate, "cause": cause, "rows": rows})
 
 
-_COUNTED = frozenset(Sums.__dataclass_fields__) - {"filtered", "quarantined"}
+_FATES = ("filtered", "quarantined", "resubmitted", "discarded")
+_COUNTED = frozenset(Sums.__dataclass_fields__) - set(_FATES)
 
 
 def _sums(connection: Connection, dataset: str, generation: int, *stage_and_partition: Any) -> dict[SumsKey, Sums]:
     wanted = (dataset, generation, *stage_and_partition)
-    fates: dict[SumsKey, dict[str, dict[str, int]]] = defaultdict(lambda: {"filtered": {}, "quarantined": {}})
+    fates: dict[SumsKey, dict[str, dict[str, int]]] = defaultdict(lambda: {fate: {} for fate in _FATES})
     for row in connection.execute(select(LEDGER_FATES).where(*_is(LEDGER_FATES, wanted))).mappings():
         fates[_key(row)][row["fate"]][row["cause"]] = row["rows"]
     rows = connection.execute(select(LEDGER_SUMS).where(*_is(LEDGER_SUMS, wanted))).mappings()
     sums = {}
     for row in rows:
         key = _key(row)
-        counted: dict[str, Any] = {name: row[name] for name in _COUNTED}
-        sums[key] = Sums(**counted, filtered=fates[key]["filtered"], quarantined=fates[key]["quarantined"])
+        counted: dict[str, Any] = {name: row[name] for name in _COUNTED} | fates[key]
+        sums[key] = Sums(**counted)
     return sums
 
 

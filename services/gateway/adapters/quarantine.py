@@ -1,4 +1,4 @@
-"""Reads the rows that were set aside, from the table the loader keeps them in.
+"""Reads the rows that were set aside, from the table the loader keeps them in, and what was done about each since.
 
 Source: docs/decisions/0006-quarantine-is-read-from-the-warehouse.md. Dataset names are checked before they get here, and
 values travel as parameters, so that no statement below is made of foreign text.
@@ -6,13 +6,17 @@ values travel as parameters, so that no statement below is made of foreign text.
 # ruff: noqa: S608
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from services.gateway.adapters.warehouse import QueryError, Warehouse
 from services.gateway.core.json_values import json_value
 
 _MOST_CLUSTERS: Final = 1000
+_MOST_REFUSED: Final = 20
+_PAGE: Final = 2000
+_NO_COLUMN: Final = 47
 _PLAIN: Final = (
     "dataset",
     "generation",
@@ -28,7 +32,37 @@ _PLAIN: Final = (
 _PLACE: Final = ("offset", "raw_offset", "seq", "schema_id", "fields", "source", "quarantined_at")
 _COLUMNS: Final = ", ".join([f"`{name}`" for name in (*_PLAIN, *_PLACE)] + ["base64Encode(value) AS value"])
 _CAUSE: Final = "`stage`, `reason`, `rule`, `column`"
-_ID: Final = "concat(toString(_load_partition), '-', toString(_load_offset)) AS id"
+_ACTED: Final = ("act", "act_on", "request", "acted_by", "because", "edit")
+
+
+#: (partition, offset) in the quarantine topic: what an id is made of.
+Place = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which quarantined rows: those in these places, and of these causes. Nothing chosen is every row.
+
+    `all` are also those that were resubmitted or discarded; else they are left out.
+    """
+
+    ids: Sequence[Place] = ()
+    causes: Mapping[str, str] = field(default_factory=dict)  # stage, reason, rule, column
+    all: bool = False
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The values of the condition."""
+        return {f"only_{name}": value for name, value in self.causes.items()}
+
+    @property
+    def condition(self) -> str:
+        """As SQL, over `_quarantined`."""
+        parts = [f"`{name}` = {{only_{name}:String}}" for name in self.causes]
+        places = ", ".join(f"({int(partition)}, {int(offset)})" for partition, offset in self.ids)
+        parts += [f"(_load_partition, _load_offset) IN ({places})"] if self.ids else []
+        parts += [] if self.all else ["state = 'open'"]
+        return " AND ".join(parts) or "true"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,51 +74,113 @@ class SetAside:
     items: list[dict[str, Any]]
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a request so far: rows by what was done, and why some were refused."""
+
+    counts: dict[str, int]
+    refused: list[dict[str, Any]]
+
+
 class Quarantine:
     """The quarantine tables of the warehouse."""
 
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
 
-    def find(self, dataset: str, reason: str | None, limit: int) -> SetAside:
-        """The rows of a dataset, of one reason if given; newest first. Errors: Transient."""
-        where = "" if reason is None else "WHERE reason = {reason:String}"
-        chosen = {} if reason is None else {"reason": reason}
-        table = _table(dataset)
+    def find(self, dataset: str, chosen: Chosen, limit: int) -> SetAside:
+        """The chosen rows of a dataset; newest first. Errors: Transient."""
         clusters = self._records(
-            f"SELECT {_CAUSE}, count() AS rows FROM {table} {where} "
+            dataset,
+            f"SELECT {_CAUSE}, count() AS rows FROM {_SET_ASIDE} WHERE {chosen.condition} "
             f"GROUP BY {_CAUSE} ORDER BY rows DESC, {_CAUSE} LIMIT {_MOST_CLUSTERS}",
             _MOST_CLUSTERS,
-            chosen,
+            chosen.parameters,
         )
         if not clusters:
             return SetAside(0, [], [])
-        total = self._records(f"SELECT count() AS rows FROM {table} {where}", 1, chosen)[0]["rows"]
+        counted = f"SELECT count() AS rows FROM {_SET_ASIDE} WHERE {chosen.condition}"
+        total = self._records(dataset, counted, 1, chosen.parameters)[0]["rows"]
         items = self._records(
-            f"SELECT {_ID}, {_COLUMNS} FROM {table} {where} "
+            dataset,
+            f"SELECT * FROM {_SET_ASIDE} WHERE {chosen.condition} "
             f"ORDER BY quarantined_at DESC, _load_partition, _load_offset LIMIT {limit}",
             limit,
-            chosen,
+            chosen.parameters,
         )
         return SetAside(total, clusters, [_with_fields(item) for item in items])
 
-    def get(self, dataset: str, partition: int, offset: int) -> dict[str, Any] | None:
-        """One row, by its place in the quarantine topic. Errors: Transient."""
-        found = self._records(
-            f"SELECT {_ID}, {_COLUMNS} FROM {_table(dataset)} "
-            "WHERE _load_partition = {partition:Int32} AND _load_offset = {offset:Int64} LIMIT 1",
-            1,
-            {"partition": partition, "offset": offset},
-        )
-        return _with_fields(found[0]) if found else None
+    def every(self, dataset: str, chosen: Chosen) -> Iterator[dict[str, Any]]:
+        """The chosen rows, all of them, in the order of their partition. `fields` is text. Errors: Transient."""
+        after = (-1, -1)
+        while True:
+            page = self._records(
+                dataset,
+                f"SELECT * FROM {_SET_ASIDE} WHERE {chosen.condition} "
+                "AND (_load_partition, _load_offset) > ({partition:Int32}, {offset:Int64}) "
+                f"ORDER BY _load_partition, _load_offset LIMIT {_PAGE}",
+                _PAGE,
+                chosen.parameters | {"partition": after[0], "offset": after[1]},
+            )
+            yield from page
+            if len(page) < _PAGE:
+                return
+            after = page[-1]["_load_partition"], page[-1]["_load_offset"]
 
-    def _records(self, sql: str, limit: int, parameters: dict[str, Any]) -> list[dict[str, Any]]:
-        try:
-            return self._warehouse.query(sql, limit, parameters).records()
-        except QueryError as error:
-            if error.no_table:  # the loader makes the table when the first row is set aside
-                return []
-            raise
+    def get(self, dataset: str, place: Place) -> dict[str, Any] | None:
+        """One row, whatever was done about it. Errors: Transient."""
+        found = self.find(dataset, Chosen(ids=[place], all=True), 1).items
+        return found[0] if found else None
+
+    def outcome(self, dataset: str, request: str) -> Outcome:
+        """What became of a request so far. Errors: Transient."""
+        where = "WHERE act != 'quarantined' AND request = {request:String}"
+        asked = {"request": request}
+        counts = self._records(
+            dataset, f"SELECT act, count() AS rows FROM {{table}} {where} GROUP BY act", _MOST_CLUSTERS, asked
+        )
+        refused = self._records(
+            dataset,
+            f"SELECT detail, count() AS rows, any(act_on) AS example FROM {{table}} {where} AND act = 'refused' "
+            f"GROUP BY detail ORDER BY rows DESC, detail LIMIT {_MOST_REFUSED}",
+            _MOST_REFUSED,
+            asked,
+        )
+        return Outcome({each["act"]: each["rows"] for each in counts}, refused)
+
+    def _records(self, dataset: str, sql: str, limit: int, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+        """The rows of a query over `{table}`. Nothing was ever done where the table does not know of acts yet."""
+        table = _table(dataset)
+        plain = ", ".join(f"CAST({kind} AS Nullable(String)) AS {name}" for name, kind in _never().items())
+        for source in (table, f"(SELECT *, {plain} FROM {table})"):
+            try:
+                asked = sql.replace("{table}", source)
+                return self._warehouse.query(asked, limit, parameters).records()
+            except QueryError as error:
+                if error.no_table:  # the loader makes the table when the first row is set aside
+                    return []
+                if error.code != _NO_COLUMN or source != table:
+                    raise
+        raise AssertionError("the second source is the last")
+
+
+def _never() -> dict[str, str]:
+    return dict.fromkeys(_ACTED, "NULL")
+
+
+#: The rows that were set aside, each with what was done about it.
+_SET_ASIDE: Final = f"""(
+SELECT concat(toString(_load_partition), '-', toString(_load_offset)) AS id, _load_partition, _load_offset, {_COLUMNS},
+    if(empty(done.done_act), 'open', done.done_act) AS state, done.done_by AS acted_by, done.done_because AS because,
+    done.done_at AS acted_at, done.done_edit AS edit, done.done_request AS request
+FROM {{table}} AS rows LEFT JOIN (
+    SELECT assumeNotNull(act_on) AS row, any(assumeNotNull(act)) AS done_act, any(acted_by) AS done_by,
+        any(because) AS done_because, any(edit) AS done_edit, any(request) AS done_request,
+        toNullable(max(quarantined_at)) AS done_at
+    FROM {{table}} WHERE act IN ('resubmitted', 'discarded') GROUP BY row
+) AS done ON done.row = concat(toString(rows._load_partition), '-', toString(rows._load_offset))
+WHERE ifNull(rows.act, 'quarantined') = 'quarantined'
+)"""
 
 
 def _table(dataset: str) -> str:
@@ -94,4 +190,5 @@ def _table(dataset: str) -> str:
 
 def _with_fields(item: dict[str, Any]) -> dict[str, Any]:
     """The decoded record as an object, not as text."""
-    return item | {"fields": json_value(json.loads(item["fields"])) if item["fields"] else None}
+    shown = {name: value for name, value in item.items() if not name.startswith("_load_")}
+    return shown | {"fields": json_value(json.loads(item["fields"])) if item["fields"] else None}

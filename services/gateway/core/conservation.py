@@ -49,9 +49,10 @@ class StageBooks:
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """Rows by fate: read + multiplied = loaded + filtered + quarantined + in flight, give or take the residue.
+    """Rows by fate: read + multiplied = loaded + filtered + quarantined + discarded + in flight, give or take the residue.
 
-    `multiplied` counts the rows that exist because one row became several.
+    `multiplied` counts the rows that exist because one row became several. `quarantined` are those that still are;
+    `resubmitted` left quarantine and have another fate by now, `discarded` were given up.
     """
 
     read: int = 0
@@ -62,6 +63,8 @@ class Books:
     in_flight: int = 0
     residue: int = 0
     hashes_agree: bool | None = True
+    resubmitted: Mapping[str, int] = field(default_factory=dict)
+    discarded: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,26 +106,33 @@ def _hop(source: str, target: str, partition: int, left: Sums, reached: Sums, se
 
 
 def imbalance(stage: str, sums: Sums) -> int:
-    """Rows of a stage's input without exactly one fate. Ingest reads rows that have no identity yet: counts only."""
-    missing = abs(sums.rows_in - sums.emitted - sums.filtered_rows - sums.quarantined_rows)
+    """Rows of a stage's input without exactly one fate. Ingest reads rows that have no identity yet: counts only.
+
+    What it was given back from quarantine is its input, too.
+    """
+    missing = abs(sums.rows_in + sums.resubmitted_rows - sums.emitted - sums.filtered_rows - sums.quarantined_rows)
     fates = add_hashes(sums.emitted_hash, sums.filtered_hash, sums.quarantined_hash)
     return missing or (0 if stage == STAGES[0] or fates == sums.in_hash else _SWAPPED)
 
 
 def _partition_books(stages: Mapping[str, Sums], hops: list[Hop]) -> Books:
     unbalanced = {stage: imbalance(stage, sums) for stage, sums in stages.items()}
+    resubmitted = _added(sums.resubmitted for sums in stages.values())
+    discarded = _added(sums.discarded for sums in stages.values())
     return Books(
         read=stages[STAGES[0]].rows_in,
         multiplied=sum(sums.rows_out - sums.emitted for sums in stages.values()) - _last_multiplied(stages),
         loaded=stages[STAGES[-1]].emitted,
         filtered=_added(sums.filtered for sums in stages.values()),
-        quarantined=_added(sums.quarantined for sums in stages.values()),
+        quarantined=_left(_added(sums.quarantined for sums in stages.values()), resubmitted, discarded),
         in_flight=sum(hop.in_flight for hop in hops),
         residue=sum(hop.residue for hop in hops) + sum(unbalanced.values()),
         hashes_agree=_all_agree(
             [hop.hashes_agree for hop in hops if hop.source != STAGES[0] or hop.rows_out != hop.rows_in]
             + [rows == 0 for rows in unbalanced.values()]
         ),
+        resubmitted=resubmitted,
+        discarded=discarded,
     )
 
 
@@ -155,7 +165,17 @@ def _total(parts: Iterable[Books]) -> Books:
         in_flight=sum(b.in_flight for b in parts),
         residue=sum(b.residue for b in parts),
         hashes_agree=_all_agree([b.hashes_agree for b in parts]),
+        resubmitted=_added(b.resubmitted for b in parts),
+        discarded=_added(b.discarded for b in parts),
     )
+
+
+def _left(quarantined: Mapping[str, int], *gone: Mapping[str, int]) -> dict[str, int]:
+    """What is still set aside. Below 0 when more has left than came, which would be a fault: it is shown, not hidden."""
+    left = Counter(quarantined)
+    for each in gone:
+        left.subtract(each)
+    return {reason: rows for reason, rows in sorted(left.items()) if rows}
 
 
 def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:

@@ -46,6 +46,8 @@ class Sums:
     quarantined_hash: int = 0
     bytes_in: int = 0
     last_commit_at: datetime | None = None
+    resubmitted: Mapping[str, int] = field(default_factory=dict)
+    discarded: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def filtered_rows(self) -> int:
@@ -54,6 +56,10 @@ class Sums:
     @property
     def quarantined_rows(self) -> int:
         return sum(self.quarantined.values())
+
+    @property
+    def resubmitted_rows(self) -> int:
+        return sum(self.resubmitted.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +98,8 @@ def added(sums: Sums, entry: LedgerEntry) -> Sums:
         quarantined_hash=add_hashes(sums.quarantined_hash, entry.quarantined_hash),
         bytes_in=sums.bytes_in + entry.bytes_in,
         last_commit_at=max(at for at in (sums.last_commit_at, entry.committed_at) if at is not None),
+        resubmitted=_merged(sums.resubmitted, entry.resubmitted),
+        discarded=_merged(sums.discarded, entry.discarded),
     )
 
 

@@ -50,12 +50,11 @@ class Publisher:
 
     def encoded(self, fetched: Fetched) -> Encoded:
         """The records of rows; a row whose record is over the cap is set aside. Errors: Transient, Fatal (the registry)."""
-        rows, contract = fetched.rows, self._dataset.contract
+        rows = fetched.rows
         if not rows.num_rows:
             return Encoded([], None, fetched.rejected)
-        keyed = bool(contract.key) and set(contract.key) <= set(rows.schema.names)
-        values, keys = self._values(rows), key_texts(rows, contract.key) if keyed else None
-        cap = contract.source.max_record_bytes
+        values, keys = self._values(rows), self.keys(rows)
+        cap = self._dataset.contract.source.max_record_bytes
         sizes = [len(value) for value in values]
         if keys is not None:
             sizes = [size + len(key) for size, key in zip(sizes, keys, strict=True)]
@@ -69,6 +68,11 @@ class Publisher:
             [keys[row] for row in kept] if keys is not None else None,
             [*fetched.rejected, *oversized],
         )
+
+    def keys(self, rows: pa.RecordBatch) -> list[bytes] | None:
+        """The message keys of rows; None where the dataset has no key, or the rows lack a column of it."""
+        key = self._dataset.contract.key
+        return key_texts(rows, key) if key and set(key) <= set(rows.schema.names) else None
 
     def write(self, parts: Sequence[Encoded], extras: Iterable[Messages] = ()) -> None:
         """Write everything in one transaction, or nothing. Errors: Transient (the outcome may be unknown), Fenced, Fatal."""

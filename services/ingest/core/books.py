@@ -72,7 +72,7 @@ def quarantined(position: Position, row: SourceRow, partition: int, now: datetim
         "seq": 0,
         "schema_id": None,
         "value": base64.b64encode(row.raw[:KEPT_BYTES]).decode(),
-        "fields": None,
+        "fields": row.fields,
         "source": row.source,
         "quarantined_at": now,
     }

@@ -14,8 +14,8 @@ from services.loader.core.table import LOAD_FIELDS, UPSERT_FIELDS, Table
 
 UNLOADABLE: Final = "unloadable"
 
-#: A row's version is its raw offset, then its place among the rows made from that record. 2^44 records a partition
-#: (five hundred years at a thousand a second), a million rows from one record.
+#: A row's version is its raw offset (of one that was resubmitted, that of the record it was before), then its place among the
+#: rows made from that record. 2^44 records a partition (five hundred years at a thousand a second), a million rows from one.
 _SEQ_BITS: Final = 20
 
 
@@ -54,7 +54,7 @@ class LoaderStage:
         arrays = [*rows.columns, batch.raw.partition, batch.raw.offset]
         if self.table.key:
             fields += UPSERT_FIELDS
-            offset, seq = (rows.column(name).cast(pa.uint64()) for name in (columns.OFFSET, columns.SEQ))
+            offset, seq = columns.age_of(rows).cast(pa.uint64()), rows.column(columns.SEQ).cast(pa.uint64())
             version = pc.bit_wise_or(pc.shift_left(offset, pa.scalar(_SEQ_BITS, pa.uint64())), seq)
             arrays += [version, pc.equal(rows.column(columns.OP), pa.scalar("delete")).cast(pa.uint8())]
         return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))

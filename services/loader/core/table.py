@@ -41,6 +41,8 @@ _COMMENTS: Final = {
     columns.OP: "What happened to the row at the source: insert, update, delete or snapshot.",
     columns.VERSION: "Version of the dataset file that made the row.",
     columns.FLAGS: "Checks that flagged the row.",
+    columns.QUARANTINE_ID: "The quarantined row that this one was before it was resubmitted.",
+    columns.ORIGIN_OFFSET: "Offset of the raw record that a resubmitted row is as old as.",
 }
 _INTERVALS: Final = {"h": "toIntervalHour", "d": "toIntervalDay", "m": "toIntervalMonth", "y": "toIntervalYear"}
 

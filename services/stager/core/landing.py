@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from headrace.stream import columns
 from headrace.stream.stage import Batch
-from services.stager.core.stage import staged
+from headrace.stream.staging import staged
 
 _OFFSET: Final = "headrace.offset."
 

@@ -11,23 +11,28 @@ from headrace.contract import reference_table
 from headrace.errors import Fatal, Transient
 from headrace.stream import columns, topics
 from headrace.stream.codec import Codec, conform
+from headrace.stream.columns import age_of
 from headrace.stream.decode import Decoder
 from headrace.stream.kafka import Connection, Followed, Replay
 from headrace.stream.registry import Registry
 from headrace.stream.service import LiveDataset, live_datasets
 from services.transformer.adapters.engine import Engine
-from services.transformer.core.reference import append, create, upsert
+from services.transformer.core.reference import append, create, create_ages, upsert, upsert_by_age
 
 
 @dataclass(frozen=True, slots=True)
 class _Parent:
-    """One dataset referred to: `rows` is the shape of its table, `key` what identifies a row of it, if anything does."""
+    """One dataset referred to: `rows` is the shape of its table, `key` what identifies a row of it, if anything does.
+
+    `aged` says that it is known how old each row is, as some were resubmitted, and may be older than what came before them.
+    """
 
     generation: int
     table: str
     rows: pa.Schema
     key: tuple[str, ...]
     replay: Replay
+    aged: bool = False
 
 
 class References:
@@ -51,6 +56,7 @@ class References:
         self._wanted = wanted
         self._live: Followed[LiveDataset] | None = None
         self._parents: dict[str, _Parent] = {}
+        self._resubmitted: set[str] = set()  # the datasets some of whose rows were
 
     def refresh(self) -> None:
         """Bring every table up to the present end of its topic.
@@ -74,7 +80,7 @@ class References:
             if opened:
                 self._parents[name] = self._open(live, wanted)
             try:
-                records_read = self._advance(self._parents[name])
+                records_read = self._advance(name, self._parents[name])
                 if opened and not records_read:  # every row that refers to it would be wrong
                     raise Transient(_unpublished(name))
             except BaseException:
@@ -97,9 +103,11 @@ class References:
             has = ", ".join(columns.user_columns(published))
             raise Fatal(f"{', '.join(sorted(wanted))}: no such column in {live.name}, which has {has}")
         table, rows = reference_table(live.name), pa.schema(kept)
-        self._engine.load(create(table), pa.RecordBatch.from_pylist([], schema=rows))
+        aged = bool(key) and live.name in self._resubmitted
+        statements = f"{create(table)}; {create_ages(table, key)}" if aged else create(table)
+        self._engine.load(statements, pa.RecordBatch.from_pylist([], schema=rows))
         topic = topics.validated(live.name, live.generation)
-        return _Parent(live.generation, table, rows, key, Replay(self._connection, topic))
+        return _Parent(live.generation, table, rows, key, Replay(self._connection, topic), aged)
 
     def _published(self, live: LiveDataset) -> pa.Schema:
         """The schema of the rows that can be referred to: validated rows have that of transformed ones, which is there first."""
@@ -109,10 +117,11 @@ class References:
                 return Codec(latest[1]).arrow_schema
         raise Transient(_unpublished(live.name))
 
-    def _advance(self, parent: _Parent) -> int:
+    def _advance(self, name: str, parent: _Parent) -> int:
         """Bring a table up to date. Returns how many records that took."""
         names = parent.rows.names
-        statements = upsert(parent.table, names, parent.key) if parent.key else append(parent.table, names)
+        by_key = upsert_by_age if parent.aged else upsert
+        statements = by_key(parent.table, names, parent.key) if parent.key else append(parent.table, names)
         records_read = 0
         for records in parent.replay.advance():
             records_read += len(records)
@@ -124,11 +133,13 @@ class References:
                     raise Transient(f"{parent.table} has a new shape and is read again: {error}") from error
                 deleted = pc.equal(batch.rows.column(columns.OP), pa.scalar("delete"))
                 place = pa.array(np.arange(len(rows)), pa.int64())
-                added = [pa.field("__at", place.type), pa.field("__deleted", deleted.type)]
-                schema = pa.schema([*parent.rows, *added])
-                self._engine.load(
-                    statements, pa.RecordBatch.from_arrays([*rows.columns, place, deleted], schema=schema)
-                )
+                if parent.key and not parent.aged and columns.ORIGIN_OFFSET in batch.rows.schema.names:
+                    self._resubmitted.add(name)
+                    raise Transient(f"{name} has rows that were resubmitted: it is read again, with how old each is")
+                added: dict[str, pa.Array] = {"__at": place, "__deleted": deleted, "__age": age_of(batch.rows)}
+                schema = pa.schema([*parent.rows, *(pa.field(key, each.type) for key, each in added.items())])
+                changes = pa.RecordBatch.from_arrays([*rows.columns, *added.values()], schema=schema)
+                self._engine.load(statements, changes)
         return records_read
 
     def _forget(self, name: str) -> None:

@@ -41,7 +41,7 @@ def published(
     row: parents.Int64s,
     version: int,
 ) -> pa.RecordBatch:
-    """The rows that go on, in the published `schema`.
+    """The rows that go on, in the published `schema`, with the marks of those that were resubmitted.
 
     Shapes: `judged` and `row` have m entries, one for each row that goes on; `staged` has the n input rows.
     """
@@ -51,7 +51,9 @@ def published(
         columns.FLAGS: _flags(judgement.flagging, judged),
     }
     index = None if len(row) == len(staged) and not system[columns.SEQ].sum().as_py() else pa.array(row, pa.int64())
-    for field in columns.STAGED_FIELDS:
+    marks = [field for field in columns.RESUBMITTED_FIELDS if field.name in staged.schema.names]
+    schema = pa.schema([*schema, *marks]) if marks else schema
+    for field in (*columns.STAGED_FIELDS, *marks):
         if field.name not in system:
             column = staged.column(field.name)
             system[field.name] = column if index is None else column.take(index)

@@ -47,5 +47,31 @@ def upsert(table: str, names: Iterable[str], key: Sequence[str]) -> str:
     )
 
 
+def create_ages(table: str, key: Sequence[str]) -> str:
+    """An empty table of how old the row of each key is, also of one that was deleted. `changes` have the columns of the key."""
+    return f"CREATE OR REPLACE TABLE {_ages(table)} AS SELECT {_listed(key)}, 0::BIGINT AS __age FROM {CHANGES}"
+
+
+def upsert_by_age(table: str, names: Iterable[str], key: Sequence[str]) -> str:
+    """Like `upsert`, where changes may be older than what the table has: `__age` of `changes` says which is the newer."""
+    latest = f"QUALIFY row_number() OVER (PARTITION BY {_listed(key)} ORDER BY __age DESC, __at DESC) = 1"
+
+    def same(other: str) -> str:
+        return " AND ".join(f"{other}.{quoted(name)} IS NOT DISTINCT FROM newest.{quoted(name)}" for name in key)
+
+    return (
+        f"BEGIN; CREATE OR REPLACE TEMP TABLE newest AS SELECT * FROM {CHANGES} {latest}; "
+        f"DELETE FROM newest USING {_ages(table)} AS known WHERE {same('known')} AND known.__age > newest.__age; "
+        f"DELETE FROM {quoted(table)} AS kept USING newest WHERE {same('kept')}; "
+        f"DELETE FROM {_ages(table)} AS known USING newest WHERE {same('known')}; "
+        f"INSERT INTO {quoted(table)} SELECT {_listed(names)} FROM newest WHERE NOT __deleted; "
+        f"INSERT INTO {_ages(table)} SELECT {_listed(key)}, __age FROM newest; COMMIT"
+    )
+
+
+def _ages(table: str) -> str:
+    return quoted(f"{table}__ages")
+
+
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(quoted(name) for name in names)

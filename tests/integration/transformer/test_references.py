@@ -125,3 +125,25 @@ def test_a_table_that_is_updated_for_ever_does_not_grow(flow: Flow, reader: Read
         publish(flow, airports, [airport(f"a{at}", f"{round_}") for at in range(1000)])
         assert {row["city"] for row in reader()} == {str(round_)}
     assert len(reader()) == 1000
+
+
+@pytest.mark.parametrize("resubmitted", [True, False])
+def test_a_resubmitted_row_does_not_replace_a_newer_one(flow: Flow, reader: Reader, resubmitted: bool) -> None:
+    """Nor does it bring back one that was deleted since. The control: as ordinary rows they do both."""
+    airports = flow.apply(flow.dataset("airports", **UPSERT))
+    topic = topics.validated(airports.name, airports.generation)
+    rows = [airport("JFK", "New York"), airport("EWR", "Newark")]
+    flow.publish(topic, with_system(rows, columns.TRANSFORMED_FIELDS, 10), 0)
+    gone = with_system([airport("EWR", "")], columns.TRANSFORMED_FIELDS, 12, {columns.OP: "delete"})
+    flow.publish(topic, gone, 0)
+    assert reader() == [{"code": "JFK", "city": "New York"}]
+    older = [airport("JFK", "Idlewild"), airport("EWR", "Newark"), airport("LGA", "Queens")]
+    marks = {columns.QUARANTINE_ID: "0-1", columns.ORIGIN_OFFSET: 3}
+    fields = (*columns.TRANSFORMED_FIELDS, *(columns.RESUBMITTED_FIELDS if resubmitted else ()))
+    flow.publish(topic, with_system(older, fields, 20, marks), 0)
+    if resubmitted:
+        with pytest.raises(Transient, match="read again"):
+            reader()
+        assert reader() == [{"code": "JFK", "city": "New York"}, {"code": "LGA", "city": "Queens"}]
+    else:
+        assert [row["city"] for row in reader()] == ["Newark", "Idlewild", "Queens"]

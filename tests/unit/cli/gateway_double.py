@@ -40,6 +40,8 @@ class GatewayDouble:
         self.runs: list[dict[str, Any]] = []
         self.backfills: list[dict[str, Any]] = []
         self.source = {"state": "quiet", "since": "2026-01-02T03:04:05Z", "by": "", "because": ""}
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.refused = 0
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if request.headers.get("Authorization") != f"Bearer {TOKEN}":
@@ -60,6 +62,19 @@ class GatewayDouble:
                     self.source_parts if act == "discover" else [p for p in self.source_parts if p["part"] != "stream"]
                 )
                 return httpx.Response(200, text="".join(json.dumps(part) + "\n" for part in lines))
+            case "POST", ["datasets", name, "quarantine", act] if name in self.documents:
+                self.asked.append((act, body))
+                cluster = {
+                    "stage": "transformer",
+                    "reason": "check_references",
+                    "rule": None,
+                    "column": "dest",
+                    "rows": 3,
+                }
+                verdict = {"fate": "loaded", "reason": None, "detail": "", "rows": 3, "example": "0-7"}
+                dry = {"request": None, "tried": 3, "verdicts": [verdict]}
+                answer = {"request": "r1", "rows": 3, "clusters": [cluster], **(dry if body["dry_run"] else {})}
+                return httpx.Response(202, json=answer)
             case "POST", ["query"]:
                 return httpx.Response(200, json=self.answer)
             case _, ["secrets", *rest]:
@@ -158,6 +173,14 @@ class GatewayDouble:
                 return httpx.Response(200, json={"total": 7561, "clusters": [cluster], "items": [row]})
             case ["runs"]:
                 return httpx.Response(200, json={"items": self.runs})
+            case ["quarantine", "requests", "r1"]:
+                refusals = (
+                    [{"detail": "it [red]does not[/] fit", "rows": self.refused, "example": "0-7"}]
+                    if self.refused
+                    else []
+                )
+                done = {"resubmitted": 3 - self.refused, "discarded": 0, "refused": self.refused, "refusals": refusals}
+                return httpx.Response(200, json={"request": "r1", **done})
             case ["quarantine", "0-7"]:
                 return httpx.Response(200, json=row)
             case ["tail"]:

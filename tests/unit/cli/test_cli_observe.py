@@ -89,6 +89,48 @@ def test_text_from_a_row_is_not_read_as_markup(run: Run, flights: GatewayDouble)
     assert "dest 'SJU' is [red]not[/] known" in run("quarantine", "ls", "nyc.flights").stdout
 
 
+def test_quarantined_rows_are_resubmitted_with_an_edit_and_a_reason(run: Run, flights: GatewayDouble) -> None:
+    result = run("quarantine", "resubmit", "nyc.flights", "0-7", "--set", "dest = upper(dest)", "--because", "typed so")
+    assert result.exit_code == 0
+    assert "3 resubmitted" in result.stdout
+    [(act, body)] = flights.asked
+    assert (act, body["ids"], body["set"], body["because"]) == (
+        "resubmit",
+        ["0-7"],
+        {"dest": " upper(dest)"},
+        "typed so",
+    )
+
+
+def test_refused_rows_are_said_and_fail_the_command(run: Run, flights: GatewayDouble) -> None:
+    flights.refused = 2
+    result = run("quarantine", "resubmit", "nyc.flights", "--reason", "wrong_type", "--because", "x")
+    assert result.exit_code == 1
+    assert "2 rows, such as 0-7: it [red]does not[/] fit" in result.stdout
+
+
+def test_a_dry_run_says_what_would_become_of_rows(run: Run, flights: GatewayDouble) -> None:
+    patch = '[{"op": "remove", "path": "/dest"}]'
+    result = run(
+        "quarantine", "resubmit", "nyc.flights", "--all-matching", "--patch", patch, "--because", "x", "--dry-run"
+    )
+    assert result.exit_code == 0
+    assert "would be resubmitted" in result.stdout
+    assert "3 rows tried; nothing was changed" in result.stdout
+    assert flights.asked[0][1]["patch"] == [{"op": "remove", "path": "/dest"}]
+
+
+@pytest.mark.parametrize(
+    "wrong", [["--set", "dest"], ["--patch", "{"], ["--patch", "{}"], ["--patch", "@nowhere.json"]]
+)
+def test_an_edit_that_is_none_is_refused_before_anything_is_asked(
+    run: Run, flights: GatewayDouble, wrong: list[str]
+) -> None:
+    result = run("quarantine", "resubmit", "nyc.flights", "0-7", "--because", "x", *wrong)
+    assert result.exit_code == 1
+    assert not flights.asked
+
+
 def test_a_quarantined_row_is_shown_with_its_values(run: Run, flights: GatewayDouble) -> None:
     result = run("quarantine", "show", "nyc.flights", "0-7")
     assert result.exit_code == 0
@@ -179,7 +221,8 @@ def test_a_wrong_option_is_not_mistaken_for_a_plan_with_changes(run: Run) -> Non
 
 def test_every_command_has_help_with_an_example(run: Run) -> None:
     for command in ("init", "validate", "plan", "apply", "status", "tail", "ledger", "query", "demo", "up", "down",
-                    "doctor", "version", "quarantine ls", "quarantine show", "contract export", "contract import"):  # fmt: skip
+                    "doctor", "version", "quarantine ls", "quarantine show", "quarantine resubmit",
+                    "quarantine discard", "contract export", "contract import"):  # fmt: skip
         result = run(*command.split(), "--help")
         assert result.exit_code == 0
         assert f"headrace {command}" in result.stdout

@@ -123,3 +123,25 @@ def test_fates_that_are_not_the_rows_that_came_in_are_a_residue() -> None:
 def test_a_dataset_nobody_has_read_has_empty_books() -> None:
     books = balance({}, settled=True)
     assert (books.total.read, books.total.residue, books.partitions) == (0, 0, {})
+
+
+def test_rows_that_left_quarantine_have_another_fate() -> None:
+    """Ten rows, four set aside: two are read anew and loaded, one is given up, one stays."""
+    aside = entry("transformer", {(n, 0) for n in range(10)}, out={(n, 0) for n in range(6)},
+                  quarantined={"why": {(n, 0) for n in range(6, 10)}})  # fmt: skip
+    before = {(n, 0) for n in range(10)}
+    anew = {(10, 0), (11, 0)}
+    acts = replace(
+        entry("ingest", set(), out=set()), emitted=2, rows_out=2, resubmitted={"why": 2}, discarded={"why": 1}
+    )
+    later = [entry(stage, anew, out=anew) for stage in STAGES[1:]]
+    loaded = {(n, 0) for n in range(6)}
+    first = [entry("ingest", before, out=before), entry("stager", before, out=before), aside]
+    first += [entry(stage, loaded, out=loaded) for stage in ("quality", "loader")]
+    books = balance(sums_of([*first, acts, *later]), settled=True).total
+    assert (books.read, books.loaded, books.in_flight, books.residue, books.hashes_agree) == (10, 8, 0, 0, True)
+    assert (books.quarantined, books.resubmitted, books.discarded) == ({"why": 1}, {"why": 2}, {"why": 1})
+    assert books.read == books.loaded + sum(books.quarantined.values()) + sum(books.discarded.values())
+
+    unsaid = replace(acts, resubmitted={})  # the control: rows that come from nowhere
+    assert balance(sums_of([*first, unsaid, *later]), settled=True).total.residue == 2

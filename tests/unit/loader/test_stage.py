@@ -134,3 +134,12 @@ def test_refusals_at_any_depth_and_of_any_slice(lists: list[list[int | None] | N
     wanted = [one is not None and any(day in (TOO_EARLY, TOO_LATE) for day in one) for one in lists[start:]]
     marks = out_of_range(values[start:])
     assert (marks.to_pylist() if marks is not None else [False] * len(wanted)) == wanted
+
+
+def test_a_resubmitted_row_is_as_old_as_it_was() -> None:
+    """The control is the row beside it, which was not resubmitted."""
+    given = batch({"k": pa.array(["a", "a"])}, _offset=[900, 901], _seq=[1, 0])
+    origin = pa.array([17, None], pa.int64())
+    rows = given.rows.append_column(pa.field("_origin_offset", pa.int64()), origin)
+    outcome = LoaderStage("loader", UPSERT)(Batch(given.raw, rows, 1))
+    assert [row["_row_version"] for row in loaded(outcome)] == [17 << 20 | 1, 901 << 20]

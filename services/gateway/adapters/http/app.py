@@ -12,6 +12,7 @@ from services.gateway.adapters.http import (
     ledger,
     operations,
     problems,
+    quarantine,
     queries,
     runs,
     secrets,
@@ -53,6 +54,7 @@ def create_app(lifespan: Lifespan | None = None) -> FastAPI:
     for router in (
         datasets.router,
         ledger.router,
+        quarantine.router,
         sources.router,
         runs.router,
         source_control.router,

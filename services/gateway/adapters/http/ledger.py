@@ -1,24 +1,20 @@
 """Routes: where every row is."""
 
-import re
 from dataclasses import asdict
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Annotated, Final
+from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Query
 
 from headrace.stream import topics
 from services.gateway.accounts import Account, StageStatus
 from services.gateway.adapters.http import models
 from services.gateway.adapters.http.access import PREFIX, Calling, Parts, may_answer
 from services.gateway.adapters.http.datasets import known
-from services.gateway.adapters.http.problems import not_found
 from services.gateway.core.conservation import Books
 
 router = APIRouter(prefix=PREFIX, tags=["books"])
-
-_ROW_ID: Final = re.compile(r"(\d{1,9})-(\d{1,18})")
 
 
 @router.get("/status", summary="What every stage is doing", responses=may_answer(HTTPStatus.NOT_FOUND))
@@ -40,6 +36,9 @@ def status(
                 problems=list(account.problems),
                 source=models.SourceStatus(**asdict(account.source)),
                 stages=[_stage(stage) for stage in gateway.accounts.status(account, now)],
+                quarantined=sum(account.books.total.quarantined.values()),
+                resubmitted=sum(account.books.total.resubmitted.values()),
+                discarded=sum(account.books.total.discarded.values()),
             )
             for account in gateway.accounts.of(datasets)
         ]
@@ -56,51 +55,6 @@ def ledger(name: models.Name, gateway: Parts, _: Calling) -> models.Ledger:
     """
     (account,) = gateway.accounts.of([known(gateway.datasets, name)])
     return _ledger(account)
-
-
-@router.get(
-    "/datasets/{name}/quarantine",
-    summary="Rows that were set aside",
-    responses=may_answer(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE),
-)
-def quarantine(
-    name: models.Name,
-    gateway: Parts,
-    _: Calling,
-    reason: Annotated[
-        str | None,
-        Query(description="Only rows with this reason.", max_length=100, examples=["check_references"]),
-    ] = None,
-    limit: Annotated[int, Query(ge=1, le=10_000, description="The most rows to show in full.")] = 100,
-) -> models.Quarantined:
-    """All quarantined rows by cause, and the newest of them in full, as the loader has stored them in the warehouse."""
-    dataset = known(gateway.datasets, name)
-    found = gateway.quarantine.find(dataset.name, reason, limit)
-    return models.Quarantined(
-        total=found.total,
-        clusters=[models.Cluster(**cluster) for cluster in found.clusters],
-        items=[models.QuarantinedRow(**item) for item in found.items],
-    )
-
-
-@router.get(
-    "/datasets/{name}/quarantine/{row_id}",
-    summary="One row that was set aside",
-    responses=may_answer(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE),
-)
-def quarantined(
-    name: models.Name,
-    row_id: Annotated[str, Path(description="Its id, partition-offset.", examples=["1-4711"])],
-    gateway: Parts,
-    _: Calling,
-) -> models.QuarantinedRow:
-    """One quarantined row with its bytes."""
-    dataset = known(gateway.datasets, name)
-    place = _ROW_ID.fullmatch(row_id)
-    found = gateway.quarantine.get(dataset.name, int(place[1]), int(place[2])) if place else None
-    if found is None:
-        raise not_found(f"{name} has no quarantined row {row_id}; ids look like 1-4711")
-    return models.QuarantinedRow(**found)
 
 
 @router.get(

@@ -1,7 +1,7 @@
 """The bodies of the API: what is asked and what is answered."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import Path
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr
@@ -222,6 +222,9 @@ class DatasetStatus(Answer):
     problems: Problems
     source: SourceStatus
     stages: list[StageStatus]
+    quarantined: int = Field(description="Rows that are set aside.")
+    resubmitted: int = Field(description="Rows that left quarantine and were read anew.")
+    discarded: int = Field(description="Quarantined rows that were given up.")
 
 
 class Statuses(Answer):
@@ -231,7 +234,7 @@ class Statuses(Answer):
 
 
 class Books(Answer):
-    """Rows by fate: read + multiplied = loaded + filtered + quarantined + in flight, and the residue is 0."""
+    """Rows by fate: read + multiplied = loaded + filtered + quarantined + discarded + in flight, and the residue is 0."""
 
     read: int = Field(description="Rows ingest took from the source.", examples=[336776])
     multiplied: int = Field(description="Rows that exist because one row became several.", examples=[0])
@@ -239,7 +242,15 @@ class Books(Answer):
     filtered: dict[str, int] = Field(
         description="Rows dropped on purpose, by rule.", examples=[{"dep_time is not null": 8255}]
     )
-    quarantined: dict[str, int] = Field(description="Rows set aside, by reason.", examples=[{"check_references": 7561}])
+    quarantined: dict[str, int] = Field(
+        description="Rows that are set aside, by reason.", examples=[{"check_references": 7561}]
+    )
+    resubmitted: dict[str, int] = Field(
+        description="Rows that left quarantine and were read anew, by the reason they had been set aside for. Each has "
+        "another fate by now: they are not part of the sum.",
+        examples=[{}],
+    )
+    discarded: dict[str, int] = Field(description="Quarantined rows that were given up, by reason.", examples=[{}])
     in_flight: int = Field(description="Rows written by one stage and not yet read by the next.", examples=[0])
     residue: int = Field(description="Rows nothing explains: anything but 0 is an incident.", examples=[0])
     hashes_agree: bool | None = Field(
@@ -324,6 +335,12 @@ class QuarantinedRow(Answer):
     fields: Any = Field(description="The decoded record, when it could be decoded.")
     source: str | None
     quarantined_at: datetime
+    state: str = Field(description="open, resubmitted or discarded.", examples=["open"])
+    acted_by: str | None = Field(description="Who had it resubmitted or discarded.")
+    because: str | None = Field(description="Why.")
+    acted_at: datetime | None
+    edit: str | None = Field(description="JSON: how it was edited before it was resubmitted.")
+    request: str | None
 
 
 class Quarantined(Answer):
@@ -332,6 +349,82 @@ class Quarantined(Answer):
     total: int
     clusters: list[Cluster]
     items: list[QuarantinedRow]
+
+
+_IDS: Final = Field(description="Only these rows.", examples=[["1-4711"]], max_length=10_000)
+_CAUSE: Final = Field(description="Only rows that were set aside by this.", max_length=200)
+
+
+class QuarantineChoice(Body):
+    """Which open rows, and why something is to be done about them."""
+
+    ids: Annotated[list[Annotated[str, Field(pattern=r"^\d{1,9}-\d{1,18}$")]], _IDS] = []
+    stage: Annotated[str | None, _CAUSE] = None
+    reason: Annotated[str | None, _CAUSE] = None
+    rule: Annotated[str | None, _CAUSE] = None
+    column: Annotated[str | None, _CAUSE] = None
+    all_matching: bool = Field(False, description="Every open row, when neither ids nor a cause are given.")
+    because: str = Field(min_length=1, max_length=2000, description="Why; it is kept with each row.")
+    dry_run: bool = Field(
+        False, description="Change nothing: say which rows it would be, and what would become of some."
+    )
+
+
+class Resubmission(QuarantineChoice):
+    """Which open rows to read anew, and how to edit them first."""
+
+    set: dict[str, str] = Field(
+        {},
+        description="Columns of the source's row by SQL expressions over it.",
+        examples=[{"dest": "upper(dest)"}],
+    )
+    patch: list[dict[str, Any]] = Field(
+        [],
+        description="A JSON Patch (RFC 6902) of the source's row; not together with set.",
+        examples=[[{"op": "replace", "path": "/dest", "value": "SJU"}]],
+    )
+
+
+class Verdict(Answer):
+    """What would become of rows that were tried."""
+
+    fate: str = Field(description="loaded, filtered, quarantined, or refused: by ingest, before it would be written.")
+    reason: str | None = Field(description="Of quarantined rows; the rule of filtered ones.")
+    detail: str = Field(description="Of one of them.")
+    rows: Rows
+    example: str = Field(description="The id of one of them.", examples=["1-4711"])
+
+
+class QuarantineAsked(Answer):
+    """What was asked of quarantined rows, or would be."""
+
+    request: str | None = Field(description="What to ask for the outcome by; null of a dry run.")
+    rows: Rows
+    clusters: list[Cluster] = Field(description="The rows by cause.")
+    tried: int = Field(0, description="A dry run: how many of the rows were tried.")
+    verdicts: list[Verdict] = Field(
+        [],
+        description="A dry run: what would become of those, by the transformer as it is now. What the warehouse might refuse "
+        "is not in it.",
+    )
+
+
+class Refused(Answer):
+    """Why rows were left as they are."""
+
+    detail: str
+    rows: Rows
+    example: str = Field(description="The id of one of them.", examples=["1-4711"])
+
+
+class QuarantineOutcome(Answer):
+    """What became of a request so far."""
+
+    request: str
+    resubmitted: Rows
+    discarded: Rows
+    refused: Rows
+    refusals: list[Refused]
 
 
 class TailRecord(Answer):

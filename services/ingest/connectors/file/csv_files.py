@@ -1,6 +1,7 @@
 """How CSV files are read: their header, a sample for their types, and their records in blocks."""
 
 import codecs
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Final
 
@@ -161,6 +162,7 @@ class CsvFiles:
                 fault.detail,
                 f"{origin}:{line + int(spans.line[fault.row]) + 1}",
                 fault.column,
+                _fields(texts, names, fault.row) if fault.column is not None else None,
             )
             for fault in faults
         )
@@ -188,6 +190,13 @@ class CsvFiles:
             fitting[list(misfits)] = False
             rows = rows.filter(pa.array(fitting))
         return rows, list(misfits.values())
+
+
+def _fields(texts: csv.Texts, names: Sequence[str], row: int) -> str:
+    """The texts of a row by column: a line alone does not tell which is which."""
+    at = int(np.searchsorted(texts.rows, row))
+    values = {name: column[at].as_py() for name, column in zip(names, texts.columns, strict=True)}
+    return json.dumps(values, ensure_ascii=False)
 
 
 def _shown(text: str) -> str:

@@ -1,0 +1,194 @@
+"""Commands about rows that were set aside: look at them, have them read anew, give them up."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from headrace.cli import tables
+from headrace.cli.render import Format, Output, emit
+from headrace.cli.session import session_of
+from headrace.errors import HeadraceError
+
+app = typer.Typer(no_args_is_help=True, help="See to the rows that were set aside.")
+
+DatasetArgument = Annotated[
+    str, typer.Argument(metavar="DATASET", help="Its name, as in nyc.flights.", show_default=False)
+]
+Ids = Annotated[
+    list[str] | None, typer.Argument(metavar="[ID]...", help="As `quarantine ls` prints them.", show_default=False)
+]
+Reason = Annotated[str | None, typer.Option(help="Only this reason, as in check_references.", show_default=False)]
+Column = Annotated[str | None, typer.Option(help="Only rows set aside for this column.", show_default=False)]
+Rule = Annotated[str | None, typer.Option(help="Only rows set aside by this check.", show_default=False)]
+Stage = Annotated[str | None, typer.Option(help="Only rows set aside by this stage.", show_default=False)]
+AllMatching = Annotated[bool, typer.Option("--all-matching", help="Every open row, when nothing narrows them down.")]
+Because = Annotated[str, typer.Option(help="Why; it is kept with each row.", show_default=False)]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Change nothing: say which rows, and what would become of some.")
+]
+Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until something became of every row.")]
+
+
+@app.command("ls")
+def quarantine_ls(
+    context: typer.Context,
+    dataset: DatasetArgument,
+    reason: Reason = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="How many rows to list.")] = 20,
+    everything: Annotated[bool, typer.Option("--all", help="Also rows that were resubmitted or discarded.")] = False,
+    output: Output = Format.TABLE,
+) -> None:
+    """List quarantined rows, clustered by cause.
+
+    Examples:
+
+        headrace quarantine ls nyc.flights
+        headrace quarantine ls nyc.flights --reason check_references -n 5
+        headrace quarantine ls nyc.flights --all
+    """
+    with session_of(context).client() as client:
+        found = client.quarantine(dataset, reason, limit, everything=everything)
+    emit(found, output, lambda: tables.quarantine(dataset, found))
+
+
+@app.command("show")
+def quarantine_show(
+    context: typer.Context,
+    dataset: DatasetArgument,
+    row_id: Annotated[str, typer.Argument(metavar="ID", help="As `quarantine ls` prints it.", show_default=False)],
+    output: Output = Format.TABLE,
+) -> None:
+    """Show one quarantined row: why, where, its values, and what was done about it.
+
+    Examples:
+
+        headrace quarantine show nyc.flights 0-17
+    """
+    with session_of(context).client() as client:
+        row = client.quarantined(dataset, row_id)
+    emit(row, output, lambda: tables.quarantined(row))
+
+
+@app.command("resubmit")
+def quarantine_resubmit(
+    context: typer.Context,
+    dataset: DatasetArgument,
+    because: Because,
+    ids: Ids = None,
+    reason: Reason = None,
+    column: Column = None,
+    rule: Rule = None,
+    stage: Stage = None,
+    all_matching: AllMatching = False,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="COLUMN=EXPR", help="A column of the source's row by SQL over it.", show_default=False
+        ),
+    ] = None,
+    patch: Annotated[
+        str | None,
+        typer.Option(metavar="JSON", help="A JSON Patch of the source's row, or @FILE with one.", show_default=False),
+    ] = None,
+    dry_run: DryRun = False,
+    wait: Wait = True,
+    output: Output = Format.TABLE,
+) -> None:
+    """Read quarantined rows anew, edited if asked, each exactly once.
+
+    They pass every stage once more. Where the newest row of a key counts, each is as old as it was, and does not replace
+    a newer one. A row that ingest refuses stays in quarantine.
+
+    Examples:
+
+        headrace quarantine resubmit nyc.flights --reason check_references --because "four airports were added"
+        headrace quarantine resubmit nyc.flights 0-17 0-18 --set "dest=upper(dest)" --because "typed in lower case"
+        headrace quarantine resubmit nyc.flights --column dest --because "is it many?" --dry-run
+    """
+    edit = {"set": _sets(sets or []) or None, "patch": _patch(patch)}
+    chosen = _chosen(ids, reason, column, rule, stage, all_matching)
+    _ask(context, dataset, "resubmit", {**chosen, **edit, "because": because, "dry_run": dry_run}, wait, output)
+
+
+@app.command("discard")
+def quarantine_discard(
+    context: typer.Context,
+    dataset: DatasetArgument,
+    because: Because,
+    ids: Ids = None,
+    reason: Reason = None,
+    column: Column = None,
+    rule: Rule = None,
+    stage: Stage = None,
+    all_matching: AllMatching = False,
+    dry_run: DryRun = False,
+    wait: Wait = True,
+    output: Output = Format.TABLE,
+) -> None:
+    """Give quarantined rows up, for good. The books count them as discarded.
+
+    Examples:
+
+        headrace quarantine discard nyc.flights 0-17 --because "a test record"
+    """
+    chosen = _chosen(ids, reason, column, rule, stage, all_matching)
+    _ask(context, dataset, "discard", {**chosen, "because": because, "dry_run": dry_run}, wait, output)
+
+
+def _chosen(
+    ids: list[str] | None,
+    reason: str | None,
+    column: str | None,
+    rule: str | None,
+    stage: str | None,
+    all_matching: bool,
+) -> dict[str, Any]:
+    causes = {"reason": reason, "column": column, "rule": rule, "stage": stage}
+    return {"ids": ids or [], **causes, "all_matching": all_matching}
+
+
+def _ask(
+    context: typer.Context,
+    dataset: str,
+    act: Literal["resubmit", "discard"],
+    body: dict[str, Any],
+    wait: bool,
+    output: Format,
+) -> None:
+    with session_of(context).client() as client:
+        asked = client.ask_quarantine(dataset, act, **body)
+        if asked.request is None or not wait:
+            emit(asked, output, lambda: tables.quarantine_asked(dataset, act, asked))
+            return
+        outcome = client.wait_quarantine(dataset, asked)
+    emit(outcome, output, lambda: tables.quarantine_outcome(dataset, outcome))
+    if outcome.refused:
+        raise typer.Exit(1)
+
+
+def _sets(texts: list[str]) -> dict[str, str]:
+    """`COLUMN=EXPR` as pairs. Errors: HeadraceError."""
+    pairs = [text.partition("=") for text in texts]
+    for column, equals, expression in pairs:
+        if not column.strip() or not equals or not expression.strip():
+            raise HeadraceError(
+                f'--set {column}{equals}{expression}: it has to be COLUMN=EXPR, as in --set "dest=upper(dest)"'
+            )
+    return {column.strip(): expression for column, _, expression in pairs}
+
+
+def _patch(text: str | None) -> list[dict[str, Any]] | None:
+    """A JSON Patch, as it stands or in the file that `@` names. Errors: HeadraceError."""
+    if text is None:
+        return None
+    try:
+        found = json.loads(Path(text[1:]).read_text(encoding="utf-8") if text.startswith("@") else text)
+    except (OSError, ValueError) as error:
+        raise HeadraceError(f"--patch: {error}") from error
+    if not isinstance(found, list):
+        raise HeadraceError(
+            '--patch: a JSON Patch is a list, as in [{"op": "replace", "path": "/dest", "value": "SJU"}]'
+        )
+    return found

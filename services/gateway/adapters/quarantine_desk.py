@@ -1,0 +1,113 @@
+"""Asks ingest to resubmit or discard quarantined rows: a record for each row in their topic."""
+
+import secrets
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from headrace.errors import Transient
+from headrace.stream import topics
+from headrace.stream.control import Controls
+from headrace.stream.kafka import Connection
+from headrace.stream.kafka.connection import mapped
+from headrace.stream.kafka.writer import write_all
+
+Act = Literal["resubmit", "discard", "try"]
+
+_TIMEOUT_S: Final = 30.0
+_REPLY_S: Final = 5.0
+_COPIED: Final = ("stage", "reason", "column", "topic", "partition", "raw_offset")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is to be done, who asks, and why. `edit`: `schemas/quarantine_request.avsc`."""
+
+    act: Act
+    by: str
+    because: str
+    edit: str | None = None
+
+
+class QuarantineDesk:
+    """Where something is asked of quarantined rows. It is done by ingest, also when this gateway is gone by then."""
+
+    def __init__(self, connection: Connection, controls: Controls) -> None:
+        self._connection = connection
+        self._controls = controls
+
+    def ask(self, dataset: str, rows: Iterable[Mapping[str, Any]], wish: Wish) -> tuple[str, int]:
+        """Ask for each row, as `adapters.quarantine` gives it. Returns the request's name, and how many rows it has.
+
+        Errors: Transient: some rows may have been asked for; asking again does none twice.
+        """
+        request = secrets.token_hex(8)
+        records = self._records(dataset, request, rows, wish)
+        return request, write_all(self._connection, topics.QUARANTINE_REQUESTS, records, _TIMEOUT_S)
+
+    def try_out(
+        self, dataset: str, rows: Sequence[Mapping[str, Any]], wish: Wish, patience_s: float
+    ) -> list[dict[str, Any]]:
+        """What would become of each row (`schemas/verdict.avsc`), asked of ingest and the transformer. Changes nothing.
+
+        Errors: Transient, also when not every row has its verdict in time.
+        """
+        consumer = Consumer(
+            self._connection.client(
+                group_id="headrace-gateway-trials",  # required by the client, never joined
+                enable_auto_commit=False,
+                auto_offset_reset="latest",
+                isolation_level="read_committed",
+                fetch_wait_max_ms=50,
+            )
+        )
+        try:
+            _, end = consumer.get_watermark_offsets(TopicPartition(topics.VERDICTS, 0), timeout=_REPLY_S)
+            consumer.assign([TopicPartition(topics.VERDICTS, 0, end)])
+            request, count = self.ask(dataset, rows, wish)
+            return self._verdicts(consumer, request, count, time.monotonic() + patience_s)
+        except KafkaException as error:
+            raise mapped(error, "asking what would become of rows") from error
+        finally:
+            consumer.close()
+
+    def _verdicts(self, consumer: Consumer, request: str, count: int, deadline: float) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        while len(found) < count:
+            if time.monotonic() > deadline:
+                raise Transient(
+                    f"{len(found)} of {count} rows were judged in time; look whether ingest and the transformer run"
+                )
+            for message in consumer.consume(count, 0.2):
+                if (failure := message.error()) is not None:
+                    raise mapped(failure, "reading what would become of rows")
+                if message.key() == request.encode():
+                    found.append(self._controls.decode(message.value() or b""))
+        return found
+
+    def _records(
+        self, dataset: str, request: str, rows: Iterable[Mapping[str, Any]], wish: Wish
+    ) -> Iterator[tuple[bytes, bytes]]:
+        read_as_they_are = ("ingest", topics.raw(dataset), topics.staged(dataset))
+        now = datetime.now(UTC)
+        for row in rows:
+            needed = wish.act != "discard" and (row["stage"] in read_as_they_are or row["topic"] in read_as_they_are)
+            record = {
+                "request": request,
+                "dataset": dataset,
+                "row": row["id"],
+                "act": wish.act,
+                "edit": wish.edit,
+                "by": wish.by,
+                "because": wish.because,
+                "asked_at": now,
+                **{name: row[name] for name in _COPIED},
+                "value": row["value"] if needed else "",
+                "fields": row["fields"] if needed and row["stage"] == "ingest" else None,
+                "quarantined_at": datetime.fromisoformat(row["quarantined_at"]),
+            }
+            yield dataset.encode(), self._controls.encode("quarantine_request", record)

@@ -1,0 +1,426 @@
+"""What becomes of quarantined rows: the record each is written as anew, and what the books and the quarantine topic say of it."""
+
+import base64
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import Any, Final, cast
+
+import numpy as np
+import pyarrow as pa
+
+from headrace.stream import columns
+from headrace.stream.codec import conform
+from headrace.stream.ledger import LedgerEntry, Position
+from services.ingest.core import books
+from services.ingest.core.drift import Evolution
+from services.ingest.core.fit import Misfit, array_of, converter, fit_array, fit_texts, name_of
+from services.ingest.core.json_patch import Patch, Unpatchable, checked, patched, touched
+from services.ingest.core.json_rows import Object, parse_lines, read_lines
+from services.ingest.core.types import widened
+
+RESUBMITTED, DISCARDED, REFUSED, TRIED = "resubmitted", "discarded", "refused", "tried"
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """How rows are changed before they are written anew: columns by SQL expressions, or a JSON Patch; or not at all."""
+
+    sets: Mapping[str, str]
+    patch: Patch = ()
+
+    @classmethod
+    def of(cls, text: str | None) -> "Edit":
+        """As a request has it. Errors: ValueError."""
+        found = json.loads(text) if text else {}
+        return cls(dict(found.get("set") or {}), checked(found["patch"]) if found.get("patch") else ())
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A record of `_headrace.quarantine-requests`. Fields: `schemas/quarantine_request.avsc`."""
+
+    request: str
+    dataset: str
+    row: str
+    act: str
+    edit: str | None
+    by: str
+    because: str
+    stage: str
+    reason: str
+    column: str | None
+    topic: str | None
+    partition: int
+    raw_offset: int | None
+    value: bytes
+    fields: str | None
+    quarantined_at: datetime
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> "Asked":
+        """As it was decoded; what a later version may have added is left out."""
+        found = {name: record[name] for name in cls.__dataclass_fields__}
+        return cls(**{**found, "value": base64.b64decode(found["value"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Age:
+    """How old a row is among those of its key: as the raw record at `offset` of the partition it was set aside in.
+
+    None where it never was a record; then it is as old as the records of `since`. `again` says that it was resubmitted
+    before: `since` is then the time of that, and says nothing.
+    """
+
+    since: datetime
+    offset: int | None
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What was done about a row: resubmitted, discarded, tried, or refused, then with the reason.
+
+    `target` is the partition that a resubmitted row is written to.
+    """
+
+    asked: Asked
+    act: str
+    detail: str = ""
+    target: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """Rows as the raw topic has them. Shapes: `index` has for each row its place among those asked; `refused` by place."""
+
+    rows: pa.RecordBatch
+    index: Sequence[int]
+    refused: Mapping[int, str]
+
+
+#: The values of expressions over rows, a column for each; by row why they cannot be computed.
+Evaluate = Callable[[Sequence[str], pa.RecordBatch], tuple[Sequence[pa.Array], Mapping[int, str]]]
+
+
+def target_schema(pinned: pa.Schema | None, declared: Mapping[str, pa.DataType]) -> pa.Schema:
+    """The columns of a row that is written anew: those published so far, and those declared since."""
+    pinned = pinned if pinned is not None else pa.schema([])
+    return widened(pinned, [pa.field(name, kind) for name, kind in declared.items() if name not in pinned.names])
+
+
+def of_records(rows: pa.RecordBatch, schema: pa.Schema, edit: Edit, evaluate: Evaluate) -> Rebuilt:
+    """Rows that were records: raw or staged ones, decoded. Marks of the source (`RAW_FIELDS`) stay."""
+    own = pa.RecordBatch.from_arrays(
+        [rows.column(name) for name in columns.user_columns(rows.schema)], names=columns.user_columns(rows.schema)
+    )
+    try:
+        fitted = conform(own, schema)
+    except ValueError as error:
+        why = f"the columns of its record are no longer those of the dataset: {error}"
+        return Rebuilt(_none(schema), [], dict.fromkeys(range(len(rows)), why))
+    marks = [field for field in columns.RAW_FIELDS if field.name in rows.schema.names]
+    edited, refused = _edited(fitted, edit, evaluate)
+    whole = pa.RecordBatch.from_arrays(
+        [*edited.columns, *(rows.column(field.name) for field in marks)], schema=pa.schema([*schema, *marks])
+    )
+    return _without(whole, range(len(rows)), refused)
+
+
+def ages_of(rows: pa.RecordBatch, asked: Sequence[Asked]) -> list[Age]:
+    """How old rows are that were raw or staged records. Shapes: a row for each of those asked for."""
+
+    def column(name: str, otherwise: list[Any]) -> list[Any]:
+        return rows.column(name).to_pylist() if name in rows.schema.names else otherwise
+
+    since = column(columns.INGESTED_AT, [each.quarantined_at for each in asked])
+    before = column(columns.ORIGIN_OFFSET, [None] * len(asked))
+    return [
+        Age(at, each.raw_offset if origin is None else origin, origin is not None)
+        for each, at, origin in zip(asked, since, before, strict=True)
+    ]
+
+
+def of_source_rows(
+    asked: Sequence[Asked],
+    schema: pa.Schema,
+    evolution: Evolution,
+    nulls: Sequence[str],
+    edit: Edit,
+    evaluate: Evaluate,
+) -> Rebuilt:
+    """Rows that never were records: what the source gave is read anew, the edited columns apart.
+
+    An expression sees every value as the source gave it: as text.
+    """
+    if missing := [name for name in edit.sets if name not in schema.names]:
+        return Rebuilt(_none(schema), [], dict.fromkeys(range(len(asked)), _no_column(missing[0], schema)))
+    objects: dict[int, Object] = {}
+    refused: dict[int, str] = {}
+    texts: set[int] = set()
+    for at, each in enumerate(asked):
+        try:
+            objects[at], of_texts = _object(each, edit)
+            if of_texts:
+                texts.add(at)
+        except ValueError as error:
+            refused[at] = str(error)
+    places = list(objects)
+    given = _as_texts([objects[at] for at in places], schema)
+    values, failed = evaluate(list(edit.sets.values()), given) if edit.sets and places else ((), {})
+    refused |= {places[at]: why for at, why in failed.items()}
+    for at in places:
+        objects[at] = {name: value for name, value in objects[at].items() if name not in edit.sets}
+        if at in texts:
+            objects[at] = _read_texts(objects[at], schema, nulls, refused, at)
+    kept = [at for at in places if at not in refused]
+    lines = [json.dumps(_jsonable(objects[at]), ensure_ascii=False).encode() for at in kept]
+    found = read_lines(lines, schema, "discard" if evolution == "discard" else "quarantine", lambda _: pa.schema([]))
+    refused |= {kept[fault.row]: fault.detail for fault in found.faults}
+    index = [kept[at] for at in found.index.tolist()]
+    rows = found.rows
+    if values:
+        chosen = pa.array([places.index(at) for at in index], pa.int64())
+        rows, misfits = _replaced(rows, dict(zip(edit.sets, (value.take(chosen) for value in values), strict=True)))
+        refused |= {index[at]: why for at, why in misfits.items()}
+        return _without(rows, index, misfits, refused)
+    return Rebuilt(rows, index, refused)
+
+
+def marked(rebuilt: pa.RecordBatch, ids: Sequence[str], origins: Sequence[int | None]) -> pa.RecordBatch:
+    """Rows with the marks of those that are written anew. Shapes: an id and an origin for each row."""
+    quarantine_id, origin = columns.RESUBMITTED_FIELDS
+    return pa.RecordBatch.from_arrays(
+        [*rebuilt.columns, pa.array(ids, quarantine_id.type), pa.array(origins, origin.type)],
+        schema=pa.schema([*rebuilt.schema, quarantine_id, origin]),
+    )
+
+
+def _no_column(name: str, schema: pa.Schema) -> str:
+    return f"its source has no column {name!r}; it has {', '.join(schema.names)}"
+
+
+def _none(schema: pa.Schema) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist([], schema=schema)
+
+
+def _without(
+    rows: pa.RecordBatch, index: Sequence[int], gone: Mapping[int, str], refused: Mapping[int, str] | None = None
+) -> Rebuilt:
+    """The rows that are not `gone`; their places in `index`."""
+    kept = [at for at in range(len(rows)) if at not in gone]
+    chosen = rows if len(kept) == len(rows) else rows.take(pa.array(kept, pa.int64()))
+    return Rebuilt(chosen, [index[at] for at in kept], refused if refused is not None else gone)
+
+
+def _edited(rows: pa.RecordBatch, edit: Edit, evaluate: Evaluate) -> tuple[pa.RecordBatch, dict[int, str]]:
+    if edit.sets:
+        if missing := [name for name in edit.sets if name not in rows.schema.names]:
+            return rows, dict.fromkeys(range(len(rows)), _no_column(missing[0], rows.schema))
+        values, failed = evaluate(list(edit.sets.values()), rows)
+        edited, misfits = _replaced(rows, dict(zip(edit.sets, values, strict=True)))
+        return edited, {**misfits, **failed}
+    if edit.patch:
+        return _patched_rows(rows, edit.patch)
+    return rows, {}
+
+
+def _replaced(rows: pa.RecordBatch, values: Mapping[str, pa.Array]) -> tuple[pa.RecordBatch, dict[int, str]]:
+    """Rows with other values in some columns, and by row which value does not fit its column."""
+    arrays = dict(zip(rows.schema.names, rows.columns, strict=True))
+    misfits: dict[int, str] = {}
+    for name, found in values.items():
+        to = rows.schema.field(name).type
+        fitted, bad = fit_texts(cast(Any, found), to, ()) if pa.types.is_string(found.type) else fit_array(found, to)
+        arrays[name] = fitted
+        for at in np.flatnonzero(bad).tolist():
+            misfits.setdefault(at, f"column {name!r}: {str(found[at])[:80]!r} is not {name_of(to)}")
+    return pa.RecordBatch.from_arrays(list(arrays.values()), schema=rows.schema), misfits
+
+
+def _patched_rows(rows: pa.RecordBatch, patch: Patch) -> tuple[pa.RecordBatch, dict[int, str]]:
+    """Rows after a JSON Patch. Only the columns it names are made anew: the others keep their exact values."""
+    refused: dict[int, str] = {}
+    names = sorted(touched(patch))
+    if unknown := [name for name in names if name not in rows.schema.names]:
+        return rows, dict.fromkeys(range(len(rows)), _no_column(unknown[0], rows.schema))
+    made: dict[str, list[Any]] = {name: [] for name in names}
+    kinds = {name: rows.schema.field(name).type for name in names}
+    for at, row in enumerate(rows.to_pylist()):
+        try:
+            found = patched(_jsonable(row), patch)
+            values = {name: _converted(name, found.get(name), kinds[name]) for name in names}
+        except ValueError as error:
+            refused[at], values = str(error), dict.fromkeys(names)
+        for name in names:
+            made[name].append(values[name])
+    arrays = [
+        array_of(made[field.name], field.type) if field.name in made else rows.column(field.name)
+        for field in rows.schema
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=rows.schema), refused
+
+
+def _converted(name: str, value: Any, kind: pa.DataType) -> Any:
+    if value is None:
+        return None
+    if isinstance(value, str) and (pa.types.is_temporal(kind) or pa.types.is_decimal(kind)):
+        fitted, bad = fit_texts(pa.array([value]), kind, ())
+        if bad[0]:
+            raise ValueError(f"column {name!r}: {value!r} is not {name_of(kind)}")
+        return fitted[0].as_py()
+    try:
+        return converter(kind)(value)
+    except Misfit as error:
+        raise ValueError(f"column {name!r}: {error}") from error
+
+
+def _object(asked: Asked, edit: Edit) -> tuple[Object, bool]:
+    """What the source gave, as an object; whether its values are texts. Errors: ValueError."""
+    objects, faults = parse_lines([asked.value])
+    of_texts = 0 not in objects and asked.fields is not None
+    if of_texts:
+        found: Object = json.loads(asked.fields or "{}")
+    elif 0 in objects:
+        found = objects[0]
+    elif edit.sets or edit.patch:
+        found = {}  # the edit has to give the whole row
+    else:
+        raise ValueError(f"its bytes are not read as they are ({faults[0].detail}): give the row with --set or --patch")
+    try:
+        return (patched(found, edit.patch) if edit.patch else found), of_texts
+    except Unpatchable as error:
+        raise ValueError(str(error)) from error
+
+
+def _read_texts(found: Object, schema: pa.Schema, nulls: Sequence[str], refused: dict[int, str], at: int) -> Object:
+    """Texts as the values of their columns."""
+    read: Object = {}
+    for name, value in found.items():
+        if not isinstance(value, str) or name not in schema.names or pa.types.is_string(schema.field(name).type):
+            read[name] = value
+            continue
+        kind = schema.field(name).type
+        fitted, bad = fit_texts(pa.array([value], pa.string()), kind, nulls)
+        if bad[0]:
+            refused[at] = f"column {name!r}: {value[:80]!r} is not {name_of(kind)}"
+        read[name] = fitted[0].as_py()
+    return read
+
+
+def _as_texts(objects: Sequence[Object], schema: pa.Schema) -> pa.RecordBatch:
+    """Objects as rows of texts, for expressions; a column for each that any has or may have."""
+    names = list(dict.fromkeys([*schema.names, *(name for found in objects for name in found)]))
+    return pa.RecordBatch.from_arrays(
+        [pa.array([_text(found.get(name)) for found in objects], pa.string()) for name in names], names=names
+    )
+
+
+def _text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(_jsonable(value), ensure_ascii=False)
+
+
+def _jsonable(value: Any) -> Any:
+    """A value of Arrow as JSON has it, such that it can be read as its type again."""
+    if isinstance(value, dict):
+        return {name: _jsonable(member) for name, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(member) for member in value]
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return str(value)  # decimals, UUIDs, times
+
+
+def quarantine_record(position: Position, fate: Fate, now: datetime) -> dict[str, Any]:
+    """What the quarantine topic says of it. Fields: `schemas/quarantined.avsc`."""
+    asked = fate.asked
+    return {
+        "dataset": position.dataset,
+        "generation": position.generation,
+        "version": position.version,
+        "stage": books.STAGE,
+        "reason": asked.reason,
+        "detail": fate.detail,
+        "column": asked.column,
+        "partition": asked.partition,
+        "offset": -1,
+        "seq": 0,
+        "value": "",
+        "quarantined_at": now,
+        "act": fate.act,
+        "act_on": asked.row,
+        "request": asked.request,
+        "acted_by": asked.by,
+        "because": asked.because,
+        "edit": asked.edit,
+    }
+
+
+def act_record(fate: Fate, now: datetime) -> dict[str, Any]:
+    """That a row is done with. Fields: `schemas/quarantine_act.avsc`."""
+    asked = fate.asked
+    return {"dataset": asked.dataset, "row": asked.row, "act": fate.act, "request": asked.request, "at": now}
+
+
+def entries(position: Position, fates: Iterable[Fate], sizes: Mapping[int, int], now: datetime) -> list[LedgerEntry]:
+    """The books of these fates by partition. Units: `sizes` are the bytes written to each partition.
+
+    A row counts as resubmitted where it was set aside, as emitted where it is written. Where these differ (its key
+    was edited), the partition it was read in hands it over to the other.
+    """
+    taken: dict[int, Counter[str]] = {}
+    given_up: dict[int, Counter[str]] = {}
+    emitted: Counter[int] = Counter()
+    read: Counter[int] = Counter()
+    for fate in fates:
+        came = fate.asked.partition
+        if fate.act == DISCARDED:
+            given_up.setdefault(came, Counter())[fate.asked.reason] += 1
+        elif fate.act == RESUBMITTED:
+            taken.setdefault(came, Counter())[fate.asked.reason] += 1
+            emitted[fate.target] += 1
+            read[came] -= 1
+            read[fate.target] += 1
+    made = books.entries(position, emitted, sizes, {}, now)
+    known = {entry.partition: entry for entry in made}
+    for partition in {*taken, *given_up} - known.keys():
+        known[partition] = books.entries(position, {partition: 0}, {}, {}, now)[0]
+    return [
+        replace(
+            entry,
+            rows_in=read[number],
+            resubmitted=dict(taken.get(number, {})),
+            discarded=dict(given_up.get(number, {})),
+        )
+        for number, entry in sorted(known.items())
+    ]
+
+
+_SHIFT: Final = 48
+
+
+class Done:
+    """The rows of each dataset that were resubmitted or discarded: none is a second time."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, set[int]] = {}
+
+    def add(self, dataset: str, row: str) -> None:
+        """Note one."""
+        self._rows.setdefault(dataset, set()).add(_number(row))
+
+    def __contains__(self, place: tuple[str, str]) -> bool:
+        return _number(place[1]) in self._rows.get(place[0], ())
+
+
+def _number(row: str) -> int:
+    partition, _, offset = row.partition("-")
+    return int(partition) << _SHIFT | int(offset)

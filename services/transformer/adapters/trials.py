@@ -1,0 +1,170 @@
+"""Says what would become of raw records, by the very stage and reference data that they would meet, and writes nothing else.
+
+One instance takes each trial: they share a group. A trial that was taken by one that then died is not taken again:
+whoever asks waits for a while and asks anew.
+"""
+
+import base64
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import pyarrow as pa
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+
+from headrace.errors import Fatal, HeadraceError
+from headrace.stream import topics
+from headrace.stream.control import Controls
+from headrace.stream.decode import Decoder
+from headrace.stream.kafka.connection import Connection, mapped
+from headrace.stream.registry import Registry
+from headrace.stream.service import LiveDataset
+from headrace.stream.stage import Outcome, Records, Stage
+from headrace.stream.staging import staged
+
+log = logging.getLogger(__name__)
+
+GROUP: Final = "headrace.transformer.trials"
+_MOST: Final = 500
+_REPLY_S: Final = 10.0
+_PAUSE_S: Final = 1.0
+
+#: Opens the stage of a dataset with its reference data as it is now; the second gives it back. Errors: HeadraceError.
+OpenStage = Callable[[LiveDataset], tuple[Stage, Callable[[], None]]]
+Trial = dict[str, Any]
+
+
+class Trials:
+    """Follows the topic in a thread of its own, once the datasets are known."""
+
+    def __init__(self, connection: Connection, registry: Registry, open_stage: OpenStage) -> None:
+        self._connection = connection
+        self._controls = Controls(registry)
+        self._decoder = Decoder(registry)
+        self._open_stage = open_stage
+        self._datasets: Mapping[str, LiveDataset] = {}
+        self._learned = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="trials", daemon=True)
+
+    def learn(self, datasets: Mapping[str, LiveDataset]) -> None:
+        """Note which datasets there are."""
+        self._datasets = dict(datasets)
+        self._learned.set()
+
+    def start(self) -> None:
+        """Begin to follow."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop."""
+        self._stopping.set()
+        self._learned.set()
+        self._thread.join(_REPLY_S)
+
+    def _follow(self) -> None:
+        self._learned.wait()
+        while not self._stopping.is_set():
+            try:
+                self._session()
+            except Exception as error:
+                said = mapped(error, "following trials") if isinstance(error, KafkaException) else error
+                log.warning("rows that are to be tried wait: %s", said)
+                self._stopping.wait(_PAUSE_S)
+
+    def _session(self) -> None:
+        """Take trials until told to stop. Errors: whatever stands in the way."""
+        producer = Producer(self._connection.client(enable_idempotence=True, linger_ms=0))
+        consumer = Consumer(
+            self._connection.client(
+                group_id=GROUP,
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                isolation_level="read_committed",
+            )
+        )
+        try:
+            consumer.subscribe([topics.TRIALS])
+            while not self._stopping.is_set():
+                messages = consumer.consume(1, 0.2)
+                messages += consumer.consume(_MOST, 0.05) if messages else []
+                for message in messages:
+                    failure = message.error()
+                    if failure is not None and failure.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                        raise mapped(failure, "reading trials")
+                values = [message.value() or b"" for message in messages if message.error() is None]
+                if not values:
+                    continue
+                consumer.commit(asynchronous=False)  # taken once, answered or not
+                for said in self._verdicts(values):
+                    producer.produce(topics.VERDICTS, self._controls.encode("verdict", said), said["request"].encode())
+                producer.flush(_REPLY_S)
+        finally:
+            consumer.close()
+
+    def _verdicts(self, values: Sequence[bytes]) -> Iterator[dict[str, Any]]:
+        """What would become of each, dataset by dataset."""
+        by_dataset: dict[str, list[Trial]] = {}
+        for value in values:
+            try:
+                trial = self._controls.decode(value)
+            except Fatal:
+                log.exception("a trial cannot be read")
+                continue
+            by_dataset.setdefault(trial["dataset"], []).append(trial)
+        for name, trials in by_dataset.items():
+            try:
+                yield from self._of_dataset(name, trials)
+            except HeadraceError as error:
+                for trial in trials:
+                    yield _verdict(trial, "refused", None, f"the transformer cannot try it: {error}")
+
+    def _of_dataset(self, name: str, trials: Sequence[Trial]) -> list[dict[str, Any]]:
+        """Errors: HeadraceError."""
+        dataset = self._datasets.get(name)
+        if dataset is None:
+            raise Fatal(f"there is no dataset {name}")
+        batches, failed = self._decoder(_records(topics.raw(name), trials))
+        said = [_verdict(trials[each.row], "quarantined", each.reason, each.detail) for each in failed]
+        stage, give_back = self._open_stage(dataset)
+        try:
+            for batch in batches:
+                mine = [trials[at] for at in batch.raw.offset.to_numpy().tolist()]
+                said += _fates(mine, stage(replace(batch, rows=staged(batch, dataset.version))))
+        finally:
+            give_back()
+        return said
+
+
+def _fates(trials: Sequence[Trial], outcome: Outcome) -> Iterator[dict[str, Any]]:
+    rejected = {rejection.row: rejection for rejection in outcome.rejected}
+    filtered = {row: rule for rule, rows in outcome.filtered.items() for row in rows.to_numpy().tolist()}
+    for at, trial in enumerate(trials):
+        if at in rejected:
+            yield _verdict(trial, "quarantined", rejected[at].reason, rejected[at].detail)
+        elif at in filtered:
+            yield _verdict(trial, "filtered", filtered[at], "")
+        else:
+            yield _verdict(trial, "loaded", None, "")
+
+
+def _verdict(trial: Trial, fate: str, reason: str | None, detail: str) -> dict[str, Any]:
+    """What would become of a trial. Fields: `schemas/verdict.avsc`."""
+    return {"request": trial["request"], "row": trial["row"], "fate": fate, "reason": reason, "detail": detail}
+
+
+def _records(topic: str, trials: Sequence[Trial]) -> Records:
+    """Trials as records of the raw topic, whose offsets are their places."""
+    count = len(trials)
+    now_ms = time.time_ns() // 1_000_000
+    return Records(
+        topic,
+        pa.array([0] * count, pa.int32()),
+        pa.array(range(count), pa.int64()),
+        pa.array([now_ms] * count, pa.int64()),
+        [None] * count,
+        [base64.b64decode(trial["value"]) for trial in trials],
+    )

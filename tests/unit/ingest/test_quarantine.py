@@ -1,0 +1,203 @@
+"""What becomes of quarantined rows: as which rows they are written anew, and what the books say of it."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from headrace.stream.ledger import Position
+from services.ingest.adapters.expressions import Expressions
+from services.ingest.core.quarantine import (
+    DISCARDED,
+    REFUSED,
+    RESUBMITTED,
+    Asked,
+    Done,
+    Edit,
+    Fate,
+    ages_of,
+    entries,
+    of_records,
+    of_source_rows,
+    target_schema,
+)
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+FIELDS: dict[str, pa.DataType] = {
+    "id": pa.int64(),
+    "price": pa.decimal128(9, 2),
+    "day": pa.date32(),
+    "tags": pa.list_(pa.string()),
+}
+SCHEMA = pa.schema(FIELDS)
+AS_IT_WAS = Edit({})
+
+
+@pytest.fixture
+def sql() -> Iterator[Expressions]:
+    expressions = Expressions()
+    yield expressions
+    expressions.close()
+
+
+def asked(value: bytes | str = b"", *, fields: dict[str, Any] | None = None, row: str = "0-1", **more: Any) -> Asked:
+    raw = value.encode() if isinstance(value, str) else value
+    given = {
+        "request": "r", "dataset": "d.t", "row": row, "act": "resubmit", "edit": None, "by": "ada", "because": "a test",
+        "stage": "ingest", "reason": "wrong_type", "column": None, "topic": None, "partition": 0, "raw_offset": None,
+        "value": raw, "fields": json.dumps(fields) if fields else None, "quarantined_at": NOW,
+    }  # fmt: skip
+    return Asked(**{**given, **more})
+
+
+def records(*rows: dict[str, Any]) -> pa.RecordBatch:
+    """Staged rows."""
+    whole = [{"_op": "update", "_source_ts": NOW, "_offset": 7, **row} for row in rows]
+    marks = [
+        pa.field("_source_ts", pa.timestamp("us", tz="UTC")),
+        pa.field("_op", pa.string()),
+        pa.field("_offset", pa.int64()),
+    ]
+    return pa.RecordBatch.from_pylist(whole, schema=pa.schema([*SCHEMA, *marks]))
+
+
+def test_a_record_stays_what_it_was(sql: Expressions) -> None:
+    row = {"id": 1, "price": Decimal("1.10"), "day": date(2026, 1, 1), "tags": ["a"]}
+    made = of_records(records(row), SCHEMA, AS_IT_WAS, sql.values)
+    assert made.rows.to_pylist() == [{**row, "_op": "update", "_source_ts": NOW}]
+    assert made.index == [0]
+    assert not made.refused
+
+
+def test_a_record_gets_columns_that_came_later(sql: Expressions) -> None:
+    wider = target_schema(SCHEMA, {"id": pa.string(), "note": pa.string()})
+    made = of_records(records({"id": 1}), wider, AS_IT_WAS, sql.values)
+    assert made.rows.schema.names == ["id", "price", "day", "tags", "note", "_source_ts", "_op"]
+    assert made.rows.schema.field("id").type == pa.int64()
+
+
+def test_a_record_of_another_shape_is_refused(sql: Expressions) -> None:
+    other = pa.schema([("id", pa.list_(pa.int64()))])
+    made = of_records(records({"id": 1}), other, AS_IT_WAS, sql.values)
+    assert "no longer those of the dataset" in made.refused[0]
+    assert not made.rows.num_rows
+
+
+def test_expressions_see_the_row_and_fit_their_column(sql: Expressions) -> None:
+    given = records({"id": 1, "price": Decimal(2)}, {"id": 2, "price": Decimal(3)}, {"id": 0, "price": Decimal(4)})
+    edit = Edit({"price": "price * 2", "id": "CASE WHEN id = 0 THEN CAST('x' AS INT) ELSE id + 1 END"})
+    made = of_records(given, SCHEMA, edit, sql.values)
+    assert [(row["id"], row["price"]) for row in made.rows.to_pylist()] == [(2, Decimal(4)), (3, Decimal(6))]
+    assert list(made.index) == [0, 1]
+    assert "Could not convert string 'x'" in made.refused[2]
+
+
+def test_a_value_that_does_not_fit_refuses_its_row_only(sql: Expressions) -> None:
+    given = records({"id": 1}, {"id": 2})
+    made = of_records(given, SCHEMA, Edit({"day": "CASE WHEN id = 1 THEN 'soon' ELSE '2026-02-03' END"}), sql.values)
+    assert [row["day"] for row in made.rows.to_pylist()] == [date(2026, 2, 3)]
+    assert made.refused == {0: "column 'day': 'soon' is not of type date32[day]"}
+
+
+@pytest.mark.parametrize(
+    "edit", [Edit({"nothing": "1"}), Edit.of('{"patch": [{"op": "add", "path": "/nothing", "value": 1}]}')]
+)
+def test_an_edit_of_no_column_is_refused(sql: Expressions, edit: Edit) -> None:
+    assert "no column 'nothing'" in of_records(records({"id": 1}), SCHEMA, edit, sql.values).refused[0]
+
+
+def test_a_patch_makes_only_its_columns_anew(sql: Expressions) -> None:
+    patch = [{"op": "replace", "path": "/day", "value": "2026-05-06"}, {"op": "add", "path": "/tags/-", "value": "b"}]
+    given = records({"id": 2**62 + 1, "price": Decimal("0.10"), "tags": ["a"]}, {"id": 2})
+    made = of_records(given, SCHEMA, Edit.of(json.dumps({"patch": patch})), sql.values)
+    [row] = made.rows.to_pylist()
+    assert (row["id"], row["price"], row["day"], row["tags"]) == (
+        2**62 + 1,
+        Decimal("0.10"),
+        date(2026, 5, 6),
+        ["a", "b"],
+    )
+    assert "nothing to put" in made.refused[1]
+
+
+def test_source_rows_are_read_as_their_source_is(sql: Expressions) -> None:
+    given = [
+        asked('{"id": 1, "price": "1.50", "tags": ["x"]}'),
+        asked('{"id": "one"}'),
+        asked('{"id": 2, "fresh": 1}'),
+        asked("3,1.5,2026-01-01", fields={"id": "3", "price": "1.5", "day": "2026-01-01"}),
+        asked("4,NA,", fields={"id": "4", "price": "NA", "day": None}),
+        asked("a line that is torn"),
+    ]
+    made = of_source_rows(given, SCHEMA, "evolve", ["", "NA"], AS_IT_WAS, sql.values)
+    assert list(made.index) == [0, 3, 4]
+    assert [(row["id"], row["price"], row["day"]) for row in made.rows.to_pylist()] == [
+        (1, Decimal("1.50"), None),
+        (3, Decimal("1.50"), date(2026, 1, 1)),
+        (4, None, None),
+    ]
+    assert made.refused.keys() == {1, 2, 5}
+    assert "the column 'fresh' is not declared" in made.refused[2]
+    assert "--set or --patch" in made.refused[5]
+
+
+def test_source_rows_are_edited_as_texts(sql: Expressions) -> None:
+    given = [
+        asked('{"id": 1, "price": "1.50 CHF"}'),
+        asked("2,7 CHF", fields={"id": "2", "price": "7 CHF"}),
+        asked('{"id": 3, "price": "dear"}'),
+    ]
+    made = of_source_rows(given, SCHEMA, "evolve", [""], Edit({"price": "split_part(price, ' ', 1)"}), sql.values)
+    assert [(row["id"], row["price"]) for row in made.rows.to_pylist()] == [(1, Decimal("1.50")), (2, Decimal(7))]
+    assert list(made.index) == [0, 1]
+    assert "'dear' is not" in made.refused[2]
+
+
+def test_an_edit_can_give_a_whole_row(sql: Expressions) -> None:
+    patch = Edit.of(json.dumps({"patch": [{"op": "add", "path": "/id", "value": 9}]}))
+    made = of_source_rows([asked(b"\xff\xfe")], SCHEMA, "evolve", [""], patch, sql.values)
+    assert [row["id"] for row in made.rows.to_pylist()] == [9]
+
+
+def test_expressions_reach_nothing_but_the_row(sql: Expressions) -> None:
+    made = of_records(
+        records({"id": 1}), SCHEMA, Edit({"id": "(SELECT count(*) FROM read_csv('/etc/passwd'))"}), sql.values
+    )
+    assert "disabled by configuration" in made.refused[0]
+
+
+def test_the_books_of_an_act() -> None:
+    position = Position("d.t", 1, 3, "ingest", "i")
+    fates = [
+        Fate(asked(partition=0), RESUBMITTED, target=0),
+        Fate(asked(partition=0, reason="check_in"), RESUBMITTED, target=1),  # its key was edited
+        Fate(asked(partition=1), DISCARDED),
+        Fate(asked(partition=1), REFUSED),
+    ]
+    zero, one = entries(position, fates, {0: 10, 1: 20}, NOW)
+    assert (zero.partition, zero.rows_in, zero.emitted, zero.bytes_in) == (0, -1, 1, 10)
+    assert (zero.resubmitted, zero.discarded) == ({"wrong_type": 1, "check_in": 1}, {})
+    assert (one.partition, one.rows_in, one.emitted, one.bytes_in) == (1, 1, 1, 20)
+    assert (one.resubmitted, one.discarded) == ({}, {"wrong_type": 1})
+    assert sum(each.rows_in for each in (zero, one)) == 0, "nothing was read from the source"
+
+
+def test_what_is_done_is_known_by_dataset() -> None:
+    done = Done()
+    done.add("d.t", "1-4711")
+    assert ("d.t", "1-4711") in done
+    assert ("d.t", "0-4711") not in done
+    assert ("d.u", "1-4711") not in done
+
+
+def test_a_row_keeps_its_age_however_often_it_is_resubmitted() -> None:
+    """The second was resubmitted before: it is as old as it was then, not as the record that was written for it."""
+    rows = records({"id": 1}, {"id": 2})
+    rows = rows.append_column(pa.field("_origin_offset", pa.int64()), pa.array([None, 5], pa.int64()))
+    first, second = ages_of(rows, [asked(raw_offset=100), asked(raw_offset=101)])
+    assert (first.offset, first.again) == (100, False)
+    assert (second.offset, second.again) == (5, True)
