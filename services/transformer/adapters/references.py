@@ -15,8 +15,8 @@ from headrace.stream.decode import Decoder
 from headrace.stream.kafka import Connection, Followed, Replay
 from headrace.stream.registry import Registry
 from headrace.stream.service import LiveDataset, live_datasets
-from services.transformer.adapters.engine import Engine
-from services.transformer.core.reference import append, create, upsert
+from headrace.transform.engine import Engine
+from headrace.transform.reference import append, create, upsert
 
 
 @dataclass(frozen=True, slots=True)

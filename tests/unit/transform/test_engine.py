@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 
 from headrace.errors import Fatal
-from services.transformer.adapters.engine import Engine
-from services.transformer.core.isolate import RowError
+from headrace.transform.engine import Engine
+from headrace.transform.isolate import RowError
 
 ROWS = pa.record_batch({"a": [1, 2]})
 

@@ -4,7 +4,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from services.transformer.core import types
+from headrace.transform import types
 
 PUBLISHED = [
     ("TINYINT", pa.int32()),

@@ -6,7 +6,7 @@ import pyarrow as pa
 import sqlglot.errors
 from sqlglot.expressions import DataType, DType
 
-from services.transformer.core.quoting import quoted
+from headrace.transform.quoting import quoted
 
 _NARROWED: Final = {
     **dict.fromkeys((DType.TINYINT, DType.SMALLINT, DType.UTINYINT, DType.USMALLINT, DType.INT), DType.INT),

@@ -7,8 +7,8 @@ import duckdb
 import pyarrow as pa
 
 from headrace.errors import Fatal
-from services.transformer.core.isolate import RowError
-from services.transformer.core.reference import CHANGES
+from headrace.transform.isolate import RowError
+from headrace.transform.reference import CHANGES
 
 #: What the dataset's SQL calls its rows.
 INPUT: Final = "input"
