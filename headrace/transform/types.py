@@ -77,7 +77,7 @@ def duckdb_type(arrow: pa.DataType) -> str:
         return f"STRUCT({', '.join(f'{quoted(part.name)} {duckdb_type(part.type)}' for part in arrow)})"
     if pa.types.is_decimal(arrow):
         return f"DECIMAL({arrow.precision}, {arrow.scale})"
-    return str(_DUCKDB[arrow].value)
+    return DataType(this=_DUCKDB[arrow]).sql("duckdb")
 
 
 def _parsed(duckdb_type: str) -> DataType:
