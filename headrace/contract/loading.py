@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from headrace.contract.document import Document, read
 from headrace.contract.model import Contract
 from headrace.contract.problems import problems_of
+from headrace.contract.transform_tests import SeparateTests
 from headrace.errors import ContractError, Problem
 
 
@@ -19,6 +20,26 @@ def load(text: str, origin: str = "<text>") -> Contract:
         expected = "a mapping of settings that begins with dataset: domain.name"
         raise ContractError([Problem(place.line, place.column, "", kind, expected)], origin)
     return _validated(document, origin)
+
+
+def load_with_tests(text: str, origin: str, tests: str, tests_origin: str) -> Contract:
+    """The contract of a dataset file whose tests are in a file beside it.
+
+    Errors: ContractError with the problems of the dataset file, or else with those of the file of tests.
+    """
+    load(text, origin)
+    dataset, beside = read(text, origin), read(tests, tests_origin)
+    try:
+        SeparateTests.model_validate(beside.value)
+    except ValidationError as error:
+        schema = SeparateTests.model_json_schema(by_alias=True)
+        raise ContractError([*beside.problems, *problems_of(error, beside, schema)], tests_origin) from None
+    if "tests" in dataset.value:
+        place = beside.marks[("tests",)]
+        problem = Problem(place.line, place.column, "tests", f"tests here and in {origin}", "them in one of the two")
+        raise ContractError([problem], tests_origin)
+    both = Document({**dataset.value, "tests": beside.value["tests"]}, beside.marks, beside.problems)
+    return _validated(both, tests_origin)
 
 
 def validated(value: Any, origin: str = "<document>") -> Contract:
