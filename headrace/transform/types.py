@@ -1,5 +1,6 @@
 """Which types the published columns have: DuckDB's, narrowed to those that every reader of a topic knows."""
 
+from functools import lru_cache
 from typing import Final
 
 import pyarrow as pa
@@ -80,6 +81,7 @@ def duckdb_type(arrow: pa.DataType) -> str:
     return DataType(this=_DUCKDB[arrow]).sql("duckdb")
 
 
+@lru_cache(1024)
 def _parsed(duckdb_type: str) -> DataType:
     try:
         return DataType.build(duckdb_type, dialect="duckdb")
