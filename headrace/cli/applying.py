@@ -22,7 +22,7 @@ def planned(client: Client, documents: Sequence[Document]) -> list[Plan]:
     together = {document.valid.dataset for document in documents}
     plans = []
     for document in documents:
-        plan = client.plan(document.text)
+        plan = client.plan(document.whole)
         if dependencies(document.valid) <= together:
             plan = plan.model_copy(update={"refusals": tuple(r for r in plan.refusals if r.code != _UNKNOWN_PARENTS)})
         plans.append(plan)
@@ -30,11 +30,18 @@ def planned(client: Client, documents: Sequence[Document]) -> list[Plan]:
 
 
 def apply_in_order(
-    client: Client, documents: Sequence[Document], board: LoadBoard, *, wait: bool, timeout_s: float
+    client: Client,
+    documents: Sequence[Document],
+    board: LoadBoard,
+    *,
+    wait: bool,
+    timeout_s: float,
+    skip_tests: str | None = None,
 ) -> tuple[list[Applied], list[Ledger]]:
     """Apply every document, each after the parents it has among them have settled; with `wait`, until all have.
 
-    Returns what applying did, and the books of the datasets that were waited for.
+    `skip_tests` says why the gateway shall not run their tests. Returns what applying did, and the books of the datasets
+    that were waited for.
     """
     applied: list[Applied] = []
     settled: dict[str, Ledger] = {}
@@ -46,7 +53,7 @@ def apply_in_order(
 
     for document in documents:
         settle(dependencies(document.valid) & together)
-        done = client.apply(document.valid.dataset, document.text)
+        done = client.apply(document.valid.dataset, document.whole, skip_tests=skip_tests)
         applied.append(done)
         board.begin(
             done.name, f"version {done.version} applied" if done.changed else f"version {done.version}, unchanged"

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from headrace.cli import contracts, datasets, demo, local, observe, render, runs, secrets, sources
+from headrace.cli import contracts, datasets, demo, local, observe, render, runs, secrets, sources, testing
 from headrace.cli.render import Format, Output
 from headrace.cli.session import session_of
 from headrace.cli.shell import Shell
@@ -72,6 +72,7 @@ def _assemble() -> None:
         (observe.status, look), (observe.tail, look), (observe.ledger, look), (observe.query, look),
     ):  # fmt: skip
         app.command(rich_help_panel=panel)(command)
+    app.command("test", rich_help_panel=files)(testing.run)
     app.add_typer(observe.quarantine, name="quarantine", rich_help_panel=look)
     app.add_typer(sources.app, name="source", rich_help_panel=files)
     app.add_typer(runs.app, name="runs", rich_help_panel=files)
