@@ -25,6 +25,7 @@ from services.gateway.adapters.secret_store import SecretStore
 from services.gateway.adapters.source_desk import SourceDesk
 from services.gateway.adapters.tail import Tail
 from services.gateway.adapters.token_store import TokenStore, kept_key
+from services.gateway.adapters.trials import Trials
 from services.gateway.adapters.warehouse import Warehouse
 from services.gateway.gateway import Gateway
 from services.gateway.settings import GatewaySettings
@@ -67,6 +68,7 @@ def build(settings: GatewaySettings) -> Gateway:
         Tail(connection, registry),
         Health(engine, connection, registry, warehouse, fold),
         SourceDesk(connection, controls),
+        Trials(),
     )
 
 

@@ -16,6 +16,7 @@ from services.gateway.adapters.secret_store import SecretStore
 from services.gateway.adapters.source_desk import SourceDesk
 from services.gateway.adapters.tail import Tail
 from services.gateway.adapters.token_store import TokenStore
+from services.gateway.adapters.trials import Trials
 from services.gateway.adapters.warehouse import Warehouse
 
 
@@ -37,3 +38,4 @@ class Gateway:
     tail: Tail
     health: Health
     sources: SourceDesk
+    trials: Trials
