@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from headrace.contract import load
 from headrace.transform.trial import Verdict, run_tests
 from tests.unit.transform.staged import contract
 
@@ -168,3 +169,48 @@ def test_time_and_memory_are_bounded() -> None:
     assert "Out of Memory" in large.differences[0].got
     [enough] = run_tests(contract(**section))
     assert enough.passed, enough.differences
+
+
+EVERY_TYPE = """
+dataset: shop.events
+description: A column of every type.
+owner: {team: shop}
+source: {type: http_push}
+schema:
+  fields:
+    - {name: id, logicalType: string, logicalTypeOptions: {format: uuid}}
+    - {name: tags, logicalType: array, items: {logicalType: string}}
+    - {name: attrs, logicalType: map, map: {key: {logicalType: string}, value: {logicalType: integer}}}
+    - name: place
+      logicalType: object
+      properties: [{name: city, logicalType: string}, {name: at, logicalType: timestamp}]
+    - {name: raw, logicalType: object, physicalType: json}
+    - {name: clock, logicalType: time}
+    - {name: blob, logicalType: string, logicalTypeOptions: {format: binary}}
+    - {name: ok, logicalType: boolean}
+    - {name: small, logicalType: number, logicalTypeOptions: {format: f32}}
+    - {name: local, logicalType: timestamp, logicalTypeOptions: {timezone: false}}
+tests:
+  - name: values
+    given:
+      - {id: c0ffee00-0000-4000-8000-000000000000, tags: [a, null], attrs: {x: 1}, raw: {b: 1, a: [1]}, clock: 10:00:01,
+         place: {city: Bern, at: 2024-01-01T00:00:00Z}, blob: abc, ok: true, small: 0.1, local: 2024-01-01 10:00}
+    expect:
+      rows:
+        - {id: C0FFEE00-0000-4000-8000-000000000000, tags: [a, null], attrs: {x: 1}, raw: {a: [1], b: 1}, clock: 10:00:01.000,
+           place: {city: Bern, at: 2024-01-01T01:00:00+01:00}, blob: abc, ok: true, small: 0.1, local: 2024-01-01T10:00:00}
+  - name: nulls
+    given: [{id: null}]
+    expect:
+      rows: [{id: null, tags: null, attrs: null, place: null, raw: null, clock: null, blob: null, ok: null, small: null}]
+  - name: other values
+    given: [{tags: [a], attrs: {x: 1}, place: {city: Bern}, raw: {x: 1}}]
+    expect:
+      rows: [{tags: [b], attrs: {x: 2}, place: {city: null}, raw: {x: 2}, ok: false}]
+"""
+
+
+def test_values_of_every_type_are_given_and_compared() -> None:
+    values, nulls, others = run_tests(load(EVERY_TYPE))
+    assert (values.differences, nulls.differences) == ((), ())
+    assert [difference.column for difference in others.differences] == ["tags", "attrs", "place", "raw", "ok"]
