@@ -1,11 +1,19 @@
 """The gateway runs the tests of a dataset file itself before the file can go live, unless it is told why not."""
 
+import io
+import json
+from dataclasses import asdict, replace
 from http import HTTPStatus
 from typing import Any
 
+import fastavro
 import pytest
 from fastapi.testclient import TestClient
 
+from headrace.stream.control import Controls, schema_text
+from headrace.stream.kafka import Connection
+from headrace.stream.memory import MemorySchemas
+from services.gateway.adapters.dataset_log import DatasetLog
 from services.gateway.adapters.dataset_store import fold_datasets
 from services.gateway.gateway import Gateway
 from tests.unit.gateway.test_datasets import AT, proposed
@@ -64,3 +72,17 @@ def test_the_reason_stays_with_the_version(client: TestClient, lonely: Gateway) 
 def test_there_is_no_reason_where_there_is_no_test() -> None:
     without = ORDERS.partition("tests:")[0]
     assert proposed(without).successor(AT, "ada", "in a hurry").tests_skipped == ""
+
+
+def test_the_record_carries_the_reason_and_one_written_before_there_were_reasons_is_read() -> None:
+    schemas = MemorySchemas()
+    controls = Controls(schemas)
+    log = DatasetLog(Connection("127.0.0.1:1"), controls)
+    version = proposed(WRONG).successor(AT, "ada", "the test is out of date")
+    assert log._version(controls.encode("dataset", asdict(version))) == version
+    earlier = json.loads(schema_text("dataset"))
+    earlier["fields"] = [field for field in earlier["fields"] if field["name"] != "tests_skipped"]
+    body = io.BytesIO(b"\0" + schemas.register("earlier", json.dumps(earlier)).to_bytes(4, "big"))
+    body.seek(0, io.SEEK_END)
+    fastavro.schemaless_writer(body, fastavro.parse_schema(earlier), asdict(version))
+    assert log._version(body.getvalue()) == replace(version, tests_skipped="")
