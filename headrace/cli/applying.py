@@ -5,8 +5,10 @@ from typing import Final
 
 from headrace.cli.documents import Document
 from headrace.cli.progress import LoadBoard
-from headrace.client import Applied, Client, Ledger, Plan
+from headrace.cli.render import count
+from headrace.client import Applied, Client, Ledger, Plan, Refusal
 from headrace.contract import dependencies, in_dependency_order
+from headrace.transform.trial import run_tests
 
 _UNKNOWN_PARENTS: Final = "unknown-parents"  # the gateway's code
 
@@ -18,13 +20,19 @@ def in_order(documents: Sequence[Document]) -> list[Document]:
 
 
 def planned(client: Client, documents: Sequence[Document]) -> list[Plan]:
-    """What applying these documents together would do: a parent among them is not unknown, though not live yet."""
+    """What applying these documents together would do: a parent among them is not unknown, though not live yet.
+
+    The tests are run here: a gateway runs those of a file only when it is applied.
+    """
     together = {document.valid.dataset for document in documents}
     plans = []
     for document in documents:
         plan = client.plan(document.whole)
         if dependencies(document.valid) <= together:
             plan = plan.model_copy(update={"refusals": tuple(r for r in plan.refusals if r.code != _UNKNOWN_PARENTS)})
+        if failed := [verdict.test for verdict in run_tests(document.valid) if not verdict.passed]:
+            detail = f"{count(len(failed), 'test')} failed ({', '.join(failed)}); see them with: headrace test {document.origin}"
+            plan = plan.model_copy(update={"refusals": (*plan.refusals, Refusal(code="failed-tests", detail=detail))})
         plans.append(plan)
     return plans
 

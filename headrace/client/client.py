@@ -34,6 +34,7 @@ from headrace.errors import HeadraceError
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
 _UNAVAILABLE: Final = frozenset({502, 503})  # a gateway that restarts, or a proxy before one
 _REASONS_SHOWN: Final = 3
+_APPLY_S: Final = 100.0  # longer than the gateway gives the tests of a dataset file
 _SOURCE_S: Final = 130.0  # longer than the gateway waits for a source
 _NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout)
 
@@ -93,7 +94,8 @@ class Client:
         on record.
         """
         body = {"document": document} | ({"skip_tests": skip_tests} if skip_tests is not None else {})
-        return self._read(Applied, self._call("PUT", _dataset(name), safe=False, json=body))
+        timeout = httpx.Timeout(_APPLY_S, connect=5)
+        return self._read(Applied, self._call("PUT", _dataset(name), safe=False, json=body, timeout=timeout))
 
     def inspect_source(self, document: str, *, discover: bool = False) -> Iterator[SourcePart]:
         """Try the source of a dataset file step by step; with `discover`, also describe what it offers. Saves nothing."""

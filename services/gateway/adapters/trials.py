@@ -9,8 +9,8 @@ from headrace.errors import Transient
 from headrace.transform.trial import Verdict, run_tests
 
 #: Together less than a client waits for an answer.
-_WAIT_S: Final = 5.0
-_LIMIT_S: Final = 20.0
+_WAIT_S: Final = 20.0
+_LIMIT_S: Final = 60.0
 
 
 class Trials:

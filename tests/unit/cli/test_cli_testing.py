@@ -123,6 +123,15 @@ def test_apply_sends_nothing_when_a_test_fails(run: Run, gateway: GatewayDouble,
     assert gateway.skipped == {"shop.orders": None}
 
 
+def test_plan_says_that_a_test_stands_against_it(run: Run, gateway: GatewayDouble, orders: Path) -> None:
+    assert run("plan", "-f", str(orders)).exit_code == 2
+    orders.write_text(ORDERS + WRONG)
+    result = run("plan", "-f", str(orders))
+    assert result.exit_code == 1
+    assert "1 test failed (doubled)" in result.stdout
+    assert gateway.documents == {}
+
+
 def test_apply_without_tests_sends_the_reason(run: Run, gateway: GatewayDouble, orders: Path) -> None:
     orders.write_text(ORDERS + WRONG)
     assert run("apply", "-f", str(orders), *REASON).exit_code == 0
