@@ -51,14 +51,19 @@ def _files(paths: Iterable[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = [file for file in path.rglob("*") if file.suffix in _ENDINGS and file.is_file()]
-            inside = sorted({_dataset_file(file) for file in inside})
+            inside = sorted({_dataset_file(file) for file in path.rglob("*") if _may_be_one(file, path)})
             if not inside:
                 raise HeadraceError(f"{path}: there is no dataset file (*.yaml, *.yml) in this folder.")
             found += inside
         else:
             found.append(_dataset_file(path))
     return list(dict.fromkeys(found))
+
+
+def _may_be_one(file: Path, folder: Path) -> bool:
+    """Whether a file in a folder is taken for a dataset file, or its tests: what is hidden is not, as `.venv`."""
+    hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+    return file.suffix in _ENDINGS and not hidden and file.is_file()
 
 
 def _dataset_file(path: Path) -> Path:

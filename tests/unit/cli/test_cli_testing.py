@@ -69,6 +69,15 @@ def test_tests_stand_beside_their_dataset_file(run: Run, gateway: GatewayDouble,
     assert "No changes" in run("plan", "-f", str(orders)).stdout
 
 
+def test_without_a_path_it_is_this_folder_and_nothing_hidden_in_it(
+    run: Run, orders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (orders.parent / ".venv").mkdir()
+    (orders.parent / ".venv" / "other.yaml").write_text("not: a dataset\n")
+    monkeypatch.chdir(orders.parent)
+    assert "1 test passed." in run("test").stdout
+
+
 def test_what_is_wrong_with_a_file_of_tests_is_shown_in_it(run: Run, gateway: GatewayDouble, orders: Path) -> None:
     orders.write_text(ORDERS)
     beside = orders.with_name("orders.tests.yaml")
