@@ -37,7 +37,7 @@ down: install ## stop what `make up` started; data stays
 demo: install ## the main job on real data: 336,776 flights from a file to the warehouse
 	@$(BIN)/headrace demo
 
-check: install ## everything that can be said without running: lint, format, types, layers, generated files
+check: install ## everything that can be said without running: lint, format, types, layers, generated files, the tests in dataset files
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -45,6 +45,7 @@ check: install ## everything that can be said without running: lint, format, typ
 	@$(BIN)/python -m headrace.contract.generate --check
 	@$(BIN)/python -m headrace.stream.generate --check
 	@$(BIN)/python -m services.gateway.openapi --check
+	@$(BIN)/headrace test examples/nyc
 
 fmt: install ## put every file in the house's format
 	@$(BIN)/ruff check --fix-only --quiet .

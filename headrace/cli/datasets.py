@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headrace.cli import changes, files
+from headrace.cli import changes, files, testing
 from headrace.cli.progress import LoadBoard
 from headrace.cli.render import Format, Output, command, count, emit, note
 from headrace.cli.session import session_of
@@ -117,9 +117,18 @@ def apply(
     paths: Files,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until every row has reached its fate.")] = False,
     timeout_s: Annotated[float, typer.Option("--timeout", min=0, help="How long to wait, in seconds.")] = 600,
+    skip_tests: Annotated[
+        bool, typer.Option("--skip-tests", help="Apply without running the tests; --because says why.")
+    ] = False,
+    because: Annotated[
+        str | None,
+        typer.Option("--because", help="Why the tests are skipped; kept with the version.", show_default=False),
+    ] = None,
     output: Output = Format.TABLE,
 ) -> None:
     """Make dataset files live, in the order in which they refer to one another.
+
+    Their tests are run first, here and by the gateway: nothing is sent when one fails.
 
     A dataset that refers to others of the same run is applied when these have settled, so that the rows it refers
     to are known.
@@ -128,15 +137,29 @@ def apply(
 
         headrace apply -f flights.yaml
         headrace apply -f examples/nyc --wait
+        headrace apply -f flights.yaml --skip-tests --because "the carrier renamed its codes, tests follow"
     """
     from headrace.cli.applying import apply_in_order, in_order
     from headrace.cli.documents import read
 
+    reason = _reason(skip_tests, because)
     documents = in_order(_all_valid(read(paths)))
+    if reason is None:
+        testing.all_pass(documents)
     with session_of(context).client() as client, LoadBoard() as board:
-        applied, books = apply_in_order(client, documents, board, wait=wait, timeout_s=timeout_s)
+        applied, books = apply_in_order(client, documents, board, wait=wait, timeout_s=timeout_s, skip_tests=reason)
     result = {"applied": applied} | ({"ledgers": books} if wait else {})
     emit(result, output, lambda: changes.applied(applied, books if wait else ()))
+
+
+def _reason(skip_tests: bool, because: str | None) -> str | None:
+    """Why tests are skipped; None when they are not."""
+    reason = (because or "").strip()
+    if skip_tests and not reason:
+        raise HeadraceError("--skip-tests needs a reason, which is kept with the version: --because TEXT.")
+    if reason and not skip_tests:
+        raise HeadraceError("--because says why tests are skipped: it needs --skip-tests.")
+    return reason or None
 
 
 def _all_valid(documents: list["Document"]) -> list["Document"]:

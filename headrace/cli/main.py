@@ -19,6 +19,7 @@ from headrace.cli import (
     secrets,
     source_control,
     sources,
+    testing,
 )
 from headrace.cli.render import Format, Output
 from headrace.cli.session import session_of
@@ -89,6 +90,7 @@ def _assemble() -> None:
         sources.app.command()(act)
     sources.app.command()(authorize.authorize)
     app.add_typer(quarantine.app, name="quarantine", rich_help_panel=look)
+    app.command("test", rich_help_panel=files)(testing.run)
     app.add_typer(sources.app, name="source", rich_help_panel=files)
     app.add_typer(runs.app, name="runs", rich_help_panel=files)
     app.add_typer(contracts.app, name="contract", rich_help_panel=files)

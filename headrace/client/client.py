@@ -39,6 +39,7 @@ DEFAULT_URL: Final = "http://127.0.0.1:8080"
 _UNAVAILABLE: Final = frozenset({502, 503})  # a gateway that restarts, or a proxy before one
 _REASONS_SHOWN: Final = 3
 _ASKING_S: Final = 300.0  # many rows are asked for one by one
+_APPLY_S: Final = 100.0  # longer than the gateway gives the tests of a dataset file
 _SOURCE_S: Final = 130.0  # longer than the gateway waits for a source
 _NEVER_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout)
 
@@ -91,9 +92,15 @@ class Client:
         """What applying this dataset file would change. Changes nothing."""
         return self._read(Plan, self._call("POST", "/plan", json={"document": document}))
 
-    def apply(self, name: str, document: str) -> Applied:
-        """Make this dataset file the live version. Applying the live version again changes nothing."""
-        return self._read(Applied, self._call("PUT", _dataset(name), safe=False, json={"document": document}))
+    def apply(self, name: str, document: str, *, skip_tests: str | None = None) -> Applied:
+        """Make this dataset file the live version. Applying the live version again changes nothing.
+
+        The gateway refuses it when one of its tests fails, unless `skip_tests` says why they are not to be run, which goes
+        on record.
+        """
+        body = {"document": document} | ({"skip_tests": skip_tests} if skip_tests is not None else {})
+        timeout = httpx.Timeout(_APPLY_S, connect=5)
+        return self._read(Applied, self._call("PUT", _dataset(name), safe=False, json=body, timeout=timeout))
 
     def inspect_source(self, document: str, *, discover: bool = False) -> Iterator[SourcePart]:
         """Try the source of a dataset file step by step; with `discover`, also describe what it offers. Saves nothing."""

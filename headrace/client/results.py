@@ -103,6 +103,7 @@ class Dataset(Result):
     tags: tuple[str, ...] = ()
     applied_at: datetime | None = None
     applied_by: str | None = None
+    tests_skipped: str = ""  # why the tests of this version were not run
     document: dict[str, Any] | None = None
 
 

@@ -4,7 +4,7 @@ from headrace.contract.changes import Change, diff, needs_generation
 from headrace.contract.checks import Between, Check, Expression, In, Matches, NotNull, References, TypeIs
 from headrace.contract.dependencies import dependencies, in_dependency_order
 from headrace.contract.fields import DataType, Field
-from headrace.contract.loading import load
+from headrace.contract.loading import load, load_with_tests
 from headrace.contract.model import Contract, json_schema
 from headrace.contract.source import SourceSettings, kinds
 from headrace.contract.sql import (
@@ -14,6 +14,7 @@ from headrace.contract.sql import (
     examine_expression,
     reference_table,
 )
+from headrace.contract.transform_tests import Expectation, TransformTest
 from headrace.contract.types import arrow_schema, arrow_type, declaration, plain_type
 from headrace.errors import ContractError, Problem
 
@@ -26,6 +27,7 @@ __all__ = [
     "Contract",
     "ContractError",
     "DataType",
+    "Expectation",
     "Expression",
     "Field",
     "In",
@@ -34,6 +36,7 @@ __all__ = [
     "Problem",
     "References",
     "SourceSettings",
+    "TransformTest",
     "TypeIs",
     "arrow_schema",
     "arrow_type",
@@ -46,6 +49,7 @@ __all__ = [
     "json_schema",
     "kinds",
     "load",
+    "load_with_tests",
     "needs_generation",
     "plain_type",
     "reference_table",

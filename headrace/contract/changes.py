@@ -25,6 +25,7 @@ _EFFECTS = {
     "transform.sql": "applies to rows from now on; rows already published keep what the old SQL gave",
     "source": "rows from now on come from here; rows already published stay",
     "checks": "applies to rows from now on",
+    "tests": "changes no row: says what the SQL and the checks must do",
     "retention": "applies to rows already published too",
     "schema.evolution": "applies to columns found from now on",
 }

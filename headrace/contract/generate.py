@@ -46,6 +46,8 @@ Words for columns, quality, service levels, team and classification are those of
 - Names with a leading underscore are system columns; names with a double underscore are tables of Headrace's own.
   The domains `headrace`, `system`, `default` and `information_schema` belong to the warehouse.
 - A check on a missing value passes, except `not_null`; an `expression` fails only when it is false.
+- Tests name columns, checks and conditions that exist, and give the rows of every dataset that the SQL joins
+  ([tests of transforms](../tests-of-transforms.md)).
 
 ## What `transform.sql` can be
 

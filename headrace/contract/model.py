@@ -6,11 +6,12 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import ConfigDict, ModelWrapValidatorHandler, ValidationError, field_validator, model_validator
 from pydantic import Field as Setting
 
-from headrace.contract import rules
+from headrace.contract import rules, transform_test_rules
 from headrace.contract.checks import Check, DatasetName, named
 from headrace.contract.fields import Classification, ColumnName, Schema
 from headrace.contract.section import Section
 from headrace.contract.source import Source
+from headrace.contract.transform_tests import TransformTest
 
 SlaProperty = Literal[
     "availability",
@@ -129,6 +130,11 @@ class Contract(Section):
     )
     transform: Transform = Setting(Transform(), description="What happens to each row before it is checked.")
     checks: list[Check] = Setting([], description="What must hold of each row of the published table.")
+    tests: list[TransformTest] = Setting(
+        [],
+        description="Unit tests of the transform and the checks, run by `headrace test` and before a version goes live. They may "
+        "also stand in a file beside this one, `<name>.tests.yaml`. See docs/tests-of-transforms.md.",
+    )
     load: Load = Setting(Load(), description="How rows enter the published table.")
     sla: list[ServiceLevel] = Setting([], description="The promises to those who read the table.")
     retention: Retention | None = Setting(None, description="How long rows are kept; for ever when not given.")
@@ -159,6 +165,7 @@ class Contract(Section):
         except ValidationError as error:
             within = [rules.repeated(detail) for detail in error.errors(include_url=False)]
             raise ValidationError.from_exception_data(cls.__name__, [*within, *broken]) from None
+        broken = broken or [issue.as_error() for issue in transform_test_rules.broken(contract)]
         if broken:
             raise ValidationError.from_exception_data(cls.__name__, broken)
         return contract

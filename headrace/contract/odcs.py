@@ -4,6 +4,7 @@ Most sections have the standard's own words. A check the standard's library does
 engine `headrace`; settings that say how Headrace runs the dataset go to `customProperties`.
 """
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -44,6 +45,8 @@ def to_odcs(contract: Contract) -> OpenDataContractStandard:
     custom = [_custom(name, plain[name]) for name in _RUNNING if name in plain]
     custom += [_custom("evolution", contract.schema_.evolution), _custom("key", contract.key)]
     custom += [_custom("checkOrder", [check.name for check in contract.checks])]
+    if "tests" in plain:  # as text: their nulls count, and their dates are text
+        custom += [_custom("tests", json.dumps(plain["tests"], ensure_ascii=False))]
     table = SchemaObject(
         name=contract.table,
         physicalName=contract.dataset,
@@ -90,7 +93,8 @@ def from_odcs(odcs: OpenDataContractStandard, table_name: str | None = None) -> 
     promises = odcs.slaProperties or []
     description = odcs.description or Description()
     return validated(
-        _without_none(
+        {"tests": _tests(custom.get("tests"))}
+        | _without_none(
             {
                 "dataset": table.physicalName if custom.get("source") else _dataset_name(odcs, table),
                 "description": description.purpose or description.usage or table.description or odcs.name or odcs.id,
@@ -107,6 +111,13 @@ def from_odcs(odcs: OpenDataContractStandard, table_name: str | None = None) -> 
         ),
         odcs.id or "<contract>",
     )
+
+
+def _tests(written: Any) -> Any:
+    try:
+        return json.loads(written) if isinstance(written, str) else []
+    except ValueError:
+        return written  # refused by name when the contract is validated
 
 
 def left_out(odcs: OpenDataContractStandard) -> list[str]:

@@ -17,6 +17,7 @@ from services.gateway.adapters.secret_store import SecretStore
 from services.gateway.adapters.source_desk import SourceDesk
 from services.gateway.adapters.tail import Tail
 from services.gateway.adapters.token_store import TokenStore
+from services.gateway.adapters.trials import Trials
 from services.gateway.adapters.warehouse import Warehouse
 from services.gateway.adapters.wish_store import WishStore
 
@@ -41,3 +42,4 @@ class Gateway:
     sources: SourceDesk
     wishes: WishStore
     quarantine_desk: QuarantineDesk
+    trials: Trials

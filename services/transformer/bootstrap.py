@@ -14,12 +14,12 @@ from headrace.stream.registry import Registry
 from headrace.stream.service import LiveDataset, Worker, WorkersFor
 from headrace.stream.stage import MAIN
 from headrace.stream.wiring import kafka_pump
-from services.transformer.adapters.engine import Engine
+from headrace.transform.engine import Engine
+from headrace.transform.reference import needed
+from headrace.transform.stage import Transform
 from services.transformer.adapters.references import References
 from services.transformer.adapters.trials import Trials
-from services.transformer.core.reference import needed
 from services.transformer.settings import TransformerSettings
-from services.transformer.stage import Transform
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,12 @@
 from pydantic import Field
 
 from headrace.stream.service import ServiceSettings
+from headrace.transform.engine import MEMORY
 
 
 class TransformerSettings(ServiceSettings):
     """The transformer's settings, as `HEADRACE_<NAME>`."""
 
     transform_memory: str = Field(
-        "256MB", description="The most memory one dataset's SQL and the reference data it reads may take."
+        MEMORY, description="The most memory one dataset's SQL and the reference data it reads may take."
     )

@@ -74,4 +74,5 @@ class DatasetLog:
 
     def _version(self, value: bytes) -> DatasetVersion:
         record = self._controls.decode(value)
-        return DatasetVersion(**{name: record[name] for name in DatasetVersion.__dataclass_fields__})
+        known = DatasetVersion.__dataclass_fields__  # an earlier version of Headrace may not have written all of them
+        return DatasetVersion(**{name: record[name] for name in known if name in record})

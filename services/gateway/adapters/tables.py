@@ -57,6 +57,7 @@ DATASETS: Final = Table(
     Column("document", Text, nullable=False),
     Column("applied_at", UtcDateTime, nullable=False),
     Column("applied_by", _NAME, nullable=False),
+    Column("tests_skipped", Text, nullable=False, server_default=""),
 )
 
 #: Every version that was ever seen live, from the same topic.
@@ -69,6 +70,7 @@ DATASET_VERSIONS: Final = Table(
     Column("document", Text, nullable=False),
     Column("applied_at", UtcDateTime, nullable=False),
     Column("applied_by", _NAME, nullable=False),
+    Column("tests_skipped", Text, nullable=False, server_default=""),
 )
 
 #: How far each source has been read, folded from `_headrace.source-positions`.

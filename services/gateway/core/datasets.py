@@ -18,6 +18,7 @@ class DatasetVersion:
     document: str
     applied_at: datetime
     applied_by: str
+    tests_skipped: str = ""  # why; empty when they passed or there are none
 
     def contract(self) -> Contract:
         """The dataset file."""
@@ -72,12 +73,20 @@ class Proposal:
         """Whether a change is breaking."""
         return needs_generation(list(self.changes))
 
-    def successor(self, at: datetime, by: str) -> DatasetVersion:
-        """The version that applying makes."""
+    def successor(self, at: datetime, by: str, tests_skipped: str = "") -> DatasetVersion:
+        """The version that applying makes. `tests_skipped` says why its tests, if it has any, were not run."""
+        skipped = tests_skipped if self.contract.tests else ""
         document = self.contract.canonical_json()
         if self.current is None:
-            return DatasetVersion(self.contract.dataset, 1, 1, "active", document, at, by)
-        return replace(self.current, version=self.next_version, document=document, applied_at=at, applied_by=by)
+            return DatasetVersion(self.contract.dataset, 1, 1, "active", document, at, by, skipped)
+        return replace(
+            self.current,
+            version=self.next_version,
+            document=document,
+            applied_at=at,
+            applied_by=by,
+            tests_skipped=skipped,
+        )
 
 
 def propose(contract: Contract, live: Mapping[str, DatasetVersion]) -> Proposal:

@@ -16,8 +16,8 @@ from headrace.stream.decode import Decoder
 from headrace.stream.kafka import Connection, Followed, Replay
 from headrace.stream.registry import Registry
 from headrace.stream.service import LiveDataset, live_datasets
-from services.transformer.adapters.engine import Engine
-from services.transformer.core.reference import append, create, create_ages, upsert, upsert_by_age
+from headrace.transform.engine import Engine
+from headrace.transform.reference import append, create, create_ages, upsert, upsert_by_age
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from headrace.contract import load
 from headrace.errors import Fatal, Transient
 from headrace.stream import topics
 from headrace.stream.control import Controls
-from headrace.stream.kafka import Connection
+from headrace.stream.kafka import Connection, Followed
 from headrace.stream.registry import Registry
 from headrace.stream.service import live_datasets
 from services.gateway.adapters.dataset_log import DatasetLog
@@ -66,6 +66,29 @@ def test_apply_makes_topics_and_publishes_the_version(
         assert (followed.state[name].version, followed.state[name].state) == (1, "active")
     finally:
         followed.close()
+
+
+def test_a_failing_test_keeps_a_file_from_going_live_and_why_one_was_skipped_is_on_record(
+    make_gateway: MakeGateway, connection: Connection, controls: Controls, domain: str
+) -> None:
+    client, name = make_gateway(), f"{domain}.airports"
+    tests = "tests: [{name: passes, given: [{faa: JFK}], expect: {rows: [{faa: LGA}]}}]\n"
+    status, body = put(client, name, airports(domain) + tests)
+    assert (status, body["type"]) == (HTTPStatus.UNPROCESSABLE_ENTITY, "urn:headrace:problem:failed-tests")
+    assert client.get(f"/api/v1/datasets/{name}").status_code == HTTPStatus.NOT_FOUND
+    document = {"document": airports(domain) + tests, "skip_tests": "a trial"}
+    applied = client.put(f"/api/v1/datasets/{name}", json=document).json()
+    assert (applied["version"], applied["warnings"]) == (1, ["its 1 test did not run: a trial"])
+    assert client.get(f"/api/v1/datasets/{name}").json()["tests_skipped"] == "a trial"
+    followed = Followed(connection, topics.DATASETS, controls.decode)
+    try:
+        followed.refresh()
+        assert followed.state[name]["tests_skipped"] == "a trial"
+    finally:
+        followed.close()
+    status, body = put(client, name, airports(domain) + tests.replace("LGA", "JFK"))
+    assert (status, body["version"], body["warnings"]) == (HTTPStatus.OK, 2, [])
+    assert client.get(f"/api/v1/datasets/{name}").json()["tests_skipped"] == ""
 
 
 def test_applying_again_changes_nothing_and_a_harmless_change_is_the_next_version(

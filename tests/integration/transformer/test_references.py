@@ -9,7 +9,7 @@ import pytest
 from headrace.errors import Fatal, Transient
 from headrace.stream import columns, topics
 from headrace.stream.service import LiveDataset
-from services.transformer.adapters.engine import Engine
+from headrace.transform.engine import Engine
 from services.transformer.adapters.references import References
 from tests.integration.transformer.flow import Flow, with_system
 

@@ -26,6 +26,7 @@ class GatewayDouble:
     def __init__(self) -> None:
         self.documents: dict[str, str] = {}
         self.versions: dict[str, int] = {}
+        self.skipped: dict[str, str | None] = {}
         self.looks: dict[str, int] = {}
         self.steps = 3
         self.residue = 0
@@ -53,6 +54,7 @@ class GatewayDouble:
             case "POST", ["plan"]:
                 return self._plan(body["document"])
             case "PUT", ["datasets", name]:
+                self.skipped[name] = body.get("skip_tests")
                 return self._apply(name, body["document"])
             case "GET", ["status"]:
                 return httpx.Response(200, json={"items": [self._status(name) for name in sorted(self.documents)]})

@@ -1,6 +1,6 @@
 """Routes: plan and apply dataset files; see what is live."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -9,6 +9,7 @@ from typing import Final
 from fastapi import APIRouter
 
 from headrace.contract import Contract, load
+from headrace.transform.trial import Verdict
 from services.gateway.adapters.dataset_store import DatasetStore
 from services.gateway.adapters.http import models
 from services.gateway.adapters.http.access import PREFIX, Administering, Calling, Parts, may_answer
@@ -19,6 +20,7 @@ from services.gateway.core.secrets import warnings
 
 router = APIRouter(prefix=PREFIX, tags=["datasets"])
 
+_MOST_FAULTS: Final = 100
 _TITLES: Final = {
     "unknown-parents": "The dataset refers to datasets that are not live",
     "breaking-change": "The change is breaking",
@@ -45,24 +47,29 @@ def plan(body: models.DatasetFile, gateway: Parts, _: Calling) -> models.Plan:
     summary="Make a dataset file live",
     responses=may_answer(HTTPStatus.FORBIDDEN, HTTPStatus.CONFLICT, HTTPStatus.SERVICE_UNAVAILABLE),
 )
-def apply(name: models.Name, body: models.DatasetFile, gateway: Parts, caller: Administering) -> models.Applied:
+def apply(name: models.Name, body: models.DatasetApplication, gateway: Parts, caller: Administering) -> models.Applied:
     """Create the dataset, or bring it to this version. Applying what is live already changes nothing.
 
     For the administrator only, as long as a token cannot be granted single rights: a dataset file says what ingest reads.
 
-    Refused: a breaking change (409); a file that is not valid, or that refers to datasets that are not live (422).
+    Its tests are run first, unless `skip_tests` says why not.
+
+    Refused: a breaking change (409); a file that is not valid, that refers to datasets that are not live, or one of whose tests
+    fails (422).
     """
     contract = load(body.document)
     if contract.dataset != name:
         detail = f"the file describes {contract.dataset}, the path names {name}"
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "other-name", "The names differ", detail)
+    if body.skip_tests is None:
+        _refuse_failed(gateway.trials.failed(contract), len(contract.tests))
     decided: list[Proposal] = []
 
     def decide(live: Mapping[str, DatasetVersion]) -> DatasetVersion | None:
         proposal = propose(contract, live)
         _refuse(proposal)
         decided.append(proposal)
-        return proposal.successor(datetime.now(UTC), caller.name) if proposal.changed else None
+        return proposal.successor(datetime.now(UTC), caller.name, body.skip_tests or "") if proposal.changed else None
 
     gateway.dataset_log.append(decide)
     proposal = decided[-1]
@@ -72,7 +79,7 @@ def apply(name: models.Name, body: models.DatasetFile, gateway: Parts, caller: A
         version=proposal.next_version,
         generation=proposal.current.generation if proposal.current else 1,
         changed=proposal.changed,
-        warnings=warnings(contract, gateway.secrets.all().keys()),
+        warnings=[*warnings(contract, gateway.secrets.all().keys()), *_skipped(contract, body.skip_tests)],
     )
 
 
@@ -112,6 +119,21 @@ def _refuse(proposal: Proposal) -> None:
     status = HTTPStatus.CONFLICT if breaking else HTTPStatus.UNPROCESSABLE_ENTITY
     faults = [asdict(change) for change in proposal.changes if change.breaking] if breaking else []
     raise ProblemError(status, refusal.code, _TITLES[refusal.code], refusal.detail, faults)
+
+
+def _skipped(contract: Contract, reason: str | None) -> list[str]:
+    number = len(contract.tests)
+    return [f"its {number} test{'s' if number != 1 else ''} did not run: {reason}"] if number and reason else []
+
+
+def _refuse_failed(failed: Sequence[Verdict], ran: int) -> None:
+    if not failed:
+        return
+    first = failed[0]
+    detail = f"{len(failed)} of {ran} tests failed, first {first.test!r}: {first.differences[0]}"
+    faults = [{"test": each.test, **asdict(difference)} for each in failed for difference in each.differences]
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    raise ProblemError(status, "failed-tests", "A test of the dataset file failed", detail, faults[:_MOST_FAULTS])
 
 
 def _shows(datasets: DatasetStore, name: str, version: int) -> bool:

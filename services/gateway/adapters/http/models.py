@@ -81,6 +81,17 @@ class DatasetFile(Body):
     document: str = Field(max_length=1_000_000, description="The dataset file, as YAML.", examples=[_DOCUMENT])
 
 
+class DatasetApplication(DatasetFile):
+    """A dataset file that is to go live."""
+
+    skip_tests: str | None = Field(
+        None,
+        min_length=1,
+        max_length=1000,
+        description="Why its tests are not to be run; kept with the version. Left out: they are run, and must pass.",
+    )
+
+
 class SourceFile(Body):
     """A dataset file of which only the source has to be written."""
 
@@ -163,6 +174,7 @@ class DatasetSummary(Answer):
     tags: list[str]
     applied_at: datetime
     applied_by: str
+    tests_skipped: str = Field("", description="Why the tests of this version were not run, if they were not.")
 
 
 class DatasetDetail(DatasetSummary):

@@ -11,8 +11,8 @@ from headrace.contract import Contract
 from headrace.stream import columns
 from headrace.stream.ledger import EMIT, FILTER, QUARANTINE, fates
 from headrace.stream.stage import Batch, Outcome, Records
-from services.transformer.adapters.engine import Engine
-from services.transformer.stage import Transform
+from headrace.transform.engine import Engine
+from headrace.transform.stage import Transform
 
 Row = dict[str, Any]
 

@@ -1,6 +1,6 @@
 """The one query a batch is put through: the dataset's SQL, its declared types, then its checks, a verdict beside each row."""
 
-# ruff: noqa: S608 - names and values are quoted by `core.quoting`, conditions were examined by `headrace.contract`
+# ruff: noqa: S608 - names and values are quoted by `headrace.transform.quoting`, conditions were examined by `headrace.contract`
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from typing import Final
 
 from headrace.contract import Check, arrow_type
 from headrace.contract.fields import Schema
-from services.transformer.core import types
-from services.transformer.core.checks import Rule, rules_of, shown
-from services.transformer.core.quoting import quoted
+from headrace.transform import types
+from headrace.transform.checks import Rule, rules_of, shown
+from headrace.transform.quoting import quoted
 
 #: Columns of the query's result that are not the dataset's.
 ROW: Final = "__row"  # which input row it came from

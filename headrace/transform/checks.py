@@ -3,7 +3,7 @@
 As in SQL, a missing value passes every check but `not_null`.
 """
 
-# ruff: noqa: S608 - names and values are quoted by `core.quoting`, conditions were examined by `headrace.contract`
+# ruff: noqa: S608 - names and values are quoted by `headrace.transform.quoting`, conditions were examined by `headrace.contract`
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -24,8 +24,8 @@ from headrace.contract import (
     arrow_type,
     reference_table,
 )
-from services.transformer.core.quoting import literal, quoted
-from services.transformer.core.types import duckdb_type, misfit
+from headrace.transform.quoting import literal, quoted
+from headrace.transform.types import duckdb_type, misfit
 
 _MOST_FOUND: Final = 200  # characters shown of a value
 

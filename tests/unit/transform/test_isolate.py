@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.transformer.core.isolate import RowError, isolate
+from headrace.transform.isolate import RowError, isolate
 
 
 @given(rows=st.integers(0, 300), data=st.data())

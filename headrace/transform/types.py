@@ -1,12 +1,13 @@
 """Which types the published columns have: DuckDB's, narrowed to those that every reader of a topic knows."""
 
+from functools import lru_cache
 from typing import Final
 
 import pyarrow as pa
 import sqlglot.errors
 from sqlglot.expressions import DataType, DType
 
-from services.transformer.core.quoting import quoted
+from headrace.transform.quoting import quoted
 
 _NARROWED: Final = {
     **dict.fromkeys((DType.TINYINT, DType.SMALLINT, DType.UTINYINT, DType.USMALLINT, DType.INT), DType.INT),
@@ -77,9 +78,10 @@ def duckdb_type(arrow: pa.DataType) -> str:
         return f"STRUCT({', '.join(f'{quoted(part.name)} {duckdb_type(part.type)}' for part in arrow)})"
     if pa.types.is_decimal(arrow):
         return f"DECIMAL({arrow.precision}, {arrow.scale})"
-    return str(_DUCKDB[arrow].value)
+    return DataType(this=_DUCKDB[arrow]).sql("duckdb")
 
 
+@lru_cache(1024)
 def _parsed(duckdb_type: str) -> DataType:
     try:
         return DataType.build(duckdb_type, dialect="duckdb")

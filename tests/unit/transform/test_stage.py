@@ -9,8 +9,8 @@ import pytest
 from headrace.contract import NO_MATCH
 from headrace.errors import Fatal
 from headrace.stream import columns
-from services.transformer.core.reference import create
-from tests.unit.transformer.staged import Row, read, run, staged, transform
+from headrace.transform.reference import create
+from tests.unit.transform.staged import Row, read, run, staged, transform
 
 ORDERS = [
     {"id": 1, "amount": 10.0, "status": "new"},

@@ -8,9 +8,9 @@ import pyarrow as pa
 from headrace.stream import columns
 from headrace.stream.codec import conform
 from headrace.stream.stage import Rejection
-from services.transformer.core import parents
-from services.transformer.core.checks import Rule
-from services.transformer.core.judgement import FAILED, FOUND, Judgement, flag_column
+from headrace.transform import parents
+from headrace.transform.checks import Rule
+from headrace.transform.judgement import FAILED, FOUND, Judgement, flag_column
 
 
 def rejections(judgement: Judgement, judged: pa.RecordBatch, row: parents.Int64s) -> dict[int, Rejection]:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.stream.ledger import FILTER, QUARANTINE, fates
-from tests.unit.transformer.staged import Row, run, staged, transform
+from tests.unit.transform.staged import Row, run, staged, transform
 
 FIELDS: dict[str, pa.DataType] = {"a": pa.int64(), "b": pa.float64(), "s": pa.string(), "l": pa.list_(pa.int64())}
 SCHEMA = pa.schema(FIELDS)

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from services.transformer.core.parents import Int64s
+from headrace.transform.parents import Int64s
 
 MOST_BYTES: Final = 8_000_000
 """Half of what a message can hold: encoded, a row takes a little more or less than its values do in memory."""

@@ -3,7 +3,7 @@
 DuckDB's TRY gives null for an expression that fails; around a struct of it, a null result and a failure differ.
 """
 
-# ruff: noqa: S608 - names and values are quoted by `core.quoting`, conditions were examined by `headrace.contract`
+# ruff: noqa: S608 - names and values are quoted by `headrace.transform.quoting`, conditions were examined by `headrace.contract`
 
 from typing import Final
 
@@ -12,9 +12,9 @@ from sqlglot import exp
 
 from headrace.contract import CompiledTransform
 from headrace.contract.rowwise import row_source
-from services.transformer.core.checks import shown
-from services.transformer.core.judgement import ROW, case
-from services.transformer.core.quoting import literal, quoted
+from headrace.transform.checks import shown
+from headrace.transform.judgement import ROW, case
+from headrace.transform.quoting import literal, quoted
 
 COLUMN: Final = "__column"
 DETAIL: Final = "__detail"

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 
 from headrace.errors import Fatal
-from services.transformer.adapters.engine import Engine
-from services.transformer.core.isolate import RowError
+from headrace.transform.engine import Engine
+from headrace.transform.isolate import RowError
 
 ROWS = pa.record_batch({"a": [1, 2]})
 
@@ -65,3 +65,13 @@ def test_rows_come_back_in_the_order_they_went_in() -> None:
         99_998,
         99_997,
     ]
+
+
+def test_what_takes_longer_than_it_may_is_interrupted() -> None:
+    endless = "SELECT count(*) AS n FROM range(10000000000) AS a(i), range(1000) AS b(i) WHERE a.i % 7 = b.i % 3"
+    engine = Engine(time_limit_s=0.3)
+    with pytest.raises(Fatal, match="longer than it may"):
+        engine.query(endless, ROWS)
+    with pytest.raises(Fatal, match="longer than it may"):
+        engine.query("SELECT a FROM input", ROWS)
+    assert Engine(time_limit_s=60).query("SELECT a FROM input", ROWS).num_rows == 2

@@ -1,17 +1,23 @@
 """DuckDB, locked down to computing over the rows it is given: no files, no network, no settings to change."""
 
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 import duckdb
 import pyarrow as pa
 
 from headrace.errors import Fatal
-from services.transformer.core.isolate import RowError
-from services.transformer.core.reference import CHANGES
+from headrace.transform.isolate import RowError
+from headrace.transform.reference import CHANGES
 
 #: What the dataset's SQL calls its rows.
 INPUT: Final = "input"
+
+#: The most memory a dataset's SQL and the reference data it reads may take, if nothing else is said.
+MEMORY: Final = "256MB"
 
 _STARTED_WITH: Final[dict[str, str | bool | int | float | list[str]]] = {
     "threads": 1,  # a pump is one thread; more would reorder rows and take the other pumps' core
@@ -34,15 +40,19 @@ _UNFIT: Final = (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserE
 _BROKEN: Final = (
     duckdb.InternalException,
     duckdb.FatalException,
-    duckdb.InterruptException,
     duckdb.IOException,
 )
+
+
+_TOO_LONG: Final = "it takes longer than it may"
 
 
 class Engine:
     """One connection to a database in memory. Used by one thread at a time."""
 
-    def __init__(self, memory_limit: str = "256MB") -> None:
+    def __init__(self, memory_limit: str = MEMORY, time_limit_s: float | None = None) -> None:
+        """`time_limit_s` is for all that it will ever be asked; then it fails (Fatal)."""
+        self._deadline = None if time_limit_s is None else time.monotonic() + time_limit_s
         self._connection = duckdb.connect(":memory:", config={**_STARTED_WITH, "memory_limit": memory_limit})
         for statement in _LOCKED_WITH:
             self._connection.execute(statement)
@@ -51,7 +61,8 @@ class Engine:
         """Execute statements that keep a table, with `changes` to read. Errors: Fatal."""
         try:
             self._connection.register(CHANGES, changes)
-            self._connection.execute(statements)
+            with self._in_time():
+                self._connection.execute(statements)
         except duckdb.Error as error:
             raise Fatal(f"DuckDB cannot keep reference data: {error}") from error
         finally:
@@ -65,7 +76,8 @@ class Engine:
         """
         try:
             self._connection.register(INPUT, rows)
-            return _one_batch(self._connection.sql(sql).to_arrow_table())
+            with self._in_time():
+                return _one_batch(self._connection.sql(sql).to_arrow_table())
         except duckdb.Error as error:
             raise _mapped(error) from error
 
@@ -82,6 +94,23 @@ class Engine:
         """Drop the database."""
         self._connection.close()
 
+    @contextmanager
+    def _in_time(self) -> Iterator[None]:
+        """Interrupt what is computed within when the time is up."""
+        if self._deadline is None:
+            yield
+            return
+        left_s = self._deadline - time.monotonic()
+        if left_s <= 0:
+            raise Fatal(_TOO_LONG)
+        watch = threading.Timer(left_s, self._connection.interrupt)
+        watch.daemon = True
+        watch.start()
+        try:
+            yield
+        finally:
+            watch.cancel()
+
 
 def _empty(schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist([], schema=schema)
@@ -96,6 +125,8 @@ def _mapped(error: duckdb.Error) -> Exception:
     message = str(error).partition("\n\nLINE ")[0].strip()
     if isinstance(error, _UNFIT):
         return Fatal(f"the SQL of the dataset file does not fit its rows: {message}")
+    if isinstance(error, duckdb.InterruptException):
+        return Fatal(_TOO_LONG)
     if isinstance(error, _BROKEN):
         return Fatal(f"DuckDB failed: {message}")
     return RowError(message)

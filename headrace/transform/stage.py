@@ -15,14 +15,14 @@ from headrace.errors import Fatal
 from headrace.stream import columns
 from headrace.stream.codec import conform
 from headrace.stream.stage import Batch, Emitted, Outcome, Rejection
-from services.transformer.adapters.engine import Engine
-from services.transformer.core import parents
-from services.transformer.core.isolate import RowError, isolate
-from services.transformer.core.judgement import ROW, Judgement, judgement
-from services.transformer.core.publish import published, rejections
-from services.transformer.core.shortcuts import sole_rule, suspects_sql
-from services.transformer.core.sizes import MOST_BYTES, oversized
-from services.transformer.core.types import arrow_type
+from headrace.transform import parents
+from headrace.transform.engine import Engine
+from headrace.transform.isolate import RowError, isolate
+from headrace.transform.judgement import ROW, Judgement, judgement
+from headrace.transform.publish import published, rejections
+from headrace.transform.shortcuts import sole_rule, suspects_sql
+from headrace.transform.sizes import MOST_BYTES, oversized
+from headrace.transform.types import arrow_type
 
 #: The most rows of a batch that are tried one by one for DuckDB's own message.
 _MOST_TRIED: Final = 50
@@ -131,7 +131,7 @@ class Transform:
             lambda start, stop: self._engine.query(sql, rows.slice(start, stop - start)), len(rows)
         )
         if len(failures) == len(rows) > 1 and all("Out of Memory" in message for _, message in failures):
-            raise Fatal(f"no row fits into the transformer's memory beside the reference data: {failures[0][1]}")
+            raise Fatal(f"no row fits into the memory of the transform beside the reference data: {failures[0][1]}")
         numbers = rows.column(ROW)
         return parts, [Rejection(numbers[at].as_py(), "transform_error", message) for at, message in failures]
 

@@ -1,6 +1,6 @@
 """The statements that keep the table of another dataset; `changes` is what they read."""
 
-# ruff: noqa: S608 - names and values are quoted by `core.quoting`, conditions were examined by `headrace.contract`
+# ruff: noqa: S608 - names and values are quoted by `headrace.transform.quoting`, conditions were examined by `headrace.contract`
 
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -9,7 +9,7 @@ import sqlglot
 from sqlglot import exp
 
 from headrace.contract import Check, CompiledTransform, References
-from services.transformer.core.quoting import quoted
+from headrace.transform.quoting import quoted
 
 CHANGES: Final = "changes"
 

@@ -5,8 +5,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from services.transformer.core.reference import create
-from tests.unit.transformer.staged import Row, run, transform
+from headrace.transform.reference import create
+from tests.unit.transform.staged import Row, run, transform
 
 CASES: list[tuple[dict[str, Any], list[Any], list[Any], str]] = [
     ({"check": "not_null"}, ["", "x"], [None], "value is null, expected a value"),

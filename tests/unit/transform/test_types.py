@@ -4,7 +4,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from services.transformer.core import types
+from headrace.transform import types
 
 PUBLISHED = [
     ("TINYINT", pa.int32()),
@@ -38,7 +38,9 @@ def test_each_type_of_duckdb_is_published_as_one_that_every_reader_knows(found: 
 
 @pytest.mark.parametrize("arrow", [arrow for _, arrow in PUBLISHED], ids=str)
 def test_a_declared_type_means_the_same_to_duckdb(arrow: pa.DataType) -> None:
-    assert types.arrow_type(types.duckdb_type(arrow)) == arrow
+    kind = types.duckdb_type(arrow)
+    assert types.arrow_type(kind) == arrow
+    assert duckdb.connect(":memory:").execute(f"SELECT NULL::{kind}").fetchall() == [(None,)]
 
 
 @pytest.mark.parametrize(
