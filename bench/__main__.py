@@ -21,7 +21,13 @@ def main() -> int:
         metavar="PART",
         help="the stage bench with runners so named; prints, and writes nothing",
     )
-    parser.add_argument("--source-rows", type=int, default=500_000, help="rows of each source of the connectors' bench")
+    parser.add_argument(
+        "--only-source",
+        nargs="+",
+        metavar="PART",
+        help="the connectors' bench with sources so named; prints, and writes nothing",
+    )
+    parser.add_argument("--source-rows", type=int, default=200_000, help="rows of each source of the connectors' bench")
     parser.add_argument("--stage-rows", type=int, default=6_000_000, help="orders in the topic of the stage bench")
     parser.add_argument(
         "--flow-rows", type=int, nargs="+", default=[100_000, 1_000_000, 3_000_000], help="sizes of the end-to-end runs"
@@ -31,6 +37,11 @@ def main() -> int:
     if chosen.only_runner:
         with running(("kafka", "registry")) as stack:
             found = stage.run(stack.bootstrap_servers, stack.registry_url, chosen.stage_rows, chosen.only_runner)
+        sys.stdout.write(report.markdown(report.dated(found)))
+        return 0
+    if chosen.only_source:
+        with running(("kafka", "registry")) as stack:
+            found = connectors.run(stack.bootstrap_servers, stack.registry_url, chosen.source_rows, chosen.only_source)
         sys.stdout.write(report.markdown(report.dated(found)))
         return 0
     findings: list[report.Finding] = []

@@ -1,18 +1,21 @@
 """Each connector beside the bare library it is built on, on the same source: rows a second to the last row read, and to the
-last Kafka commit.
+last Kafka commit. Beside it: what Kafka takes when nothing is read, and dlt, which loads the same table and the same API.
 
-Every side runs twice in this process and the second time counts; the databases and the API are started for it, on loopback.
+The sides take turns, so that a slow moment meets all of them; the median of the rounds counts. The databases and the API are
+started for it, on loopback.
 """
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any, Final
 
 import adbc_driver_postgresql.dbapi
@@ -26,21 +29,24 @@ import pymysql
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from bench.orders import orders
+from bench.peers import dlt
 from bench.report import Finding
 from headrace.connector import Connector, Surroundings, opened
 from headrace.connector.conformance import LOOPBACK
 from headrace.contract import Contract
+from headrace.stream import topics
 from headrace.stream.kafka import Connection, TransactionalWriter
 from headrace.stream.kafka import topics as kafka_topics
 from headrace.stream.registry import Registry
-from headrace.stream.service import LiveDataset
-from services.ingest.adapters.publisher import Publisher
+from headrace.stream.service import LiveDataset, relax_collector
+from services.ingest.adapters.publisher import Encoded, Publisher
 from tests.databases import server
 from tests.mariadb import MariaDb
 from tests.postgresql import PostgreSql
 from tests.stack import free_ports
 
 BATCH_ROWS: Final = 50_000
+_ROUNDS: Final = 3  # the median counts; one more in front warms up
 _NAMES: Final = "order_id, customer_id, email, status, amount, currency, country, ts, items, note"
 
 
@@ -53,39 +59,73 @@ class Case:
     rows: int
     source: dict[str, Any]
     bare: Callable[[], int]
+    peers: Sequence["Peer"] = ()
 
 
-def run(brokers: str, registry_url: str, rows: int) -> list[Finding]:
-    """Measure every connector over `rows` orders; the API, whose server is in Python, over a tenth."""
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Another program that loads the same source: in an environment of its own, it prints its rows a second."""
+
+    name: str
+    command: Sequence[str]
+
+
+def run(brokers: str, registry_url: str, rows: int, only: Sequence[str] = ()) -> list[Finding]:
+    """Measure the connectors, all or those with one of `only` in their name, over `rows` orders; the API, whose server is in
+    Python, over a tenth."""
+    relax_collector()
     found: list[Finding] = []
     with tempfile.TemporaryDirectory(prefix="headrace-bench-") as made, ExitStack() as running:
-        folder = Path(made)
-        for case in _cases(folder, brokers, rows, running):
+        place = Place(Path(made), brokers, registry_url, running)
+        table = pa.Table.from_batches([orders(0, rows)])
+        for name, prepared in _CASES.items():
+            if only and not any(part in name for part in only):
+                continue
+            case = prepared(place, table)
             sys.stderr.write(f"measuring {case.name} over {case.rows:,} rows\n")
-            found += _measured(case, folder, brokers, registry_url)
+            found += _measured(case, place)
     return found
 
 
-def _measured(case: Case, folder: Path, brokers: str, registry_url: str) -> list[Finding]:
-    bare = _rate(case, case.bare)
-    read = _rate(case, lambda: _read(case, folder))
-    committed = _rate(case, lambda: _committed(case, folder, brokers, registry_url))
-    return [
-        Finding("connectors", f"{case.name}: {case.library} alone", bare, "rows/s"),
-        Finding("connectors", f"{case.name}: read", read, "rows/s", case.library, read / bare),
-        Finding("connectors", f"{case.name}: to the Kafka commit", committed, "rows/s", case.library, committed / bare),
+def _measured(case: Case, place: "Place") -> list[Finding]:
+    publishing = _Publishing(case, place)
+    sides = {
+        "alone": lambda: _timed(case, case.bare),
+        "read": lambda: _timed(case, lambda: _read(case, place.folder)),
+        "committed": publishing.rows_s,
+        "kafka": publishing.rows_s_of_kafka,
+    }
+    rounds = [{name: side() for name, side in sides.items()} for _ in range(1 + _ROUNDS)][1:]
+    alone, read, committed, kafka = (median(each[name] for each in rounds) for name in sides)
+    found = [
+        Finding("connectors", f"{case.name}: {case.library} alone", alone, "rows/s"),
+        Finding("connectors", f"{case.name}: the same records to the Kafka commit, nothing read", kafka, "rows/s"),
+        Finding("connectors", f"{case.name}: read", read, "rows/s", f"{case.library} alone", read / alone),
+        _finding(case, committed, f"{case.library} alone", alone),
+        _finding(case, committed, "the same records to Kafka, nothing read", kafka),
     ]
+    for peer in case.peers:
+        sys.stderr.write(f"measuring {peer.name}\n")
+        answer = subprocess.run(peer.command, check=True, stdout=subprocess.PIPE, text=True, cwd=place.folder).stdout
+        theirs = float(answer.splitlines()[-1])
+        found += [
+            Finding("connectors", f"{case.name}: {peer.name}", theirs, "rows/s"),
+            _finding(case, committed, peer.name, theirs),
+        ]
+    return found
 
 
-def _rate(case: Case, work: Callable[[], int]) -> float:
-    """Rows a second of the second time."""
-    seconds = 0.0
-    for _ in range(2):
-        started = time.perf_counter()
-        rows = work()
-        seconds = time.perf_counter() - started
-        assert rows == case.rows, f"{case.name}: {rows} rows instead of {case.rows}"
-    return case.rows / seconds
+def _finding(case: Case, committed: float, peer: str, theirs: float) -> Finding:
+    return Finding("connectors", f"{case.name}: to the Kafka commit", committed, "rows/s", peer, committed / theirs)
+
+
+def _timed(case: Case, work: Callable[[], int]) -> float:
+    """Rows a second."""
+    started = time.perf_counter()
+    rows = work()
+    seconds = time.perf_counter() - started
+    assert rows == case.rows, f"{case.name}: {rows} rows instead of {case.rows}"
+    return rows / seconds
 
 
 def _connector(case: Case, folder: Path) -> tuple[Contract, Connector]:
@@ -100,54 +140,87 @@ def _read(case: Case, folder: Path) -> int:
     return sum(fetched.rows_read for fetched, _ in connector.read(None))
 
 
-def _committed(case: Case, folder: Path, brokers: str, registry_url: str) -> int:
-    """As ingest does it: each step in a transaction of its own."""
-    contract, connector = _connector(case, folder)
-    connection = Connection(brokers)
-    kafka_topics.ensure_control(connection)
-    name = f"bench.{case.name.replace(' ', '_').lower()}_{time.monotonic_ns()}"
-    kafka_topics.ensure_dataset(connection, name, 1, contract.partitions)
-    writer = TransactionalWriter(connection, name)
-    publisher = Publisher(LiveDataset(name, 1, 1, "active", contract), Registry(registry_url), writer, "bench")
-    rows = 0
-    try:
-        for fetched, _ in connector.read(None):
-            publisher.write([publisher.encoded(fetched)])
-            rows += fetched.rows_read
-    finally:
-        writer.close()
-    return rows
+class _Publishing:
+    """A case to the Kafka commit.
+
+    The topics are made and the transactional id is taken before any clock starts: a source task does that once, however long it
+    reads.
+    """
+
+    def __init__(self, case: Case, place: "Place") -> None:
+        self._case, self._folder = case, place.folder
+        contract, _ = _connector(case, place.folder)
+        connection = Connection(place.brokers)
+        kafka_topics.ensure_control(connection)
+        name = f"bench.{re.sub('[^a-z]+', '_', case.name.lower())}_{time.monotonic_ns()}"
+        kafka_topics.ensure_dataset(connection, name, 1, contract.partitions)
+        self._topic = topics.raw(name)
+        self._writer = TransactionalWriter(connection, name)
+        self._writer.init()
+        dataset = LiveDataset(name, 1, 1, "active", contract)
+        self._publisher = Publisher(dataset, Registry(place.registry_url), self._writer, "bench")
+        place.running.callback(self._writer.close)
+
+    def rows_s(self) -> float:
+        """As ingest does it: each step in a transaction of its own."""
+        return _timed(self._case, self._published)
+
+    def rows_s_of_kafka(self) -> float:
+        """The records were made before: what confluent-kafka and the broker do with them, in the same transactions."""
+        batches = [values for encoded, _ in self._steps() if (values := encoded.values)]
+        return _timed(self._case, lambda: sum(map(self._written, batches)))
+
+    def _steps(self) -> Generator[tuple[Encoded, str], None, None]:
+        _, connector = _connector(self._case, self._folder)
+        return ((self._publisher.encoded(fetched), position) for fetched, position in connector.read(None))
+
+    def _published(self) -> int:
+        rows = 0
+        for encoded, _ in self._steps():
+            self._publisher.write([encoded])
+            rows += len(encoded.values) + len(encoded.rejected)
+        return rows
+
+    def _written(self, values: Sequence[bytes]) -> int:
+        with self._writer.transaction() as transaction:
+            transaction.produce(self._topic, values, partition=0)
+        return len(values)
 
 
-def _cases(folder: Path, brokers: str, rows: int, running: ExitStack) -> Iterator[Case]:
-    """Each source is there when it is given."""
-    table = pa.Table.from_batches([orders(0, rows)])
-    pacsv.write_csv(table, folder / "orders.csv")
-    pq.write_table(table, folder / "orders.parquet")
-    lines = _lines(table)
-    (folder / "orders.jsonl").write_text("\n".join(lines) + "\n")
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where cases are prepared; what they start is stopped by `running`."""
 
-    def file(name: str) -> dict[str, Any]:
-        return {"type": "file", "path": name}
+    folder: Path
+    brokers: str
+    registry_url: str
+    running: ExitStack
 
-    yield Case("CSV", "pyarrow", rows, file("orders.csv"), lambda: _count(pacsv.open_csv(folder / "orders.csv")))
-    yield Case(
-        "JSON Lines", "pyarrow", rows, file("orders.jsonl"), lambda: pajson.read_json(folder / "orders.jsonl").num_rows
-    )
-    parquet = folder / "orders.parquet"
-    yield Case(
-        "Parquet",
-        "pyarrow",
-        rows,
-        file("orders.parquet"),
-        lambda: _count(pq.ParquetFile(parquet).iter_batches(BATCH_ROWS)),
-    )
-    postgres = running.enter_context(server(PostgreSql))
-    yield _postgresql(postgres, table)
-    mariadb = running.enter_context(server(MariaDb))
-    yield _mariadb(mariadb, table)
-    yield _kafka(brokers, lines)
-    yield _rest(folder, lines[: rows // 10], running)
+
+def _csv(place: Place, table: pa.Table) -> Case:
+    path = place.folder / "orders.csv"
+    pacsv.write_csv(table, path)
+    return Case("CSV", "pyarrow", table.num_rows, _file(path), lambda: _count(pacsv.open_csv(path)))
+
+
+def _json_lines(place: Place, table: pa.Table) -> Case:
+    path = place.folder / "orders.jsonl"
+    path.write_text("\n".join(_lines(table)) + "\n")
+    return Case("JSON Lines", "pyarrow", table.num_rows, _file(path), lambda: pajson.read_json(path).num_rows)
+
+
+def _parquet(place: Place, table: pa.Table) -> Case:
+    path = place.folder / "orders.parquet"
+    pq.write_table(table, path)
+
+    def bare() -> int:
+        return _count(pq.ParquetFile(path).iter_batches(BATCH_ROWS))
+
+    return Case("Parquet", "pyarrow", table.num_rows, _file(path), bare)
+
+
+def _file(path: Path) -> dict[str, Any]:
+    return {"type": "file", "path": path.name}
 
 
 def _count(batches: Any) -> int:
@@ -158,7 +231,8 @@ def _lines(table: pa.Table) -> list[str]:
     return [json.dumps({**row, "ts": row["ts"].isoformat()}) for row in table.to_pylist()]
 
 
-def _postgresql(database: PostgreSql, table: pa.Table) -> Case:
+def _postgresql(place: Place, table: pa.Table) -> Case:
+    database = place.running.enter_context(server(PostgreSql))
     with (
         adbc_driver_postgresql.dbapi.connect(database.url, autocommit=True) as connection,
         connection.cursor() as cursor,
@@ -174,10 +248,18 @@ def _postgresql(database: PostgreSql, table: pa.Table) -> Case:
 
     where = {"host": "127.0.0.1", "port": database.port, "name": "postgres", "user": "headrace"}
     source = {"type": "sql", "database": "postgresql", **where, "table": "orders", "key": ["order_id"]}
-    return Case("PostgreSQL", "ADBC", table.num_rows, source, bare)
+    peers = [
+        Peer(
+            f"dlt, {backend}",
+            dlt("sql", database.url.replace("postgresql:", "postgresql+psycopg2:"), table.num_rows, backend),
+        )
+        for backend in ("sqlalchemy", "pyarrow", "connectorx")
+    ]
+    return Case("PostgreSQL", "ADBC", table.num_rows, source, bare, peers)
 
 
-def _mariadb(database: MariaDb, table: pa.Table) -> Case:
+def _mariadb(place: Place, table: pa.Table) -> Case:
+    database = place.running.enter_context(server(MariaDb))
     kinds = (
         "bigint PRIMARY KEY, bigint, varchar(80), varchar(10), double, varchar(3), varchar(2), datetime(6), int, text"
     )
@@ -201,8 +283,10 @@ def _mariadb(database: MariaDb, table: pa.Table) -> Case:
     return Case("MariaDB", "connectorx", table.num_rows, source, bare)
 
 
-def _kafka(brokers: str, lines: Sequence[str]) -> Case:
+def _kafka(place: Place, table: pa.Table) -> Case:
+    brokers, lines = place.brokers, _lines(table)
     topic = f"bench-source-{time.monotonic_ns()}"
+    kafka_topics.ensure(Connection(brokers), {topic: 1})
     producer = Producer({"bootstrap.servers": brokers, "queue.buffering.max.messages": 2_000_000, "linger.ms": 5})
     for line in lines:
         producer.produce(topic, line, partition=0)
@@ -221,14 +305,15 @@ def _kafka(brokers: str, lines: Sequence[str]) -> Case:
     return Case("Kafka, JSON", "confluent-kafka and json", len(lines), source, bare)
 
 
-def _rest(folder: Path, lines: Sequence[str], running: ExitStack) -> Case:
-    served = folder / "served"
+def _rest(place: Place, table: pa.Table) -> Case:
+    lines = _lines(table.slice(0, table.num_rows // 10))
+    served = place.folder / "served"
     served.mkdir()
     (served / "rows.jsonl").write_text("\n".join(lines))
     (port,) = free_ports(1)
     command = [sys.executable, "-m", "tests.chaos.serving", "rest", str(port), str(served)]
     process = subprocess.Popen(command)
-    running.callback(process.kill)
+    place.running.callback(process.kill)
     url = f"http://127.0.0.1:{port}/rows"
     _until_it_answers(url)
 
@@ -242,7 +327,8 @@ def _rest(folder: Path, lines: Sequence[str], running: ExitStack) -> Case:
 
     pagination = {"type": "cursor", "path": "$.next", "param": "cursor"}
     source = {"type": "rest", "url": url, "records": "$.items", "pagination": pagination}
-    return Case("REST", "httpx and json", len(lines), source, bare)
+    peers = [Peer(f"dlt, {variant}", dlt("rest", url, len(lines), variant)) for variant in ("as documented", "tuned")]
+    return Case("REST", "httpx and json", len(lines), source, bare, peers)
 
 
 def _until_it_answers(url: str) -> None:
@@ -254,3 +340,14 @@ def _until_it_answers(url: str) -> None:
         else:
             return
     raise AssertionError(f"{url} does not answer")
+
+
+_CASES: Final[Mapping[str, Callable[[Place, pa.Table], Case]]] = {
+    "CSV": _csv,
+    "JSON Lines": _json_lines,
+    "Parquet": _parquet,
+    "PostgreSQL": _postgresql,
+    "MariaDB": _mariadb,
+    "Kafka": _kafka,
+    "REST": _rest,
+}

@@ -12,6 +12,7 @@ from typing import Final
 
 from bench.measure import Measured, Progress, cores, measure
 from bench.orders import avro, encoder, orders
+from bench.peers import alone
 from bench.report import Finding
 from headrace.stream.kafka import Connection, TransactionalWriter
 from headrace.stream.kafka import topics as kafka_topics
@@ -110,12 +111,9 @@ def python(
     """A peer in Python, in an environment of its own; `more` names what of its place it is told besides the schema file."""
 
     def commands(place: Place) -> list[list[str]]:
-        uv = shutil.which("uv") or str(Path(__file__).parents[1] / ".tools" / "bin" / "uv")
-        wanted = [part for package in ("fastavro", *packages) for part in ("--with", package)]
-        run = [uv, "run", "--quiet", "--isolated", "--no-project", "--python", sys.executable, *wanted]
         where = [place.brokers, _INPUT, place.output, place.schema_file]
         also = [str(getattr(place, each)) for each in more]
-        return [[*run, "python", str(_PEERS / script), *where, *also]]
+        return [[*alone(script, ["fastavro", *packages]), *where, *also]]
 
     return Runner(name, commands, share, beside)
 
