@@ -314,7 +314,9 @@ def test_a_decompression_bomb_is_refused(api: Api) -> None:
         ask(api, limits=Limits(most_bytes=1_000_000))
 
 
-@pytest.mark.parametrize("body", [gzip.compress(b"[1, 2, 3]" * 100)[:-12], b"no gzip at all"], ids=["cut off", "no gzip"])
+@pytest.mark.parametrize(
+    "body", [gzip.compress(b"[1, 2, 3]" * 100)[:-12], b"no gzip at all"], ids=["cut off", "no gzip"]
+)
 def test_a_compressed_answer_that_is_damaged_can_be_read_later(api: Api, body: bytes) -> None:
     api.first = [Reply(body, headers={"Content-Encoding": "gzip"})]
     with pytest.raises(Transient, match="gzip of the answer"):
