@@ -11,6 +11,12 @@ from headrace.cli.session import Session
 from tests.unit.cli.gateway_double import TOKEN, GatewayDouble
 
 
+@pytest.fixture(autouse=True)
+def _unlimited_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe is as wide as it likes, whatever the terminal of the tests is."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture
 def gateway() -> GatewayDouble:
     return GatewayDouble()
