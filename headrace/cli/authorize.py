@@ -21,6 +21,16 @@ if TYPE_CHECKING:
 _EVERYWHERE: Final = ("0.0.0.0/0", "::/0")  # it is the person's own machine that asks, for what the person says
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 _NONE: Final[list[str]] = []
+_MADE: Final = "it is made anew for each authorization"
+#: Parameters of the authorization URL that do not come from --param, and where they do come from.
+_OWN: Final = {
+    "scope": "use --scope",
+    "client_id": "use --client-id",
+    "redirect_uri": "use --port",
+    "uri": "use --authorization-url",
+    "response_type": "it is always `code`",
+    **dict.fromkeys(("state", "code_challenge", "code_challenge_method"), _MADE),
+}
 
 
 def authorize(
@@ -71,7 +81,10 @@ def authorize(
     from headrace.connector import oauth
     from headrace.connector.http import Http, Limits
     from headrace.connector.targets import Targets
+    from headrace.secrets.reference import NAME
 
+    if not NAME.fullmatch(name):
+        raise HeadraceError(f"{name}: is no name of a secret, such as shop.refresh.")
     for option, url in (("--authorization-url", authorization_url), ("--token-url", token_url)):
         _check(option, url)
     client = _client(client_id, confidential, "post" if post else "basic")
@@ -114,6 +127,8 @@ def _pairs(parameters: list[str]) -> dict[str, str]:
     for each, (name, equals, _) in zip(parameters, pairs, strict=True):
         if not name or not equals:
             raise HeadraceError(f"--param {each}: is not written as NAME=VALUE.")
+        if name in _OWN:
+            raise HeadraceError(f"--param {each}: {name} is not yours to give; {_OWN[name]}.")
     return {name: value for name, _, value in pairs}
 
 

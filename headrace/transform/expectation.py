@@ -70,5 +70,13 @@ def out_of_range(column: str, low: Any, high: Any, published: Sequence[Row]) -> 
         wanted = f"between {shown(low)} and {shown(high)}"
     for at, row in enumerate(published):
         value = row.get(column)
-        if value is None or not ((low is None or low <= value) and (high is None or value <= high)):
+        if value is None or not _within(low, value, high):
             yield Difference("range", f"published row {at + 1}, {column}", wanted, shown(value), at + 1, column)
+
+
+def _within(low: Any, value: Any, high: Any) -> bool:
+    """Errors: ValueError when the value is of a kind that has no order, such as what JSON holds."""
+    try:
+        return bool((low is None or low <= value) and (high is None or value <= high))
+    except TypeError as error:
+        raise ValueError(f"{shown(value)} cannot be compared with {shown(high if low is None else low)}") from error

@@ -36,6 +36,7 @@ from headrace.transform.stage import Transform
 from headrace.transform.typed import UnfitError, typed
 from headrace.transform.types import duckdb_type
 
+_MOST_PUBLISHED: Final = 100_000
 _TEST_LIMIT_S: Final = 30.0  # a hundred times what one takes, for machines that are busy
 _EPOCH: Final = 0
 
@@ -79,7 +80,7 @@ def _verdict(contract: Contract, test: TransformTest, known: _Known, memory_limi
     engine = Engine(memory_limit, min(_TEST_LIMIT_S, max(deadline - began, 0)))
     try:
         found = tuple(_Trial(engine, contract, test, known).differences())
-    except (Fatal, RowError, UnfitError, ValueError, OverflowError) as error:
+    except (Fatal, RowError, UnfitError, ValueError, OverflowError, RecursionError) as error:
         found = (Difference("error", "the test", "to run", str(error)),)
     finally:
         engine.close()
@@ -220,6 +221,8 @@ def _staged(rows: pa.RecordBatch, count: int) -> Batch:
 def _fates(outcome: Outcome) -> expectation.Fates:
     [emitted] = outcome.emitted
     assert emitted.rows is not None
+    if len(emitted.rows) > _MOST_PUBLISHED:
+        raise Fatal(f"{len(emitted.rows):,} rows were made of those given; a test compares at most {_MOST_PUBLISHED:,}")
     published = _plain_rows(emitted.rows)
     rejected = [(each.row + 1, each.rule or each.reason, each.detail) for each in outcome.rejected]
     filtered = {rule: len(rows) for rule, rows in outcome.filtered.items() if len(rows)}

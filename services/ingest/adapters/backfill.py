@@ -7,7 +7,7 @@ row that changes meanwhile the newer state is written later. See docs/decisions/
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -29,14 +29,19 @@ _SLICE_S: Final = 2.0
 _KEPT_RUNS: Final = 100
 
 
+class Unreadable(Exception):
+    """The source cannot be read so, however often it is tried."""
+
+
 class Backfills:
-    """The backfills of one dataset. `write` writes rows and what stands with them as one, and says whether it still was to."""
+    """The backfills of one dataset. `connector` is the one that reads the source: both learn of its columns together, and wait
+    together when it asks for patience. `write` writes rows and what stands with them as one, and says whether it still was to."""
 
     def __init__(
         self,
         dataset: LiveDataset,
         opened: Callable[[], RunLog],
-        connect: Callable[[], Connector],
+        connector: Connector,
         encoded: Callable[[Fetched], Encoded],
         write: Callable[[Sequence[Encoded], Sequence[Messages]], bool],
         *,
@@ -45,7 +50,7 @@ class Backfills:
     ) -> None:
         self._dataset = dataset
         self._opened = opened
-        self._connect = connect
+        self._connector = connector
         self._encoded = encoded
         self._write = write
         self._slice_s = slice_s
@@ -53,7 +58,6 @@ class Backfills:
         self._log: RunLog | None = None
         self._run: Run | None = None  # ours is newer than what the topic gives to read: a commit takes its time to show
         self._last: Run | None = None
-        self._connector: Connector | None = None
         self._failures = 0
         self._not_before = 0.0
 
@@ -77,7 +81,7 @@ class Backfills:
         except SourceChanged as error:  # its place says nothing any more
             self._run = replace(self._run or run, position="")
             self._failed(self._log, error)
-        except Fatal as error:
+        except Unreadable as error:
             self._end(self._log, self._run or run, "refused", str(error))
         return False
 
@@ -105,17 +109,11 @@ class Backfills:
         return True
 
     def _slice(self, runs: RunLog, run: Run) -> bool:
-        """Read for a while. Errors: SourceDown, Fatal, those of the platform."""
-        if run.since is None or run.until is None:
-            raise Fatal(f"run {run.run} does not say what it is to read")
-        stretch = Stretch(run.since, run.until)
+        """Read for a while. Errors: SourceDown, SourceChanged, Unreadable, those of the platform."""
         if run.version != self._dataset.version:  # its place may say nothing of what this version reads
             run = replace(run, version=self._dataset.version, position="")
-        self._connector = self._connector or self._connect()
-        if not isinstance(self._connector, Ranged):
-            raise Fatal(f"a source of type {self._dataset.contract.source.type} cannot be read by time")
         until = time.monotonic() + self._slice_s
-        with closing(of_source(self._connector.read_range(stretch, run.position or None))) as steps:
+        with closing(self._steps(run)) as steps:
             for fetched, position in steps:
                 run = self._step(runs, run, fetched, position)
                 if self._run is not run:
@@ -125,6 +123,30 @@ class Backfills:
         if not self._connector.waiting:
             self._end(runs, run, "ended", "")
         return False
+
+    def _steps(self, run: Run) -> Generator[tuple[Fetched, str]]:
+        """What the source has of the stretch, behind the place of the run. Errors: SourceDown, SourceChanged, Unreadable.
+
+        Only what the source does is told so: whatever is raised as its steps are written is not for a backfill to judge.
+        """
+        try:
+            yield from of_source(self._ranged().read_range(_stretch(run), run.position or None))
+        except (SourceDown, SourceChanged):
+            raise
+        except Fatal as error:
+            raise Unreadable(str(error)) from error
+        except Exception as error:
+            log.exception("the backfill fails in an unforeseen way", extra={"dataset": self._dataset.name})
+            raise Unreadable(f"reading it failed in an unforeseen way: {error!r}") from error
+
+    def _ranged(self) -> Ranged:
+        """The source as it can be read by time. Errors: Fatal when it cannot."""
+        contract = self._dataset.contract
+        if why := contract.source.why_no_backfill(contract.load.mode):  # it was asked for of another version
+            raise Fatal(why)
+        if not isinstance(self._connector, Ranged):
+            raise Fatal(f"a source of type {contract.source.type} cannot be read by time")
+        return self._connector
 
     def _step(self, runs: RunLog, run: Run, fetched: Fetched, position: str) -> Run:
         """Publish a step, and remember the run behind it if it was written."""
@@ -144,7 +166,6 @@ class Backfills:
 
     def _failed(self, runs: RunLog, error: Transient) -> None:
         self._failures += 1
-        self._connector = None
         wait_s = delay_s(self._failures, self._chance())
         self._not_before = time.monotonic() + wait_s
         log.warning(
@@ -159,7 +180,14 @@ class Backfills:
         """Say how a backfill ended: nothing more of it is written."""
         ended = replace(runs.ended(run, None), state=state, message=why)
         if self._write([], [runs.messages(ended)]):
-            self._run, self._last, self._connector = None, ended, None
+            self._run, self._last = None, ended
             log.info(
                 "backfill %d is %s: %d rows %s", run.run, state, run.rows, why, extra={"dataset": self._dataset.name}
             )
+
+
+def _stretch(run: Run) -> Stretch:
+    """Errors: Fatal when the record of the run does not say."""
+    if run.since is None or run.until is None:
+        raise Fatal(f"run {run.run} does not say what it is to read")
+    return Stretch(run.since, run.until)

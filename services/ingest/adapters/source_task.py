@@ -116,7 +116,7 @@ class SourceTask:
         """Read a source on for ever, all the time or when its schedule says so."""
         found, there_since = self._last_position(), datetime.now(UTC)
         connector = self._connect()
-        with closing(self._backfills(publisher, stopping)) as backfills:
+        with closing(self._backfills(connector, publisher, stopping)) as backfills:
             self._read_for_ever(connector, publisher, found, there_since, backfills, stopping)
 
     def _read_for_ever(
@@ -136,12 +136,14 @@ class SourceTask:
             if reached is not None:
                 if reached is not now:
                     log.info("it is time to read the source", extra={"dataset": self._dataset.name})
+                    if not self._written(publisher, [], reached, stopping):  # a failure must not make it forgotten
+                        return
                 now = self._read_on(connector, publisher, reached, stopping)
             more = self._mine(stopping) and self._wishes.backfill(self._dataset.name) and backfills.read_on()
             if not more:
                 self._rest(stopping, self._poll_interval_s)
 
-    def _backfills(self, publisher: Publisher, stopping: threading.Event) -> Backfills:
+    def _backfills(self, connector: Connector, publisher: Publisher, stopping: threading.Event) -> Backfills:
         def write(parts: Sequence[Encoded], extras: Sequence[Messages]) -> bool:
             with self._ownership.working(self._dataset.name) as mine:
                 if mine and not stopping.is_set():
@@ -152,7 +154,7 @@ class SourceTask:
         def runs() -> RunLog:
             return RunLog(self._dataset, self._connection, self._controls)
 
-        return Backfills(self._dataset, runs, self._connect, publisher.encoded, write)
+        return Backfills(self._dataset, runs, connector, publisher.encoded, write)
 
     def _run_by_run(self, publisher: Publisher, stopping: threading.Event) -> None:
         """Read a whole source, and once more from its beginning whenever that is due."""
@@ -204,7 +206,7 @@ class SourceTask:
             self._outage.over()
             encoded = publisher.encoded(fetched)
             reached = reached.further(position, fetched.rows_read, len(encoded.values))
-            if not self._written(publisher, [encoded], reached, stopping):
+            if not self._written(publisher, [encoded], reached, stopping) or not self._mine(stopping):
                 return None
             if time.monotonic() > said + _SAY_EVERY_S:
                 said = time.monotonic()

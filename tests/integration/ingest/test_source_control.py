@@ -9,6 +9,8 @@ from fastapi.testclient import TestClient
 
 from tests.integration.ingest.running import Ingest, Platform, ingest, until
 
+MANY = 50_000
+
 
 def asked(gateway: TestClient, dataset: str, act: str, **body: Any) -> Any:
     return gateway.post(f"/api/v1/datasets/{dataset}/source/{act}", json=body or None)
@@ -43,6 +45,22 @@ def a_paused_push_takes_nothing_and_loses_nothing(
     platform.retire(dataset)
 
 
+def a_source_stops_behind_the_step_it_is_at(
+    platform: Platform, gateway: TestClient, running: Ingest, dataset: str, folder: Path
+) -> None:
+    (folder / "many.csv").write_text("id\n" + "".join(f"{number}\n" for number in range(MANY)))
+    platform.apply(dataset, {"type": "file", "path": "many.csv"})
+    until(lambda: known(gateway, dataset), "the gateway knows the dataset")
+    until(lambda: platform.rows_read(dataset) > 0, "it is being read")
+    asked(gateway, dataset, "pause", because="it is too much now")
+    until(lambda: "it is too much now" in running.log(), "the pause is heard")
+    assert platform.rows_read(dataset) < MANY, "amid its reading, not behind its end"
+    asked(gateway, dataset, "resume")
+    until(lambda: platform.caught_up(dataset, MANY), "it goes on to its end")
+    assert platform.column(dataset, "id") == list(range(MANY))
+    platform.retire(dataset)
+
+
 def test_a_source_rests_and_goes_on_and_is_read_out_of_turn(
     platform: Platform, dataset: str, gateway: TestClient, port: int, tmp_path: Path
 ) -> None:
@@ -50,7 +68,8 @@ def test_a_source_rests_and_goes_on_and_is_read_out_of_turn(
     file.write_text('{"id": 1}\n')
     platform.apply(dataset, {"type": "file", "path": "rows.jsonl", "schedule": {"every": "1d"}})
     until(lambda: known(gateway, dataset), "the gateway knows the dataset")
-    with ingest(platform, port, tmp_path):
+    with ingest(platform, port, tmp_path, max_batch_rows=100) as running:
+        a_source_stops_behind_the_step_it_is_at(platform, gateway, running, f"{dataset}_many", tmp_path)
         until(lambda: platform.caught_up(dataset, 1), "it is read once")
         until(lambda: source(gateway, dataset)["state"] == "quiet", "and is quiet then")
         file.write_text('{"id": 1}\n{"id": 2}\n')

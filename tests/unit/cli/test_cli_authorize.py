@@ -164,6 +164,30 @@ def test_a_code_does_not_go_over_a_network_in_the_clear(run: Program, browser: B
     assert browser.visited == []
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--param", "scope=offline_access"], "use --scope"),
+        (["--param", "state=mine"], "made anew for each authorization"),
+        (["--param", "broken"], "is not written as NAME=VALUE"),
+    ],
+)
+def test_what_the_authorization_makes_itself_is_not_given(
+    run: Program, server: Api, browser: Browser, given: list[str], said: str
+) -> None:
+    refused = run(*options(server, PUBLIC, *given))
+    assert (refused.exit_code, browser.visited) == (1, [])
+    assert said in refused.stderr
+
+
+def test_a_name_that_no_secret_can_have_is_refused_before_the_browser(
+    run: Program, server: Api, browser: Browser
+) -> None:
+    refused = run(*["Shop Refresh" if each == NAME else each for each in options(server)])
+    assert (refused.exit_code, browser.visited) == (1, [])
+    assert "is no name of a secret" in refused.stderr
+
+
 def test_who_may_not_set_secrets_is_not_sent_to_a_browser(run: Program, server: Api, browser: Browser) -> None:
     refused = run("--token", "wrong", *options(server, PUBLIC, "--open"))
     assert refused.exit_code == 1

@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
+import pytest
 
 from headrace.connector import Fetched, SourceChanged, Stretch
 from headrace.contract import Contract
-from headrace.errors import Fatal, Transient
+from headrace.errors import Fatal, Fenced, Transient
 from headrace.stream.outputs import Messages
 from headrace.stream.runs import History, Run
 from headrace.stream.service import LiveDataset
@@ -28,7 +29,14 @@ def dataset(version: int = 1) -> LiveDataset:
         "dataset": NAME,
         "description": "d",
         "owner": {"team": "t"},
-        "source": {"type": "file", "path": "a.csv"},
+        "source": {
+            "type": "sql",
+            "database": "sqlite",
+            "name": "a.db",
+            "table": "orders",
+            "cursor": "at",
+            "key": ["id"],
+        },
     }
     return LiveDataset(NAME, version, 1, "active", Contract.from_json(json.dumps(document)))
 
@@ -80,14 +88,24 @@ class Source:
             yield STEP, str(number + 1)
 
 
-def working(topic: Topic, source: Any, *, slice_s: float = 60.0, version: int = 1, mine: bool = True) -> Backfills:
+def working(
+    topic: Topic,
+    source: Any,
+    *,
+    slice_s: float = 60.0,
+    version: int = 1,
+    mine: bool = True,
+    broken: Exception | None = None,
+) -> Backfills:
     def write(parts: Sequence[Encoded], extras: Sequence[Any]) -> bool:
+        if parts and broken is not None:
+            raise broken
         topic.written += [extra for extra in extras if isinstance(extra, Run)] if mine else []
         return mine
 
     opened: Any = lambda: topic  # noqa: E731
     encoded: Callable[[Fetched], Encoded] = lambda fetched: Encoded([b""] * fetched.rows.num_rows, None, ())  # noqa: E731
-    return Backfills(dataset(version), opened, lambda: source, encoded, write, slice_s=slice_s, chance=lambda: 0.0)
+    return Backfills(dataset(version), opened, source, encoded, write, slice_s=slice_s, chance=lambda: 0.0)
 
 
 def test_it_is_begun_and_read_and_ended_once() -> None:
@@ -149,11 +167,23 @@ def test_a_source_that_is_another_one_is_read_from_the_beginning_of_the_stretch(
 
 
 def test_what_cannot_be_read_so_ends_it_with_the_reason() -> None:
-    for source in (Source(1, Fatal("tells no time")), object()):
+    for source, why in (
+        (Source(1, Fatal("tells no time")), "tells no time"),
+        (object(), "a source of type sql cannot be read by time"),
+        (Source(1, OverflowError("date value out of range")), "in an unforeseen way"),
+    ):
         topic = Topic(WISH)
         assert not working(topic, source).read_on()
         assert topic.written[-1].state == "refused"
-        assert topic.written[-1].message in ("tells no time", "a source of type file cannot be read by time")
+        assert why in topic.written[-1].message
+
+
+@pytest.mark.parametrize("error", [Fenced("another instance has taken this work over"), Fatal("the disk is full")])
+def test_what_the_platform_fails_at_is_not_the_backfills_to_judge(error: Exception) -> None:
+    topic = Topic(WISH)
+    with pytest.raises(type(error)):
+        working(topic, Source(3), broken=error).read_on()
+    assert [run.state for run in topic.written] == ["begun"], "nothing is written by one who may be shut out"
 
 
 def test_it_ends_when_nobody_wants_it_also_before_it_began() -> None:

@@ -461,7 +461,14 @@ def test_records_of_a_stretch_of_time_are_read_again_and_no_others(api: Api) -> 
     assert sorted(number for rows, _ in steps for number in rows) == [1, 3, 4]
     assert ids(found, position)[0] == [], "the reading of the source is where it was"
     after = ranged(connector(api, **DATED), "2026-01-01T00:00:00+00:00", "2026-02-01T00:00:00+00:00", steps[-1][1])
-    assert [number for rows, _ in after for number in rows] == []
+    assert after == [], "the last page was read: it is not begun anew, whatever has come since"
+
+
+def test_pages_without_a_row_of_the_stretch_are_steps_too(api: Api) -> None:
+    dated(api, "2026-01-10T00:00:00Z", *(["2026-03-01T00:00:00Z"] * 40))
+    steps = ranged(connector(api, **DATED), "2026-01-01T00:00:00+00:00", "2026-02-01T00:00:00+00:00")
+    assert len(steps) == len({at for _, at in steps}) > 2, "whoever reads it by turns can stop behind each page"
+    assert [number for rows, _ in steps for number in rows] == [0]
 
 
 def test_a_cursor_that_tells_no_time_is_not_taken_for_one(api: Api) -> None:

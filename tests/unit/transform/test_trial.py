@@ -108,6 +108,15 @@ def test_flags_filters_counts_and_ranges() -> None:
     ]
 
 
+def test_what_has_no_order_is_in_no_range() -> None:
+    schema = {"fields": [{"name": "raw", "logicalType": "object", "physicalType": "json"}]}
+    tests = [{"name": "it", "given": [{"raw": {"a": 1}}], "expect": {"ranges": {"raw": {"min": 1}}}}]
+    [verdict] = run_tests(contract(schema=schema, tests=tests))
+    [found] = verdict.differences
+    assert found.kind == "error"
+    assert "cannot be compared" in found.got
+
+
 def test_a_value_that_does_not_fit_its_declared_column_is_set_aside_as_on_the_stream() -> None:
     assert told(ran({"rejected": {"type_at": 1}}, [{**ROW, "at": "yesterday"}])) == []
     failing = [{**ROW, "price": "a lot"}]

@@ -7,7 +7,7 @@ asks for what is new. A read that was broken off goes on with the page it was at
 import json
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -23,7 +23,7 @@ from services.ingest.connectors.rest.auth import authenticator
 from services.ingest.connectors.rest.pagination import FIRST, Place, Seen, pages_of
 from services.ingest.connectors.rest.progress import Fingerprint, Progress, kind_of, rank, sort_out, text_of
 from services.ingest.connectors.rest.records import document, fetched, line_of, records
-from services.ingest.connectors.rest.settings import PagePagination, RestSource
+from services.ingest.connectors.rest.settings import Incremental, PagePagination, RestSource
 from services.ingest.core.typing import Typing, first_schema
 
 log = logging.getLogger(__name__)
@@ -120,23 +120,34 @@ class RestConnector:
     def read(self, position: str | None) -> Iterator[tuple[Fetched, str]]:
         """See `Connector.read`. When the server asks for patience, the read ends early, and later ones wait that long."""
         at = Progress.from_json(position)
+        if not at.ended:
+            yield from self._patiently(lambda: self._run(at))
+
+    def _patiently(self, run: Callable[[], Iterator[tuple[Fetched, str]]]) -> Iterator[tuple[Fetched, str]]:
+        """A run, unless the server still wants to be left alone, up to where it asks for that."""
         self.waiting = self._http.clock.monotonic() < self._not_before
-        if at.ended or self.waiting:
+        if self.waiting:
             return
         try:
-            yield from self._run(at)
+            yield from run()
         except Throttled as error:
             self._not_before = self._http.clock.monotonic() + min(error.wait_s, _LONGEST_WAIT_S)
             self.waiting = True
             log.warning("%s", error)
 
     def read_range(self, stretch: Stretch, position: str | None) -> Iterator[tuple[Fetched, str]]:
-        """See `Ranged.read_range`. What the API gives from the end of the stretch on is left out. Errors: also Throttled."""
+        """See `Ranged.read_range`. What the API gives from the end of the stretch on is left out."""
         incremental = self._source.incremental
         if incremental is None:
             raise Fatal(f"{shown(httpx.URL(self._source.url))} is read without `incremental`: nothing asks for a time")
+        yield from self._patiently(lambda: self._again(incremental, stretch, position))
+
+    def _again(self, incremental: Incremental, stretch: Stretch, position: str | None) -> Iterator[tuple[Fetched, str]]:
+        """The rest of a run over a stretch."""
         since = _asked(incremental.start, stretch.since)
         at = Progress.from_json(position) if position else Progress(since=since, kind="time")
+        if position and at.place is None:  # the last page was read
+            return
         if not position and (cursors := self._page(FIRST, since).cursors) and kind_of(cursors) != "time":
             raise Fatal(
                 f"{incremental.field!r}, by which the source is read, does not hold dates or times: {cursors[0]!r:.60}"
@@ -273,10 +284,10 @@ class RestConnector:
         return replace(rows, rejected=(*rejected, *rows.rejected)), at
 
     def _within(self, stretch: Stretch, page: _Page, part: slice, fresh: Sequence[int], where: str) -> Fetched | None:
-        """The rows that belong to a stretch which is read again."""
+        """The rows that belong to a stretch which is read again; none are a step, too, so that others get their turn."""
         ranks: dict[int, Any] = {row: rank(page.cursors[part][row], "time") for row in fresh}
         wanted = [row for row, at in ranks.items() if at is not None and stretch.since <= at < stretch.until]
-        return self._typed(page, part, wanted, where) if wanted else None
+        return self._typed(page, part, wanted, where) if fresh or self._schema is not None else None
 
     def _typed(self, page: _Page, part: slice, fresh: Sequence[int], where: str) -> Fetched:
         """Some rows of a part of a page, in the columns of the source."""

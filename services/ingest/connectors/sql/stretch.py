@@ -33,9 +33,12 @@ def bounds(name: str, type: pa.DataType, example: Any, stretch: Stretch) -> tupl
 
 
 def _day(at: datetime) -> str:
-    """The first day whose midnight is not before a moment."""
+    """The first day whose midnight is not before a moment. Errors: Fatal behind the last day there is."""
     whole = at.replace(hour=0, minute=0, second=0, microsecond=0)
-    return str((whole if whole == at else whole + timedelta(days=1)).date())
+    try:
+        return str((whole if whole == at else whole + timedelta(days=1)).date())
+    except OverflowError as error:
+        raise Fatal(f"there is no day behind {at}: give an earlier one") from error
 
 
 def _is_text(type: pa.DataType) -> bool:
