@@ -377,7 +377,9 @@ def _unfit(dataset: LiveDataset, asked: Asked) -> str | None:
     """Why a row cannot be resubmitted at all, if so."""
     if dataset.contract.load.mode == "replace":
         return "the dataset is loaded in runs: mend the row at its source, then `headrace runs start`"
-    if asked.stage == books.STAGE or asked.topic in (topics.raw(asked.dataset), topics.staged(asked.dataset)):
+    if asked.stage == books.STAGE:
+        return core.may_be_deletion(asked, dataset.contract)
+    if asked.topic in (topics.raw(asked.dataset), topics.staged(asked.dataset)):
         return None
     if asked.raw_offset is None:
         return "which raw record it came from is not known"

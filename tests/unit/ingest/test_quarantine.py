@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from headrace.contract import Contract
 from headrace.stream.ledger import Position
 from services.ingest.adapters.expressions import Expressions
 from services.ingest.core.quarantine import (
@@ -21,6 +22,7 @@ from services.ingest.core.quarantine import (
     Fate,
     ages_of,
     entries,
+    may_be_deletion,
     of_records,
     of_source_rows,
     target_schema,
@@ -157,10 +159,68 @@ def test_source_rows_are_edited_as_texts(sql: Expressions) -> None:
     assert "'dear' is not" in made.refused[2]
 
 
-def test_an_edit_can_give_a_whole_row(sql: Expressions) -> None:
-    patch = Edit.of(json.dumps({"patch": [{"op": "add", "path": "/id", "value": 9}]}))
-    made = of_source_rows([asked(b"\xff\xfe")], SCHEMA, "evolve", [""], patch, sql.values)
-    assert [row["id"] for row in made.rows.to_pylist()] == [9]
+#: Bytes of which no column can be read, and why.
+UNREADABLE = [
+    (b"\xff\xfe", "not UTF-8"),
+    (b'{"id": 1, "price": "1.50", "tags": ["a long te', "not read as they are"),  # cut off: too_large
+    (b'{"before": null, "after": {"id": 1}, "op": "c"}', "nothing in its bytes is a column"),
+    (b"{}", "nothing in its bytes is a column"),
+]
+WHOLE = {"id": "9", "price": "1.5", "day": "2026-01-02", "tags": ["x"]}
+
+
+def adding(values: dict[str, Any]) -> Edit:
+    patch = [{"op": "add", "path": f"/{name}", "value": value} for name, value in values.items()]
+    return Edit.of(json.dumps({"patch": patch}))
+
+
+@pytest.mark.parametrize("raw", [UNREADABLE[0][0], UNREADABLE[1][0], UNREADABLE[3][0]])
+@pytest.mark.parametrize(
+    "edit",
+    [adding(WHOLE | {"id": 9}), Edit({"id": "9", "price": "1.5", "day": "'2026-01-02'", "tags": "['x']"})],
+)
+def test_an_edit_can_give_a_whole_row(sql: Expressions, edit: Edit, raw: bytes) -> None:
+    made = of_source_rows([asked(raw)], SCHEMA, "evolve", [""], edit, sql.values)
+    assert made.rows.to_pylist() == [{"id": 9, "price": Decimal("1.50"), "day": date(2026, 1, 2), "tags": ["x"]}]
+
+
+@pytest.mark.parametrize(("raw", "said"), UNREADABLE)
+@pytest.mark.parametrize("edit", [adding({"id": 9}), Edit({"id": "9", "day": "'2026-01-02'"}), AS_IT_WAS])
+def test_an_edit_of_some_columns_makes_no_row_of_unreadable_bytes(
+    sql: Expressions, edit: Edit, raw: bytes, said: str
+) -> None:
+    made = of_source_rows([asked(raw)], SCHEMA, "evolve", [""], edit, sql.values)
+    assert not made.rows.num_rows
+    assert said in made.refused[0]
+    assert "tags would be lost" in made.refused[0]
+
+
+def test_an_edit_of_some_columns_keeps_the_others_of_readable_bytes(sql: Expressions) -> None:
+    """The control of the test before."""
+    made = of_source_rows([asked('{"price": "1.50"}')], SCHEMA, "evolve", [""], adding({"id": 9}), sql.values)
+    assert [(row["id"], row["price"]) for row in made.rows.to_pylist()] == [(9, Decimal("1.50"))]
+
+
+def contract(**source: Any) -> Contract:
+    schema = {"fields": [{"name": name, "logicalType": "string"} for name in ("id", "note")]}
+    document = {"dataset": "d.t", "description": "a test", "owner": {"team": "t"}, "source": source, "schema": schema}
+    return Contract.model_validate(document | {"load": {"mode": "append"}})
+
+
+TOPIC = {"type": "kafka", "bootstrap_servers": "k:9092", "topic": "t", "value": {"format": "json"}}
+DELETING = TOPIC | {"tombstones": "delete", "key": {"format": "json", "columns": ["id"]}}
+
+
+@pytest.mark.parametrize("raw", [b'{"id": "a"}', b"a", b"\xff"])
+def test_what_may_have_been_a_deletion_is_no_row(raw: bytes) -> None:
+    assert "deletes its row" in str(may_be_deletion(asked(raw), contract(**DELETING)))
+    assert may_be_deletion(asked(raw), contract(**TOPIC)) is None, "without deletions it is a row"
+    assert may_be_deletion(asked('{"id": "a", "note": 1}'), contract(**DELETING)) is None, "more than a key is a row"
+
+
+def test_a_captured_change_is_no_row() -> None:
+    source = {"type": "postgres_cdc", "host": "h", "name": "d", "table": "s.t", "user": "u"}
+    assert "captured database" in str(may_be_deletion(asked('{"id": "a"}'), contract(**source)))
 
 
 def test_expressions_reach_nothing_but_the_row(sql: Expressions) -> None:
