@@ -9,16 +9,17 @@ ingest it is, and the metadata of that assignment keeps a predecessor from commi
 import base64
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 import pyarrow as pa
 from confluent_kafka import KafkaException
 
 from headrace.connector import Fetched
-from headrace.errors import Fatal, HeadraceError, Transient
+from headrace.errors import HeadraceError, Transient
 from headrace.stream import topics
 from headrace.stream.control import Controls
 from headrace.stream.decode import Decoder
@@ -31,7 +32,7 @@ from headrace.stream.registry import Registry
 from headrace.stream.service import LiveDataset
 from headrace.stream.stage import Records
 from services.ingest.adapters.committed import committed
-from services.ingest.adapters.expressions import Expressions
+from services.ingest.adapters.expressions import values_of
 from services.ingest.adapters.pinned import pinned_schema
 from services.ingest.adapters.publisher import Publisher
 from services.ingest.adapters.raw_topic import Forgotten, RawTopics
@@ -47,6 +48,12 @@ _MOST_ROWS: Final = 500  # in a transaction
 _POLL_S: Final = 0.2
 _PAUSE_S: Final = 1.0
 _STOP_S: Final = 10.0
+
+_UNKNOWN: Final = "its record cannot be written"
+_FORESEEN: Final = (HeadraceError, ValueError)
+
+#: The (value, key, partition) of a row that is written anew, or why it is not.
+Made = tuple[bytes, bytes | None, int] | str
 
 
 class Resubmissions:
@@ -110,8 +117,8 @@ class Resubmissions:
             f"{topics.QUARANTINE_GROUP}.{self._instance}",
             transaction_timeout_ms=self._transaction_timeout_ms,
         )
-        raw, expressions = RawTopics(self._connection), Expressions()
-        work = _Work(self._registry, self._controls, writer, raw, expressions, self._instance)
+        raw = RawTopics(self._connection)
+        work = _Work(self._registry, self._controls, writer, raw, self._instance)
         epoch = -1
         done = core.Done()
         try:
@@ -126,7 +133,6 @@ class Resubmissions:
             source.close()
             writer.close()
             raw.close()
-            expressions.close()
 
     def _done(self) -> core.Done:
         """The rows that are done with. What an earlier owner has committed is among them. Errors: Transient."""
@@ -152,7 +158,6 @@ class _Work:
         controls: Controls,
         writer: TransactionalWriter,
         raw: RawTopics,
-        expressions: Expressions,
         instance: str,
     ) -> None:
         self._registry = registry
@@ -160,7 +165,6 @@ class _Work:
         self._decoder = Decoder(registry)
         self._writer = writer
         self._raw = raw
-        self._expressions = expressions
         self._instance = instance
 
     def settle(self, delivery: Delivery, datasets: Mapping[str, LiveDataset], done: core.Done) -> None:
@@ -197,7 +201,9 @@ class _Work:
         for value in records.values:
             try:
                 asked = Asked.of(self._controls.decode(value or b""))
-            except (Fatal, ValueError, KeyError):
+            except Transient:
+                raise
+            except Exception:
                 log.exception("a quarantine request cannot be read")
                 continue
             found.setdefault(asked.dataset, []).append(asked)
@@ -225,15 +231,10 @@ class _Work:
                 fresh.setdefault((each.edit, each.stage == books.STAGE), []).append(at)
         written: dict[int, tuple[bytes, bytes | None]] = {}
         for (edit, of_source), places in fresh.items():
-            group = [asked[at] for at in places]
-            try:
-                made = self._made(dataset, group, Edit.of(edit), of_source)
-            except Transient:
-                raise
-            except (HeadraceError, ValueError) as error:
-                made = {at: str(error) for at in range(len(group))}
+            make = partial(self._made, dataset, edit=edit, of_source=of_source)
+            made = isolated(make, [asked[at] for at in places])
             for at, place in enumerate(places):
-                found = made.get(at, "its record cannot be written")
+                found = made.get(at, _UNKNOWN)
                 if isinstance(found, str):
                     fates[place] = Fate(asked[place], REFUSED, found)
                 else:
@@ -244,19 +245,22 @@ class _Work:
         return [fate for fate in fates if fate is not None], [written[place] for place in sorted(written)]
 
     def _made(
-        self, dataset: LiveDataset, asked: Sequence[Asked], edit: Edit, of_source: bool
-    ) -> dict[int, tuple[bytes, bytes | None, int] | str]:
-        """The (value, key, partition) of each row, or why there is none; by place in `asked`. Errors: Transient, Fatal."""
-        contract = dataset.contract
+        self, dataset: LiveDataset, asked: Sequence[Asked], *, edit: str | None, of_source: bool
+    ) -> dict[int, Made]:
+        """The (value, key, partition) of each row, or why there is none; by place in `asked`.
+
+        Errors: Transient; whatever else a row can cause, see `isolated`.
+        """
+        contract, change = dataset.contract, Edit.of(edit)
         schema = core.target_schema(pinned_schema(self._registry, dataset.name), declared_columns(contract))
         if of_source:
             nulls = getattr(getattr(contract.source, "csv", None), "null_values", [""])
             evolution = contract.schema_.evolution
-            parts = [core.of_source_rows(asked, schema, evolution, nulls, edit, self._expressions.values)]
+            parts = [core.of_source_rows(asked, schema, evolution, nulls, change, values_of)]
             ages = [Age(each.quarantined_at, None) for each in asked]
         else:
-            parts, ages = self._of_records(dataset, asked, schema, edit)
-        made: dict[int, tuple[bytes, bytes | None, int] | str] = {}
+            parts, ages = self._of_records(dataset, asked, schema, change)
+        made: dict[int, Made] = {}
         for part in parts:
             made |= part.refused
             made |= self._written(dataset, asked, ages, part)
@@ -283,16 +287,16 @@ class _Work:
             index = [there[at] for at in batch.raw.offset.to_numpy().tolist()]
             for at, age in zip(index, core.ages_of(batch.rows, [asked[at] for at in index]), strict=True):
                 ages[at] = age
-            part = core.of_records(batch.rows, schema, edit, self._expressions.values)
+            part = core.of_records(batch.rows, schema, edit, values_of)
             why = {index[at]: said for at, said in part.refused.items()}
             parts.append(Rebuilt(part.rows, [index[at] for at in part.index], why))
         return parts, ages
 
     def _written(
         self, dataset: LiveDataset, asked: Sequence[Asked], ages: Sequence[Age], part: Rebuilt
-    ) -> dict[int, tuple[bytes, bytes | None, int] | str]:
+    ) -> dict[int, Made]:
         """Rows as the records that are written. Errors: Transient, Fatal."""
-        made: dict[int, tuple[bytes, bytes | None, int] | str] = {}
+        made: dict[int, Made] = {}
         publisher = Publisher(dataset, self._registry, self._writer, self._instance)
         keys = publisher.keys(part.rows)
         partitions = dataset.contract.partitions
@@ -371,6 +375,37 @@ class _Work:
         entries = [self._controls.encode("ledger_entry", asdict(entry)) for entry in ledger]
         messages.append(Messages(topics.LEDGER, entries, [name.encode()] * len(entries)))
         return messages
+
+
+def isolated(make: Callable[[Sequence[Asked]], Mapping[int, Made]], asked: Sequence[Asked]) -> Mapping[int, Made]:
+    """What `make` makes of rows; where they fail together each is made alone, so that one refuses no other.
+
+    An error that nobody foresaw refuses its row too: the request would be read again, and fail again, for ever.
+    Errors: Transient.
+    """
+    try:
+        return make(asked)
+    except Transient:
+        raise
+    except Exception as error:
+        if not isinstance(error, _FORESEEN):
+            log.exception("quarantined rows cannot be made, such as %s of %s", asked[0].row, asked[0].dataset)
+        if len(asked) == 1:
+            return {0: _told(error)}
+    return {at: _alone(make, each) for at, each in enumerate(asked)}
+
+
+def _alone(make: Callable[[Sequence[Asked]], Mapping[int, Made]], asked: Asked) -> Made:
+    try:
+        return make([asked]).get(0, _UNKNOWN)
+    except Transient:
+        raise
+    except Exception as error:
+        return _told(error)
+
+
+def _told(error: Exception) -> str:
+    return str(error) if isinstance(error, _FORESEEN) else f"{type(error).__name__}: {error}"
 
 
 def _unfit(dataset: LiveDataset, asked: Asked) -> str | None:

@@ -12,13 +12,13 @@ import numpy as np
 import pyarrow as pa
 
 from headrace.contract import Contract
+from headrace.json_patch import Patch, Unpatchable, checked, patched, touched
 from headrace.stream import columns
 from headrace.stream.codec import conform
 from headrace.stream.ledger import LedgerEntry, Position
 from services.ingest.core import books
 from services.ingest.core.drift import Evolution
 from services.ingest.core.fit import Misfit, array_of, converter, fit_array, fit_texts, name_of
-from services.ingest.core.json_patch import Patch, Unpatchable, checked, patched, touched
 from services.ingest.core.json_rows import Object, parse_lines, read_lines
 from services.ingest.core.types import widened
 

@@ -10,6 +10,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Path, Query
 
 from headrace.contract import examine_expression
+from headrace.json_patch import Unpatchable, checked
 from services.gateway.adapters.http import models
 from services.gateway.adapters.http.access import PREFIX, Administering, Calling, Parts, may_answer
 from services.gateway.adapters.http.datasets import known
@@ -102,6 +103,10 @@ def resubmit(
                 "This is no expression over one row",
                 f"{column}: found {issue.found}, expected {issue.expected}",
             )
+    try:
+        checked(body.patch)
+    except Unpatchable as error:
+        raise _unprocessable("bad-patch", "This is no JSON Patch of a row", str(error)) from error
     edit = {"set": body.set} if body.set else {"patch": body.patch} if body.patch else None
     return _asked(
         gateway, dataset, body, Wish("resubmit", caller.name, body.because, json.dumps(edit) if edit else None)
