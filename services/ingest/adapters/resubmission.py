@@ -12,8 +12,8 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from functools import partial
-from typing import Final
+from functools import cache, partial
+from typing import Final, Protocol
 
 import pyarrow as pa
 from confluent_kafka import KafkaException
@@ -35,7 +35,7 @@ from services.ingest.adapters.committed import committed
 from services.ingest.adapters.expressions import values_of
 from services.ingest.adapters.pinned import pinned_schema
 from services.ingest.adapters.publisher import Publisher
-from services.ingest.adapters.raw_topic import Forgotten, RawTopics
+from services.ingest.adapters.raw_topic import Forgotten, RawRecord, RawTopics
 from services.ingest.core import books
 from services.ingest.core import quarantine as core
 from services.ingest.core.partition import partition_of
@@ -272,10 +272,12 @@ class _Work:
         """Rows that have been records: as they were then where the raw or staged bytes are kept, else from the raw topic."""
         own = {topics.raw(dataset.name), topics.staged(dataset.name)}
         values: list[bytes | None] = [each.value if each.topic in own and each.value else None for each in asked]
+        since = [each.quarantined_at for each in asked]
         sought = [at for at, value in enumerate(values) if value is None]
         for at in sought:
             if (offset := asked[at].raw_offset) is not None:
-                values[at] = self._raw.value(dataset.name, asked[at].partition, offset)
+                found = self._raw.record(dataset.name, asked[at].partition, offset)
+                values[at], since[at] = (found.value, found.at) if found is not None else (None, since[at])
         gone = {at: "its raw record is no longer in the raw topic" for at in sought if values[at] is None}
         there = [at for at in range(len(asked)) if at not in gone]
         records = _numbered(topics.raw(dataset.name), [values[at] for at in there])
@@ -285,7 +287,8 @@ class _Work:
         parts = [Rebuilt(pa.RecordBatch.from_pylist([], schema=schema), [], refused)]
         for batch in batches:
             index = [there[at] for at in batch.raw.offset.to_numpy().tolist()]
-            for at, age in zip(index, core.ages_of(batch.rows, [asked[at] for at in index]), strict=True):
+            found_ages = core.ages_of(batch.rows, [asked[at] for at in index], [since[at] for at in index])
+            for at, age in zip(index, found_ages, strict=True):
                 ages[at] = age
             part = core.of_records(batch.rows, schema, edit, values_of)
             why = {index[at]: said for at, said in part.refused.items()}
@@ -304,14 +307,13 @@ class _Work:
             asked[at].partition if keys is None else partition_of(keys[row], partitions)
             for row, at in enumerate(part.index)
         ]
-        origins: list[int | None] = [None] * len(part.index)
+        places: dict[int, int | str] = {}
         if dataset.contract.load.mode == "upsert":
-            for row, at in enumerate(part.index):
-                try:
-                    origins[row] = self._origin(dataset.name, asked[at], targets[row], ages[at])
-                except Forgotten as error:
-                    made[at] = f"whether newer rows of its key have come since cannot be told any more: {error}"
-        rows = core.marked(part.rows, [asked[at].row for at in part.index], origins)
+            chosen, old = [asked[at] for at in part.index], [ages[at] for at in part.index]
+            places = origins(self._raw, chosen, targets, old, keys or [None] * len(targets))
+        made |= {part.index[row]: place for row, place in places.items() if isinstance(place, str)}
+        marks = [place if isinstance(place := places.get(row), int) else None for row in range(len(targets))]
+        rows = core.marked(part.rows, [asked[at].row for at in part.index], marks)
         whole = publisher.encoded(Fetched(rows))
         if whole.rejected:
             each = [publisher.encoded(Fetched(rows.slice(row, 1))) for row in range(len(rows))]
@@ -326,14 +328,6 @@ class _Work:
                 value if isinstance(value, str) else (value, keys[row] if keys is not None else None, targets[row])
             )
         return made
-
-    def _origin(self, dataset: str, asked: Asked, target: int, age: Age) -> int:
-        """The raw offset that a row is as old as, in the partition it is written to. Errors: Forgotten, Transient."""
-        if age.offset is not None and target == asked.partition:
-            return age.offset
-        if age.again:
-            raise Forgotten("it was resubmitted before, and its key is edited now")
-        return self._raw.offset_before(dataset, target, age.since)
 
     def _tried(self, fates: Sequence[Fate], values: Sequence[tuple[bytes, bytes | None]]) -> list[Messages]:
         """The records that would be written, for whoever knows what would become of them; of those that would not, why."""
@@ -375,6 +369,41 @@ class _Work:
         entries = [self._controls.encode("ledger_entry", asdict(entry)) for entry in ledger]
         messages.append(Messages(topics.LEDGER, entries, [name.encode()] * len(entries)))
         return messages
+
+
+class Past(Protocol):
+    """What is asked of raw topics. See `RawTopics`."""
+
+    def record(self, dataset: str, partition: int, offset: int) -> RawRecord | None: ...
+
+    def offset_before(self, dataset: str, partition: int, at: datetime) -> int: ...
+
+
+def origins(
+    past: Past, asked: Sequence[Asked], targets: Sequence[int], ages: Sequence[Age], keys: Sequence[bytes | None]
+) -> dict[int, int | str]:
+    """The raw offset that each row is as old as, in the partition it is written to, or why none can be told; by place.
+
+    Errors: Transient.
+    """
+    before, record = cache(past.offset_before), cache(past.record)
+    found: dict[int, int | str] = {}
+    for row, (each, target, age, key) in enumerate(zip(asked, targets, ages, keys, strict=True)):
+        try:
+            if age.offset is not None and target == each.partition:
+                found[row] = age.offset
+                continue
+            if age.again:
+                raise Forgotten("it was resubmitted before, and its key is edited now")
+            found[row] = place = before(each.dataset, target, age.since)
+            if place < 0:  # older than all: no offset is below 0, and at 0 it would replace what is there
+                head = record(each.dataset, target, 0)
+                if head is not None and head.key == key:
+                    raise Forgotten("the first record of its partition has its key")
+                found[row] = 0
+        except Forgotten as error:
+            found[row] = f"whether newer rows of its key have come since cannot be told any more: {error}"
+    return found
 
 
 def isolated(make: Callable[[Sequence[Asked]], Mapping[int, Made]], asked: Sequence[Asked]) -> Mapping[int, Made]:

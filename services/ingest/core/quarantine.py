@@ -144,13 +144,16 @@ def of_records(rows: pa.RecordBatch, schema: pa.Schema, edit: Edit, evaluate: Ev
     return _without(whole, range(len(rows)), refused)
 
 
-def ages_of(rows: pa.RecordBatch, asked: Sequence[Asked]) -> list[Age]:
-    """How old rows are that were raw or staged records. Shapes: a row for each of those asked for."""
+def ages_of(rows: pa.RecordBatch, asked: Sequence[Asked], known: Sequence[datetime]) -> list[Age]:
+    """How old rows are that were raw or staged records; `known` is when each was written, for those that do not say it.
+
+    Shapes: a row for each of those asked for.
+    """
 
     def column(name: str, otherwise: list[Any]) -> list[Any]:
         return rows.column(name).to_pylist() if name in rows.schema.names else otherwise
 
-    since = column(columns.INGESTED_AT, [each.quarantined_at for each in asked])
+    since = column(columns.INGESTED_AT, list(known))
     before = column(columns.ORIGIN_OFFSET, [None] * len(asked))
     return [
         Age(at, each.raw_offset if origin is None else origin, origin is not None)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -15,11 +15,13 @@ from headrace.errors import Fatal, Transient
 from headrace.stream.ledger import Position
 from headrace.transform.engine import Engine
 from services.ingest.adapters.expressions import values_of
-from services.ingest.adapters.resubmission import Made, isolated
+from services.ingest.adapters.raw_topic import RawRecord
+from services.ingest.adapters.resubmission import Made, isolated, origins
 from services.ingest.core.quarantine import (
     DISCARDED,
     REFUSED,
     RESUBMITTED,
+    Age,
     Asked,
     Done,
     Edit,
@@ -326,10 +328,47 @@ def test_what_is_done_is_known_by_dataset() -> None:
     assert ("d.u", "1-4711") not in done
 
 
+class Topic:
+    """A raw topic of one record for each partition, at offset 0."""
+
+    def __init__(self, *keys: bytes, before: int = -1) -> None:
+        self._keys = keys
+        self._before = before
+        self.asked = 0
+
+    def record(self, dataset: str, partition: int, offset: int) -> RawRecord | None:
+        del dataset
+        return RawRecord(b"", self._keys[partition], NOW) if partition < len(self._keys) and not offset else None
+
+    def offset_before(self, dataset: str, partition: int, at: datetime) -> int:
+        del dataset, partition, at
+        self.asked += 1
+        return self._before
+
+
+def test_a_row_that_is_older_than_all_never_ties_with_the_first_of_its_key() -> None:
+    rows, ages = [asked(row=f"0-{at}") for at in range(3)], [Age(NOW, None)] * 3
+    topic = Topic(b"a")
+    same, other, empty = origins(topic, rows, [0, 0, 1], ages, [b"a", b"b", b"a"]).values()
+    assert "has its key" in str(same)
+    assert (other, empty) == (0, 0)
+    assert topic.asked == 2, "the brokers are asked once for each partition and time"
+    assert origins(Topic(b"a", before=5), rows[:1], [0], ages[:1], [b"a"]) == {0: 5}
+
+
+def test_a_row_that_was_a_record_is_as_old_as_that_in_its_partition_only() -> None:
+    age, again = Age(NOW, 7), Age(NOW, 7, again=True)
+    found = origins(Topic(before=3), [asked()] * 3, [0, 1, 1], [age, age, again], [b"a"] * 3)
+    assert (found[0], found[1]) == (7, 3)
+    assert "its key is edited" in str(found[2])
+
+
 def test_a_row_keeps_its_age_however_often_it_is_resubmitted() -> None:
     """The second was resubmitted before: it is as old as it was then, not as the record that was written for it."""
     rows = records({"id": 1}, {"id": 2})
     rows = rows.append_column(pa.field("_origin_offset", pa.int64()), pa.array([None, 5], pa.int64()))
-    first, second = ages_of(rows, [asked(raw_offset=100), asked(raw_offset=101)])
+    then = NOW - timedelta(days=1)
+    first, second = ages_of(rows, [asked(raw_offset=100), asked(raw_offset=101)], [then, NOW])
+    assert first.since == then, "its record was written before it was set aside"
     assert (first.offset, first.again) == (100, False)
     assert (second.offset, second.again) == (5, True)
