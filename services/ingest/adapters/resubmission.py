@@ -111,6 +111,7 @@ class Resubmissions:
             topics.QUARANTINE_REQUESTS,
             topics.QUARANTINE_GROUP,
             session_timeout_ms=self._session_timeout_ms,
+            lost="earliest",  # what nobody answered in time is not done: its row stays as it is
         )
         writer = TransactionalWriter(
             self._connection,
