@@ -4,7 +4,6 @@ import json
 import re
 from dataclasses import replace
 from http import HTTPStatus
-from itertools import islice
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Query
@@ -156,13 +155,14 @@ def _asked(
     if not found.total or (body.dry_run and wish.act == "discard"):
         return models.QuarantineAsked(request=None, rows=found.total, clusters=clusters)
     if body.dry_run:
-        some = list(islice(gateway.quarantine.every(dataset.name, chosen), _MOST_TRIED))
+        some = list(gateway.quarantine.every(dataset.name, chosen, most=_MOST_TRIED))
         judged = gateway.quarantine_desk.try_out(dataset.name, some, replace(wish, act="try"), _PATIENCE_S)
         verdicts = [models.Verdict(**each) for each in grouped(judged)]
         return models.QuarantineAsked(
             request=None, rows=found.total, clusters=clusters, tried=len(some), verdicts=verdicts
         )
-    request, rows = gateway.quarantine_desk.ask(dataset.name, gateway.quarantine.every(dataset.name, chosen), wish)
+    every = gateway.quarantine.every(dataset.name, chosen, whole=wish.act != "discard")
+    request, rows = gateway.quarantine_desk.ask(dataset.name, every, wish)
     return models.QuarantineAsked(request=request, rows=rows, clusters=clusters)
 
 
