@@ -62,8 +62,9 @@ class Asked:
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> "Asked":
-        """As it was decoded; what a later version may have added is left out."""
+        """As it was decoded; what a later version may have added is left out. Errors: ValueError: it names no row."""
         found = {name: record[name] for name in cls.__dataclass_fields__}
+        _number(found["row"])
         return cls(**{**found, "value": base64.b64decode(found["value"])})
 
 

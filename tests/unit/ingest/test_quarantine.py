@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -318,6 +319,13 @@ def test_the_books_of_an_act() -> None:
     assert (one.partition, one.rows_in, one.emitted, one.bytes_in) == (1, 1, 1, 20)
     assert (one.resubmitted, one.discarded) == ({}, {"wrong_type": 1})
     assert sum(each.rows_in for each in (zero, one)) == 0, "nothing was read from the source"
+
+
+def test_a_request_that_names_no_row_is_none() -> None:
+    record = asdict(asked()) | {"value": ""}
+    assert Asked.of(record) == asked()
+    with pytest.raises(ValueError, match="invalid literal"):
+        Asked.of(record | {"row": "all"})
 
 
 def test_what_is_done_is_known_by_dataset() -> None:
