@@ -24,6 +24,8 @@ ROW: Final = "__row"
 RULE: Final = "__rule"
 NO_MATCH: Final = "no match in join"
 MAX_CHARACTERS: Final = 50_000
+#: Macros of DuckDB that are made of unnest().
+_UNNESTING: Final = frozenset({"regexp_split_to_table", "generate_subscripts"})
 _MATCHED: Final = "__matched"
 _DROPPED: Final = "__dropped"
 
@@ -110,7 +112,10 @@ def examine_condition(
     if len(select.expressions) != 1 or isinstance(select.expressions[0], exp.Alias):
         return [Issue((), repr(text), wanted)]
     issues = list(rowwise.expressions(select))
-    if select.find(exp.Star, exp.Subquery, exp.Exists):
+    # A UDTF such as unnest() gives any number of rows; a query looks beyond the row, also without parentheses of its own.
+    several = any(node is not select for node in select.find_all(exp.Query, exp.UDTF))
+    unnesting = any(call.name.lower() in _UNNESTING for call in select.find_all(exp.Anonymous))
+    if several or unnesting or select.find(exp.Star, exp.Exists):
         issues.append(Issue((), repr(text), "an expression over the row's own columns"))
     bound = {parameter.name for lambda_ in select.find_all(exp.Lambda) for parameter in lambda_.expressions}
     for column in select.find_all(exp.Column) if columns is not None else ():

@@ -155,7 +155,7 @@ class Accounts:
         """Why each dataset is not settled."""
         if self._fold.fault is not None:
             return {dataset.name: [self._fold.fault] for dataset in datasets}
-        readings = {dataset.name: _readings(dataset) for dataset in datasets}
+        readings = {dataset.name: read_by_stages(dataset) for dataset in datasets}
         try:
             every = [reading for each in readings.values() for reading in each]
             undecided = self._progress.undecided({Slot(at.topic, at.partition) for at in every})
@@ -202,16 +202,19 @@ def _open(slot: Slot) -> str:
     return f"a transaction is still open on {slot.topic}, partition {slot.partition}"
 
 
-def _readings(dataset: DatasetVersion) -> dict[Reading, str]:
-    """Who reads what, each with its stage."""
+def read_by_stages(dataset: DatasetVersion) -> dict[Reading, str]:
+    """Who reads what, each with its stage.
+
+    The requests of quarantined rows are not among it: until one is answered its row is in quarantine, as the books say, and
+    the topic is that of all datasets.
+    """
     inputs = topics.of_dataset(dataset.name, dataset.generation)
     readers = (*STAGES[1:], "quarantine_loader")
-    asked = Reading(topics.QUARANTINE_GROUP, topics.QUARANTINE_REQUESTS, 0)
     return {
         Reading(topics.group(stage, dataset.name, dataset.generation), topic, partition): stage
         for stage, topic in zip(readers, inputs, strict=True)
         for partition in range(dataset.contract().partitions)
-    } | {asked: "ingest"}
+    }
 
 
 def _last_commits(sums: SumsOf) -> dict[str, datetime]:

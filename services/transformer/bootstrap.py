@@ -76,7 +76,7 @@ def trials(settings: TransformerSettings) -> Trials:
             engine.close()
 
         try:
-            _refreshed(references)
+            refreshed(references.refresh, len(wanted))
         except BaseException:
             give_back()
             raise
@@ -85,12 +85,18 @@ def trials(settings: TransformerSettings) -> Trials:
     return Trials(settings.connection(), registry, open_stage)
 
 
-def _refreshed(references: References) -> None:
-    """Read the reference data, once more where it turns out to need another shape. Errors: Transient, Fatal."""
-    try:
-        references.refresh()
-    except Transient:
-        references.refresh()
+def refreshed(refresh: Callable[[], None], parents: int) -> None:
+    """Read the reference data of so many datasets, anew each time that one of them turns out to need another shape.
+
+    Errors: Transient, Fatal.
+    """
+    for left in reversed(range(parents + 1)):
+        try:
+            refresh()
+            return
+        except Transient:
+            if not left:
+                raise
 
 
 def pump_for(

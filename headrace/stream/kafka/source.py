@@ -3,6 +3,7 @@
 import itertools
 import logging
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
@@ -23,7 +24,9 @@ _BACKLOG_LINGER_S = 0.05  # ... when the poll before it came back full: larger b
 class KafkaSource:
     """A `Source` over one topic.
 
-    `positions` gives the offsets to start from where they are kept elsewhere than in the group.
+    `positions` gives the offsets to start from where they are kept elsewhere than in the group. `lost` is what happens where
+    the topic no longer has the next record: Fatal, or it goes on with the oldest there is, which is right only where
+    a record that expired unread asks for nothing any more.
 
     Its authority is the group metadata of the assignment that the records came under. Read any later, it could
     be that of another generation, or, for a member the group has given up, empty: the broker would then accept
@@ -41,6 +44,7 @@ class KafkaSource:
         positions: Callable[[list[int]], Mapping[int, int]] | None = None,
         max_bytes: int = 24 << 20,
         session_timeout_ms: int = 10_000,
+        lost: Literal["error", "earliest"] = "error",
     ) -> None:
         self._topic = topic
         self._positions = positions if positions is not None else self._committed
@@ -56,7 +60,7 @@ class KafkaSource:
             connection.client(
                 group_id=group,
                 enable_auto_commit=False,
-                auto_offset_reset="error",
+                auto_offset_reset=lost,
                 isolation_level="read_committed",
                 partition_assignment_strategy="range",
                 session_timeout_ms=session_timeout_ms,

@@ -33,6 +33,20 @@ _PLACE: Final = ("offset", "raw_offset", "seq", "schema_id", "fields", "source",
 _COLUMNS: Final = ", ".join([f"`{name}`" for name in (*_PLAIN, *_PLACE)] + ["base64Encode(value) AS value"])
 _CAUSE: Final = "`stage`, `reason`, `rule`, `column`"
 _ACTED: Final = ("act", "act_on", "request", "acted_by", "because", "edit")
+#: What is copied into a request (`QuarantineDesk`), and where the next page begins.
+_ASKED: Final = (
+    "id",
+    "stage",
+    "reason",
+    "column",
+    "topic",
+    "partition",
+    "raw_offset",
+    "quarantined_at",
+    "_load_partition",
+    "_load_offset",
+)
+_CONTENT: Final = ("value", "fields")
 
 
 #: (partition, offset) in the quarantine topic: what an id is made of.
@@ -110,21 +124,29 @@ class Quarantine:
         )
         return SetAside(total, clusters, [_with_fields(item) for item in items])
 
-    def every(self, dataset: str, chosen: Chosen) -> Iterator[dict[str, Any]]:
-        """The chosen rows, all of them, in the order of their partition. `fields` is text. Errors: Transient."""
-        after = (-1, -1)
-        while True:
+    def every(
+        self, dataset: str, chosen: Chosen, *, most: int | None = None, whole: bool = True
+    ) -> Iterator[dict[str, Any]]:
+        """The chosen rows, at most so many, in the order of their partition: what has to be known of them to ask for them.
+
+        `fields` is text; without `whole` the rows come without it and their bytes. Errors: Transient.
+        """
+        wanted = ", ".join(f"`{name}`" for name in (*_ASKED, *(_CONTENT if whole else ())))
+        after, left = (-1, -1), most
+        while left is None or left > 0:
+            size = _PAGE if left is None else min(_PAGE, left)
             page = self._records(
                 dataset,
-                f"SELECT * FROM {_SET_ASIDE} WHERE {chosen.condition} "
+                f"SELECT {wanted} FROM {_SET_ASIDE} WHERE {chosen.condition} "
                 "AND (_load_partition, _load_offset) > ({partition:Int32}, {offset:Int64}) "
-                f"ORDER BY _load_partition, _load_offset LIMIT {_PAGE}",
-                _PAGE,
+                f"ORDER BY _load_partition, _load_offset LIMIT {size}",
+                size,
                 chosen.parameters | {"partition": after[0], "offset": after[1]},
             )
             yield from page
-            if len(page) < _PAGE:
+            if len(page) < size:
                 return
+            left = None if left is None else left - size
             after = page[-1]["_load_partition"], page[-1]["_load_offset"]
 
     def get(self, dataset: str, place: Place) -> dict[str, Any] | None:

@@ -1,78 +1,79 @@
-"""Computes SQL expressions over rows in DuckDB, which can reach nothing but those rows."""
+"""Computes SQL expressions over rows in DuckDB, which can reach nothing but those rows, and for so long only."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from typing import Final
 
 import duckdb
 import pyarrow as pa
 
-from headrace.errors import Transient
+from headrace.errors import Fatal
+from headrace.transform.engine import INPUT, Engine
+from headrace.transform.isolate import RowError, isolate
 
-_STARTED_WITH: Final[dict[str, str | bool | int | float | list[str]]] = {
-    "threads": 1,
-    "memory_limit": "128MB",
-    "temp_directory": "",
-    "autoload_known_extensions": "false",
-    "autoinstall_known_extensions": "false",
-    "allow_community_extensions": "false",
-    "python_enable_replacements": "false",
-}
-_LOCKED_WITH: Final = (
-    "SET TimeZone = 'UTC'",
-    "SET preserve_insertion_order = true",
-    "SET enable_external_access = false",
-    "SET lock_configuration = true",
-)
-_BROKEN: Final = (duckdb.InternalException, duckdb.FatalException, duckdb.IOException)
+_MEMORY: Final = "128MB"
+_MOST_S: Final = 10.0  # far below the time after which the brokers give up a member that does not ask for more
+#: The database is of no more use.
+_BROKEN: Final = (duckdb.InternalException, duckdb.FatalException)
+
+#: A database by the most memory and the most seconds it may take.
+Opening = Callable[[str, float], Engine]
 
 
-class Expressions:
-    """One locked database in memory. Used by one thread at a time."""
+def values_of(
+    expressions: Sequence[str], rows: pa.RecordBatch, most_s: float = _MOST_S, opening: Opening = Engine
+) -> tuple[list[pa.Array], Mapping[int, str]]:
+    """The value of each expression for each row, and by row why it cannot be computed (its values are then null).
 
-    def __init__(self) -> None:
-        self._connection = duckdb.connect(":memory:", config=_STARTED_WITH)
-        for statement in _LOCKED_WITH:
-            self._connection.execute(statement)
+    The expressions were examined by `headrace.contract`: one value each, of one row. Units: `most_s` is for all rows
+    together; those that are not computed by then fail.
+    """
+    with closing(_Computing(expressions, most_s, opening)) as computing:
+        parts, failed = isolate(lambda start, stop: computing.values(rows.slice(start, stop - start)), len(rows))
+    why = dict(failed)
+    good = iter(range(len(rows) - len(why)))
+    places = pa.array([None if at in why else next(good) for at in range(len(rows))], pa.int64())
+    return [_together([part[n] for part in parts]).take(places) for n in range(len(expressions))], why
 
-    def values(self, expressions: Sequence[str], rows: pa.RecordBatch) -> tuple[list[pa.Array], Mapping[int, str]]:
-        """The value of each expression for each row, and by row why it cannot be computed (its values are then null).
 
-        The expressions were examined by `headrace.contract`: one value each, of one row. Errors: Transient.
-        """
+class _Computing:
+    """Expressions, and the database that computes them."""
+
+    def __init__(self, expressions: Sequence[str], most_s: float, opening: Opening) -> None:
+        listed = ", ".join(f"({expression}) AS c{n}" for n, expression in enumerate(expressions))
+        self._sql = f"SELECT {listed} FROM {INPUT}"  # noqa: S608
+        self._count = len(expressions)
+        self._deadline = time.monotonic() + most_s
+        self._opening = opening
+        self._engine = opening(_MEMORY, most_s)
+
+    def values(self, rows: pa.RecordBatch) -> list[pa.Array]:
+        """Of each expression, for each row. Errors: RowError."""
         try:
-            return self._computed(expressions, rows), {}
-        except duckdb.Error as error:
-            if isinstance(error, _BROKEN):
-                raise Transient(f"DuckDB cannot compute an expression: {error}") from error
-        found: list[list[pa.Array]] = []
-        failed: dict[int, str] = {}
-        for at in range(len(rows)):
-            try:
-                found.append(self._computed(expressions, rows.slice(at, 1)))
-            except duckdb.Error as error:
-                failed[at] = str(error).partition("\n")[0]
-        good = iter(found)
-        every = [next(good) if at not in failed else None for at in range(len(rows))]
-        return [_together([each[n] if each else None for each in every]) for n in range(len(expressions))], failed
+            result = self._engine.query(self._sql, rows)
+        except Fatal as error:
+            if isinstance(error.__cause__, _BROKEN):
+                self._engine.close()
+                self._engine = self._opening(_MEMORY, self._deadline - time.monotonic())
+            raise RowError(_told(error)) from error
+        if result.num_rows != len(rows) or result.num_columns != self._count:
+            raise RowError("an expression has to give one value of each row")
+        return list(result.columns)
 
     def close(self) -> None:
         """Drop the database."""
-        self._connection.close()
-
-    def _computed(self, expressions: Sequence[str], rows: pa.RecordBatch) -> list[pa.Array]:
-        self._connection.register("input", rows)
-        try:
-            listed = ", ".join(f"({expression}) AS c{n}" for n, expression in enumerate(expressions))
-            table = self._connection.sql(f"SELECT {listed} FROM input").to_arrow_table()  # noqa: S608
-        finally:
-            self._connection.unregister("input")
-        return [
-            pa.concat_arrays(column.chunks) if column.num_chunks else pa.nulls(0, column.type)
-            for column in table.columns
-        ]
+        self._engine.close()
 
 
-def _together(parts: Sequence[pa.Array | None]) -> pa.Array:
-    """One array of the values of single rows, null where there is none."""
-    kind = next((part.type for part in parts if part is not None), pa.null())
-    return pa.concat_arrays([part.cast(kind) if part is not None else pa.nulls(1, kind) for part in parts])
+def _told(error: Fatal) -> str:
+    """As DuckDB says it: what the engine adds speaks of dataset files."""
+    cause = error.__cause__
+    said = cause if isinstance(cause, duckdb.Error) and not isinstance(cause, duckdb.InterruptException) else error
+    return str(said).partition("\n")[0]
+
+
+def _together(parts: Sequence[pa.Array]) -> pa.Array:
+    """One array; a value that is only NULL may be of another type in some part."""
+    kind = next((part.type for part in parts if part.null_count < len(part)), parts[0].type if parts else pa.null())
+    return pa.concat_arrays([part.cast(kind) for part in parts]) if parts else pa.nulls(0, kind)

@@ -1,8 +1,8 @@
 """Looks single records of raw topics up: what stands at an offset, and where a topic was at some time."""
 
 import time
-from datetime import datetime, timedelta
-from typing import Final
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
@@ -15,6 +15,14 @@ _REPLY_S: Final = 10.0
 
 class Forgotten(LookupError):
     """What was asked is older than what the topic still holds."""
+
+
+class RawRecord(NamedTuple):
+    """What stands at an offset, and when it was written there."""
+
+    value: bytes | None
+    key: bytes | None
+    at: datetime
 
 
 class RawTopics:
@@ -31,12 +39,12 @@ class RawTopics:
             )
         )
 
-    def value(self, dataset: str, partition: int, offset: int) -> bytes | None:
+    def record(self, dataset: str, partition: int, offset: int) -> RawRecord | None:
         """The record at an offset; None where it is no longer there. Errors: Transient."""
-        return self._value(TopicPartition(topics.raw(dataset), partition, offset))
+        return self._record(TopicPartition(topics.raw(dataset), partition, offset))
 
     def offset_before(self, dataset: str, partition: int, at: datetime) -> int:
-        """The last offset of a partition before some time; 0 where there is none.
+        """The last offset of a partition before some time; -1 where there is none.
 
         Errors: Forgotten when the topic no longer reaches back that far; Transient.
         """
@@ -50,13 +58,13 @@ class RawTopics:
         first = found.offset if found.offset >= 0 else high
         if low > 0 and first <= low:
             raise Forgotten(f"the raw topic reaches back to offset {low} only")
-        return max(first - 1, 0)
+        return first - 1
 
     def close(self) -> None:
         """Stop reading."""
         self._consumer.close()
 
-    def _value(self, place: TopicPartition) -> bytes | None:
+    def _record(self, place: TopicPartition) -> RawRecord | None:
         try:
             low, high = self._consumer.get_watermark_offsets(place, timeout=_REPLY_S)
             if not low <= place.offset < high:
@@ -71,7 +79,10 @@ class RawTopics:
                     if failure.code() == KafkaError._AUTO_OFFSET_RESET:
                         return None
                     raise mapped(failure, f"reading {place.topic}")
-                return message.value() if message.offset() == place.offset else None
+                if message.offset() != place.offset:
+                    return None
+                _, ms = message.timestamp()
+                return RawRecord(message.value(), message.key(), datetime.fromtimestamp(ms / 1000, UTC))
         except KafkaException as error:
             raise mapped(error, f"reading {place.topic}") from error
         finally:

@@ -9,16 +9,17 @@ ingest it is, and the metadata of that assignment keeps a predecessor from commi
 import base64
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Final
+from functools import cache, partial
+from typing import Final, Protocol
 
 import pyarrow as pa
 from confluent_kafka import KafkaException
 
 from headrace.connector import Fetched
-from headrace.errors import Fatal, HeadraceError, Transient
+from headrace.errors import HeadraceError, Transient
 from headrace.stream import topics
 from headrace.stream.control import Controls
 from headrace.stream.decode import Decoder
@@ -31,10 +32,10 @@ from headrace.stream.registry import Registry
 from headrace.stream.service import LiveDataset
 from headrace.stream.stage import Records
 from services.ingest.adapters.committed import committed
-from services.ingest.adapters.expressions import Expressions
+from services.ingest.adapters.expressions import values_of
 from services.ingest.adapters.pinned import pinned_schema
 from services.ingest.adapters.publisher import Publisher
-from services.ingest.adapters.raw_topic import Forgotten, RawTopics
+from services.ingest.adapters.raw_topic import Forgotten, RawRecord, RawTopics
 from services.ingest.core import books
 from services.ingest.core import quarantine as core
 from services.ingest.core.partition import partition_of
@@ -47,6 +48,12 @@ _MOST_ROWS: Final = 500  # in a transaction
 _POLL_S: Final = 0.2
 _PAUSE_S: Final = 1.0
 _STOP_S: Final = 10.0
+
+_UNKNOWN: Final = "its record cannot be written"
+_FORESEEN: Final = (HeadraceError, ValueError)
+
+#: The (value, key, partition) of a row that is written anew, or why it is not.
+Made = tuple[bytes, bytes | None, int] | str
 
 
 class Resubmissions:
@@ -104,14 +111,15 @@ class Resubmissions:
             topics.QUARANTINE_REQUESTS,
             topics.QUARANTINE_GROUP,
             session_timeout_ms=self._session_timeout_ms,
+            lost="earliest",  # what nobody answered in time is not done: its row stays as it is
         )
         writer = TransactionalWriter(
             self._connection,
             f"{topics.QUARANTINE_GROUP}.{self._instance}",
             transaction_timeout_ms=self._transaction_timeout_ms,
         )
-        raw, expressions = RawTopics(self._connection), Expressions()
-        work = _Work(self._registry, self._controls, writer, raw, expressions, self._instance)
+        raw = RawTopics(self._connection)
+        work = _Work(self._registry, self._controls, writer, raw, self._instance)
         epoch = -1
         done = core.Done()
         try:
@@ -126,7 +134,6 @@ class Resubmissions:
             source.close()
             writer.close()
             raw.close()
-            expressions.close()
 
     def _done(self) -> core.Done:
         """The rows that are done with. What an earlier owner has committed is among them. Errors: Transient."""
@@ -152,7 +159,6 @@ class _Work:
         controls: Controls,
         writer: TransactionalWriter,
         raw: RawTopics,
-        expressions: Expressions,
         instance: str,
     ) -> None:
         self._registry = registry
@@ -160,7 +166,6 @@ class _Work:
         self._decoder = Decoder(registry)
         self._writer = writer
         self._raw = raw
-        self._expressions = expressions
         self._instance = instance
 
     def settle(self, delivery: Delivery, datasets: Mapping[str, LiveDataset], done: core.Done) -> None:
@@ -197,7 +202,9 @@ class _Work:
         for value in records.values:
             try:
                 asked = Asked.of(self._controls.decode(value or b""))
-            except (Fatal, ValueError, KeyError):
+            except Transient:
+                raise
+            except Exception:
                 log.exception("a quarantine request cannot be read")
                 continue
             found.setdefault(asked.dataset, []).append(asked)
@@ -225,15 +232,10 @@ class _Work:
                 fresh.setdefault((each.edit, each.stage == books.STAGE), []).append(at)
         written: dict[int, tuple[bytes, bytes | None]] = {}
         for (edit, of_source), places in fresh.items():
-            group = [asked[at] for at in places]
-            try:
-                made = self._made(dataset, group, Edit.of(edit), of_source)
-            except Transient:
-                raise
-            except (HeadraceError, ValueError) as error:
-                made = {at: str(error) for at in range(len(group))}
+            make = partial(self._made, dataset, edit=edit, of_source=of_source)
+            made = isolated(make, [asked[at] for at in places])
             for at, place in enumerate(places):
-                found = made.get(at, "its record cannot be written")
+                found = made.get(at, _UNKNOWN)
                 if isinstance(found, str):
                     fates[place] = Fate(asked[place], REFUSED, found)
                 else:
@@ -244,19 +246,22 @@ class _Work:
         return [fate for fate in fates if fate is not None], [written[place] for place in sorted(written)]
 
     def _made(
-        self, dataset: LiveDataset, asked: Sequence[Asked], edit: Edit, of_source: bool
-    ) -> dict[int, tuple[bytes, bytes | None, int] | str]:
-        """The (value, key, partition) of each row, or why there is none; by place in `asked`. Errors: Transient, Fatal."""
-        contract = dataset.contract
+        self, dataset: LiveDataset, asked: Sequence[Asked], *, edit: str | None, of_source: bool
+    ) -> dict[int, Made]:
+        """The (value, key, partition) of each row, or why there is none; by place in `asked`.
+
+        Errors: Transient; whatever else a row can cause, see `isolated`.
+        """
+        contract, change = dataset.contract, Edit.of(edit)
         schema = core.target_schema(pinned_schema(self._registry, dataset.name), declared_columns(contract))
         if of_source:
             nulls = getattr(getattr(contract.source, "csv", None), "null_values", [""])
             evolution = contract.schema_.evolution
-            parts = [core.of_source_rows(asked, schema, evolution, nulls, edit, self._expressions.values)]
+            parts = [core.of_source_rows(asked, schema, evolution, nulls, change, values_of)]
             ages = [Age(each.quarantined_at, None) for each in asked]
         else:
-            parts, ages = self._of_records(dataset, asked, schema, edit)
-        made: dict[int, tuple[bytes, bytes | None, int] | str] = {}
+            parts, ages = self._of_records(dataset, asked, schema, change)
+        made: dict[int, Made] = {}
         for part in parts:
             made |= part.refused
             made |= self._written(dataset, asked, ages, part)
@@ -268,10 +273,12 @@ class _Work:
         """Rows that have been records: as they were then where the raw or staged bytes are kept, else from the raw topic."""
         own = {topics.raw(dataset.name), topics.staged(dataset.name)}
         values: list[bytes | None] = [each.value if each.topic in own and each.value else None for each in asked]
+        since = [each.quarantined_at for each in asked]
         sought = [at for at, value in enumerate(values) if value is None]
         for at in sought:
             if (offset := asked[at].raw_offset) is not None:
-                values[at] = self._raw.value(dataset.name, asked[at].partition, offset)
+                found = self._raw.record(dataset.name, asked[at].partition, offset)
+                values[at], since[at] = (found.value, found.at) if found is not None else (None, since[at])
         gone = {at: "its raw record is no longer in the raw topic" for at in sought if values[at] is None}
         there = [at for at in range(len(asked)) if at not in gone]
         records = _numbered(topics.raw(dataset.name), [values[at] for at in there])
@@ -281,18 +288,19 @@ class _Work:
         parts = [Rebuilt(pa.RecordBatch.from_pylist([], schema=schema), [], refused)]
         for batch in batches:
             index = [there[at] for at in batch.raw.offset.to_numpy().tolist()]
-            for at, age in zip(index, core.ages_of(batch.rows, [asked[at] for at in index]), strict=True):
+            found_ages = core.ages_of(batch.rows, [asked[at] for at in index], [since[at] for at in index])
+            for at, age in zip(index, found_ages, strict=True):
                 ages[at] = age
-            part = core.of_records(batch.rows, schema, edit, self._expressions.values)
+            part = core.of_records(batch.rows, schema, edit, values_of)
             why = {index[at]: said for at, said in part.refused.items()}
             parts.append(Rebuilt(part.rows, [index[at] for at in part.index], why))
         return parts, ages
 
     def _written(
         self, dataset: LiveDataset, asked: Sequence[Asked], ages: Sequence[Age], part: Rebuilt
-    ) -> dict[int, tuple[bytes, bytes | None, int] | str]:
+    ) -> dict[int, Made]:
         """Rows as the records that are written. Errors: Transient, Fatal."""
-        made: dict[int, tuple[bytes, bytes | None, int] | str] = {}
+        made: dict[int, Made] = {}
         publisher = Publisher(dataset, self._registry, self._writer, self._instance)
         keys = publisher.keys(part.rows)
         partitions = dataset.contract.partitions
@@ -300,14 +308,13 @@ class _Work:
             asked[at].partition if keys is None else partition_of(keys[row], partitions)
             for row, at in enumerate(part.index)
         ]
-        origins: list[int | None] = [None] * len(part.index)
+        places: dict[int, int | str] = {}
         if dataset.contract.load.mode == "upsert":
-            for row, at in enumerate(part.index):
-                try:
-                    origins[row] = self._origin(dataset.name, asked[at], targets[row], ages[at])
-                except Forgotten as error:
-                    made[at] = f"whether newer rows of its key have come since cannot be told any more: {error}"
-        rows = core.marked(part.rows, [asked[at].row for at in part.index], origins)
+            chosen, old = [asked[at] for at in part.index], [ages[at] for at in part.index]
+            places = origins(self._raw, chosen, targets, old, keys or [None] * len(targets))
+        made |= {part.index[row]: place for row, place in places.items() if isinstance(place, str)}
+        marks = [place if isinstance(place := places.get(row), int) else None for row in range(len(targets))]
+        rows = core.marked(part.rows, [asked[at].row for at in part.index], marks)
         whole = publisher.encoded(Fetched(rows))
         if whole.rejected:
             each = [publisher.encoded(Fetched(rows.slice(row, 1))) for row in range(len(rows))]
@@ -322,14 +329,6 @@ class _Work:
                 value if isinstance(value, str) else (value, keys[row] if keys is not None else None, targets[row])
             )
         return made
-
-    def _origin(self, dataset: str, asked: Asked, target: int, age: Age) -> int:
-        """The raw offset that a row is as old as, in the partition it is written to. Errors: Forgotten, Transient."""
-        if age.offset is not None and target == asked.partition:
-            return age.offset
-        if age.again:
-            raise Forgotten("it was resubmitted before, and its key is edited now")
-        return self._raw.offset_before(dataset, target, age.since)
 
     def _tried(self, fates: Sequence[Fate], values: Sequence[tuple[bytes, bytes | None]]) -> list[Messages]:
         """The records that would be written, for whoever knows what would become of them; of those that would not, why."""
@@ -373,11 +372,79 @@ class _Work:
         return messages
 
 
+class Past(Protocol):
+    """What is asked of raw topics. See `RawTopics`."""
+
+    def record(self, dataset: str, partition: int, offset: int) -> RawRecord | None: ...
+
+    def offset_before(self, dataset: str, partition: int, at: datetime) -> int: ...
+
+
+def origins(
+    past: Past, asked: Sequence[Asked], targets: Sequence[int], ages: Sequence[Age], keys: Sequence[bytes | None]
+) -> dict[int, int | str]:
+    """The raw offset that each row is as old as, in the partition it is written to, or why none can be told; by place.
+
+    Errors: Transient.
+    """
+    before, record = cache(past.offset_before), cache(past.record)
+    found: dict[int, int | str] = {}
+    for row, (each, target, age, key) in enumerate(zip(asked, targets, ages, keys, strict=True)):
+        try:
+            if age.offset is not None and target == each.partition:
+                found[row] = age.offset
+                continue
+            if age.again:
+                raise Forgotten("it was resubmitted before, and its key is edited now")
+            found[row] = place = before(each.dataset, target, age.since)
+            if place < 0:  # older than all: no offset is below 0, and at 0 it would replace what is there
+                head = record(each.dataset, target, 0)
+                if head is not None and head.key == key:
+                    raise Forgotten("the first record of its partition has its key")
+                found[row] = 0
+        except Forgotten as error:
+            found[row] = f"whether newer rows of its key have come since cannot be told any more: {error}"
+    return found
+
+
+def isolated(make: Callable[[Sequence[Asked]], Mapping[int, Made]], asked: Sequence[Asked]) -> Mapping[int, Made]:
+    """What `make` makes of rows; where they fail together each is made alone, so that one refuses no other.
+
+    An error that nobody foresaw refuses its row too: the request would be read again, and fail again, for ever.
+    Errors: Transient.
+    """
+    try:
+        return make(asked)
+    except Transient:
+        raise
+    except Exception as error:
+        if not isinstance(error, _FORESEEN):
+            log.exception("quarantined rows cannot be made, such as %s of %s", asked[0].row, asked[0].dataset)
+        if len(asked) == 1:
+            return {0: _told(error)}
+    return {at: _alone(make, each) for at, each in enumerate(asked)}
+
+
+def _alone(make: Callable[[Sequence[Asked]], Mapping[int, Made]], asked: Asked) -> Made:
+    try:
+        return make([asked]).get(0, _UNKNOWN)
+    except Transient:
+        raise
+    except Exception as error:
+        return _told(error)
+
+
+def _told(error: Exception) -> str:
+    return str(error) if isinstance(error, _FORESEEN) else f"{type(error).__name__}: {error}"
+
+
 def _unfit(dataset: LiveDataset, asked: Asked) -> str | None:
     """Why a row cannot be resubmitted at all, if so."""
     if dataset.contract.load.mode == "replace":
         return "the dataset is loaded in runs: mend the row at its source, then `headrace runs start`"
-    if asked.stage == books.STAGE or asked.topic in (topics.raw(asked.dataset), topics.staged(asked.dataset)):
+    if asked.stage == books.STAGE:
+        return core.may_be_deletion(asked, dataset.contract)
+    if asked.topic in (topics.raw(asked.dataset), topics.staged(asked.dataset)):
         return None
     if asked.raw_offset is None:
         return "which raw record it came from is not known"

@@ -11,13 +11,14 @@ from typing import Any, Final, cast
 import numpy as np
 import pyarrow as pa
 
+from headrace.contract import Contract
+from headrace.json_patch import Patch, Unpatchable, checked, patched, touched
 from headrace.stream import columns
 from headrace.stream.codec import conform
 from headrace.stream.ledger import LedgerEntry, Position
 from services.ingest.core import books
 from services.ingest.core.drift import Evolution
 from services.ingest.core.fit import Misfit, array_of, converter, fit_array, fit_texts, name_of
-from services.ingest.core.json_patch import Patch, Unpatchable, checked, patched, touched
 from services.ingest.core.json_rows import Object, parse_lines, read_lines
 from services.ingest.core.types import widened
 
@@ -61,8 +62,9 @@ class Asked:
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> "Asked":
-        """As it was decoded; what a later version may have added is left out."""
+        """As it was decoded; what a later version may have added is left out. Errors: ValueError: it names no row."""
         found = {name: record[name] for name in cls.__dataclass_fields__}
+        _number(found["row"])
         return cls(**{**found, "value": base64.b64decode(found["value"])})
 
 
@@ -105,6 +107,20 @@ class Rebuilt:
 Evaluate = Callable[[Sequence[str], pa.RecordBatch], tuple[Sequence[pa.Array], Mapping[int, str]]]
 
 
+def may_be_deletion(asked: Asked, contract: Contract) -> str | None:
+    """Why a row that ingest set aside may have been the deletion of one, which its bytes do not say; None if it was none."""
+    source = contract.source
+    if source.changes:
+        return "it is a change of a captured database, and whether a deletion is not kept: mend the row there"
+    if getattr(source, "tombstones", None) != "delete":
+        return None
+    objects, _ = parse_lines([asked.value])
+    key: Sequence[str] = source.key.columns  # type: ignore[attr-defined]
+    if 0 in objects and not objects[0].keys() <= set(key):
+        return None
+    return "it may be the key of a message that deletes its row: have the message written to its topic once more"
+
+
 def target_schema(pinned: pa.Schema | None, declared: Mapping[str, pa.DataType]) -> pa.Schema:
     """The columns of a row that is written anew: those published so far, and those declared since."""
     pinned = pinned if pinned is not None else pa.schema([])
@@ -129,13 +145,16 @@ def of_records(rows: pa.RecordBatch, schema: pa.Schema, edit: Edit, evaluate: Ev
     return _without(whole, range(len(rows)), refused)
 
 
-def ages_of(rows: pa.RecordBatch, asked: Sequence[Asked]) -> list[Age]:
-    """How old rows are that were raw or staged records. Shapes: a row for each of those asked for."""
+def ages_of(rows: pa.RecordBatch, asked: Sequence[Asked], known: Sequence[datetime]) -> list[Age]:
+    """How old rows are that were raw or staged records; `known` is when each was written, for those that do not say it.
+
+    Shapes: a row for each of those asked for.
+    """
 
     def column(name: str, otherwise: list[Any]) -> list[Any]:
         return rows.column(name).to_pylist() if name in rows.schema.names else otherwise
 
-    since = column(columns.INGESTED_AT, [each.quarantined_at for each in asked])
+    since = column(columns.INGESTED_AT, list(known))
     before = column(columns.ORIGIN_OFFSET, [None] * len(asked))
     return [
         Age(at, each.raw_offset if origin is None else origin, origin is not None)
@@ -162,7 +181,7 @@ def of_source_rows(
     texts: set[int] = set()
     for at, each in enumerate(asked):
         try:
-            objects[at], of_texts = _object(each, edit)
+            objects[at], of_texts = _object(each, schema, edit)
             if of_texts:
                 texts.add(at)
         except ValueError as error:
@@ -277,22 +296,25 @@ def _converted(name: str, value: Any, kind: pa.DataType) -> Any:
         raise ValueError(f"column {name!r}: {error}") from error
 
 
-def _object(asked: Asked, edit: Edit) -> tuple[Object, bool]:
+def _object(asked: Asked, schema: pa.Schema, edit: Edit) -> tuple[Object, bool]:
     """What the source gave, as an object; whether its values are texts. Errors: ValueError."""
     objects, faults = parse_lines([asked.value])
     of_texts = 0 not in objects and asked.fields is not None
-    if of_texts:
-        found: Object = json.loads(asked.fields or "{}")
-    elif 0 in objects:
-        found = objects[0]
-    elif edit.sets or edit.patch:
-        found = {}  # the edit has to give the whole row
-    else:
-        raise ValueError(f"its bytes are not read as they are ({faults[0].detail}): give the row with --set or --patch")
+    found: Object = json.loads(asked.fields or "{}") if of_texts else objects.get(0, {})
+    why = None
+    if not of_texts and 0 not in objects:
+        why = f"its bytes are not read as they are ({faults[0].detail})"
+    elif found.keys().isdisjoint(schema.names):
+        why = "nothing in its bytes is a column of the dataset"
     try:
-        return (patched(found, edit.patch) if edit.patch else found), of_texts
+        edited = patched(found, edit.patch) if edit.patch else found
     except Unpatchable as error:
-        raise ValueError(str(error)) from error
+        raise ValueError(f"{why}: {error}" if why else str(error)) from error
+    given = edit.sets.keys() | (edited.keys() if edit.patch else set())
+    if why is not None and (missing := [name for name in schema.names if name not in given]):
+        # Columns that nobody gave would be NULL from now on, and the row would count as mended.
+        raise ValueError(f"{why}: give every column with --set or --patch; {', '.join(missing)} would be lost")
+    return edited, of_texts
 
 
 def _read_texts(found: Object, schema: pa.Schema, nulls: Sequence[str], refused: dict[int, str], at: int) -> Object:

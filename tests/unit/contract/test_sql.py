@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.contract import CompiledTransform, compile_transform
+from headrace.contract import CompiledTransform, compile_transform, examine_expression
+from headrace.contract.sql import examine_condition
 from tests.unit.contract.documents import ORDERS, contract, problems, with_sql
 
 REFUSED = {
@@ -103,6 +104,26 @@ def test_sql_that_is_not_row_wise_is_refused_by_name_with_an_alternative(sql: st
 )
 def test_row_wise_sql_is_accepted(sql: str) -> None:
     assert problems(with_sql(sql)) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "unnest(tags)", "upper(unnest(tags))", "regexp_split_to_table(a, ',')", "generate_subscripts(tags, 1)",
+        "id = ANY(SELECT 1)", "id IN (SELECT 1)", "(FROM input)", "id IN (VALUES (1))", "EXISTS(SELECT 1)", "ARRAY(SELECT 1)",
+    ],
+)  # fmt: skip
+def test_an_expression_that_looks_beyond_its_row_is_refused(text: str) -> None:
+    assert examine_expression(text)
+    assert examine_condition(text, None)
+
+
+@pytest.mark.parametrize(
+    "text", ["upper(a)", "id = ANY([1, 2])", "id IN (1, 2)", "list_filter(tags, lambda x: x > 1)", "[x FOR x IN tags]"]
+)
+def test_an_expression_over_its_row_is_accepted(text: str) -> None:
+    assert not examine_expression(text)
+    assert not examine_condition(text, None)
 
 
 def test_every_refusal_of_one_query_is_reported_on_its_line() -> None:

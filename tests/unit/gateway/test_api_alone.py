@@ -58,6 +58,27 @@ def test_what_needs_a_part_that_is_down_is_answered_503_with_its_name(client: Te
 
 
 @pytest.mark.usefixtures("airports")
+@pytest.mark.parametrize(
+    ("edit", "code", "said"),
+    [
+        ({"patch": [{"op": ["add"], "path": "/faa", "value": 1}]}, "bad-patch", "is no operation"),
+        ({"patch": [{"op": "add", "path": "faa", "value": 1}]}, "bad-patch", "does not start with a slash"),
+        ({"set": {"faa": "unnest([1, 2])"}}, "bad-expression", "unnest"),
+    ],
+)
+def test_an_edit_that_is_none_is_refused_before_anything_is_asked(
+    client: TestClient, edit: dict[str, Any], code: str, said: str
+) -> None:
+    body = {"because": "a test", "all_matching": True}
+    path = f"{AIRPORTS_PATH}/quarantine/resubmit"
+    found = problem(client.post(path, json=body | edit), HTTPStatus.UNPROCESSABLE_ENTITY)
+    assert found["type"].endswith(code)
+    assert said in found["detail"]
+    good = {"patch": [{"op": "add", "path": "/faa", "value": "x"}]}
+    assert "warehouse" in problem(client.post(path, json=body | good), HTTPStatus.SERVICE_UNAVAILABLE)["detail"]
+
+
+@pytest.mark.usefixtures("airports")
 def test_books_and_status_come_from_the_database_and_say_why_they_are_not_settled(client: TestClient) -> None:
     (status,) = client.get("/api/v1/status").json()["items"]
     assert (status["dataset"], status["settled"]) == ("nyc.airports", False)

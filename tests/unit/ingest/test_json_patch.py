@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services.ingest.core.json_patch import Unpatchable, checked, patched, touched
+from headrace.json_patch import Unpatchable, checked, patched, touched
 
 Operation = dict[str, Any]
 
@@ -47,7 +47,7 @@ def test_a_patch_that_does_not_fit_says_why(patch: list[Operation], said: str) -
 @pytest.mark.parametrize(
     "patch",
     [{"op": "add"}, [1], [{"op": "give", "path": "/a"}], [{"op": "add", "path": "/a"}], [{"op": "remove", "path": "a"}],
-     [{"op": "remove", "path": ""}]],
+     [{"op": "remove", "path": ""}], [{"op": ["add"], "path": "/a", "value": 1}], [{"op": {}, "path": "/a"}]],
 )  # fmt: skip
 def test_what_is_no_patch_is_refused(patch: Any) -> None:
     with pytest.raises(Unpatchable):

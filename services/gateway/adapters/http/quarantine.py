@@ -4,12 +4,12 @@ import json
 import re
 from dataclasses import replace
 from http import HTTPStatus
-from itertools import islice
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Query
 
 from headrace.contract import examine_expression
+from headrace.json_patch import Unpatchable, checked
 from services.gateway.adapters.http import models
 from services.gateway.adapters.http.access import PREFIX, Administering, Calling, Parts, may_answer
 from services.gateway.adapters.http.datasets import known
@@ -102,6 +102,10 @@ def resubmit(
                 "This is no expression over one row",
                 f"{column}: found {issue.found}, expected {issue.expected}",
             )
+    try:
+        checked(body.patch)
+    except Unpatchable as error:
+        raise _unprocessable("bad-patch", "This is no JSON Patch of a row", str(error)) from error
     edit = {"set": body.set} if body.set else {"patch": body.patch} if body.patch else None
     return _asked(
         gateway, dataset, body, Wish("resubmit", caller.name, body.because, json.dumps(edit) if edit else None)
@@ -151,13 +155,14 @@ def _asked(
     if not found.total or (body.dry_run and wish.act == "discard"):
         return models.QuarantineAsked(request=None, rows=found.total, clusters=clusters)
     if body.dry_run:
-        some = list(islice(gateway.quarantine.every(dataset.name, chosen), _MOST_TRIED))
+        some = list(gateway.quarantine.every(dataset.name, chosen, most=_MOST_TRIED))
         judged = gateway.quarantine_desk.try_out(dataset.name, some, replace(wish, act="try"), _PATIENCE_S)
         verdicts = [models.Verdict(**each) for each in grouped(judged)]
         return models.QuarantineAsked(
             request=None, rows=found.total, clusters=clusters, tried=len(some), verdicts=verdicts
         )
-    request, rows = gateway.quarantine_desk.ask(dataset.name, gateway.quarantine.every(dataset.name, chosen), wish)
+    every = gateway.quarantine.every(dataset.name, chosen, whole=wish.act != "discard")
+    request, rows = gateway.quarantine_desk.ask(dataset.name, every, wish)
     return models.QuarantineAsked(request=request, rows=rows, clusters=clusters)
 
 

@@ -42,7 +42,8 @@ def checked(patch: object) -> Patch:
             'a JSON Patch is a list of operations, such as [{"op": "replace", "path": "/dest", "value": "SJU"}]'
         )
     for operation in patch:
-        if not isinstance(operation, dict) or operation.get("op") not in _NEEDS:
+        op = operation.get("op") if isinstance(operation, dict) else None
+        if not isinstance(op, str) or op not in _NEEDS:
             raise Unpatchable(f"{operation!r} is no operation of a JSON Patch: op is one of {', '.join(_NEEDS)}")
         if missing := ({"path"} | _NEEDS[operation["op"]]) - operation.keys():
             raise Unpatchable(f"the operation {operation['op']} lacks {', '.join(sorted(missing))}")

@@ -1,0 +1,45 @@
+"""What is read of quarantined rows to ask for them: as much as is needed, page by page."""
+
+from typing import Any, cast
+
+import pytest
+
+from services.gateway.adapters.quarantine import Chosen, Quarantine
+from services.gateway.adapters.warehouse import Warehouse
+
+ROWS = 4500
+
+
+class Pages:
+    """A warehouse with so many rows in one partition, which notes what was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, int]] = []
+        self._found: list[dict[str, Any]] = []
+
+    def query(self, sql: str, limit: int, parameters: dict[str, Any]) -> "Pages":
+        self.asked.append((sql, limit))
+        first = parameters["offset"] + 1
+        self._found = [{"_load_partition": 0, "_load_offset": at} for at in range(first, min(first + limit, ROWS))]
+        return self
+
+    def records(self) -> list[dict[str, Any]]:
+        return self._found
+
+
+@pytest.mark.parametrize(("most", "sizes"), [(None, [2000] * 3), (200, [200]), (3000, [2000, 1000])])
+def test_no_more_rows_are_read_than_are_asked_for(most: int | None, sizes: list[int]) -> None:
+    pages = Pages()
+    found = list(Quarantine(cast(Warehouse, pages)).every("d.t", Chosen(), most=most))
+    assert [row["_load_offset"] for row in found] == list(range(ROWS if most is None else most))
+    assert [limit for _, limit in pages.asked] == sizes
+
+
+def test_their_bytes_are_read_only_for_what_is_written_anew() -> None:
+    pages = Pages()
+    quarantine = Quarantine(cast(Warehouse, pages))
+    assert list(quarantine.every("d.t", Chosen(), most=1, whole=False))
+    assert list(quarantine.every("d.t", Chosen(), most=1))
+    discarded, resubmitted = (sql.partition(" FROM ")[0] for sql, _ in pages.asked)
+    assert "`value`, `fields`" not in discarded
+    assert "`value`, `fields`" in resubmitted
