@@ -16,6 +16,7 @@ from services.ingest.connectors.cdc.names import Names, pattern
 from services.ingest.connectors.cdc.position import Place
 from services.ingest.connectors.cdc.settings import MysqlCdcSource, PostgresCdcSource
 from tests.unit.contract.documents import edited, problems
+from tests.unit.ingest.rest_api import Api, Reply, served
 
 SECRETS = Path("/secrets")
 
@@ -160,3 +161,13 @@ def test_a_dataset_of_changes_has_to_say_which_of_them_its_table_keeps() -> None
         assert problems(edited(CDC, ("mode: upsert", f"mode: {mode}"))) == []
     (problem,) = problems(edited(CDC, ("mode: upsert", "mode: replace")))
     assert "never ends" in problem.expected
+
+
+def test_a_worker_that_is_starting_is_waited_for_though_it_answers_that_nothing_is_there() -> None:
+    starting = Reply(b"<html>Error 404 Not Found</html>", 404, {"Content-Type": "text/html"})
+    nothing = Reply({"error_code": 404, "message": "Connector x not found"}, 404, {"Content-Type": "application/json"})
+    with served(Api()) as api, Connect(api.url) as connect:
+        api.first = [starting, nothing]
+        with pytest.raises(Transient, match="is starting"):
+            connect.config("x")
+        assert connect.config("x") is None

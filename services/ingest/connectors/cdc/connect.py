@@ -153,6 +153,8 @@ class Connect:
                 "in the local stack start it with `headrace up --with connect`"
             ) from error
         if answer.status_code == httpx.codes.NOT_FOUND:
+            if "json" not in answer.headers.get("content-type", ""):  # its web server is up, and nothing in it yet
+                raise Transient(f"Kafka Connect at {self._url} is starting")
             return None
         if answer.status_code in _BUSY:
             raise Transient(f"Kafka Connect at {self._url} is not ready for {method} {path}: {_message(answer)}")
