@@ -7,15 +7,13 @@ from typing import Annotated, Any, Literal
 import typer
 
 from headrace.cli import tables
+from headrace.cli.observe import DatasetArgument
 from headrace.cli.render import Format, Output, emit
 from headrace.cli.session import session_of
 from headrace.errors import HeadraceError
 
 app = typer.Typer(no_args_is_help=True, help="See to the rows that were set aside.")
 
-DatasetArgument = Annotated[
-    str, typer.Argument(metavar="DATASET", help="Its name, as in nyc.flights.", show_default=False)
-]
 Ids = Annotated[
     list[str] | None, typer.Argument(metavar="[ID]...", help="As `quarantine ls` prints them.", show_default=False)
 ]

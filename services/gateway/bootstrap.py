@@ -26,7 +26,7 @@ from services.gateway.adapters.secret_store import SecretStore
 from services.gateway.adapters.source_desk import SourceDesk
 from services.gateway.adapters.tail import Tail
 from services.gateway.adapters.token_store import TokenStore, kept_key
-from services.gateway.adapters.trials import Trials
+from services.gateway.adapters.transform_tests import TransformTests
 from services.gateway.adapters.warehouse import Warehouse
 from services.gateway.adapters.wish_store import WishStore
 from services.gateway.gateway import Gateway
@@ -72,7 +72,7 @@ def build(settings: GatewaySettings) -> Gateway:
         SourceDesk(connection, controls),
         wishes,
         QuarantineDesk(connection, controls),
-        Trials(),
+        TransformTests(),
     )
 
 

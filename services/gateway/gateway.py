@@ -17,7 +17,7 @@ from services.gateway.adapters.secret_store import SecretStore
 from services.gateway.adapters.source_desk import SourceDesk
 from services.gateway.adapters.tail import Tail
 from services.gateway.adapters.token_store import TokenStore
-from services.gateway.adapters.trials import Trials
+from services.gateway.adapters.transform_tests import TransformTests
 from services.gateway.adapters.warehouse import Warehouse
 from services.gateway.adapters.wish_store import WishStore
 
@@ -42,4 +42,4 @@ class Gateway:
     sources: SourceDesk
     wishes: WishStore
     quarantine_desk: QuarantineDesk
-    trials: Trials
+    transform_tests: TransformTests

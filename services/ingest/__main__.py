@@ -46,7 +46,6 @@ def main() -> int:
     )
     ownership.start()
     requests.start()
-    resubmissions.start()
 
     def learn(datasets: Mapping[str, LiveDataset]) -> None:
         wishes.refresh()

@@ -11,7 +11,6 @@ def main() -> int:
     """Returns the exit code."""
     settings = TransformerSettings()
     trying = trials(settings)
-    trying.start()
     try:
         return run_service("transformer", settings, workers(settings), trying.learn)
     finally:

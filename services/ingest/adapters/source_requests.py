@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaError, Producer
 
 from headrace.connector import Connector
 from headrace.contract import Contract
@@ -21,6 +21,7 @@ from headrace.contract.loading import validated
 from headrace.errors import Fatal, HeadraceError
 from headrace.stream import topics
 from headrace.stream.control import Controls
+from headrace.stream.kafka import Follower
 from headrace.stream.kafka.connection import Connection, mapped
 from headrace.stream.registry import Registry
 from services.ingest.core.inspection import Part, inspected
@@ -40,29 +41,18 @@ class SourceRequests:
         self._connection = connection
         self._controls = Controls(registry)
         self._connect = connect
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._follow, name="source requests", daemon=True)
+        self._follower = Follower("questions about sources", self._session)
         self._turn = threading.Semaphore(_AT_ONCE)
 
     def start(self) -> None:
         """Begin to answer."""
-        self._thread.start()
+        self._follower.start()
 
     def close(self) -> None:
         """Stop. Answers that are under way are left: their askers hear nothing more."""
-        self._stopping.set()
-        self._thread.join(_REPLY_S)
+        self._follower.close()
 
-    def _follow(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self._session()
-            except Exception as error:
-                said = mapped(error, "following source requests") if isinstance(error, KafkaException) else error
-                log.warning("questions about sources wait: %s", said)
-                self._stopping.wait(_PAUSE_S)
-
-    def _session(self) -> None:
+    def _session(self, stopping: threading.Event) -> None:
         """Take questions until told to stop. Errors: whatever stands in the way."""
         producer = Producer(self._connection.client(enable_idempotence=True, linger_ms=0))
         consumer = Consumer(
@@ -70,13 +60,13 @@ class SourceRequests:
         )
         try:
             consumer.subscribe([topics.SOURCE_REQUESTS])
-            while not self._stopping.is_set():
+            while not stopping.is_set():
                 message = consumer.poll(0.2)
                 if message is None:
                     continue
                 if (failure := message.error()) is not None:
                     if failure.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-                        self._stopping.wait(_PAUSE_S)  # the datasets' follower makes the topics
+                        stopping.wait(_PAUSE_S)  # the datasets' follower makes the topics
                         continue
                     raise mapped(failure, "reading source requests")
                 consumer.commit(message=message, asynchronous=False)  # taken once, answered or not

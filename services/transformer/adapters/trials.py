@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-import pyarrow as pa
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaError, Producer
 
 from headrace.errors import Fatal, HeadraceError
 from headrace.stream import topics
 from headrace.stream.control import Controls
 from headrace.stream.decode import Decoder
+from headrace.stream.kafka import Follower
 from headrace.stream.kafka.connection import Connection, mapped
 from headrace.stream.registry import Registry
 from headrace.stream.service import LiveDataset
@@ -30,7 +30,6 @@ log = logging.getLogger(__name__)
 GROUP: Final = "headrace.transformer.trials"
 _MOST: Final = 500
 _REPLY_S: Final = 10.0
-_PAUSE_S: Final = 1.0
 
 #: Opens the stage of a dataset with its reference data as it is now; the second gives it back. Errors: HeadraceError.
 OpenStage = Callable[[LiveDataset], tuple[Stage, Callable[[], None]]]
@@ -46,36 +45,18 @@ class Trials:
         self._decoder = Decoder(registry)
         self._open_stage = open_stage
         self._datasets: Mapping[str, LiveDataset] = {}
-        self._learned = threading.Event()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._follow, name="trials", daemon=True)
+        self._follower = Follower("rows that are to be tried", self._session)
 
     def learn(self, datasets: Mapping[str, LiveDataset]) -> None:
         """Note which datasets there are."""
         self._datasets = dict(datasets)
-        self._learned.set()
-
-    def start(self) -> None:
-        """Begin to follow."""
-        self._thread.start()
+        self._follower.start()
 
     def close(self) -> None:
         """Stop."""
-        self._stopping.set()
-        self._learned.set()
-        self._thread.join(_REPLY_S)
+        self._follower.close()
 
-    def _follow(self) -> None:
-        self._learned.wait()
-        while not self._stopping.is_set():
-            try:
-                self._session()
-            except Exception as error:
-                said = mapped(error, "following trials") if isinstance(error, KafkaException) else error
-                log.warning("rows that are to be tried wait: %s", said)
-                self._stopping.wait(_PAUSE_S)
-
-    def _session(self) -> None:
+    def _session(self, stopping: threading.Event) -> None:
         """Take trials until told to stop. Errors: whatever stands in the way."""
         producer = Producer(self._connection.client(enable_idempotence=True, linger_ms=0))
         consumer = Consumer(
@@ -88,7 +69,7 @@ class Trials:
         )
         try:
             consumer.subscribe([topics.TRIALS])
-            while not self._stopping.is_set():
+            while not stopping.is_set():
                 messages = consumer.consume(1, 0.2)
                 messages += consumer.consume(_MOST, 0.05) if messages else []
                 for message in messages:
@@ -127,7 +108,8 @@ class Trials:
         dataset = self._datasets.get(name)
         if dataset is None:
             raise Fatal(f"there is no dataset {name}")
-        batches, failed = self._decoder(_records(topics.raw(name), trials))
+        values = [base64.b64decode(trial["value"]) for trial in trials]
+        batches, failed = self._decoder(Records.numbered(topics.raw(name), values, time.time_ns() // 1_000_000))
         said = [_verdict(trials[each.row], "quarantined", each.reason, each.detail) for each in failed]
         stage, give_back = self._open_stage(dataset)
         try:
@@ -154,17 +136,3 @@ def _fates(trials: Sequence[Trial], outcome: Outcome) -> Iterator[dict[str, Any]
 def _verdict(trial: Trial, fate: str, reason: str | None, detail: str) -> dict[str, Any]:
     """What would become of a trial. Fields: `schemas/verdict.avsc`."""
     return {"request": trial["request"], "row": trial["row"], "fate": fate, "reason": reason, "detail": detail}
-
-
-def _records(topic: str, trials: Sequence[Trial]) -> Records:
-    """Trials as records of the raw topic, whose offsets are their places."""
-    count = len(trials)
-    now_ms = time.time_ns() // 1_000_000
-    return Records(
-        topic,
-        pa.array([0] * count, pa.int32()),
-        pa.array(range(count), pa.int64()),
-        pa.array([now_ms] * count, pa.int64()),
-        [None] * count,
-        [base64.b64decode(trial["value"]) for trial in trials],
-    )

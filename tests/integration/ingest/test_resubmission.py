@@ -55,7 +55,6 @@ def serving(kafka: Platform, dataset: LiveDataset, kind: type[Resubmissions] = R
         kafka.connection, kafka.registry, instance=uuid4().hex, session_timeout_ms=6000, transaction_timeout_ms=10_000
     )
     made.learn({dataset.name: dataset})
-    made.start()
     try:
         yield
     finally:

@@ -62,7 +62,7 @@ def test_what_needs_a_part_that_is_down_is_answered_503_with_its_name(client: Te
     ("edit", "code", "said"),
     [
         ({"patch": [{"op": ["add"], "path": "/faa", "value": 1}]}, "bad-patch", "is no operation"),
-        ({"patch": [{"op": "add", "path": "faa", "value": 1}]}, "bad-patch", "does not start with a slash"),
+        ({"patch": [{"op": "add", "path": "faa", "value": 1}]}, "bad-patch", "must start with /"),
         ({"set": {"faa": "unnest([1, 2])"}}, "bad-expression", "unnest"),
     ],
 )

@@ -32,11 +32,12 @@ def test_operations(document: Any, patch: list[Operation], expected: Any) -> Non
 @pytest.mark.parametrize(
     ("patch", "said"),
     [
-        ([{"op": "remove", "path": "/b"}], "no 'b'"),
-        ([{"op": "replace", "path": "/b", "value": 1}], "no 'b'"),
-        ([{"op": "test", "path": "/a", "value": 2}], "the test of /a fails"),
-        ([{"op": "add", "path": "/l/7", "value": 1}], "no place '7'"),
-        ([{"op": "add", "path": "/a/b", "value": 1}], "nothing to put 'b' into"),
+        ([{"op": "remove", "path": "/b"}], "the remove of /b fails: .*non-existent object 'b'"),
+        ([{"op": "replace", "path": "/b", "value": 1}], "the replace of /b fails: .*non-existent object 'b'"),
+        ([{"op": "test", "path": "/a", "value": 2}], "the test of /a fails: 1 .* is not equal to tested value 2"),
+        ([{"op": "add", "path": "/l/7", "value": 1}], "the add of /l/7 fails: can't insert outside of list"),
+        ([{"op": "copy", "from": "/l/x", "path": "/b"}], "the copy of /b fails: 'x' is not a valid sequence index"),
+        ([{"op": "add", "path": "/a/b", "value": 1}], "the add of /a/b fails: .* does not support indexing"),
     ],
 )
 def test_a_patch_that_does_not_fit_says_why(patch: list[Operation], said: str) -> None:

@@ -16,8 +16,9 @@ from headrace.errors import Fatal, Transient
 from headrace.stream.ledger import Position
 from headrace.transform.engine import Engine
 from services.ingest.adapters.expressions import values_of
+from services.ingest.adapters.quarantine_work import Made, isolated
 from services.ingest.adapters.raw_topic import RawRecord
-from services.ingest.adapters.resubmission import Made, isolated, origins
+from services.ingest.adapters.row_age import origins
 from services.ingest.core.quarantine import (
     DISCARDED,
     REFUSED,
@@ -27,13 +28,10 @@ from services.ingest.core.quarantine import (
     Done,
     Edit,
     Fate,
-    ages_of,
-    entries,
     may_be_deletion,
-    of_records,
-    of_source_rows,
-    target_schema,
 )
+from services.ingest.core.quarantine_books import entries
+from services.ingest.core.rebuilding import ages_of, of_records, of_source_rows, target_schema
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FIELDS: dict[str, pa.DataType] = {
@@ -123,7 +121,7 @@ def test_a_patch_makes_only_its_columns_anew() -> None:
         date(2026, 5, 6),
         ["a", "b"],
     )
-    assert "nothing to put" in made.refused[1]
+    assert "the add of /tags/- fails" in made.refused[1]
 
 
 def test_source_rows_are_read_as_their_source_is() -> None:

@@ -62,7 +62,7 @@ def apply(name: models.Name, body: models.DatasetApplication, gateway: Parts, ca
         detail = f"the file describes {contract.dataset}, the path names {name}"
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "other-name", "The names differ", detail)
     if body.skip_tests is None:
-        _refuse_failed(gateway.trials.failed(contract), len(contract.tests))
+        _refuse_failed(gateway.transform_tests.failed(contract), len(contract.tests))
     decided: list[Proposal] = []
 
     def decide(live: Mapping[str, DatasetVersion]) -> DatasetVersion | None:

@@ -13,7 +13,7 @@ _WAIT_S: Final = 20.0
 _LIMIT_S: Final = 60.0
 
 
-class Trials:
+class TransformTests:
     """One file at a time, so that the memory of one engine bounds what they all take."""
 
     def __init__(self) -> None:
