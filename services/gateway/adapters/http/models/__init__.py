@@ -1,0 +1,62 @@
+"""The bodies of the API: what is asked and what is answered."""
+
+from services.gateway.adapters.http.models.access import (
+    CreatedToken,
+    FailedRotation,
+    NewSecret,
+    NewToken,
+    RotatedSecrets,
+    Secret,
+    Secrets,
+    Token,
+    Tokens,
+)
+from services.gateway.adapters.http.models.books import Books, Hop, Ledger, PartitionBooks, StageBooks
+from services.gateway.adapters.http.models.datasets import (
+    Applied,
+    Change,
+    DatasetApplication,
+    DatasetDetail,
+    DatasetFile,
+    Datasets,
+    DatasetSummary,
+    Plan,
+    Refusal,
+    SourceFile,
+    SourcePart,
+)
+from services.gateway.adapters.http.models.quarantine import (
+    Cluster,
+    QuarantineAsked,
+    QuarantineChoice,
+    Quarantined,
+    QuarantinedRow,
+    QuarantineOutcome,
+    Refused,
+    Resubmission,
+    Verdict,
+)
+from services.gateway.adapters.http.models.rows import Column, Query, QueryResult, TailRecord, TailRecords
+from services.gateway.adapters.http.models.runs import Asked, Backfill, Reason, Run, Runs, Wish
+from services.gateway.adapters.http.models.status import DatasetStatus, Latency, SourceStatus, StageStatus, Statuses
+from services.gateway.adapters.http.models.system import Health, Part, Version
+from services.gateway.adapters.http.models.words import (
+    Answer,
+    Body,
+    Name,
+    Problems,
+    Rows,
+    SecretName,
+    TailStage,
+    Warnings,
+)
+
+__all__ = [
+    "Answer", "Applied", "Asked", "Backfill", "Body", "Books", "Change", "Cluster", "Column", "CreatedToken",
+    "DatasetApplication", "DatasetDetail", "DatasetFile", "DatasetStatus", "DatasetSummary", "Datasets", "FailedRotation",
+    "Health", "Hop", "Latency", "Ledger", "Name", "NewSecret", "NewToken", "Part", "PartitionBooks", "Plan", "Problems",
+    "QuarantineAsked", "QuarantineChoice", "QuarantineOutcome", "Quarantined", "QuarantinedRow", "Query", "QueryResult",
+    "Reason", "Refusal", "Refused", "Resubmission", "RotatedSecrets", "Rows", "Run", "Runs", "Secret", "SecretName",
+    "Secrets", "SourceFile", "SourcePart", "SourceStatus", "StageBooks", "StageStatus", "Statuses", "TailRecord",
+    "TailRecords", "TailStage", "Token", "Tokens", "Verdict", "Version", "Warnings", "Wish",
+]  # fmt: skip

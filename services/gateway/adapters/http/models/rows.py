@@ -1,0 +1,59 @@
+"""Bodies: the records of topics, and the answers of the warehouse."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field
+
+from services.gateway.adapters.http.models.words import Answer, Body
+
+
+class TailRecord(Answer):
+    """A record of one of a dataset's topics."""
+
+    partition: int
+    offset: int
+    timestamp: datetime
+    fields: dict[str, Any] | None = Field(description="The decoded record; null when it cannot be decoded.")
+    error: str | None = Field(description="Why it cannot be decoded.")
+
+
+class TailRecords(Answer):
+    """The newest records, oldest first."""
+
+    items: list[TailRecord]
+
+
+class Query(Body):
+    """A query of the warehouse."""
+
+    sql: str = Field(
+        min_length=1,
+        max_length=100_000,
+        description="One SELECT in ClickHouse's SQL over tables named domain.name.",
+        examples=["SELECT carrier, count() AS flights FROM nyc.flights GROUP BY carrier ORDER BY flights DESC"],
+    )
+    limit: int = Field(1000, ge=1, le=100_000, description="The most rows to answer with.")
+
+
+class Column(Answer):
+    """A column of the answer."""
+
+    name: str = Field(examples=["carrier"])
+    type: str = Field(description="ClickHouse's type.", examples=["String"])
+
+
+class QueryResult(Answer):
+    """The answer to a query.
+
+    Values: numbers of up to 64 bits are JSON numbers; larger ones and decimals are strings with all their digits;
+    NaN and the infinities are the strings NaN, Infinity and -Infinity; dates, times and timestamps are ISO 8601
+    strings, with an offset when the column has a time zone; UUIDs are strings; strings that are not UTF-8 are shown
+    as hexadecimal digits.
+    """
+
+    columns: list[Column]
+    rows: list[list[Any]]
+    row_count: int
+    truncated: bool = Field(description="Whether there are more rows than the limit.")
+    elapsed_ms: float

@@ -1,0 +1,81 @@
+"""Bodies: full loads, backfills, and what is asked of a source."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import AwareDatetime, Field
+
+from services.gateway.adapters.http.models.words import Answer, Body
+
+
+class Backfill(Body):
+    """The rows to read again."""
+
+    since: AwareDatetime = Field(
+        alias="from", description="Rows of this moment and later.", examples=["2026-01-01T00:00:00Z"]
+    )
+    until: AwareDatetime = Field(
+        alias="to", description="Only rows in front of this moment.", examples=["2026-02-01T00:00:00Z"]
+    )
+    allow_duplicates: bool = Field(
+        False, description="With `load.mode: append`: that rows which were loaded before will be there twice."
+    )
+
+
+class Run(Answer):
+    """A full load: one reading of the whole source. Or a backfill: one of a stretch of time, beside what is new."""
+
+    run: int = Field(description="Counts the dataset's runs, from 1.", examples=[2])
+    state: Literal["begun", "ended", "shown", "refused", "abandoned", "cancelled"] = Field(
+        description="`ended`: read to its end, not yet loaded to its end. `shown`: it shows, or did. `abandoned`: it was never "
+        "read to its end, and a later one began. A backfill is `ended` when all of it was read."
+    )
+    current: bool = Field(description="Whether the view shows it.")
+    previous: bool = Field(description="Whether a rollback would show it.")
+    version: int = Field(description="The dataset's version that read it.")
+    begun_at: datetime | None
+    at: datetime = Field(description="When it came to this state.")
+    since: datetime | None = Field(description="Of a backfill: where the stretch that is read again begins.")
+    until: datetime | None = Field(description="Of a backfill: where that stretch ends.")
+    rows: int = Field(description="Rows in the raw topic; of a full load 0 while it is read.")
+    rejected: int = Field(description="Source rows that ingest set aside.")
+    source_rows: int | None = Field(description="The source's own count, where it has one.")
+    loaded: int = Field(description="Rows in the table.")
+    quarantined: int = Field(description="Rows that stages behind ingest set aside.")
+    filtered: int = Field(description="The others: what the dataset's SQL dropped.")
+    message: str = Field(description="Why it was refused, or is tried again.")
+
+
+class Runs(Answer):
+    """The full loads or backfills of a dataset, the newest first."""
+
+    items: list[Run]
+
+
+class Asked(Answer):
+    """What was asked for; it is done when the services come to it."""
+
+    dataset: str = Field(examples=["shop.products"])
+    run: int = Field(description="The run that will begin, or show again.", examples=[2])
+
+
+class Reason(Body):
+    """Why something is asked for."""
+
+    because: str = Field(
+        min_length=1,
+        max_length=500,
+        pattern=r"\S",
+        description="Why, for whoever looks at the status.",
+        examples=["the database is moved to another host"],
+    )
+
+
+class Wish(Answer):
+    """What was asked of a source. Ingest sees it within a second, or when it is there again."""
+
+    dataset: str = Field(examples=["shop.orders"])
+    act: Literal["pause", "resume", "run"]
+    at: datetime
+    by: str = Field(examples=["admin"])
+    because: str
