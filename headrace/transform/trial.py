@@ -4,7 +4,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 import pyarrow as pa
@@ -24,9 +24,9 @@ from headrace.contract.row_text import GivenRows, rows_of
 from headrace.contract.sql import examine
 from headrace.contract.transform_test_rules import FLAGS
 from headrace.errors import Fatal
-from headrace.stream import columns
 from headrace.stream.codec import conform
 from headrace.stream.stage import Batch, Outcome, Records
+from headrace.stream.staging import staged
 from headrace.transform import expectation
 from headrace.transform.compare import Difference, Row, differences, plain
 from headrace.transform.engine import MEMORY, Engine
@@ -38,7 +38,6 @@ from headrace.transform.types import duckdb_type
 
 _MOST_PUBLISHED: Final = 100_000
 _TEST_LIMIT_S: Final = 30.0  # a hundred times what one takes, for machines that are busy
-_EPOCH: Final = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,21 +200,8 @@ def _with_nulls(rows: pa.RecordBatch, missing: dict[str, pa.DataType], count: in
 
 def _staged(rows: pa.RecordBatch, count: int) -> Batch:
     """The rows, `count` of them, as the stager would hand them on."""
-    zeros, offset = pa.array([0] * count, pa.int32()), pa.array(range(count), pa.int64())
-    system: dict[str, pa.Array] = {
-        columns.PARTITION: zeros,
-        columns.OFFSET: offset,
-        columns.SEQ: zeros,
-        columns.INGESTED_AT: pa.array([_EPOCH] * count, columns.TIMESTAMP),
-        columns.SOURCE_TS: pa.nulls(count, columns.TIMESTAMP),
-        columns.OP: pa.array(["insert"] * count, pa.string()),
-        columns.VERSION: pa.array([1] * count, pa.int32()),
-    }
-    arrays: list[pa.Array] = [*rows.columns, *(system[field.name] for field in columns.STAGED_FIELDS)]
-    schema = pa.schema([*rows.schema, *columns.STAGED_FIELDS])
-    times, none = pa.array([_EPOCH] * count, pa.int64()), [None] * count
-    raw = Records("tests", zeros, offset, times, none, none)
-    return Batch(raw, pa.RecordBatch.from_arrays(arrays, schema=schema), 0)
+    batch = Batch(Records.numbered("tests", [None] * count), rows, 0)
+    return replace(batch, rows=staged(batch, 1))
 
 
 def _fates(outcome: Outcome) -> expectation.Fates:

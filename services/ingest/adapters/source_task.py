@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 from confluent_kafka.admin import AdminClient
@@ -144,17 +145,10 @@ class SourceTask:
                 self._rest(stopping, self._poll_interval_s)
 
     def _backfills(self, connector: Connector, publisher: Publisher, stopping: threading.Event) -> Backfills:
-        def write(parts: Sequence[Encoded], extras: Sequence[Messages]) -> bool:
-            with self._ownership.working(self._dataset.name) as mine:
-                if mine and not stopping.is_set():
-                    publisher.write(parts, extras)
-                    return True
-            return False
-
         def runs() -> RunLog:
             return RunLog(self._dataset, self._connection, self._controls)
 
-        return Backfills(self._dataset, runs, connector, publisher.encoded, write)
+        return Backfills(self._dataset, runs, connector, publisher.encoded, partial(self._write, publisher, stopping))
 
     def _run_by_run(self, publisher: Publisher, stopping: threading.Event) -> None:
         """Read a whole source, and once more from its beginning whenever that is due."""
@@ -236,9 +230,14 @@ class SourceTask:
         *extras: Messages,
     ) -> bool:
         """Write records, how far they go and `extras` as one. Returns whether this instance still was to do so."""
+        return self._write(publisher, stopping, parts, [self._record(reached), *extras])
+
+    def _write(
+        self, publisher: Publisher, stopping: threading.Event, parts: Sequence[Encoded], extras: Sequence[Messages]
+    ) -> bool:
         with self._ownership.working(self._dataset.name) as mine:
             if mine and not stopping.is_set():
-                publisher.write(parts, [self._record(reached), *extras])
+                publisher.write(parts, extras)
                 return True
         return False
 
