@@ -1,6 +1,6 @@
 """dlt loads a table of PostgreSQL or a paged API into Parquet files of a local folder, its `filesystem` destination.
 
-Arguments: sql|rest, address, rows, variant. Prints the rows a second of a second load; the first one warms up. What counts is
+Arguments: sql|rest, address, rows, variant. Prints the rows a second of the better of two loads, behind one that warms up. What counts is
 `run`: it extracts to files, normalizes those, and puts them in place; the start of the interpreter does not.
 """
 
