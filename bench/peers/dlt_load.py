@@ -1,7 +1,7 @@
 """dlt loads a table of PostgreSQL or a paged API into Parquet files of a local folder, its `filesystem` destination.
 
-Arguments: sql|rest, address, rows, variant. Prints the rows a second of the better of two loads, behind one that warms up. What counts is
-`run`: it extracts to files, normalizes those, and puts them in place; the start of the interpreter does not.
+Arguments: sql|rest, address, rows, variant. Prints the rows a second of the better of two loads, behind one that warms up.
+What counts is `run`: it extracts to files, normalizes those, and puts them in place; the start of the interpreter does not.
 """
 
 import os
