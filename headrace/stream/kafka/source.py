@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import threading
 from collections.abc import Callable, Mapping
 from typing import Literal
 
@@ -17,6 +18,7 @@ log = logging.getLogger(__name__)
 _epochs = itertools.count(1)
 
 _REPLY_S = 20.0  # longer than a transaction may stay open: committed offsets wait for one
+_SILENCES = 3  # after this many the client is given up
 _LINGER_S = 0.01  # how long a poll waits for more once the first record is there
 _BACKLOG_LINGER_S = 0.05  # ... when the poll before it came back full: larger batches cost less a row
 
@@ -56,26 +58,25 @@ class KafkaSource:
         self._unplaced: list[TopicPartition] | None = None  # assigned, but where to start could not be asked
         self._epoch = next(_epochs)
         self._finish: Callable[[], None] = lambda: None
-        self._consumer = Consumer(
-            connection.client(
-                group_id=group,
-                enable_auto_commit=False,
-                auto_offset_reset=lost,
-                isolation_level="read_committed",
-                partition_assignment_strategy="range",
-                session_timeout_ms=session_timeout_ms,
-                heartbeat_interval_ms=session_timeout_ms // 4,
-                max_poll_interval_ms=300_000,
-                fetch_queue_backoff_ms=2,
-                fetch_wait_max_ms=500,  # the broker answers as soon as something is committed
-                fetch_max_bytes=max_bytes,
-                queued_min_messages=100_000,
-                queued_max_messages_kbytes=max(max_bytes >> 10, 1024),
-                fetch_message_max_bytes=1 << 20,
-                topic_metadata_refresh_interval_ms=10_000,
-            )
+        self._silences = 0  # in a row, of questions where to start
+        self._config = connection.client(
+            group_id=group,
+            enable_auto_commit=False,
+            auto_offset_reset=lost,
+            isolation_level="read_committed",
+            partition_assignment_strategy="range",
+            session_timeout_ms=session_timeout_ms,
+            heartbeat_interval_ms=session_timeout_ms // 4,
+            max_poll_interval_ms=300_000,
+            fetch_queue_backoff_ms=2,
+            fetch_wait_max_ms=500,  # the broker answers as soon as something is committed
+            fetch_max_bytes=max_bytes,
+            queued_min_messages=100_000,
+            queued_max_messages_kbytes=max(max_bytes >> 10, 1024),
+            fetch_message_max_bytes=1 << 20,
+            topic_metadata_refresh_interval_ms=10_000,
         )
-        self._consumer.subscribe([topic], on_assign=self._assign, on_revoke=self._revoke, on_lost=self._revoke)
+        self._consumer = self._joined()
 
     @property
     def epoch(self) -> int:
@@ -113,8 +114,11 @@ class KafkaSource:
             # Assigned anew rather than sought: a partition whose start was not known yet cannot be sought.
             self._consumer.assign(self._starts(held))
         except KafkaException as error:
-            raise mapped(error, f"rewinding {self._topic}") from error
-        self._unplaced = None
+            self._silences += 1
+            if self._silences < _SILENCES:
+                raise mapped(error, f"rewinding {self._topic}") from error
+            self._rejoin()
+        self._silences, self._unplaced = 0, None
 
     def before_handover(self, finish: Callable[[], None]) -> None:
         """See `headrace.stream.pump.Source.before_handover`."""
@@ -123,6 +127,20 @@ class KafkaSource:
     def close(self) -> None:
         """Leave the group."""
         self._consumer.close()
+
+    def _joined(self) -> Consumer:
+        consumer = Consumer(self._config)
+        consumer.subscribe([self._topic], on_assign=self._assign, on_revoke=self._revoke, on_lost=self._revoke)
+        return consumer
+
+    def _rejoin(self) -> None:
+        """Give the client up and join the group with a new one: librdkafka may never find its coordinator again."""
+        log.warning(
+            "the client that reads %s is given up: it was not told where to start %d times", self._topic, _SILENCES
+        )
+        silent, self._consumer = self._consumer, self._joined()
+        self._changed = False
+        threading.Thread(target=silent.close, name=f"leaving {self._topic}", daemon=True).start()  # it may wait long
 
     def _delivery(self, messages: list[Message]) -> Delivery:
         records = records_of(self._topic, messages)
@@ -133,6 +151,8 @@ class KafkaSource:
         return Delivery(records, ends, self._membership, self._epoch, self._full)
 
     def _assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        if consumer is not self._consumer:  # given up
+            return
         self._changed = True
         self._epoch = next(_epochs)
         self._membership = consumer.consumer_group_metadata()
@@ -149,6 +169,8 @@ class KafkaSource:
 
     def _revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         del partitions  # the range strategy is eager: everything is given back
+        if consumer is not self._consumer:  # given up, and with it what it had read
+            return
         self._finish()
         self._changed = True
         self._epoch = next(_epochs)
