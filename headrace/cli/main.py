@@ -86,7 +86,8 @@ def _assemble() -> None:
         (observe.status, look), (observe.tail, look), (observe.ledger, look), (observe.query, look),
     ):  # fmt: skip
         app.command(rich_help_panel=panel)(command)
-    for act in (source_control.pause, source_control.resume, source_control.run, source_control.backfill):
+    control = source_control
+    for act in (control.pause, control.resume, control.run, control.backfill, control.release, control.holdings):
         sources.app.command()(act)
     sources.app.command()(authorize.authorize)
     app.add_typer(quarantine.app, name="quarantine", rich_help_panel=look)

@@ -1,14 +1,21 @@
-"""Commands that say when a source that is live is read: pause, resume, run, backfill."""
+"""Commands that say when a source that is live is read: pause, resume, run, backfill; and that give it up: release, holdings."""
 
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
+from headrace.cli import tables
 from headrace.cli.observe import DatasetArgument
 from headrace.cli.render import Format, Output, command, emit, safe
 from headrace.cli.session import session_of
+from headrace.client import SourceHolding
 from headrace.errors import HeadraceError
+
+_PATIENCE_S: Final = 60.0
+_POLL_S: Final = 0.5
 
 
 def pause(
@@ -86,6 +93,68 @@ def backfill(
             dataset, _moment("--from", since), _moment("--to", until), allow_duplicates=allow_duplicates
         )
     emit(asked, output, lambda: [f"Backfill {asked.run} begins. Watch it: {command(f'runs ls {dataset}')}"])
+
+
+def release(
+    context: typer.Context,
+    dataset: DatasetArgument,
+    because: Annotated[
+        str, typer.Option("--because", help="Why, for whoever looks at the status.", show_default=False)
+    ],
+    abandon: Annotated[
+        bool,
+        typer.Option("--abandon", help="Give up what cannot be taken away, as when its database is gone for ever."),
+    ] = False,
+    output: Output = Format.TABLE,
+) -> None:
+    """Give up a source whose changes are captured, for good: take away its connector, replication slot, publication and topics.
+
+    What was read stays, and goes on to the warehouse; changes that were not read are lost. Waits for a minute until all is
+    taken away; what cannot be is said, with the SQL that does it by hand, and tried again. A dataset that was removed, or
+    whose source is of another type now, needs no release. To read the table again later, raise `source.snapshot`, apply, and
+    resume.
+
+    Examples:
+
+        headrace source release shop.orders --because "the shop moved to another system"
+    """
+    with session_of(context).client() as client:
+        left = client.release_source(dataset, because, abandon=abandon)
+        left = _until_gone(left, lambda: client.source_holdings(dataset))
+    emit(
+        {"items": left},
+        output,
+        lambda: tables.holdings(left) if left else [f"[bold]{safe(dataset)}[/] keeps nothing any more."],
+    )
+
+
+def holdings(
+    context: typer.Context,
+    dataset: Annotated[str, typer.Argument(metavar="[DATASET]", help="Only of this one.", show_default=False)] = "",
+    output: Output = Format.TABLE,
+) -> None:
+    """List what sources keep outside of Headrace: captures, with their replication slots, and what is left of former ones.
+
+    Examples:
+
+        headrace source holdings
+    """
+    with session_of(context).client() as client:
+        items = client.source_holdings(dataset)
+    emit(
+        {"items": items},
+        output,
+        lambda: tables.holdings(items) if items else ["Sources keep nothing outside of Headrace."],
+    )
+
+
+def _until_gone(left: list[SourceHolding], look: Callable[[], list[SourceHolding]]) -> list[SourceHolding]:
+    """What is left once all is gone, something is said to be in the way, or the time is up."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while left and not any(each.message and each.state != "abandoned" for each in left) and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+        left = look()
+    return left
 
 
 def _moment(option: str, text: str) -> datetime:

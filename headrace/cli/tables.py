@@ -20,6 +20,7 @@ from headrace.client import (
     QuarantineOutcome,
     QueryResult,
     Run,
+    SourceHolding,
     SourceStatus,
     TailRecord,
 )
@@ -295,6 +296,20 @@ def _figure(value: Any) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return number(value)
     return cell(value) if value is not None else NOTHING
+
+
+def holdings(items: Sequence[SourceHolding]) -> Iterator[RenderableType]:
+    """What sources keep outside; below it, of each that is not needed any more, why, and what could not be taken away."""
+    shown = table("dataset", "kept", "state", "since")
+    for item in items:
+        state = f"[{'green' if item.state == 'held' else 'yellow'}]{safe(item.state)}[/]"
+        shown.add_row(f"[bold]{safe(item.dataset)}[/]", safe(item.name), state, moment(item.at))
+    yield shown
+    for item in items:
+        if item.because:
+            yield f"[bold]{safe(item.name)}[/] is being taken away: {safe(item.because)}"
+        if item.message:
+            yield f"  left: {safe(item.message)}"
 
 
 def runs(dataset: str, items: Sequence[Run]) -> Iterator[RenderableType]:

@@ -28,6 +28,7 @@ from headrace.client.results import (
     Run,
     Secret,
     Secrets,
+    SourceHolding,
     SourcePart,
     TailRecord,
     Version,
@@ -197,6 +198,17 @@ class Client:
     def run_source(self, dataset: str) -> Wish:
         """Have a source read now, out of turn."""
         return self._read(Wish, self._call("POST", _dataset(dataset, "source", "run"), safe=False))
+
+    def release_source(self, dataset: str, because: str, *, abandon: bool = False) -> list[SourceHolding]:
+        """Give a source up for good; returns what it keeps outside of Headrace, which ingest takes away."""
+        body = {"because": because, "abandon": abandon}
+        return self._items(
+            SourceHolding, self._call("POST", _dataset(dataset, "source", "release"), safe=False, json=body)
+        )
+
+    def source_holdings(self, dataset: str = "") -> list[SourceHolding]:
+        """What sources, or that of one dataset, keep outside of Headrace."""
+        return self._items(SourceHolding, self._call("GET", "/source-holdings", params={"dataset": dataset}))
 
     def backfill(self, dataset: str, since: datetime, until: datetime, *, allow_duplicates: bool = False) -> Asked:
         """Have the rows of a stretch of time read again; `since` and `until` have a zone."""

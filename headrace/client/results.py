@@ -368,8 +368,19 @@ class Asked(Result):
     run: int
 
 
+class SourceHolding(Result):
+    """What a source keeps outside of Headrace; `message` is what could not be taken away yet, and how to do it by hand."""
+
+    name: str
+    dataset: str
+    state: str  # held, leaving or abandoned
+    at: datetime
+    because: str = ""
+    message: str = ""
+
+
 class Wish(Result):
-    """What was asked of a source: `pause`, `resume` or `run`."""
+    """What was asked of a source: `pause`, `resume`, `run` or `release`."""
 
     dataset: str
     act: str

@@ -1,6 +1,6 @@
 """What a connector is: it can be checked, it can say what it offers, and it reads on from a position."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -94,17 +94,56 @@ class KafkaConnect:
     secrets: Path
 
 
+class Holdings(Protocol):
+    """What is on record of things that a source keeps outside of Headrace, so that they can be taken away when it is gone."""
+
+    def made(self, name: str) -> Collection[str] | None:
+        """What Headrace made of what is kept under this name; None when it is not on record.
+
+        Errors: Transient, also while it is being taken away: nothing may be set up under the name meanwhile.
+        """
+        ...
+
+    def note(self, name: str, made: Collection[str]) -> None:
+        """Put something on record, before it is set up. It stands when this returns. Errors: Transient, Fatal."""
+        ...
+
+    def forget(self, name: str) -> None:
+        """Take something off the record, once it is taken away. Errors: Transient, Fatal."""
+        ...
+
+
+class HoldingsInMemory:
+    """Holdings that nobody else knows of."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, Collection[str]] = {}
+
+    def made(self, name: str) -> Collection[str] | None:
+        """See `Holdings.made`."""
+        return self._made.get(name)
+
+    def note(self, name: str, made: Collection[str]) -> None:
+        """See `Holdings.note`."""
+        self._made[name] = made
+
+    def forget(self, name: str) -> None:
+        """See `Holdings.forget`."""
+        self._made.pop(name, None)
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a connector is told beside its own settings. Units: rows, seconds.
 
-    `schema` is that of the rows published so far, which only grows at its end; None before the first. The types of
-    `declared` columns are not guessed. `secret` gives the credential of a name; it raises LookupError when nobody has set it.
+    `schema` is that of the rows published so far, which only grows at its end; None before the first. The types of `declared`
+    columns are not guessed. `secret` gives the credential of a name; it raises LookupError when nobody has set it.
     `keep_secret` replaces one, such as a refresh token that was rotated, and returns once that is durable. `targets` says
     which hosts may be reached: whoever opens a connection asks it first. `kafka` are the properties of a client
     (librdkafka's) of the platform's own brokers, `connect` their Kafka Connect, where there is one. `limits` is how much a
-    source file may become. `whole` says that the rows of one reading replace
-    those of the last: a source that is found to be another one half way must not be read on (`SourceChanged`).
+    source file may become. `holdings` is told of what is set up outside of Headrace (`SourceSettings.holds`). `whole` says
+    that the rows of one reading replace those of the last: a source that is found to be another one half way must not be read
+    on (`SourceChanged`).
     """
 
     dataset: str
@@ -121,6 +160,7 @@ class Surroundings:
     kafka: Mapping[str, str] = field(default_factory=dict)
     connect: KafkaConnect | None = None
     limits: Limits = field(default_factory=Limits)
+    holdings: Holdings = field(default_factory=HoldingsInMemory)
     whole: bool = False
 
 
@@ -188,5 +228,29 @@ class Ranged(Protocol):
         """The rows whose cursor is in `stretch` and that stand behind `position`, which is one of this method; as they are now.
 
         At its end all are read, unless `waiting`. Errors: Transient; Fatal also when rows have no cursor in time.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Remnant:
+    """Something that could not be taken away, why, and how a person does it by hand."""
+
+    what: str
+    why: str
+    by_hand: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.what} ({self.why})" + (f"; by hand: {self.by_hand}" if self.by_hand else "")
+
+
+@runtime_checkable
+class Leaving(Protocol):
+    """A connector that can take away what it keeps outside of Headrace."""
+
+    def leave(self, name: str, made: Collection[str]) -> Sequence[Remnant]:
+        """Take away what is kept under a name; of what stood there before, only what is in `made`. May be called again.
+
+        Returns what could not be taken away: each part is tried, whatever became of the others.
         """
         ...

@@ -37,6 +37,8 @@ class SourceSettings(Section):
     """Whether there is a moment when all of it has been read, so that a whole table can be replaced."""
     changes: ClassVar[bool] = False
     """Whether its rows are changes of rows, so that the file has to say which of them the table keeps."""
+    holds: ClassVar[bool] = False
+    """Whether something is set up for it outside of Headrace that stands until it is taken away, such as a replication slot."""
 
     type: str = Setting(description="The connector.")
     columns: dict[str, LogicalType] = Setting(

@@ -28,6 +28,7 @@ _SUBJECTS: Final = {
     "secret": topics.subject(topics.SECRETS),
     "run": topics.subject(topics.RUNS),
     "source_wish": topics.subject(topics.SOURCE_WISHES),
+    "source_holding": topics.subject(topics.SOURCE_HOLDINGS),
     "quarantine_request": topics.subject(topics.QUARANTINE_REQUESTS),
     "quarantine_act": topics.subject(topics.QUARANTINE_ACTS),
     "trial": topics.subject(topics.TRIALS),

@@ -19,6 +19,10 @@ _EVENTS: Final = (
     Kind("secret_removed", "A secret was removed."),
     Kind("secret_rewrapped", "A secret was sealed under the current master key; its value is as it was."),
     Kind("secret_opened", "Ingest opened a secret for the source of a dataset."),
+    Kind(
+        "source_released",
+        "What a source kept outside of Headrace, such as its replication slot, was taken away, as nothing needs it any more.",
+    ),
 )
 
 _INCIDENTS: Final = (
@@ -31,6 +35,12 @@ _INCIDENTS: Final = (
         "source_down",
         "A source does not answer; it is tried again, and read on from where it was when it is back.",
         "Read the message. Mend the source, or its settings; nothing else has to be done.",
+    ),
+    Kind(
+        "holding_left",
+        "A source is gone, and something that it kept outside of Headrace is still there; it is tried again.",
+        "Read the message: it says what is left, why, and how to take it away by hand. What is gone for ever anyway, "
+        "`headrace source release DATASET --abandon --because TEXT` gives up.",
     ),
     Kind(
         "run_refused",

@@ -14,13 +14,16 @@ SOURCE_ANSWERS: Final = "_headrace.source-answers"
 SECRETS: Final = "_headrace.secrets"
 RUNS: Final = "_headrace.runs"
 SOURCE_WISHES: Final = "_headrace.source-wishes"
+SOURCE_HOLDINGS: Final = "_headrace.source-holdings"
 QUARANTINE_REQUESTS: Final = "_headrace.quarantine-requests"
 QUARANTINE_ACTS: Final = "_headrace.quarantine-acts"
 TRIALS: Final = "_headrace.trials"
 VERDICTS: Final = "_headrace.verdicts"
 
 #: Control topics whose latest record by key is the state; the others are logs.
-COMPACTED: Final = frozenset({DATASETS, SOURCE_POSITIONS, PUSH_KEYS, SECRETS, RUNS, SOURCE_WISHES, QUARANTINE_ACTS})
+COMPACTED: Final = frozenset(
+    {DATASETS, SOURCE_POSITIONS, PUSH_KEYS, SECRETS, RUNS, SOURCE_WISHES, SOURCE_HOLDINGS, QUARANTINE_ACTS}
+)
 #: Control topics whose records nobody needs after a while: somebody asks and waits for the answer.
 PASSING: Final = frozenset({SOURCE_REQUESTS, SOURCE_ANSWERS, TRIALS, VERDICTS})
 CONTROL: Final = (
@@ -36,6 +39,7 @@ CONTROL: Final = (
     SECRETS,
     RUNS,
     SOURCE_WISHES,
+    SOURCE_HOLDINGS,
     QUARANTINE_REQUESTS,
     QUARANTINE_ACTS,
     TRIALS,

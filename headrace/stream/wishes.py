@@ -1,4 +1,4 @@
-"""What people ask of a source that is live, as `_headrace.source-wishes` tells it: to rest, to go on, to be read now.
+"""What people ask of a source that is live, as `_headrace.source-wishes` tells it: to rest, go on, be read now or be given up.
 
 A pause stands until somebody takes it back, whatever is restarted meanwhile. See docs/sources/operating.md.
 """
@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-Act = Literal["pause", "resume", "run"]
+Act = Literal["pause", "resume", "run", "release"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +24,14 @@ class Wish:
 
     @property
     def key(self) -> bytes:
-        """The key of the record: a pause and its end are one matter."""
+        """The key of the record: a pause, its end, and a pause for good are one matter."""
         return key_of(self.dataset, "run" if self.act == "run" else "pause").encode()
 
     @property
     def told(self) -> str:
         """What a pause is told as."""
-        return f"paused by {self.by} since {self.at.isoformat(timespec='seconds')} because: {self.because}"
+        did = "released" if self.act == "release" else "paused"
+        return f"{did} by {self.by} since {self.at.isoformat(timespec='seconds')} because: {self.because}"
 
     def record(self) -> dict[str, Any]:
         """As it is encoded."""
@@ -48,9 +49,9 @@ def key_of(dataset: str, matter: Literal["pause", "run"]) -> str:
 
 
 def pause_of(wishes: Mapping[str, Wish], dataset: str) -> Wish | None:
-    """The pause of a source that stands, by the latest wish of each key; None when it may be read."""
+    """The pause of a source that stands, by the latest wish of each key; None when it may be read. A release is one."""
     found = wishes.get(key_of(dataset, "pause"))
-    return found if found is not None and found.act == "pause" else None
+    return found if found is not None and found.act in ("pause", "release") else None
 
 
 def run_of(wishes: Mapping[str, Wish], dataset: str) -> str:

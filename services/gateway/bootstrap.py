@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from headrace.stream.control import Controls
+from headrace.stream.holdings import HoldingLog
 from headrace.stream.registry import Registry
 from headrace.stream.secret_log import SecretLog
 from services.gateway.accounts import Accounts
@@ -14,6 +15,7 @@ from services.gateway.adapters.database import open_database, upgrade
 from services.gateway.adapters.dataset_log import DatasetLog
 from services.gateway.adapters.dataset_store import DatasetStore
 from services.gateway.adapters.health import Health
+from services.gateway.adapters.holding_store import HoldingStore
 from services.gateway.adapters.http.app import create_app
 from services.gateway.adapters.incident_store import IncidentStore
 from services.gateway.adapters.ledger_store import LedgerStore
@@ -71,6 +73,8 @@ def build(settings: GatewaySettings) -> Gateway:
         Health(engine, connection, registry, warehouse, fold),
         SourceDesk(connection, controls),
         wishes,
+        HoldingStore(engine),
+        HoldingLog(connection, controls),
         QuarantineDesk(connection, controls),
         TransformTests(),
     )

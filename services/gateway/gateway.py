@@ -4,11 +4,13 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
+from headrace.stream.holdings import HoldingLog
 from services.gateway.accounts import Accounts
 from services.gateway.adapters.control_fold import ControlFold
 from services.gateway.adapters.dataset_log import DatasetLog
 from services.gateway.adapters.dataset_store import DatasetStore
 from services.gateway.adapters.health import Health
+from services.gateway.adapters.holding_store import HoldingStore
 from services.gateway.adapters.quarantine import Quarantine
 from services.gateway.adapters.quarantine_desk import QuarantineDesk
 from services.gateway.adapters.run_log import RunLog
@@ -41,5 +43,7 @@ class Gateway:
     health: Health
     sources: SourceDesk
     wishes: WishStore
+    holdings: HoldingStore
+    holding_log: HoldingLog
     quarantine_desk: QuarantineDesk
     transform_tests: TransformTests

@@ -10,8 +10,10 @@ from headrace.stream.service import LiveDataset, run_service
 from services.ingest.adapters.known_secrets import KnownSecrets
 from services.ingest.adapters.known_wishes import KnownWishes
 from services.ingest.adapters.ownership import Ownership
+from services.ingest.adapters.releases import Releases
 from services.ingest.adapters.resubmission import Resubmissions
 from services.ingest.adapters.server import HttpServer
+from services.ingest.adapters.source_holdings import InUse
 from services.ingest.adapters.source_requests import SourceRequests
 from services.ingest.bootstrap import Workers, connector_for, known_secrets
 from services.ingest.connectors.http_push.desk import Desk
@@ -44,6 +46,16 @@ def main() -> int:
         session_timeout_ms=settings.session_timeout_ms,
         transaction_timeout_ms=settings.transaction_timeout_ms,
     )
+    in_use = InUse()
+    releases = Releases(
+        settings.connection(),
+        Registry(settings.registry_url),
+        ownership,
+        wishes,
+        in_use,
+        lambda holding: connector_for(holding.contract, settings, secrets.of_source(holding.dataset)),
+        secrets.notices,
+    )
     ownership.start()
     requests.start()
 
@@ -52,15 +64,17 @@ def main() -> int:
         desk.learn(datasets)
         resubmissions.learn(datasets)
         secrets.refresh()
+        releases.start()
 
     try:
         return run_service(
-            "ingest", settings, Workers(settings, ownership, desk, secrets, wishes), learn, secrets.needs_of
+            "ingest", settings, Workers(settings, ownership, desk, secrets, wishes, in_use), learn, secrets.needs_of
         )
     finally:
         server.close()
         requests.close()
         resubmissions.close()
+        releases.close()
         ownership.close()
 
 

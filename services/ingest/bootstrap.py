@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterable
 
 import pyarrow as pa
 
-from headrace.connector import Connector, KafkaConnect, Surroundings, Targets, opened
+from headrace.connector import Connector, Holdings, HoldingsInMemory, KafkaConnect, Surroundings, Targets, opened
 from headrace.contract import Contract
+from headrace.stream.control import Controls
+from headrace.stream.holdings import HoldingLog
 from headrace.stream.kafka.connection import Connection
 from headrace.stream.registry import Registry
 from headrace.stream.service import LiveDataset, Worker
@@ -13,6 +15,7 @@ from services.ingest.adapters.known_secrets import KnownSecrets, SourceSecrets
 from services.ingest.adapters.known_wishes import KnownWishes
 from services.ingest.adapters.ownership import Ownership
 from services.ingest.adapters.pinned import pinned_schema
+from services.ingest.adapters.source_holdings import InUse, SourceHoldings
 from services.ingest.adapters.source_task import SourceTask
 from services.ingest.connectors.http_push.desk import Desk
 from services.ingest.connectors.http_push.push import PushWriter
@@ -28,9 +31,16 @@ def known_secrets(settings: IngestSettings) -> KnownSecrets:
 
 
 def connector_for(
-    contract: Contract, settings: IngestSettings, secrets: SourceSecrets, schema: pa.Schema | None = None
+    contract: Contract,
+    settings: IngestSettings,
+    secrets: SourceSecrets,
+    schema: pa.Schema | None = None,
+    holdings: Holdings | None = None,
 ) -> Connector:
-    """The connector of a source that is read. `schema` is that of the rows published so far; None looks at it afresh."""
+    """The connector of a source that is read. `schema` is that of the rows published so far; None looks at it afresh.
+
+    Without `holdings` it is to set nothing up.
+    """
     surroundings = Surroundings(
         dataset=contract.dataset,
         schema=schema,
@@ -46,6 +56,7 @@ def connector_for(
         kafka={"bootstrap.servers": settings.bootstrap_servers, **settings.kafka_options},
         connect=KafkaConnect(settings.connect_url, settings.connect_secrets) if settings.connect_url else None,
         limits=settings.limits(),
+        holdings=holdings or HoldingsInMemory(),
         whole=contract.load.mode == "replace",
     )
     return opened(contract.source, surroundings)
@@ -61,6 +72,7 @@ class Workers:
         desk: Desk,
         secrets: KnownSecrets,
         wishes: KnownWishes,
+        in_use: InUse,
     ) -> None:
         self._settings = settings
         self._connection: Connection = settings.connection()
@@ -69,6 +81,8 @@ class Workers:
         self._desk = desk
         self._secrets = secrets
         self._wishes = wishes
+        self._in_use = in_use
+        self._holdings = HoldingLog(self._connection, Controls(self._registry))
 
     def __call__(self, dataset: LiveDataset) -> Iterable[Callable[[], Worker]]:
         """One worker for a source that is read, two for pushes: without and with idempotency keys."""
@@ -77,11 +91,12 @@ class Workers:
         return [lambda: self._source_task(dataset)]
 
     def _source_task(self, dataset: LiveDataset) -> Worker:
-        settings = self._settings
+        settings, source = self._settings, dataset.contract.source
 
         def connect() -> Connector:
             secrets = self._secrets.of_source(dataset.name)
-            return connector_for(dataset.contract, settings, secrets, pinned_schema(self._registry, dataset.name))
+            schema, holdings = pinned_schema(self._registry, dataset.name), SourceHoldings(self._holdings, dataset)
+            return connector_for(dataset.contract, settings, secrets, schema, holdings)
 
         return SourceTask(
             dataset,
@@ -94,6 +109,7 @@ class Workers:
             transaction_timeout_ms=settings.transaction_timeout_ms,
             notices=self._secrets.notices,
             wishes=self._wishes,
+            in_use=self._in_use.of(dataset.name, source.type) if source.holds else None,
         )
 
     def _push_writer(self, dataset: LiveDataset, keyed: bool) -> Worker:

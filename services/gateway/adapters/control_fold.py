@@ -22,12 +22,14 @@ from headrace.stream.kafka.replay import partition_count
 from headrace.stream.ledger import LedgerEntry
 from headrace.stream.wishes import Wish
 from services.gateway.adapters.dataset_store import fold_datasets, fold_source_positions
+from services.gateway.adapters.holding_store import fold_holdings
 from services.gateway.adapters.incident_store import fold_incidents
 from services.gateway.adapters.ledger_store import ACTIVITY_KEPT_S, fold_ledger, forget_activity
 from services.gateway.adapters.secret_store import fold_secrets
 from services.gateway.adapters.tables import FOLD_OFFSETS
 from services.gateway.adapters.wish_store import fold_wishes
 from services.gateway.core.datasets import DatasetVersion, SourcePosition
+from services.gateway.core.holdings import HoldingEntry
 from services.gateway.core.incidents import Incident
 from services.gateway.core.secrets import SecretEntry
 from services.gateway.metrics import FOLD_FAILURES, FOLD_SKIPPED, FOLDED
@@ -178,6 +180,7 @@ class ControlFold:
             fold_incidents(database, records.get(topics.INCIDENTS, ()))
             fold_secrets(database, records.get(topics.SECRETS, ()))
             fold_wishes(database, records.get(topics.SOURCE_WISHES, ()))
+            fold_holdings(database, records.get(topics.SOURCE_HOLDINGS, ()))
             fold_ledger(database, [entry for _, entry in records.get(topics.LEDGER, ()) if entry is not None])
         for topic, folded in records.items():
             FOLDED.labels(topic).inc(len(folded))
@@ -213,6 +216,7 @@ _KINDS: Final[Mapping[str, Any]] = {
     topics.INCIDENTS: Incident,
     topics.SECRETS: SecretEntry,
     topics.SOURCE_WISHES: Wish,
+    topics.SOURCE_HOLDINGS: HoldingEntry,
 }
 FOLDED_TOPICS: Final = tuple(_KINDS)
 

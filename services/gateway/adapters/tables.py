@@ -94,6 +94,18 @@ SOURCE_PAUSES: Final = Table(
     Column("because", Text, nullable=False),
 )
 
+#: What sources keep outside of Headrace, folded from `_headrace.source-holdings`.
+SOURCE_HOLDINGS: Final = Table(
+    "source_holdings",
+    METADATA,
+    Column("name", _NAME, primary_key=True),
+    Column("dataset", _NAME, nullable=False),
+    Column("state", _NAME, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("because", Text, nullable=False),
+    Column("message", Text, nullable=False),
+)
+
 #: The latest open incident of each service that stopped working on a dataset, folded from `_headrace.incidents`.
 INCIDENTS: Final = Table(
     "incidents",

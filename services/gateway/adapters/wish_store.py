@@ -26,7 +26,7 @@ class WishStore:
         self._controls = controls
 
     def pauses(self) -> dict[str, Wish]:
-        """The pause of each source that is paused, by dataset."""
+        """The pause of each source that is paused, by dataset; a release is one that says so."""
         with self._engine.connect() as connection:
             rows = connection.execute(select(SOURCE_PAUSES)).mappings()
             return {row["dataset"]: Wish(act="pause", **row) for row in rows}
@@ -46,7 +46,9 @@ def fold_wishes(connection: DatabaseConnection, wishes: Iterable[tuple[str, Wish
         dataset, _, matter = key.rpartition("/")
         if matter != "pause":
             continue
-        if wish is not None and wish.act == "pause":
-            put(connection, SOURCE_PAUSES, {name: asdict(wish)[name] for name in ("dataset", "at", "by", "because")})
+        if wish is not None and wish.act in ("pause", "release"):
+            because = wish.because if wish.act == "pause" else f"released for good: {wish.because}"
+            row = {name: asdict(wish)[name] for name in ("dataset", "at", "by")}
+            put(connection, SOURCE_PAUSES, row | {"because": because})
         else:
             connection.execute(delete(SOURCE_PAUSES).where(SOURCE_PAUSES.c.dataset == dataset))

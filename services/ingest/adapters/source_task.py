@@ -40,7 +40,10 @@ _SAY_EVERY_S: Final = 5.0
 
 
 class SourceTask:
-    """See `headrace.stream.service.Worker`. `connect` opens the source with the schema its topic has by then."""
+    """See `headrace.stream.service.Worker`. `connect` opens the source with the schema its topic has by then.
+
+    `in_use` is held while a source is read that keeps something outside of Headrace: it is not taken away meanwhile.
+    """
 
     def __init__(
         self,
@@ -55,8 +58,10 @@ class SourceTask:
         transaction_timeout_ms: int,
         notices: Notices,
         wishes: KnownWishes,
+        in_use: threading.Lock | None = None,
     ) -> None:
         self.name = f"ingest {dataset.name}"
+        self._in_use = in_use or threading.Lock()
         self._dataset = dataset
         self._connection = connection
         self._registry = registry
@@ -76,10 +81,17 @@ class SourceTask:
             if not self._may_read():
                 stopping.wait(_LOOK_S)
                 continue
+            if not self._in_use.acquire(timeout=_LOOK_S):
+                continue
             try:
                 self._own(stopping)
             except SourceDown as error:
-                self._rest(stopping, self._outage.failed(error))
+                down = error
+            else:
+                continue
+            finally:
+                self._in_use.release()
+            self._rest(stopping, self._outage.failed(down))
 
     def _may_read(self) -> bool:
         """Whether the source is this instance's to read, and nobody has paused it."""
@@ -274,6 +286,8 @@ class SourceTask:
         if value is None:
             return Reached()
         record = self._controls.decode(value)
+        if record["connector"] != self._dataset.contract.source.type:  # nobody else can tell what its position means
+            return Reached(rows_read=record["rows_read"])
         caught_up = record["caught_up"] and record.get("version", 0) == self._dataset.version
         rows_read = record["rows_read"]
         run = runs.resumed(record.get("run", 0), record.get("run_rows", 0), rows_read) if runs is not None else None

@@ -13,6 +13,8 @@ from deploy.local import stack as local
 from headrace.connector import Connector, KafkaConnect, Surroundings, opened
 from headrace.connector.conformance import LOOPBACK, Row
 from services.ingest.connectors.cdc.connector import CdcConnector
+from services.ingest.connectors.cdc.departure import PUBLICATION, SLOT
+from services.ingest.connectors.cdc.names import Names
 from services.ingest.connectors.cdc.settings import PostgresCdcSource
 from tests.integration.ingest.running import until
 from tests.stack import Stack
@@ -83,6 +85,15 @@ class Captured:
         assert isinstance(connector, CdcConnector)
         return connector
 
+    def held(self, number: int = 1) -> set[str]:
+        """What PostgreSQL holds for a snapshot's capture."""
+        slot = Names(self.dataset, number).slot
+        found = self.asked(
+            f"SELECT 'slot' FROM pg_replication_slots WHERE slot_name = '{slot}' "
+            f"UNION ALL SELECT 'publication' FROM pg_publication WHERE pubname = '{slot}'"
+        )
+        return {what for (what,) in found}
+
     def read(self, connector: Connector, position: str | None, rows: int) -> tuple[list[Row], str | None]:
         """At least so many rows behind a position, as soon as they are there, and the position behind them."""
         found: list[Row] = []
@@ -101,8 +112,13 @@ class Captured:
 
     def close(self) -> None:
         """Take everything away."""
-        self.connector(snapshot=2).cleanup()
-        self.connector().cleanup()
+        for number in (2, 1):
+            assert (
+                self.connector(port=urlparse(self.url).port).leave(
+                    Names(self.dataset, number).connector, (SLOT, PUBLICATION)
+                )
+                == []
+            )
         self.execute(f"DROP TABLE {self.name}")
         self.connection.close()
 

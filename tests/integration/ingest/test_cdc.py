@@ -3,6 +3,8 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -10,14 +12,18 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
+from fastapi.testclient import TestClient
 
 from deploy.local import stack as local
 from headrace.connector.conformance import Conformance, Row
+from headrace.contract import Contract
 from headrace.errors import Fatal
-from services.ingest.connectors.cdc import __main__ as remove
+from headrace.stream.holdings import Holding, HoldingLog
+from services.ingest.connectors.cdc.connect import Connect
+from services.ingest.connectors.cdc.departure import PUBLICATION, SLOT
 from services.ingest.connectors.cdc.names import Names
 from tests.integration.ingest.captured import Captured, UnderTest, without_worker
-from tests.integration.ingest.running import until
+from tests.integration.ingest.running import Ingest, Platform, ingest, until
 from tests.stack import Stack
 
 
@@ -145,24 +151,52 @@ def test_a_dropped_slot_stops_it_and_only_a_new_number_takes_a_new_snapshot(capt
         table.read(table.connector(), position, 1)
 
 
-def test_cleanup_leaves_nothing(captured: Callable[..., Captured], capturing: Stack) -> None:
+def test_what_is_taken_away_leaves_nothing(captured: Callable[..., Captured], capturing: Stack) -> None:
     table = captured()
     table.insert(0, 3)
     table.read(table.connector(), None, 3)
-    slot = Names(table.dataset, 1).slot
-    held = (
-        f"SELECT 1 FROM pg_replication_slots WHERE slot_name = '{slot}' "
-        f"UNION ALL SELECT 2 FROM pg_publication WHERE pubname = '{slot}'"
-    )
-    assert len(table.asked(held)) == 2
-    table.connector().cleanup()
-    assert table.asked(held) == []
+    assert table.held() == {SLOT, PUBLICATION}
+    name = Names(table.dataset, 1).connector
+    for _ in range(2):
+        assert table.connector().leave(name, (SLOT, PUBLICATION)) == []
+    assert table.held() == set()
     topics = (
         Consumer({"bootstrap.servers": capturing.bootstrap_servers, "group.id": "x"}).list_topics(timeout=10).topics
     )
-    assert [name for name in topics if table.dataset in name] == []
+    assert [each for each in topics if table.dataset in each] == []
     rows, _ = table.read(table.connector(), None, 3)
     assert len(rows) == 3, "it can be set up again"
+
+
+def test_what_was_there_before_stays(captured: Callable[..., Captured]) -> None:
+    table = captured()
+    table.insert(0, 3)
+    name, slot = Names(table.dataset, 1).connector, Names(table.dataset, 1).slot
+    table.execute(f"CREATE PUBLICATION {slot} FOR TABLE {table.name}")
+    seen = table.surroundings()
+    table.read(table.connector(seen), None, 3)
+    made = seen.holdings.made(name)
+    assert made is not None
+    assert set(made) == {SLOT}
+    assert table.connector(seen).leave(name, made) == []
+    assert table.held() == {PUBLICATION}
+
+
+def test_what_cannot_be_taken_away_is_said_with_the_sql_that_does_it(captured: Callable[..., Captured]) -> None:
+    """The rest is taken away: here the connector, so that nothing makes the slot anew."""
+    table = captured()
+    table.insert(0, 1)
+    table.read(table.connector(), None, 1)
+    name, slot = Names(table.dataset, 1).connector, Names(table.dataset, 1).slot
+    left = table.connector(port=1).leave(name, (SLOT, PUBLICATION))
+    assert [each.by_hand for each in left] == [
+        f"SELECT pg_drop_replication_slot('{slot}')",
+        f'DROP PUBLICATION IF EXISTS "{slot}"',
+    ]
+    assert table.held() == {SLOT, PUBLICATION}
+    table.asked(f"{left[0].by_hand}::text")
+    table.execute(left[1].by_hand)
+    assert table.held() == set()
 
 
 def everything(stack: Stack, topic: str) -> int:
@@ -276,25 +310,118 @@ def test_a_topic_that_was_deleted_is_not_made_anew_in_silence(
             table.read(table.connector(), place, 1)
 
 
-def test_the_command_takes_everything_away(
-    captured: Callable[..., Captured], capturing: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    table = captured()
+@pytest.fixture
+def ingesting(
+    platform: Platform, capturing: Stack, another_port: Callable[[], int], tmp_path: Path
+) -> Callable[[], AbstractContextManager[Ingest]]:
+    """Starts ingest, which knows the Kafka Connect."""
+    settings = capturing.settings
+    told = {"connect_url": settings.connect_url, "connect_secrets": settings.connect_secrets}
+    return lambda: ingest(platform, another_port(), tmp_path, **told)
+
+
+def taken(platform: Platform, table: Captured) -> None:
+    """Make the table a dataset, and wait until its three rows are read."""
     table.insert(0, 3)
-    table.read(table.connector(), None, 3)
-    told = {
-        "BOOTSTRAP_SERVERS": capturing.bootstrap_servers,
-        "REGISTRY_URL": capturing.registry_url,
-        "CONNECT_URL": capturing.settings.connect_url,
-        "CONNECT_SECRETS": str(capturing.settings.connect_secrets),
-        "SOURCE_NETWORKS": '["127.0.0.0/8"]',
-    }
-    for name, value in told.items():
-        monkeypatch.setenv(f"HEADRACE_{name}", value)
-    file = tmp_path / "orders.yaml"
-    file.write_text(json.dumps(table.document()))
-    assert remove.main([str(file)]) == 0
-    slot = Names(table.dataset, 1).slot
-    assert table.asked(f"SELECT 1 FROM pg_replication_slots WHERE slot_name = '{slot}'") == []
-    file.write_text("dataset: a")
-    assert remove.main([str(file)]) == 1
+    document = table.document()
+    platform.apply(table.dataset, document["source"], key=document["key"], load=document["load"])
+
+
+def holdings(gateway: TestClient, dataset: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = gateway.get("/api/v1/source-holdings", params={"dataset": dataset}).json()["items"]
+    return found
+
+
+def test_a_source_that_is_gone_leaves_nothing_and_others_are_let_be(
+    platform: Platform,
+    capturing: Stack,
+    captured: Callable[..., Captured],
+    ingesting: Callable[[], AbstractContextManager[Ingest]],
+    gateway: TestClient,
+    tmp_path: Path,
+) -> None:
+    """The control is the source that is still there."""
+    removed, changed, released, control = tables = [captured() for _ in range(4)]
+    (tmp_path / "rows.csv").write_text("id,name\n7,seven\n")
+    with ingesting():
+        for table in tables:
+            taken(platform, table)
+        for table in tables:
+            until(lambda of=table: platform.rows_read(of.dataset) == 3, "the snapshot is read")  # type: ignore[misc]
+            assert table.held() == {SLOT, PUBLICATION}
+            (held,) = holdings(gateway, table.dataset)
+            assert (held["name"], held["state"]) == (Names(table.dataset, 1).connector, "held")
+        platform.retire(removed.dataset)
+        platform.apply(
+            changed.dataset, {"type": "file", "path": "rows.csv"}, version=2, key=["id"], load={"mode": "upsert"}
+        )
+        path = f"/api/v1/datasets/{released.dataset}/source"
+        assert gateway.post(f"{path}/release", json={"because": "we moved"}).status_code == 202
+        for table in (removed, changed, released):
+            until(lambda of=table: not holdings(gateway, of.dataset), "nothing is kept")  # type: ignore[misc]
+            assert table.held() == set()
+            assert Connect(capturing.settings.connect_url).config(Names(table.dataset, 1).connector) is None
+        assert control.held() == {SLOT, PUBLICATION}
+        control.insert(10, 1)
+        until(lambda: platform.rows_read(control.dataset) == 4, "the other one goes on")
+        until(lambda: 7 in platform.column(changed.dataset, "id"), "the new source is read")
+
+        platform.apply(released.dataset, released.settings(snapshot=2), version=2, key=["id"], load={"mode": "upsert"})
+        assert gateway.post(f"{path}/resume").status_code == 200
+        until(lambda: platform.rows_read(released.dataset) == 6, "it is taken up again, from a new snapshot")
+    for table in (changed, released, control):
+        platform.retire(table.dataset)
+
+
+def test_what_was_begun_to_be_taken_away_is_taken_away_after_a_kill(
+    platform: Platform,
+    capturing: Stack,
+    captured: Callable[..., Captured],
+    ingesting: Callable[[], AbstractContextManager[Ingest]],
+    gateway: TestClient,
+) -> None:
+    """The control: while nobody takes it away, it stands."""
+    table, settings = captured(), capturing.settings
+    with ingesting() as first:
+        taken(platform, table)
+        until(lambda: platform.rows_read(table.dataset) == 3, "the snapshot is read")
+        first.kill()
+    platform.retire(table.dataset)
+    assert table.held() == {SLOT, PUBLICATION}
+    assert holdings(gateway, table.dataset)[0]["state"] == "held"
+    local.kill(settings, "connect")
+    with ingesting() as second:
+        until(lambda: table.held() == set(), "the slot does not wait for Kafka Connect")
+        until(lambda: bool(holdings(gateway, table.dataset)[0]["message"]), "what is left is said")
+        (left,) = holdings(gateway, table.dataset)
+        assert (left["state"], left["because"]) == ("leaving", "the dataset was removed")
+        assert f"/connectors/{Names(table.dataset, 1).connector}" in left["message"]
+        second.kill()
+    local.up(settings, only=["connect"])  # the connector runs again, and may make its slot anew
+    with ingesting():
+        until(lambda: not holdings(gateway, table.dataset), "the rest is taken away")
+    assert table.held() == set()
+    assert Connect(settings.connect_url).config(Names(table.dataset, 1).connector) is None
+
+
+def test_what_cannot_be_taken_away_is_said_until_somebody_gives_it_up(
+    platform: Platform,
+    captured: Callable[..., Captured],
+    ingesting: Callable[[], AbstractContextManager[Ingest]],
+    gateway: TestClient,
+) -> None:
+    """As of a dataset whose database is gone."""
+    table = captured(port=1)
+    contract = Contract.from_json(json.dumps(table.document()))
+    name, slot = Names(table.dataset, 1).connector, Names(table.dataset, 1).slot
+    held = Holding(name, table.dataset, "held", datetime.now(UTC), (SLOT, PUBLICATION), contract.canonical_json())
+    HoldingLog(platform.connection, platform.controls).change(name, lambda _: held)
+    release = f"/api/v1/datasets/{table.dataset}/source/release"
+    with ingesting():
+        until(lambda: bool(holdings(gateway, table.dataset)[0]["message"]), "what is left is said")
+        assert f"SELECT pg_drop_replication_slot('{slot}')" in holdings(gateway, table.dataset)[0]["message"]
+        assert gateway.post(release, json={"because": "it is gone"}).status_code == 202
+        assert len(holdings(gateway, table.dataset)) == 1, "the control: it is not given up by being asked again"
+        assert gateway.post(release, json={"because": "it is gone", "abandon": True}).status_code == 202
+        until(lambda: not holdings(gateway, table.dataset), "it is given up")
+    assert gateway.post(release, json={"because": "it is gone"}).status_code == 404

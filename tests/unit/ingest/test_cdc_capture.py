@@ -53,8 +53,14 @@ class Slots:
     def slot(self, name: str) -> Slot | None:
         return self.held
 
+    def published(self, name: str) -> bool:
+        return self.held is not None
+
     def drop(self, slot: str) -> None:
         self.held = None
+
+    def unpublish(self, name: str) -> None:
+        raise AssertionError("nothing is taken away here")
 
 
 class Clock:

@@ -1,16 +1,21 @@
-"""Routes: pause a source that is live, let it go on, have it read now."""
+"""Routes: pause a source that is live, let it go on, have it read now, give it up; see what sources keep outside."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from http import HTTPStatus
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
+from headrace.stream.holdings import Holding
 from headrace.stream.wishes import Act
 from services.gateway.adapters.http import models
-from services.gateway.adapters.http.access import PREFIX, Administering, Parts, may_answer
+from services.gateway.adapters.http.access import PREFIX, Administering, Calling, Parts, may_answer
 from services.gateway.adapters.http.datasets import known
-from services.gateway.adapters.http.problems import ProblemError
+from services.gateway.adapters.http.problems import ProblemError, not_found
 from services.gateway.adapters.http.waiting import wait_until
+from services.gateway.core.holdings import HoldingEntry
 from services.gateway.gateway import Gateway
 
 router = APIRouter(prefix=PREFIX, tags=["datasets"])
@@ -57,6 +62,58 @@ def run(name: models.Name, gateway: Parts, caller: Administering) -> models.Wish
     if dataset.contract().load.mode == "replace":
         gateway.runs.want(name, caller.name)
     return _asked(gateway, name, "run", caller.name)
+
+
+@router.post(
+    "/datasets/{name}/source/release",
+    summary="Give a source up for good",
+    status_code=HTTPStatus.ACCEPTED,
+    responses=_RUN_RESPONSES,
+)
+def release(name: models.Name, body: models.Release, gateway: Parts, caller: Administering) -> models.SourceHoldings:
+    """Stop reading the source, and take away what it keeps outside of Headrace. What was read stays, other changes are lost.
+
+    For sources whose changes are captured: others keep nothing, and are refused (409). Ingest does it; what is left to do is
+    among `/source-holdings`. A dataset that was removed needs no release, unless something is to be abandoned.
+    """
+    holdings = gateway.holdings.of(name)
+    dataset = gateway.datasets.get(name)
+    if dataset is None and not holdings:
+        raise not_found(f"there is no dataset {name}, and nothing is kept for one")
+    holds = dataset is not None and dataset.contract().source.holds
+    if not holds and not holdings:
+        detail = f"the source of {name} keeps nothing outside of Headrace; to stop it: headrace source pause {name}"
+        raise ProblemError(HTTPStatus.CONFLICT, "nothing-held", "There is nothing to take away", detail)
+    if holds:
+        _asked(gateway, name, "release", caller.name, body.because, lambda: _paused(gateway, name))
+    if body.abandon:
+        for holding in holdings:
+            _abandon(gateway, holding.name, f"abandoned by {caller.name} because: {body.because}")
+    return _shown(gateway.holdings.of(name))
+
+
+@router.get(
+    "/source-holdings",
+    summary="List what sources keep outside of Headrace",
+    responses=may_answer(),
+)
+def source_holdings(
+    gateway: Parts, _: Calling, dataset: Annotated[str, Query(description="Only of this dataset.")] = ""
+) -> models.SourceHoldings:
+    """Connectors, replication slots and publications, from before they are set up until they are taken away."""
+    return _shown(gateway.holdings.of(dataset))
+
+
+def _abandon(gateway: Gateway, name: str, why: str) -> None:
+    def decide(standing: Mapping[str, Holding]) -> Holding | None:
+        found = standing.get(name)
+        return found and replace(found, state="abandoned", at=datetime.now(UTC), because=found.because or why)
+
+    gateway.holding_log.change(name, decide)
+
+
+def _shown(holdings: list[HoldingEntry]) -> models.SourceHoldings:
+    return models.SourceHoldings(items=[models.SourceHolding(**asdict(each)) for each in holdings])
 
 
 def _asked(

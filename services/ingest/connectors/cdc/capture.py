@@ -1,4 +1,4 @@
-"""Keeps a dataset's capture going: its connector in Kafka Connect, its topic, its slot; begins it, looks after it, ends it.
+"""Keeps a dataset's capture going: its connector in Kafka Connect, its topic, its slot; begins it and looks after it.
 
 A slot that is gone, or whose log is gone, is never made anew in silence: the changes since then are lost, and only a
 snapshot mends that, which a person asks for.
@@ -30,7 +30,6 @@ log = logging.getLogger(__name__)
 _LOOK_S: Final = 2.0
 _SAY_EVERY_S: Final = 60.0
 _FIRST_WAIT_S, _MOST_WAIT_S = 2.0, 60.0  # between restarts of a task that fails
-_HALT_S: Final = 30.0
 _REPLY_S: Final = 30.0
 _TOPIC: Final = {"retention.ms": "-1", "max.message.bytes": str(kafka_topics.MOST_MESSAGE_BYTES)}
 
@@ -75,11 +74,15 @@ class Capture:
         """Whether the snapshot is behind it and changes follow."""
         return self._settled
 
-    def begin(self) -> None:
-        """Let it run: as it was, when it did; from the snapshot, when it never has. Errors: Transient, Fatal."""
-        changed = self._leave_password()
-        if topic_id(self.connection, self.names.topic) is None and self.connect.offsets(self.names.connector):
+    def begin(self, *, anew: bool) -> None:
+        """Let it run: as it was, when it did; from the snapshot, when it never has. `anew` says that nothing of it was read.
+
+        Errors: Transient, Fatal.
+        """
+        begun = not anew or self.connect.offsets(self.names.connector)
+        if begun and topic_id(self.connection, self.names.topic) is None:
             raise self._lost(f"the topic {self.names.topic} was deleted")
+        changed = self._leave_password()
         kafka_topics.ensure(self.connection, {self.names.topic: 1}, _TOPIC)
         self._guard()
         if self.connect.ensure(self.names.connector, self.config):
@@ -102,27 +105,6 @@ class Capture:
             self._wait_s = _FIRST_WAIT_S
             self._settled = self._settled or self._past_snapshot()
         self._tell(self._guard(), now)
-
-    def halt(self) -> None:
-        """End its task and wait until it has ended: nothing more is written then."""
-        self.connect.stop(self.names.connector)
-        deadline = time.monotonic() + _HALT_S
-        while (status := self.connect.status(self.names.connector)) is not None:
-            if status.connector == "STOPPED" and status.task is None:
-                return
-            if time.monotonic() > deadline:
-                raise Transient(f"the connector {self.names.connector} does not stop within {_HALT_S:g} s")
-            time.sleep(0.1)
-
-    def end(self) -> None:
-        """Take all of it away: connector, offsets, slot, publication, topics. May be called again. Errors: Transient, Fatal."""
-        self.halt()
-        self.connect.forget(self.names.connector)
-        self.connect.delete(self.names.connector)
-        if self.log is not None:
-            self._drop(self.log)
-        _delete_topics(self.connection, [self.names.heartbeats, self.names.history, self.names.topic])
-        log.info("capture %s is taken away", self.names.connector, extra={"dataset": self.names.dataset})
 
     def _leave_password(self) -> bool:
         if self.password is None:
@@ -190,17 +172,6 @@ class Capture:
                 extra={"dataset": self.names.dataset},
             )
 
-    def _drop(self, held: Log) -> None:
-        """A task that has just ended may still hold the slot."""
-        deadline = time.monotonic() + _HALT_S
-        while True:
-            try:
-                return held.drop(self.names.slot)
-            except Transient:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.2)
-
 
 def topic_id(connection: Connection, name: str) -> str | None:
     """The id the brokers gave a topic; None when there is none of this name. Errors: Transient, Fatal."""
@@ -214,15 +185,3 @@ def topic_id(connection: Connection, name: str) -> str | None:
         raise mapped(error, f"asking for {name}") from error
     except TimeoutError as error:
         raise Transient(f"asking for {name}: no answer in {_REPLY_S:g} s") from error
-
-
-def _delete_topics(connection: Connection, names: list[str]) -> None:
-    admin = AdminClient(connection.client())
-    for name, future in admin.delete_topics(names, operation_timeout=_REPLY_S).items():
-        try:
-            future.result(_REPLY_S)
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise mapped(error, f"deleting topic {name}") from error
-        except TimeoutError as error:
-            raise Transient(f"deleting topic {name}: no answer in {_REPLY_S:g} s") from error

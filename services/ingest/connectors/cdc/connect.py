@@ -1,5 +1,6 @@
 """A client of Kafka Connect's REST interface: only what driving one connector of one task needs."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -11,6 +12,7 @@ from headrace.errors import Fatal, HeadraceError, Transient
 from services.ingest.connectors.cdc.config import Config, differs
 
 _REPLY_S: Final = 30.0
+_HALT_S: Final = 30.0
 #: A configuration is refused, too, while the database it names cannot be reached.
 _PASSES: Final = ("Unable to connect", "Communications link failure", "Connection refused", "starting up", "too many")
 _BUSY: Final = (409, 500, 503)  # a worker that is starting or handing work over says these
@@ -65,6 +67,11 @@ class Connect:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._client.close()
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return self._url
 
     def version(self) -> str:
         """What the worker is."""
@@ -126,6 +133,17 @@ class Connect:
     def stop(self, name: str) -> None:
         """End a connector's task; its configuration and its offsets stay."""
         self._found("PUT", f"/connectors/{name}/stop")
+
+    def halt(self, name: str) -> None:
+        """End a connector's task and wait until it has ended: nothing is written then. Transient when it does not end."""
+        self.stop(name)
+        deadline = time.monotonic() + _HALT_S
+        while (status := self.status(name)) is not None:
+            if status.connector == "STOPPED" and status.task is None:
+                return
+            if time.monotonic() > deadline:
+                raise Transient(f"the connector {name} does not stop within {_HALT_S:g} s")
+            time.sleep(0.1)
 
     def forget(self, name: str) -> None:
         """Delete how far a connector has read. It has to be stopped."""

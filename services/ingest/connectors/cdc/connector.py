@@ -6,7 +6,7 @@ rows keep their order, also those whose key changed.
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import cached_property
 from typing import Final
 
@@ -16,7 +16,7 @@ from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from pydantic import SecretStr
 
-from headrace.connector import Fetched, KafkaConnect, SourceRow, Step, Stream, Surroundings
+from headrace.connector import Fetched, KafkaConnect, Remnant, SourceRow, Step, Stream, Surroundings
 from headrace.errors import Fatal, Transient
 from headrace.secrets.reference import resolved
 from headrace.stream.columns import OP, SOURCE_TS, TIMESTAMP
@@ -27,6 +27,7 @@ from services.ingest.connectors.cdc.capture import Capture, topic_id
 from services.ingest.connectors.cdc.config import config, reference
 from services.ingest.connectors.cdc.connect import Connect
 from services.ingest.connectors.cdc.database import Database, Table
+from services.ingest.connectors.cdc.departure import PUBLICATION, SLOT, Departure
 from services.ingest.connectors.cdc.envelope import Changes, Envelopes, Truncated, Unreadable, with_marks
 from services.ingest.connectors.cdc.mysql import Mysql
 from services.ingest.connectors.cdc.names import Names
@@ -79,6 +80,7 @@ class CdcConnector:
         self.trim_every_s = trim_every_s
         self._schema = surroundings.schema
         self._capture: Capture | None = None
+        self._recorded = False
         self._envelopes: Envelopes | None = None
         self._replay: Replay | None = None
         self._topic: str | None = None
@@ -138,12 +140,12 @@ class CdcConnector:
             yield from self.resnapshot(place)
             place = Place(self._source.snapshot)
         names = Names(self._surroundings.dataset, self._source.snapshot)
+        if self._capture is None:
+            self._recorded = self._surroundings.holdings.made(names.connector) is not None
         if place.offset:  # what has been written is there, also while the worker is not
             yield from self._changes(names, place)
         if self._capture is None:
-            capture = self._capture_of(self._source.snapshot)
-            capture.begin()
-            self._capture = capture
+            self._capture = self._begun(anew=not place.offset)
         self._capture.look()
         if not place.offset and self._capture.settled:
             yield from self._changes(names, place)
@@ -153,19 +155,45 @@ class CdcConnector:
 
         It happens when `source.snapshot` is raised. Errors: Transient, Fatal.
         """
-        old = self._capture_of(place.snapshot)
-        old.halt()
+        holdings, old = self._surroundings.holdings, Names(self._surroundings.dataset, place.snapshot)
+        made = holdings.made(old.connector)
+        self._connect.halt(old.connector)
         if place.offset:
-            yield from self._changes(old.names, place)
+            yield from self._changes(old, place)
         self._leave_topic()
-        old.end()
+        if left := self.leave(old.connector, made or ()):
+            raise Transient(f"snapshot {place.snapshot} is not taken away yet: {'; '.join(map(str, left))}")
+        holdings.forget(old.connector)
 
-    def cleanup(self) -> None:
-        """Take away what the dataset has in Kafka Connect, in the database and in Kafka. Errors: Transient, Fatal."""
+    def leave(self, name: str, made: Collection[str]) -> Sequence[Remnant]:
+        """See `Leaving.leave`."""
         self._leave_topic()
-        for number in range(1, self._source.snapshot + 1):
-            self._capture_of(number).end()
-        passwords.take_back(self._worker.secrets, Names(self._surroundings.dataset, 1).secret)
+        where = f"the database at {self._source.host}:{self._source.port}"
+        return Departure(
+            Names.of(name),
+            made,
+            self._connect,
+            self._connection,
+            where,
+            lambda: self._database.log,
+            self._worker.secrets,
+        ).take()
+
+    def _begun(self, *, anew: bool) -> Capture:
+        """The capture, running; on record before there is anything of it."""
+        capture = self._capture_of(self._source.snapshot)
+        if not self._recorded:
+            self._surroundings.holdings.note(capture.names.connector, self._to_make(capture))
+        capture.begin(anew=anew)
+        return capture
+
+    def _to_make(self, capture: Capture) -> list[str]:
+        """What Debezium will make, as it is not there yet. A slot that a connector of ours has begun with is ours, too."""
+        if capture.log is None:
+            return []
+        name, begun = capture.names.slot, bool(self._connect.offsets(capture.names.connector))
+        slot = [SLOT] if begun or capture.log.slot(name) is None else []
+        return slot if capture.log.published(name) else [*slot, PUBLICATION]
 
     def _capture_of(self, number: int) -> Capture:
         names = Names(self._surroundings.dataset, number)

@@ -36,8 +36,16 @@ class Log(Protocol):
         """The slot of this name, if there is one."""
         ...
 
+    def published(self, name: str) -> bool:
+        """Whether there is a publication of this name."""
+        ...
+
     def drop(self, slot: str) -> None:
-        """Drop the slot of this name, and what belongs to it, if there is one."""
+        """Drop the slot of this name, if there is one. One that is in use is Transient."""
+        ...
+
+    def unpublish(self, name: str) -> None:
+        """Drop the publication of this name, if there is one."""
         ...
 
 

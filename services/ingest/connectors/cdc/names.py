@@ -16,6 +16,12 @@ class Names:
     dataset: str
     snapshot: int
 
+    @classmethod
+    def of(cls, connector: str) -> "Names":
+        """The names that belong to a connector's."""
+        dataset, _, snapshot = connector.rpartition(".cdc")
+        return cls(dataset, int(snapshot))
+
     @property
     def connector(self) -> str:
         """The connector of Kafka Connect, and the prefix of its topics."""
@@ -48,7 +54,7 @@ class Names:
     @property
     def secret(self) -> str:
         """The file with the password."""
-        return self.dataset
+        return self.connector
 
     @property
     def server_id(self) -> int:

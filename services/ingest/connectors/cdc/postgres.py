@@ -76,12 +76,21 @@ class Postgres:
         )
         return Slot(*found[0]) if found else None
 
+    def published(self, name: str) -> bool:
+        """See `Log.published`."""
+        return bool(self._rows("SELECT 1 FROM pg_publication WHERE pubname = $1", name))
+
     def drop(self, slot: str) -> None:
-        """See `Log.drop`; the publication has the same name. A slot that is in use is Transient."""
+        """See `Log.drop`. A slot of this name in another database is none of ours."""
         self._rows(
-            "SELECT pg_drop_replication_slot(slot_name)::text FROM pg_replication_slots WHERE slot_name = $1", slot
+            "SELECT pg_drop_replication_slot(slot_name)::text FROM pg_replication_slots "
+            "WHERE slot_name = $1 AND slot_type = 'logical' AND database = current_database()",
+            slot,
         )
-        self._rows(f'DROP PUBLICATION IF EXISTS "{slot}"')
+
+    def unpublish(self, name: str) -> None:
+        """See `Log.unpublish`."""
+        self._rows(f'DROP PUBLICATION IF EXISTS "{name}"')
 
     def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         with self._connected() as connection, connection.cursor() as cursor:

@@ -15,6 +15,7 @@ class CdcSource(SourceSettings):
 
     ends: ClassVar[bool] = False
     changes: ClassVar[bool] = True
+    holds: ClassVar[bool] = True
 
     host: str = Setting(min_length=1, description="Where the server is.")
     user: str = Setting(min_length=1, description="Who reads; what the user may do is in docs/sources/changes.md.")

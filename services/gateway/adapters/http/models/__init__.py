@@ -37,7 +37,17 @@ from services.gateway.adapters.http.models.quarantine import (
     Verdict,
 )
 from services.gateway.adapters.http.models.rows import Column, Query, QueryResult, TailRecord, TailRecords
-from services.gateway.adapters.http.models.runs import Asked, Backfill, Reason, Run, Runs, Wish
+from services.gateway.adapters.http.models.runs import (
+    Asked,
+    Backfill,
+    Reason,
+    Release,
+    Run,
+    Runs,
+    SourceHolding,
+    SourceHoldings,
+    Wish,
+)
 from services.gateway.adapters.http.models.status import DatasetStatus, Latency, SourceStatus, StageStatus, Statuses
 from services.gateway.adapters.http.models.system import Health, Part, Version
 from services.gateway.adapters.http.models.words import (
@@ -56,7 +66,7 @@ __all__ = [
     "DatasetApplication", "DatasetDetail", "DatasetFile", "DatasetStatus", "DatasetSummary", "Datasets", "FailedRotation",
     "Health", "Hop", "Latency", "Ledger", "Name", "NewSecret", "NewToken", "Part", "PartitionBooks", "Plan", "Problems",
     "QuarantineAsked", "QuarantineChoice", "QuarantineOutcome", "Quarantined", "QuarantinedRow", "Query", "QueryResult",
-    "Reason", "Refusal", "Refused", "Resubmission", "RotatedSecrets", "Rows", "Run", "Runs", "Secret", "SecretName",
-    "Secrets", "SourceFile", "SourcePart", "SourceStatus", "StageBooks", "StageStatus", "Statuses", "TailRecord",
-    "TailRecords", "TailStage", "Token", "Tokens", "Verdict", "Version", "Warnings", "Wish",
+    "Reason", "Refusal", "Refused", "Release", "Resubmission", "RotatedSecrets", "Rows", "Run", "Runs", "Secret", "SecretName",
+    "Secrets", "SourceFile", "SourceHolding", "SourceHoldings", "SourcePart", "SourceStatus", "StageBooks", "StageStatus",
+    "Statuses", "TailRecord", "TailRecords", "TailStage", "Token", "Tokens", "Verdict", "Version", "Warnings", "Wish",
 ]  # fmt: skip

@@ -71,11 +71,38 @@ class Reason(Body):
     )
 
 
+class Release(Reason):
+    """Why a source is given up, and whether what cannot be taken away is."""
+
+    abandon: bool = Field(
+        False, description="Give up what cannot be taken away, such as the slot in a database that is gone for ever."
+    )
+
+
+class SourceHolding(Answer):
+    """What a source keeps outside of Headrace: a capture with its connector, replication slot, publication and topics."""
+
+    name: str = Field(examples=["shop.orders.cdc1"])
+    dataset: str = Field(examples=["shop.orders"])
+    state: Literal["held", "leaving", "abandoned"] = Field(
+        description="`held`: it is needed; `leaving`: it is being taken away; `abandoned`: likewise, and the rest is given up."
+    )
+    at: datetime = Field(description="Since when.")
+    because: str = Field(description="Why it is not needed any more.", examples=["the dataset was removed"])
+    message: str = Field(description="What could not be taken away yet, why, and how to do it by hand.")
+
+
+class SourceHoldings(Answer):
+    """What sources keep outside of Headrace, by name."""
+
+    items: list[SourceHolding]
+
+
 class Wish(Answer):
     """What was asked of a source. Ingest sees it within a second, or when it is there again."""
 
     dataset: str = Field(examples=["shop.orders"])
-    act: Literal["pause", "resume", "run"]
+    act: Literal["pause", "resume", "run", "release"]
     at: datetime
     by: str = Field(examples=["admin"])
     because: str
