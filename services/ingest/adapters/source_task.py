@@ -58,7 +58,7 @@ class SourceTask:
         transaction_timeout_ms: int,
         notices: Notices,
         wishes: KnownWishes,
-        in_use: threading.Lock | None = None,
+        in_use: "threading.Lock | None" = None,
     ) -> None:
         self.name = f"ingest {dataset.name}"
         self._in_use = in_use or threading.Lock()

@@ -34,7 +34,7 @@ def mysql(**more: Any) -> dict[str, str]:
 
 
 def test_the_password_is_named_and_not_told() -> None:
-    assert postgres(password="secret://shop")["database.password"] == "${directory:/secrets:shop.orders}"
+    assert postgres(password="secret://shop")["database.password"] == "${directory:/secrets:shop.orders.cdc1}"
     assert "database.password" not in postgres()
 
 
