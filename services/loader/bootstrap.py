@@ -84,6 +84,7 @@ def keeper_for(
         notices,
         session_timeout_ms=settings.session_timeout_ms,
         transaction_timeout_ms=settings.transaction_timeout_ms,
+        compare=settings.compare_runs,
     )
 
 

@@ -12,3 +12,8 @@ class LoaderSettings(ServiceSettings):
     warehouse_user: str = Field("headrace", description="A user who may create, read and write.")
     warehouse_password: SecretStr = Field(SecretStr(""), description="That user's password.")
     warehouse_timeout_s: float = Field(120.0, gt=0, description="How long a statement may take.")
+    compare_runs: bool = Field(
+        True,
+        description="Whether the values of a full load are compared with what was published before it shows; "
+        "otherwise its rows are counted only.",
+    )

@@ -106,6 +106,23 @@ class ClickHouse:
                     total += Found(*row)
         return total
 
+    def columns(self, table: Table) -> pa.Schema:
+        """See `FullLoads.columns`."""
+        with self._answers(f"reading the columns of {table.id}") as client:
+            return client.query_arrow(f"SELECT * FROM {table.path} LIMIT 0").schema  # noqa: S608
+
+    def placed(self, table: Table, only: Iterable[Range]) -> dict[int, tuple[int, int]]:
+        """See `FullLoads.placed`."""
+        with self._answers(f"asking where {table.id} was loaded from") as client:
+            rows = client.query(runs.placed(table, only)).result_rows
+        return {partition: (first, last) for partition, first, last in rows}
+
+    def rows(self, table: Table, names: Iterable[str], only: Range) -> pa.Table:
+        """See `FullLoads.rows`."""
+        asked = f"SELECT {statements.names(names)} FROM {table.path} WHERE {runs.within([only])}"  # noqa: S608
+        with self._answers(f"reading what {table.id} holds") as client:
+            return client.query_arrow(asked)
+
     def show(self, statement: str, table: Table) -> None:
         """See `FullLoads.show`."""
         self._run(statement, f"replacing the view of {table.id}")
@@ -130,8 +147,7 @@ class ClickHouse:
 
     def _columns(self, table: Table) -> dict[str, Any]:
         """The types of the columns the table holds: the engine says them best as the Arrow schema of no rows."""
-        with self._answers(f"reading the columns of {table.id}") as client:
-            return shape(client.query_arrow(f"SELECT * FROM {table.path} LIMIT 0").schema)  # noqa: S608
+        return shape(self.columns(table))
 
     def _pairs(self, of: str, by: str, table: Table, *wanted: str) -> dict[str, str]:
         """Two columns of the system table `of`, about `table`."""

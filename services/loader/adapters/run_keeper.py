@@ -7,6 +7,7 @@ break off anywhere.
 import logging
 import threading
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ from headrace.stream.registry import Registry
 from headrace.stream.runs import History, Run
 from headrace.stream.service import LiveDataset
 from services.loader.adapters.chain import Chain, Hop
+from services.loader.adapters.comparison import Comparison
 from services.loader.adapters.seat import Seat
 from services.loader.adapters.warehouse import FullLoads
 from services.loader.core import runs
@@ -59,6 +61,7 @@ class RunKeeper:
         *,
         session_timeout_ms: int,
         transaction_timeout_ms: int,
+        compare: bool = True,
     ) -> None:
         self.name = f"{STAGE} {dataset.name}"
         self._dataset = dataset
@@ -74,6 +77,7 @@ class RunKeeper:
         self._table = published(dataset.contract, dataset.generation)
         self._quarantine = quarantined(dataset.contract)
         self._may_drop = compile_transform(dataset.contract).attribution_sql is not None
+        self._comparison = Comparison(dataset, connection, registry, self._table) if compare else None
         self._chain = Chain(connection, _hops(dataset))
         self._made: tuple[str, str | None] | None = None  # the statement that made the view, and what it selected then
         self._looked_s = 0.0
@@ -97,32 +101,34 @@ class RunKeeper:
             while seat.taken() and not stopping.is_set():
                 followed.refresh()
                 history = History.of(self._dataset.name, followed.state.values())
-                decided = self._decision(history)
+                decided = self._decision(history, lambda: seat.taken() and not stopping.is_set())
                 if decided is None:
                     self._follow(history)
                 else:
                     self._tell(decided.run, history)
                     self._announce(decided)
 
-    def _decision(self, history: History) -> _Decision | None:
-        """The next thing to say of a run, if there is one."""
-        now = datetime.now(UTC)
+    def _decision(self, history: History, going_on: Callable[[], bool]) -> _Decision | None:
+        """The next thing to say of a run, if there is one. `going_on` says whether it is still this keeper's to say."""
         if (recalled := history.recalled) is not None:
-            return _Decision(replace(recalled, state="shown", at=now), Verdict())
+            return _Decision(replace(recalled, state="shown", at=datetime.now(UTC)), Verdict())
         for run in history.undecided:
             if not self._chain.passed(dict(enumerate(run.ends))):
                 return None
             found = self._warehouse.found(self._table, self._quarantine, self._dataset.generation, run.ranges)
-            return self._judged(run, found, now)
+            may_be_empty = self._dataset.contract.load.may_be_empty
+            judged = runs.verdict(run, found, may_drop=self._may_drop, may_be_empty=may_be_empty)
+            if found.rows and not judged.why and self._comparison is not None:
+                differing = self._comparison.differs(self._warehouse, run.ranges, going_on)
+                judged = runs.compared(differing)
+            return self._judged(run, found, judged)
         return None
 
-    def _judged(self, run: Run, found: Found, now: datetime) -> _Decision:
-        may_be_empty = self._dataset.contract.load.may_be_empty
-        judged = runs.verdict(run, found, may_drop=self._may_drop, may_be_empty=may_be_empty)
+    def _judged(self, run: Run, found: Found, judged: Verdict) -> _Decision:
         counted = replace(
             run,
             state="refused" if judged.why else "shown",
-            at=now,
+            at=datetime.now(UTC),
             loaded=found.rows,
             quarantined=found.quarantined,
             filtered=max(run.rows - found.accounted, 0),

@@ -53,6 +53,18 @@ class FullLoads(Protocol):
         """What the tables hold of these raw offsets."""
         ...
 
+    def columns(self, table: Table) -> pa.Schema:
+        """The columns of a table, in the types in which it gives them back."""
+        ...
+
+    def placed(self, table: Table, only: Iterable[Range]) -> dict[int, tuple[int, int]]:
+        """Where in the topic that is loaded the rows from these raw offsets were: the first and last offset by partition."""
+        ...
+
+    def rows(self, table: Table, names: Iterable[str], only: Range) -> pa.Table:
+        """These columns of the rows from these raw offsets; all of them in memory."""
+        ...
+
     def shows(self, table: Table) -> str | None:
         """What the view of a table selects, as the engine words it; None when there is no view."""
         ...

@@ -6,7 +6,7 @@ from typing import Final
 
 from headrace.stream import columns
 from headrace.stream.runs import Range, Run
-from services.loader.core.table import Table
+from services.loader.core.table import LOAD_OFFSET, LOAD_PARTITION, Table
 
 #: Offsets of one partition that are counted at once: distinct ones are held in memory, about 50 bytes each.
 _PORTION: Final = 2_000_000
@@ -67,12 +67,23 @@ def verdict(run: Run, found: Found, *, may_drop: bool, may_be_empty: bool) -> Ve
     return Verdict()
 
 
+def compared(differing: str) -> Verdict:
+    """Whether a run may show whose rows were compared with those that were published; `differing` is what is another."""
+    return Verdict(f"in the table is another value than was published: {differing}" if differing else "")
+
+
 def within(ranges: Iterable[Range]) -> str:
     """The condition that a row comes from one of these raw offsets."""
     return _any(
         f"({columns.PARTITION} = {number} AND {columns.OFFSET} >= {start} AND {columns.OFFSET} < {end})"
         for number, start, end in ranges
     )
+
+
+def placed(table: Table, ranges: Iterable[Range]) -> str:
+    """The query for where the rows from these raw offsets were in the topic that is loaded: partition, first and last offset."""
+    asked = f"{LOAD_PARTITION}, min({LOAD_OFFSET}), max({LOAD_OFFSET})"
+    return f"SELECT {asked} FROM {table.path} WHERE {within(ranges)} GROUP BY {LOAD_PARTITION}"  # noqa: S608
 
 
 def shown(run: Run | None) -> str:
@@ -89,11 +100,11 @@ def outdated(current: Run, previous: Run | None) -> str:
     return before if previous is None else f"({before}) AND NOT ({within(previous.ranges)})"
 
 
-def portions(ranges: Iterable[Range]) -> Iterator[Range]:
-    """The same offsets in portions small enough to be counted at once."""
+def portions(ranges: Iterable[Range], most: int = _PORTION) -> Iterator[Range]:
+    """The same offsets in portions of at most so many: by default, as many as can be counted at once."""
     for number, start, end in ranges:
-        for at in range(start, end, _PORTION):
-            yield Range(number, at, min(at + _PORTION, end))
+        for at in range(start, end, most):
+            yield Range(number, at, min(at + most, end))
 
 
 def count(table: Table | None, quarantine: Table | None, generation: int, part: Range) -> str:
