@@ -43,6 +43,7 @@ class GatewayDouble:
         self.source = {"state": "quiet", "since": "2026-01-02T03:04:05Z", "by": "", "because": ""}
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.refused = 0
+        self.holdings: list[list[dict[str, Any]]] = []  # what each look shows, one after the other
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if request.headers.get("Authorization") != f"Bearer {TOKEN}":
@@ -95,6 +96,11 @@ class GatewayDouble:
             case "POST", ["datasets", name, "backfills"] if name in self.documents:
                 self.backfills.append(body)
                 return httpx.Response(202, json={"dataset": name, "run": 1})
+            case "GET", ["source-holdings"]:
+                return httpx.Response(200, json={"items": self.holdings.pop(0) if self.holdings else []})
+            case "POST", ["datasets", name, "source", "release"]:
+                self.asked.append(("release", body))
+                return httpx.Response(202, json={"items": self.holdings.pop(0)})
             case "POST", ["datasets", name, "source", act] if name in self.documents:
                 wish = {"dataset": name, "act": act, "at": "2026-01-02T03:04:05Z", "by": "admin", **body}
                 return httpx.Response(200, json=wish)

@@ -78,3 +78,34 @@ def test_a_backfill_is_listed_with_its_stretch_and_cancelled(run: Program, gatew
     assert "2026-01-01 00:00 UTC" in shown
     assert "1,200" in shown
     assert run("runs", "cancel", NAME).exit_code == 0
+
+
+def kept(state: str, because: str = "", message: str = "") -> list[dict[str, str]]:
+    said = {"state": state, "at": "2026-01-02T03:04:05Z", "because": because, "message": message}
+    return [{"name": f"{NAME}.cdc1", "dataset": NAME, **said}]
+
+
+def test_a_released_source_is_waited_for(run: Program, gateway: GatewayDouble, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headrace.cli.source_control.time.sleep", lambda _: None)
+    gateway.holdings = [kept("held"), kept("leaving", "released by ann"), []]
+    assert "keeps nothing any more" in run("source", "release", NAME, "--because", "we moved").stdout
+    assert gateway.asked == [("release", {"because": "we moved", "abandon": False})]
+
+
+def test_what_is_in_the_way_is_said_with_what_to_do(run: Program, gateway: GatewayDouble) -> None:
+    left = "the replication slot s (it is gone); by hand: SELECT pg_drop_replication_slot('s')"
+    gateway.holdings = [kept("leaving", "the dataset was removed", left)] * 2
+    shown = run("source", "release", NAME, "--because", "we moved").stdout
+    assert "is being taken away: the dataset was removed" in shown
+    assert "SELECT pg_drop_replication_slot('s')" in " ".join(shown.split())
+    assert "leaving" in run("source", "holdings").stdout
+
+
+def test_what_is_abandoned_is_waited_for_in_spite_of_what_is_in_the_way(
+    run: Program, gateway: GatewayDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headrace.cli.source_control.time.sleep", lambda _: None)
+    gateway.holdings = [kept("abandoned", "the dataset was removed", "the slot"), []]
+    assert "nothing any more" in run("source", "release", NAME, "--because", "it is gone", "--abandon").stdout
+    assert gateway.asked[0][1]["abandon"] is True
+    assert "keep nothing" in run("source", "holdings", NAME).stdout

@@ -12,7 +12,9 @@ from fastapi.testclient import TestClient
 
 from services.gateway import openapi
 from services.gateway.adapters.dataset_store import fold_datasets
+from services.gateway.adapters.holding_store import fold_holdings
 from services.gateway.adapters.incident_store import fold_incidents
+from services.gateway.core.holdings import HoldingEntry
 from services.gateway.gateway import Gateway
 from tests.unit.gateway.conftest import NOWHERE
 from tests.unit.gateway.test_datasets import AIRPORTS, AT, FLIGHTS, live
@@ -207,3 +209,22 @@ def test_the_description_in_the_docs_is_up_to_date_and_the_check_notices_when_it
     monkeypatch.setattr("sys.argv", ["openapi", "--check", "--target", str(stale)])
     assert openapi.main() == 1
     assert stale.read_text() == "{}"
+
+
+@pytest.mark.usefixtures("airports")
+def test_a_source_that_keeps_nothing_is_not_released_and_what_others_keep_is_listed(
+    client: TestClient, lonely: Gateway
+) -> None:
+    refused = problem(client.post(f"{AIRPORTS_PATH}/source/release", json={"because": "x"}), HTTPStatus.CONFLICT)
+    assert "headrace source pause nyc.airports" in refused["detail"]
+    unknown = "/api/v1/datasets/a.b/source/release"
+    problem(client.post(unknown, json={"because": "x"}), HTTPStatus.NOT_FOUND)
+    kept = HoldingEntry("shop.orders.cdc1", "shop.orders", "leaving", AT, "the dataset was removed", "the slot")
+    with lonely.engine.begin() as connection:
+        fold_holdings(connection, [(kept.name, kept)])
+    (listed,) = client.get("/api/v1/source-holdings").json()["items"]
+    assert (listed["state"], listed["message"]) == ("leaving", "the slot")
+    assert client.get("/api/v1/source-holdings", params={"dataset": "a.b"}).json() == {"items": []}
+    with lonely.engine.begin() as connection:
+        fold_holdings(connection, [(kept.name, None)])
+    assert client.get("/api/v1/source-holdings").json() == {"items": []}

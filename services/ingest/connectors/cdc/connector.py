@@ -157,6 +157,9 @@ class CdcConnector:
         """
         holdings, old = self._surroundings.holdings, Names(self._surroundings.dataset, place.snapshot)
         made = holdings.made(old.connector)
+        if made is None and self._connect.offsets(old.connector):  # it began before there was such a record
+            made = (SLOT,)
+            holdings.note(old.connector, made)
         self._connect.halt(old.connector)
         if place.offset:
             yield from self._changes(old, place)
