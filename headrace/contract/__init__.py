@@ -3,6 +3,7 @@
 from headrace.contract.changes import Change, diff, needs_generation
 from headrace.contract.checks import Between, Check, Expression, In, Matches, NotNull, References, TypeIs
 from headrace.contract.dependencies import dependencies, in_dependency_order
+from headrace.contract.drift import DRIFT, Decision, FileEdit
 from headrace.contract.fields import DataType, Field
 from headrace.contract.loading import load, load_with_tests
 from headrace.contract.model import Contract, json_schema
@@ -19,6 +20,7 @@ from headrace.contract.types import arrow_schema, arrow_type, declaration, plain
 from headrace.errors import ContractError, Problem
 
 __all__ = [
+    "DRIFT",
     "NO_MATCH",
     "Between",
     "Change",
@@ -27,9 +29,11 @@ __all__ = [
     "Contract",
     "ContractError",
     "DataType",
+    "Decision",
     "Expectation",
     "Expression",
     "Field",
+    "FileEdit",
     "In",
     "Matches",
     "NotNull",

@@ -81,7 +81,7 @@ class Workers:
 
         def connect() -> Connector:
             secrets = self._secrets.of_source(dataset.name)
-            return connector_for(dataset.contract, settings, secrets, pinned_schema(self._registry, dataset.name))
+            return connector_for(dataset.contract, settings, secrets, pinned_schema(self._registry, dataset))
 
         return SourceTask(
             dataset,
@@ -105,4 +105,5 @@ class Workers:
             keyed=keyed,
             instance=self._settings.instance,
             transaction_timeout_ms=self._settings.transaction_timeout_ms,
+            notices=self._secrets.notices,
         )
