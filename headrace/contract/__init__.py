@@ -5,6 +5,7 @@ from headrace.contract.checks import Between, Check, Expression, In, Matches, No
 from headrace.contract.dependencies import dependencies, in_dependency_order
 from headrace.contract.drift import DRIFT, Decision, FileEdit
 from headrace.contract.fields import DataType, Field
+from headrace.contract.lineage import Outputs, Reader, checks_on, outputs_of, readers_of, settings_on
 from headrace.contract.loading import load, load_with_tests
 from headrace.contract.model import Contract, json_schema
 from headrace.contract.source import SourceSettings, kinds
@@ -37,13 +38,16 @@ __all__ = [
     "In",
     "Matches",
     "NotNull",
+    "Outputs",
     "Problem",
+    "Reader",
     "References",
     "SourceSettings",
     "TransformTest",
     "TypeIs",
     "arrow_schema",
     "arrow_type",
+    "checks_on",
     "compile_transform",
     "declaration",
     "dependencies",
@@ -55,6 +59,9 @@ __all__ = [
     "load",
     "load_with_tests",
     "needs_generation",
+    "outputs_of",
     "plain_type",
+    "readers_of",
     "reference_table",
+    "settings_on",
 ]
