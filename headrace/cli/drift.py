@@ -1,6 +1,7 @@
 """Commands about sources that are no longer what they were: look at it, decide, and have the rows read anew."""
 
 import io
+import re
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -18,6 +19,7 @@ from headrace.contract import Decision, FileEdit
 from headrace.errors import HeadraceError
 
 _LATE: Final = 5
+_SECTION: Final = re.compile(r"^\w+:[ \t]*(?:#.*)?\n( +)[^ -]", re.MULTILINE)  # how far a mapping is indented
 
 app = typer.Typer(no_args_is_help=True, help="See to sources whose columns came or changed without notice.")
 
@@ -213,14 +215,15 @@ class _Document:
         """Errors: HeadraceError when it cannot be read; before anything is decided."""
         origin, text = text_of(path)
         self._path = path
-        try:
-            self._values, indent, offset = load_yaml_guess_indent(text, preserve_quotes=True)
-        except Exception as error:
-            raise HeadraceError(f"{origin}: not YAML: {error}") from error
         self._yaml = YAML()
         self._yaml.width = 4096
         self._yaml.preserve_quotes = True
-        self._yaml.indent(sequence=indent, offset=offset)
+        try:
+            self._values, sequence, offset = load_yaml_guess_indent(text, yaml=self._yaml)
+        except Exception as error:
+            raise HeadraceError(f"{origin}: not YAML: {error}") from error
+        section = _SECTION.search(text)
+        self._yaml.indent(mapping=len(section[1]) if section else 2, sequence=sequence, offset=offset)
 
     def write(self, edit: DriftEdit) -> None:
         """Write an edit into it."""

@@ -17,7 +17,8 @@ from services.ingest.core.json_rows import read_lines
 from services.ingest.core.mending import Mending, mended
 from tests.unit.ingest.reading import connector
 
-SCHEMA = pa.schema({"id": pa.int64(), "price": pa.float64(), "price_text": pa.string()})
+TYPES: Mapping[str, pa.DataType] = {"id": pa.int64(), "price": pa.float64(), "price_text": pa.string()}
+SCHEMA = pa.schema(TYPES)
 
 RENAMED = {"cost": Decision(rename_to="price")}
 CAST = {"price": Decision(cast="replace(price, ' CHF', '')")}
@@ -57,7 +58,7 @@ def test_a_value_that_does_not_fit_is_read_as_decided(
 
 
 def test_an_unknown_column_is_another_under_a_new_name() -> None:
-    rows = [{"id": 1, "cost": 1.5}, {"id": 2, "price": 2}, {"id": 3, "cost": None, "price": 3}]
+    rows: list[dict[str, Any]] = [{"id": 1, "cost": 1.5}, {"id": 2, "price": 2}, {"id": 3, "cost": None, "price": 3}]
     assert prices(mended(step(rows), mending(RENAMED), ordered=True)) == [
         (1, 1.5, None),
         (2, 2.0, None),
@@ -84,7 +85,11 @@ def test_a_value_that_fits_is_not_cast() -> None:
 
 
 def test_what_nothing_was_decided_about_stays_aside() -> None:
-    rows = [{"id": "one", "price": 1}, {"id": 2, "price": "3 CHF", "other": 1}, {"id": 3, "price": "dear"}]
+    rows: list[dict[str, Any]] = [
+        {"id": "one", "price": 1},
+        {"id": 2, "price": "3 CHF", "other": 1},
+        {"id": 3, "price": "dear"},
+    ]
     found = mended(step(rows), mending(CAST), ordered=True)
     assert not found.rows.num_rows
     assert [(row.reason, "source.drift" in row.detail) for row in found.rejected] == [
