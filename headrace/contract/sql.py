@@ -14,6 +14,7 @@ from sqlglot.errors import SqlglotError
 
 from headrace.contract import rowwise
 from headrace.contract.issue import Issue
+from headrace.contract.mentions import EVERY, mentions
 from headrace.contract.names import closest
 from headrace.errors import ContractError, Problem
 
@@ -117,13 +118,21 @@ def examine_condition(
     unnesting = any(call.name.lower() in UNNESTING for call in select.find_all(exp.Anonymous))
     if several or unnesting or select.find(exp.Star, exp.Exists):
         issues.append(Issue((), repr(text), "an expression over the row's own columns"))
-    bound = {parameter.name for lambda_ in select.find_all(exp.Lambda) for parameter in lambda_.expressions}
-    for column in select.find_all(exp.Column) if columns is not None else ():
-        name = column.parts[0].name  # of `address.city` the column is address
-        if name.lower() not in {c.lower() for c in columns or ()} and name not in bound:
+    known = {name.lower() for name in columns or ()}
+    for path, bound in mentions(select.expressions[0]) if columns is not None else ():
+        name = path[0]  # of `address.city` the column is address
+        if name not in {*known, EVERY} and not bound:
             expected = f"a column of the published table ({', '.join(columns or ())})"
-            issues.append(Issue((), repr(name), expected, closest(name, columns or ()), column.meta.get("line", 0)))
+            issues.append(Issue((), repr(name), expected, closest(name, columns or ()), _line(select, name)))
     return issues
+
+
+def _line(select: exp.Expr, name: str) -> int:
+    """Where a name stands in the text, if the parser says so."""
+    found = (
+        each.meta.get("line", 0) for each in select.find_all(exp.Column, exp.Identifier) if each.name.lower() == name
+    )
+    return next((line for line in found if line), 0)
 
 
 class _UnparsableError(Exception):

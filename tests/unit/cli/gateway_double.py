@@ -84,8 +84,9 @@ class GatewayDouble:
                 told = body.get("expression") or body.get("to")
                 edit = {"column": column, "decision": {kind: told}, "type": None, "publish": None} if kind else None
                 self.drifting = self.drifting[1:]
-                answer = {"column": column, "rows": 3, "edit": edit, "changes": [], "version": 2, "request": "r1"}
-                return httpx.Response(200, json={**answer, **({"request": None} if body["dry_run"] else {})})
+                answer = {"column": column, "rows": 3, "changes": [], "version": 2}
+                named = None if body["dry_run"] else "r1"
+                return httpx.Response(200, json={**answer, "edit": edit, "request": named})
             case "POST", ["query"]:
                 return httpx.Response(200, json=self.answer)
             case _, ["secrets", *rest]:
