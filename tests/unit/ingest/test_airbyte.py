@@ -447,6 +447,31 @@ def test_what_is_refused_is_refused_behind_a_reference_too(place: Place) -> None
     assert "JsonFileSchemaLoader at schema_loader" in failed(place.connect())
 
 
+def test_what_is_refused_is_refused_when_an_answer_names_it(place: Place) -> None:
+    found = manifest()
+    (stream,) = found.pop("streams")
+    stream["schema_loader"]["file_path"] = "/etc/hostname"
+    kinds = json.loads(json.dumps({name: part for name, part in stream["retriever"].items() if name != "paginator"}))
+    kinds["requester"]["url"] = "{{ config['url'] }}/kinds"
+    named = {"field_path": ["schema_loader", "type"], "value": "{{ components_values['kind'] }}"}
+    resolver = {
+        "type": "HttpComponentsResolver",
+        "retriever": kinds,
+        "components_mapping": [{"type": "ComponentMappingDefinition", **named}],
+    }
+    found["dynamic_streams"] = [
+        {"type": "DynamicDeclarativeStream", "stream_template": stream, "components_resolver": resolver}
+    ]
+    place.write(found)
+    place.api.rows = numbered(0, 3)
+    answer = {"kind": "InlineSchemaLoader"}
+    place.api.more["/kinds"] = lambda _: Reply({"data": {"items": [answer]}})
+    assert ids(place.connect())[0] == [0, 1, 2], "the control"
+    answer["kind"] = "JsonFileSchemaLoader"
+    with pytest.raises(Fatal, match="JsonFileSchemaLoader at schema_loader"):
+        ids(place.connect())
+
+
 def test_code_allowed_by_the_environment_is_refused(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     place.write(manifest())
     assert all(step.ok for step in place.connect().check()), "the control"
