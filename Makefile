@@ -10,11 +10,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 TEST_FOLDERS := unit contract integration e2e chaos
 STAMP := .venv/.synced
+# Its library wants other versions than the development tools (docs/decisions/0017).
+AIRBYTE := .venv-airbyte
 # Two at a time, a file to each, with a stack of its own: most tests wait more than they work. Not those of chaos: beside another
 # stack under load, a broker loses its own controller, which is another fault than the one that is tested.
 SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help install up down demo check fmt generate test $(addprefix test-,$(TEST_FOLDERS)) bench chaos clean
+.PHONY: help install up down demo check fmt generate test $(addprefix test-,$(TEST_FOLDERS)) test-airbyte bench chaos clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -26,8 +28,14 @@ $(STAMP): pyproject.toml uv.lock
 	@deploy/local/prerequisites.sh
 	@test -x .tools/bin/uv || { echo "installing uv into .tools"; $(PYTHON) -m venv .tools && .tools/bin/pip install --quiet 'uv>=0.9,<1'; }
 	@echo "installing the locked dependencies into .venv"
-	@UV_PYTHON_DOWNLOADS=never .tools/bin/uv sync --locked --all-extras --compile-bytecode --quiet --python $(PYTHON)
+	@UV_PYTHON_DOWNLOADS=never .tools/bin/uv sync --locked --all-extras --no-extra airbyte --compile-bytecode --quiet --python $(PYTHON)
 	@touch $(STAMP)
+
+$(AIRBYTE)/.synced: $(STAMP)
+	@echo "installing the extra airbyte, with what its tests need, into $(AIRBYTE)"
+	@UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=$(AIRBYTE) .tools/bin/uv sync --locked --no-default-groups --group test \
+		--extra local --extra airbyte --quiet --python $(PYTHON)
+	@touch $@
 
 up: install ## start the local stack: Kafka, registry, warehouse, six services
 	@$(BIN)/headrace up
@@ -60,10 +68,14 @@ generate: install ## write the generated files anew: JSON Schema, references, Op
 test: install ## the tests, a short version of the fault matrix among them, on local stacks of their own
 	@deploy/local/prerequisites.sh test
 	@$(BIN)/pytest $(SIDE_BY_SIDE) $(addprefix tests/,$(filter-out chaos,$(TEST_FOLDERS)))
+	@$(MAKE) --no-print-directory test-airbyte
 	@$(BIN)/pytest tests/chaos
 
 $(addprefix test-,$(TEST_FOLDERS)): test-%: install
 	@$(BIN)/pytest $(if $(filter chaos,$*),,$(SIDE_BY_SIDE)) tests/$*
+
+test-airbyte: $(AIRBYTE)/.synced ## the tests of sources of type airbyte, in an environment of their own
+	@$(AIRBYTE)/bin/pytest tests/unit/ingest/test_airbyte.py
 
 chaos: install ## the long fault matrix: 200,000 rows a run, the better part of an hour
 	@HEADRACE_TEST_LONG=1 $(BIN)/pytest tests/chaos
@@ -73,4 +85,4 @@ bench: install ## measure against others in the same run; writes bench/results.m
 	@$(BIN)/python -m bench
 
 clean: down ## stop the local stack, delete its data and every build product
-	@rm -rf .headrace .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	@rm -rf .headrace .venv $(AIRBYTE) .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -41,10 +41,13 @@ group.initial.rebalance.delay.ms=0
 offsets.retention.minutes=2147483647
 # How soon the open transaction of a killed producer is noticed to be overdue; 10 s is for brokers with thousands.
 transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
-# How soon a broker that was killed is given up by the controller: its next start waits for that.
-broker.session.timeout.ms=1000
+broker.session.timeout.ms={session_ms}
 broker.heartbeat.interval.ms=200
 """
+
+#: How soon the controller gives the broker up. They are one process: it serves nobody to do so while both live, and a machine
+#: that is busy for a moment would move every coordinator. A controller alone, after a kill, is to do it at once.
+_SESSION_MS, _SESSION_OF_THE_DEAD_MS = 60_000, 1_000
 
 _ACTIVE, _FENCED = "Becoming the active controller", "Fencing broker"  # what the controller's log says
 _GIVEN_UP_S = 5.0  # from the one to the other: a session and some
@@ -105,9 +108,10 @@ def _configure(settings: StackSettings, home: Path) -> None:
         f"CONTROLLER://{HOST}:{settings.kafka_controller_port}",
     )
     common = {"host": HOST, "controller_port": settings.kafka_controller_port, "data": home / "data"}
-    both = _PROPERTIES.format(roles="broker,controller", listeners=f"{client},{controller}", **common)
+    listeners = f"{client},{controller}"
+    both = _PROPERTIES.format(roles="broker,controller", listeners=listeners, session_ms=_SESSION_MS, **common)
     (home / "server.properties").write_text(f"{both}advertised.listeners={client}\n")
-    alone = _PROPERTIES.format(roles="controller", listeners=controller, **common)
+    alone = _PROPERTIES.format(roles="controller", listeners=controller, session_ms=_SESSION_OF_THE_DEAD_MS, **common)
     (home / "controller.properties").write_text(alone)
     (home / "log4j2.properties").write_text(log4j.to_file("kafka", settings))
     (home / "log4j2-console.properties").write_text(log4j.to_console("kafka"))

@@ -11,6 +11,7 @@ from headrace.cli import (
     contracts,
     datasets,
     demo,
+    drift,
     local,
     observe,
     quarantine,
@@ -91,6 +92,7 @@ def _assemble() -> None:
         sources.app.command()(act)
     sources.app.command()(authorize.authorize)
     app.add_typer(quarantine.app, name="quarantine", rich_help_panel=look)
+    app.add_typer(drift.app, name="drift", rich_help_panel=look)
     app.command("test", rich_help_panel=files)(testing.run)
     app.add_typer(sources.app, name="source", rich_help_panel=files)
     app.add_typer(runs.app, name="runs", rich_help_panel=files)

@@ -13,6 +13,8 @@ from headrace.cli.render import NOTHING, cell, command, count, moment, number, p
 from headrace.client import (
     Books,
     DatasetStatus,
+    Drift,
+    DriftDecided,
     Ledger,
     Quarantine,
     QuarantineAsked,
@@ -236,6 +238,54 @@ def quarantine_outcome(dataset: str, outcome: QuarantineOutcome) -> Iterator[Ren
         yield f"  [red]refused[/] {count(each.rows, 'row')}, such as {safe(each.example)}: {safe(each.detail)}"
     if outcome.resubmitted:
         yield f"See where they went: {command(f'ledger {dataset}')}"
+
+
+def drift(dataset: str, found: Drift) -> Iterator[RenderableType]:
+    """How a source drifts, and what that hits."""
+    if not found.items:
+        yield f"The source of {safe(dataset)} is what it was: no row is set aside for a column."
+    for item in found.items:
+        what = "is new" if item.reason == "unknown_field" else "has values of another type"
+        yield (
+            f"[bold]{safe(item.column)}[/] {what}: {count(item.rows, 'row')} since {moment(item.since)}, first {safe(item.first)}"
+            f"{f', {safe(item.place)}' if item.place else ''}"
+        )
+        hits = item.hits
+        readers = [
+            f"{each.dataset} ({', '.join([*each.columns, *each.checks]) or 'reads it'})" for each in hits.readers
+        ]
+        facts = {
+            "such as": ", ".join(repr(value) for value in item.examples),
+            "likely": item.likely_type,
+            "columns": ", ".join([*hits.columns, *(f"{name}?" for name in hits.unsure)]),
+            "dropped by": ", ".join(hits.dropped_by),
+            "checks": ", ".join(hits.checks),
+            "settings": ", ".join(hits.settings),
+            "readers": ", ".join(readers),
+        }
+        yield _pairs("hits", {name: value for name, value in facts.items() if value})
+    if found.items:
+        verbs = (
+            "accept|map|leave-out|reject"
+            if found.items[0].reason == "unknown_field"
+            else "accept|cast|leave-out|reject"
+        )
+        yield f"Decide: {command(f'drift {verbs} {dataset} {found.items[0].column} --because TEXT')}"
+    if found.decided:
+        told = {
+            name: ", ".join(f"{key} {value}" for key, value in each.items()) for name, each in found.decided.items()
+        }
+        yield "Decided before"
+        yield _pairs("column", told)
+
+
+def drift_decided(dataset: str, decided: DriftDecided) -> Iterator[RenderableType]:
+    """What was decided about a column, or would be."""
+    done = decided.request is not None
+    where = f"version {decided.version}" if decided.changes else f"version {decided.version}, as it was"
+    yield f"[bold]{safe(dataset)}[/] {where}: {count(decided.rows, 'row')} {'are' if done else 'would be'} read anew or given up"
+    for change in decided.changes:
+        yield f"  {safe(change.kind)} {safe(change.path)}: {safe(change.after)}"
 
 
 def answer(result: QueryResult, *, separators: bool = False) -> Iterator[RenderableType]:

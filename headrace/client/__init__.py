@@ -1,6 +1,7 @@
 """The Python SDK: typed calls to a gateway, and what they can end in."""
 
 from headrace.client.client import Client
+from headrace.client.drift import Drift, DriftDecided, DriftEdit
 from headrace.client.errors import ApiError, NotSettled, Stopped, Unreachable
 from headrace.client.results import (
     Applied,
@@ -48,6 +49,9 @@ __all__ = [
     "Column",
     "Dataset",
     "DatasetStatus",
+    "Drift",
+    "DriftDecided",
+    "DriftEdit",
     "FailedRotation",
     "Latency",
     "Ledger",

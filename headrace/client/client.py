@@ -11,6 +11,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, SecretStr, ValidationError
 
+from headrace.client.drift import Drift, DriftDecided
 from headrace.client.errors import ApiError, NotSettled, Stopped, Unreachable
 from headrace.client.results import (
     Applied,
@@ -157,7 +158,7 @@ class Client:
         return self._read(QuarantineOutcome, self._call("GET", _dataset(dataset, "quarantine", "requests", request)))
 
     def wait_quarantine(
-        self, dataset: str, asked: QuarantineAsked, timeout_s: float = 600, poll_s: float = 0.3
+        self, dataset: str, asked: QuarantineAsked | DriftDecided, timeout_s: float = 600, poll_s: float = 0.3
     ) -> QuarantineOutcome:
         """Wait until something became of every row that was asked for. Errors: NotSettled when the time is up."""
         deadline = time.monotonic() + timeout_s
@@ -173,6 +174,16 @@ class Client:
                 )
             time.sleep(poll_s)
         return found
+
+    def drift(self, dataset: str) -> Drift:
+        """How the source of a dataset drifts from what it was."""
+        return self._read(Drift, self._call("GET", _dataset(dataset, "drift")))
+
+    def decide_drift(self, dataset: str, column: str, **choice: Any) -> DriftDecided:
+        """Decide about a column that drifts. `choice`: the body of the route, see `/docs` of the gateway."""
+        path = _dataset(dataset, "drift", column)
+        body = {name: value for name, value in choice.items() if value is not None}
+        return self._read(DriftDecided, self._call("POST", path, safe=False, json=body, timeout=_ASKING_S))
 
     def runs(self, dataset: str) -> list[Run]:
         """The full loads of a dataset, the newest first."""

@@ -19,7 +19,8 @@ class SourceRow:
     """A source row that cannot become a record: its own bytes, why, and where it was read.
 
     `reason` is a code of `headrace.stream.reasons`; `source` is for a person, such as `flights.csv:17`. `fields` are the texts
-    by column, as a JSON object, where the bytes alone do not tell them.
+    by column, as a JSON object, where the bytes alone do not tell them. `behind` says how many of the rows of its step stand in
+    front of it, where that is known.
     """
 
     raw: bytes
@@ -28,6 +29,7 @@ class SourceRow:
     source: str
     column: str | None = None
     fields: str | None = None
+    behind: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

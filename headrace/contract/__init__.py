@@ -3,7 +3,9 @@
 from headrace.contract.changes import Change, diff, needs_generation
 from headrace.contract.checks import Between, Check, Expression, In, Matches, NotNull, References, TypeIs
 from headrace.contract.dependencies import dependencies, in_dependency_order
+from headrace.contract.drift import DRIFT, Decision, FileEdit
 from headrace.contract.fields import DataType, Field
+from headrace.contract.lineage import Outputs, Reader, checks_on, outputs_of, readers_of, settings_on
 from headrace.contract.loading import load, load_with_tests
 from headrace.contract.model import Contract, json_schema
 from headrace.contract.source import SourceSettings, kinds
@@ -19,6 +21,7 @@ from headrace.contract.types import arrow_schema, arrow_type, declaration, plain
 from headrace.errors import ContractError, Problem
 
 __all__ = [
+    "DRIFT",
     "NO_MATCH",
     "Between",
     "Change",
@@ -27,19 +30,24 @@ __all__ = [
     "Contract",
     "ContractError",
     "DataType",
+    "Decision",
     "Expectation",
     "Expression",
     "Field",
+    "FileEdit",
     "In",
     "Matches",
     "NotNull",
+    "Outputs",
     "Problem",
+    "Reader",
     "References",
     "SourceSettings",
     "TransformTest",
     "TypeIs",
     "arrow_schema",
     "arrow_type",
+    "checks_on",
     "compile_transform",
     "declaration",
     "dependencies",
@@ -51,6 +59,9 @@ __all__ = [
     "load",
     "load_with_tests",
     "needs_generation",
+    "outputs_of",
     "plain_type",
+    "readers_of",
     "reference_table",
+    "settings_on",
 ]

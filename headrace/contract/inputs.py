@@ -59,14 +59,14 @@ def inputs(text: str | None) -> Inputs:
     return Inputs(tuple(named), tuple(perhaps), mentioned, passes_on, of_references)
 
 
-def _aliases(select: exp.Select) -> dict[str, str]:
+def joined_datasets(select: exp.Select) -> dict[str, str]:
     """The datasets that a SELECT joins, by what it calls them."""
     joined = [(join.alias_or_name, rowwise.reference(join.this)) for join in select.args.get("joins") or []]
     return {(alias or name.rpartition(".")[2]).lower(): name for alias, name in joined if name}
 
 
 def _asked(select: exp.Select) -> Iterator[tuple[str, str]]:
-    aliases = _aliases(select)
+    aliases = joined_datasets(select)
     for column in select.find_all(exp.Column):
         if (dataset := aliases.get(column.table.lower())) and not isinstance(column.this, exp.Star):
             yield dataset, column.name
@@ -74,7 +74,7 @@ def _asked(select: exp.Select) -> Iterator[tuple[str, str]]:
 
 def _named(select: exp.Select, source: str) -> Iterator[tuple[str, bool]]:
     """The columns that a SELECT reads from its rows, and whether that is sure: a joined dataset may have them too."""
-    joined = _aliases(select)
+    joined = joined_datasets(select)
     made: set[str] = set()  # the SELECT list may use what it made further left
     bound = {parameter.name for each in select.find_all(exp.Lambda) for parameter in each.expressions}
     clauses = [select.args.get("where"), *(join.args.get("on") for join in select.args.get("joins") or [])]

@@ -70,6 +70,7 @@ def refused(query: exp.Select) -> Iterator[Issue]:
         yield from _clauses(select)
         yield from _sources(select, names)
         yield from _stars(select)
+        yield from _whole_rows(select)
         yield from _projection_names(select)
         names.append(name)
     members = {id(select) for _, select in steps(query)}
@@ -111,10 +112,11 @@ def expressions(tree: exp.Expr) -> Iterator[Issue]:
             yield _issue(call, "age() of one timestamp, which looks at the clock", "age(later, earlier)")
         elif name in ("glob", "read_csv", "read_json", "read_parquet", "read_text", "read_blob"):
             yield _issue(call, f"{name}()", _FILES)
-        elif isinstance(call, exp.Columns):
-            yield _issue(call, "COLUMNS()", "the columns by name")
         elif isinstance(call, exp.Anonymous) and name not in functions.known and name != REF:
             yield _issue(call, f"the unknown function {name}()", "a function of DuckDB", closest(name, functions.known))
+    for several in tree.find_all(exp.Columns, exp.PositionalColumn):
+        found = "COLUMNS()" if isinstance(several, exp.Columns) else f"{_sql(several)}, a column by its place"
+        yield _issue(several, found, "the columns by name")
     for parameter in tree.find_all(exp.Placeholder, exp.Parameter):
         yield _issue(parameter, f"the parameter {_sql(parameter)}", "the value itself")
 
@@ -241,6 +243,21 @@ def _stars(select: exp.Select) -> Iterator[Issue]:
             yield _issue(star, "* with a join", f"{rows}.*, and the columns of reference data by name", f"{rows}.*")
     if len(found) > 1:
         yield _issue(select, "more than one * in a SELECT list", "one")
+
+
+def _whole_rows(select: exp.Select) -> Iterator[Issue]:
+    """Rows as values: they have columns that are not the source's (`__row`), and those of the source as they happen to stand."""
+    source = row_source(select)
+    rows = source.alias_or_name.lower() if source else INPUT
+    listed = {id(each) for each in select.expressions}  # `*`, `x.*`, `* LIKE 'a%'`
+    clauses = [select.args.get("where"), *(join.args.get("on") for join in select.args.get("joins") or [])]
+    for part in [*select.expressions, *filter(None, clauses)]:
+        for column in part.find_all(exp.Column):
+            if not column.table and column.name.lower() == rows:
+                yield _issue(column, f"the row {column.name} as a value", "its columns by name")
+        for star in part.find_all(exp.Star):
+            if not {id(star), id(star.parent)} & listed:
+                yield _issue(star, f"{_sql(star.parent or star)}: a row as a value", "its columns by name")
 
 
 def _projection_names(select: exp.Select) -> Iterator[Issue]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic_core import ErrorDetails, InitErrorDetails, to_jsonable_python
 
-from headrace.contract import sql
+from headrace.contract import drift, sql
 from headrace.contract.fields import FORMATS
 from headrace.contract.issue import Issue, Path
 from headrace.contract.names import among, closest
@@ -78,6 +78,10 @@ def _source(document: Mapping[str, Any]) -> Iterator[Issue]:
     path = _text(_at(document, "source", "path"))
     if path is not None and ".." in PurePath(path).parts:
         yield Issue(("source", "path"), repr(path), "a path without `..`: it may not leave the data folder of ingest")
+    source = document.get("source")
+    if isinstance(source, Mapping):
+        kind = kinds().get(_text(source.get("type")) or "")
+        yield from (issue.under(("source",)) for issue in drift.broken(source, kind is not None and kind.changes))
 
 
 def _published(document: Mapping[str, Any], query: sql.Examined) -> list[str] | None:

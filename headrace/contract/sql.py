@@ -14,6 +14,7 @@ from sqlglot.errors import SqlglotError
 
 from headrace.contract import rowwise
 from headrace.contract.issue import Issue
+from headrace.contract.mentions import EVERY, mentions
 from headrace.contract.names import closest
 from headrace.errors import ContractError, Problem
 
@@ -25,7 +26,7 @@ RULE: Final = "__rule"
 NO_MATCH: Final = "no match in join"
 MAX_CHARACTERS: Final = 50_000
 #: Macros of DuckDB that are made of unnest().
-_UNNESTING: Final = frozenset({"regexp_split_to_table", "generate_subscripts"})
+UNNESTING: Final = frozenset({"regexp_split_to_table", "generate_subscripts"})
 _MATCHED: Final = "__matched"
 _DROPPED: Final = "__dropped"
 
@@ -73,10 +74,10 @@ def compile_transform(contract: "Contract") -> CompiledTransform:
     references = _references(tree)
     columns = _columns(tree)
     query = _with_row(tree)
-    rules = [_conjuncts(select) for _, select in rowwise.steps(query)]
+    rules = [conjuncts(select) for _, select in rowwise.steps(query)]
     return CompiledTransform(
         sql=query.sql(dialect="duckdb", comments=False),
-        rules=tuple(_worded(rule) for step in rules for rule in step),
+        rules=tuple(worded(rule) for step in rules for rule in step),
         attribution_sql=_attribution(query, rules),
         references=references,
         columns=columns,
@@ -114,16 +115,24 @@ def examine_condition(
     issues = list(rowwise.expressions(select))
     # A UDTF such as unnest() gives any number of rows; a query looks beyond the row, also without parentheses of its own.
     several = any(node is not select for node in select.find_all(exp.Query, exp.UDTF))
-    unnesting = any(call.name.lower() in _UNNESTING for call in select.find_all(exp.Anonymous))
+    unnesting = any(call.name.lower() in UNNESTING for call in select.find_all(exp.Anonymous))
     if several or unnesting or select.find(exp.Star, exp.Exists):
         issues.append(Issue((), repr(text), "an expression over the row's own columns"))
-    bound = {parameter.name for lambda_ in select.find_all(exp.Lambda) for parameter in lambda_.expressions}
-    for column in select.find_all(exp.Column) if columns is not None else ():
-        name = column.parts[0].name  # of `address.city` the column is address
-        if name.lower() not in {c.lower() for c in columns or ()} and name not in bound:
+    known = {name.lower() for name in columns or ()}
+    for path, bound in mentions(select.expressions[0]) if columns is not None else ():
+        name = path[0]  # of `address.city` the column is address
+        if name not in {*known, EVERY} and not bound:
             expected = f"a column of the published table ({', '.join(columns or ())})"
-            issues.append(Issue((), repr(name), expected, closest(name, columns or ()), column.meta.get("line", 0)))
+            issues.append(Issue((), repr(name), expected, closest(name, columns or ()), _line(select, name)))
     return issues
+
+
+def _line(select: exp.Expr, name: str) -> int:
+    """Where a name stands in the text, if the parser says so."""
+    found = (
+        each.meta.get("line", 0) for each in select.find_all(exp.Column, exp.Identifier) if each.name.lower() == name
+    )
+    return next((line for line in found if line), 0)
 
 
 class _UnparsableError(Exception):
@@ -233,7 +242,8 @@ def _with_row(tree: exp.Select) -> exp.Select:
     return query
 
 
-def _conjuncts(select: exp.Select) -> list[exp.Expr]:
+def conjuncts(select: exp.Select) -> list[exp.Expr]:
+    """The conditions of a SELECT's WHERE, each of which a row must meet."""
     where = select.args.get("where")
     if where is None:
         return []
@@ -241,7 +251,7 @@ def _conjuncts(select: exp.Select) -> list[exp.Expr]:
     return [part.unnest() for part in condition.flatten()] if isinstance(condition, exp.And) else [condition]
 
 
-def _worded(rule: exp.Expr) -> str:
+def worded(rule: exp.Expr) -> str:
     """A condition as people write it: `x IS NOT NULL`, not `NOT x IS NULL`."""
 
     def positive(node: exp.Expr) -> exp.Expr:
@@ -265,7 +275,7 @@ def _attribution(query: exp.Select, rules: Sequence[Sequence[exp.Expr]]) -> str 
     passed: list[tuple[str, exp.Select]] = []
     first = 0
     for (name, select), step in zip(rowwise.steps(query), rules, strict=True):
-        if step or any(_is_inner(join) for join in select.args.get("joins") or []):
+        if step or any(is_inner(join) for join in select.args.get("joins") or []):
             looks.append(_look(select, step, first, count))
             needed = list(passed)
         passed.append((name, select))
@@ -293,7 +303,7 @@ def _look(select: exp.Select, rules: Sequence[exp.Expr], first: int, no_match: i
     look = exp.select(exp.column(ROW, table=source.alias_or_name)).from_(source.copy())
     for join in select.args.get("joins") or []:
         outer = join.copy()
-        if _is_inner(join):
+        if is_inner(join):
             alias = join.alias_or_name
             marked = exp.select("*", exp.alias_(exp.true(), _MATCHED)).from_(exp.to_table(join.this.name))
             outer.set("this", marked.subquery(alias))
@@ -308,5 +318,6 @@ def _look(select: exp.Select, rules: Sequence[exp.Expr], first: int, no_match: i
     return look.select(exp.alias_(exp.cast(verdict, "INT"), RULE))
 
 
-def _is_inner(join: exp.Join) -> bool:
+def is_inner(join: exp.Join) -> bool:
+    """Whether a join drops the rows that have no match."""
     return str(join.args.get("side") or "").upper() != "LEFT"

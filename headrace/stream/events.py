@@ -43,6 +43,11 @@ _INCIDENTS: Final = (
         "`headrace source release DATASET --abandon --because TEXT` gives up.",
     ),
     Kind(
+        "schema_drift",
+        "Rows are set aside because their source is no longer what it was: a column is new, or its values are of another type.",
+        "`headrace drift ls DATASET` shows what it hits; decide with `headrace drift accept`, `map`, `cast` or `reject`.",
+    ),
+    Kind(
         "run_refused",
         "A full load came to its end and is not whole; the one before still shows.",
         "Read the message, mend the cause, then `headrace runs start DATASET`.",

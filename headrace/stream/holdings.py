@@ -2,7 +2,7 @@
 
 It is on record before it is set up, and until all of it is taken away. All writers share one transactional id: starting to
 use it shuts every other writer out, then the topic is read to its end, then the change is decided and written. See
-docs/decisions/0016-what-a-source-keeps-outside-is-on-record.md.
+docs/decisions/0018-what-a-source-keeps-outside-is-on-record.md.
 """
 
 import threading

@@ -55,18 +55,22 @@ class Notices:
         record = self._origin.event(kind, dataset, message, data)
         self._publish(topics.EVENTS, "event", dataset or self._origin.service, record)
 
-    def incident(self, kind: str, dataset: str | None, message: str, data: Mapping[str, Any]) -> None:
-        """Say that something needs a person. `kind` is registered in `headrace.stream.events`."""
-        self._incident(kind, dataset, "open", message, data)
+    def incident(self, kind: str, dataset: str | None, message: str, data: Mapping[str, Any], about: str = "") -> None:
+        """Say that something needs a person. `kind` is registered in `headrace.stream.events`.
+
+        Troubles of a kind that a dataset can have at once differ in what they are `about`.
+        """
+        self._incident(kind, dataset, "open", message, data, about)
 
     def resolved(self, kind: str, dataset: str | None, message: str) -> None:
         """Say that an incident of this kind, should there be one, is over."""
         self._incident(kind, dataset, "resolved", message, {})
 
-    def _incident(self, kind: str, dataset: str | None, state: str, message: str, data: Mapping[str, Any]) -> None:
-        number = "/".join(
-            (kind, self._origin.service, self._origin.instance, dataset or "")
-        )  # the same while the trouble is the same
+    def _incident(
+        self, kind: str, dataset: str | None, state: str, message: str, data: Mapping[str, Any], about: str = ""
+    ) -> None:
+        parts = (kind, self._origin.service, self._origin.instance, dataset or "", *([about] if about else []))
+        number = "/".join(parts)  # the same while the trouble is the same
         record = self._origin.record(INCIDENTS[kind].code, dataset, message, data)
         self._publish(topics.INCIDENTS, "incident", number, {**record, "id": number, "state": state})
 

@@ -95,7 +95,7 @@ class Workers:
 
         def connect() -> Connector:
             secrets = self._secrets.of_source(dataset.name)
-            schema, holdings = pinned_schema(self._registry, dataset.name), SourceHoldings(self._holdings, dataset)
+            schema, holdings = pinned_schema(self._registry, dataset), SourceHoldings(self._holdings, dataset)
             return connector_for(dataset.contract, settings, secrets, schema, holdings)
 
         return SourceTask(
@@ -121,4 +121,5 @@ class Workers:
             keyed=keyed,
             instance=self._settings.instance,
             transaction_timeout_ms=self._settings.transaction_timeout_ms,
+            notices=self._secrets.notices,
         )

@@ -8,9 +8,12 @@ values travel as parameters, so that no statement below is made of foreign text.
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
+from headrace.contract import DRIFT
 from services.gateway.adapters.warehouse import QueryError, Warehouse
+from services.gateway.core.drift import Drift
 from services.gateway.core.json_values import json_value
 
 _MOST_CLUSTERS: Final = 1000
@@ -169,6 +172,22 @@ class Quarantine:
             asked,
         )
         return Outcome({each["act"]: each["rows"] for each in counts}, refused)
+
+    def drifts(self, dataset: str) -> list[Drift]:
+        """How the source drifts: open rows that ingest set aside, by column and reason; the oldest first. Errors: Transient."""
+        place = "(quarantined_at, _load_partition, _load_offset)"
+        reasons = ", ".join(f"'{reason}'" for reason in DRIFT)
+        found = self._records(
+            dataset,
+            f"SELECT `column`, `reason`, count() AS rows, min(quarantined_at) AS since, max(quarantined_at) AS until, "
+            f"argMin(id, {place}) AS first, argMin(ifNull(`source`, ''), {place}) AS place FROM {_SET_ASIDE} "
+            f"WHERE state = 'open' AND `stage` = 'ingest' AND `reason` IN ({reasons}) AND `column` IS NOT NULL "
+            f"GROUP BY `column`, `reason` ORDER BY since, `column` LIMIT {_MOST_CLUSTERS}",
+            _MOST_CLUSTERS,
+            {},
+        )
+        moments = ("since", "until")
+        return [Drift(**{**each, **{name: datetime.fromisoformat(each[name]) for name in moments}}) for each in found]
 
     def _records(self, dataset: str, sql: str, limit: int, parameters: dict[str, Any]) -> list[dict[str, Any]]:
         """The rows of a query over `{table}`. Nothing was ever done where the table does not know of acts yet."""

@@ -25,12 +25,13 @@ _COPIED: Final = ("stage", "reason", "column", "topic", "partition", "raw_offset
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is to be done, who asks, and why. `edit`: `schemas/quarantine_request.avsc`."""
+    """What is to be done, who asks, and why. `edit` and `version`: `schemas/quarantine_request.avsc`."""
 
     act: Act
     by: str
     because: str
     edit: str | None = None
+    version: int = 0
 
 
 class QuarantineDesk:
@@ -105,6 +106,7 @@ class QuarantineDesk:
                 "by": wish.by,
                 "because": wish.because,
                 "asked_at": now,
+                "version": wish.version,
                 **{name: row[name] for name in _COPIED},
                 "value": row["value"] if needed else "",
                 "fields": row["fields"] if needed and row["stage"] == "ingest" else None,

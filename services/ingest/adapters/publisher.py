@@ -18,10 +18,14 @@ from headrace.stream.columns import OP, RAW_FIELDS, SOURCE_TS, TIMESTAMP
 from headrace.stream.control import Controls
 from headrace.stream.kafka import TransactionalWriter
 from headrace.stream.ledger import Position
+from headrace.stream.notices import Notices
 from headrace.stream.outputs import Messages
 from headrace.stream.registry import Schemas
 from headrace.stream.service import LiveDataset
+from services.ingest.adapters.drift_watch import DriftWatch
+from services.ingest.adapters.mending import mending_of
 from services.ingest.core import books
+from services.ingest.core.mending import mended
 from services.ingest.core.partition import by_key, in_slices, key_texts
 
 _KEPT_CHARACTERS: Final = 64 << 10  # of a record over the cap
@@ -39,17 +43,31 @@ class Encoded:
 class Publisher:
     """Publishes for one dataset through one writer. One thread at a time."""
 
-    def __init__(self, dataset: LiveDataset, registry: Schemas, writer: TransactionalWriter, instance: str) -> None:
+    def __init__(
+        self,
+        dataset: LiveDataset,
+        registry: Schemas,
+        writer: TransactionalWriter,
+        instance: str,
+        notices: Notices | None = None,
+    ) -> None:
         self._dataset = dataset
         self._registry = registry
         self._controls = Controls(registry)
         self._writer = writer
         self._position = Position(dataset.name, dataset.generation, dataset.version, books.STAGE, instance)
         self._codecs: dict[pa.Schema, tuple[Codec, int]] = {}
+        self._mending = mending_of(dataset.contract)
+        self._watch = DriftWatch(dataset, notices)
         self._turn = 0
 
     def encoded(self, fetched: Fetched) -> Encoded:
-        """The records of rows; a row whose record is over the cap is set aside. Errors: Transient, Fatal (the registry)."""
+        """The records of rows, with those that `source.drift` lets in; a row whose record is over the cap is set aside.
+
+        Errors: Transient, Fatal (the registry).
+        """
+        if fetched.rejected and self._mending.drift:
+            fetched = mended(fetched, self._mending, ordered=bool(self._dataset.contract.key))
         rows = fetched.rows
         if not rows.num_rows:
             return Encoded([], None, fetched.rejected)
@@ -97,6 +115,7 @@ class Publisher:
             for part in messages:
                 transaction.produce(part.topic, part.values, partition=part.partition, keys=part.keys)
         self._count(sum(written.values()), rejected, time.perf_counter() - started)
+        self._watch.saw(rejected)
 
     def _control(self, kind: str, records: Iterable[Mapping[str, Any]]) -> list[bytes]:
         return [self._controls.encode(kind, record) for record in records]

@@ -4,7 +4,7 @@ import base64
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 
@@ -24,6 +24,7 @@ from headrace.stream.service import LiveDataset
 from headrace.stream.stage import Records
 from headrace.transform.isolate import RowError, isolate
 from services.ingest.adapters.expressions import values_of
+from services.ingest.adapters.mending import mending_of
 from services.ingest.adapters.pinned import pinned_schema
 from services.ingest.adapters.publisher import Publisher
 from services.ingest.adapters.raw_topic import RawTopics
@@ -48,6 +49,7 @@ from services.ingest.core.types import declared_columns
 
 log = logging.getLogger(__name__)
 
+_PATIENCE: Final = timedelta(minutes=2)
 _UNKNOWN: Final = "its record cannot be written"
 _FORESEEN: Final = (HeadraceError, ValueError)
 
@@ -84,6 +86,7 @@ class QuarantineWork:
                 unknown = [Fate(each, REFUSED, "ingest knows no such dataset") for each in asked if each.act != "try"]
                 messages += self._messages(Position(name, 0, 0, books.STAGE, self._instance), unknown, [], now)
                 continue
+            _wait_for_version(dataset, asked, now)
             trials = [each for each in asked if each.act == "try"]
             messages += self._tried(*self._fates(dataset, trials, done)) if trials else []
             real = [each for each in asked if each.act != "try"]
@@ -158,11 +161,15 @@ class QuarantineWork:
         Errors: Transient; whatever else a row can cause, see `isolated`.
         """
         contract, change = dataset.contract, Edit.of(edit)
-        schema = rebuilding.target_schema(pinned_schema(self._registry, dataset.name), declared_columns(contract))
+        pinned = pinned_schema(self._registry, dataset)
+        schema = pinned if pinned is not None else pa.schema(declared_columns(contract).items())
         if of_source:
-            nulls = getattr(getattr(contract.source, "csv", None), "null_values", [""])
-            evolution = contract.schema_.evolution
-            parts = [rebuilding.of_source_rows(asked, schema, evolution, nulls, change, values_of)]
+            mending, given = mending_of(contract), [each.given for each in asked]
+            if edit is None:
+                parts = mending.read(given, schema)
+            else:
+                found = rebuilding.of_source_rows(given, schema, mending.evolution, mending.nulls, change, values_of)
+                parts = [found]
             ages = [Age(each.quarantined_at, None) for each in asked]
         else:
             parts, ages = self._of_records(dataset, asked, schema, change)
@@ -275,6 +282,13 @@ class QuarantineWork:
         booked = [self._controls.encode("ledger_entry", entry) for entry in ledger]
         messages.append(Messages(topics.LEDGER, booked, [name.encode()] * len(booked)))
         return messages
+
+
+def _wait_for_version(dataset: LiveDataset, asked: Sequence[Asked], now: datetime) -> None:
+    """Errors: Transient while rows are asked for by a version that is not known here yet; not for ever."""
+    awaited = max((each.version for each in asked if each.asked_at and now - each.asked_at < _PATIENCE), default=0)
+    if awaited > dataset.version:
+        raise Transient(f"version {awaited} of {dataset.name} is not known here yet, only {dataset.version}")
 
 
 def isolated(make: Callable[[Sequence[Asked]], Mapping[int, Made]], asked: Sequence[Asked]) -> Mapping[int, Made]:

@@ -2,7 +2,7 @@
 
 What is kept is on record (`_headrace.source-holdings`), and what is needed follows from the topics of datasets and wishes; so
 whoever owns the dataset finds what is left to do, also after a kill. See
-docs/decisions/0016-what-a-source-keeps-outside-is-on-record.md.
+docs/decisions/0018-what-a-source-keeps-outside-is-on-record.md.
 """
 
 import json

@@ -71,6 +71,7 @@ class SourceTask:
         self._instance = instance
         self._poll_interval_s = poll_interval_s
         self._transaction_timeout_ms = transaction_timeout_ms
+        self._notices = notices
         self._outage = Outage(dataset.name, notices)
         self._wishes = wishes
         self._paused = False
@@ -117,7 +118,7 @@ class SourceTask:
         )
         try:
             writer.init()  # first shut out the last owner: only then is what it has committed all there is
-            publisher = Publisher(self._dataset, self._registry, writer, self._instance)
+            publisher = Publisher(self._dataset, self._registry, writer, self._instance, self._notices)
             if self._dataset.contract.load.mode == "replace":
                 self._run_by_run(publisher, stopping)
             else:

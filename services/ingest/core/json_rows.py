@@ -114,7 +114,7 @@ def rows_of(
             fresh = {}
     index: list[int] = []
     columns: list[list[Any]] = [[] for _ in schema]
-    converters = [(field.name, converter(pa.string() if _is_time(field.type) else field.type)) for field in schema]
+    converters = [(field.name, converter(pa.string() if is_time(field.type) else field.type)) for field in schema]
     for row, found in objects.items():
         if row in fresh:
             name = next(iter(fresh[row]))
@@ -141,7 +141,7 @@ def _arrays(columns: Sequence[list[Any]], schema: pa.Schema) -> tuple[list[pa.Ar
     arrays: list[pa.Array] = []
     misfits: dict[int, Fault] = {}
     for column, field in zip(columns, schema, strict=True):
-        if _is_time(field.type):
+        if is_time(field.type):
             fitted, bad = fit_texts(pa.array(column, pa.string()), field.type, ())
             for at in np.flatnonzero(bad):
                 detail = f"column {field.name!r}: {column[at]!r} is not {name_of(field.type)}"
@@ -197,7 +197,7 @@ def _read_plain(lines: Sequence[bytes], schema: pa.Schema) -> pa.RecordBatch | N
         block.decode()
     except UnicodeDecodeError:
         return None
-    texts = pa.schema([field.with_type(pa.string()) if _is_time(field.type) else field for field in schema])
+    texts = pa.schema([field.with_type(pa.string()) if is_time(field.type) else field for field in schema])
     try:
         table = pajson.read_json(
             pa.BufferReader(block),  # type: ignore[arg-type]
@@ -211,14 +211,14 @@ def _read_plain(lines: Sequence[bytes], schema: pa.Schema) -> pa.RecordBatch | N
     columns: list[pa.Array] = []
     for column, field in zip(table.columns, schema, strict=True):
         whole = cast(pa.StringArray, column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks))
-        fitted, bad = fit_texts(whole, field.type, ()) if _is_time(field.type) else (whole, np.zeros(0, bool))
+        fitted, bad = fit_texts(whole, field.type, ()) if is_time(field.type) else (whole, np.zeros(0, bool))
         if bad.any():
             return None
         columns.append(fitted)
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def _is_time(arrow: pa.DataType) -> bool:
+def is_time(arrow: pa.DataType) -> bool:
     """Whether a type is read from text by us: Arrow's JSON reader wants a number, or takes a day for an instant."""
     return bool(_T.is_temporal(arrow))
 
@@ -229,4 +229,4 @@ def _is_plain(arrow: pa.DataType, inside: bool = False) -> bool:
     if _T.is_list(arrow):
         return _is_plain(arrow.value_type, True)
     simple = _T.is_int64(arrow) or _T.is_int32(arrow) or _T.is_float64(arrow) or _T.is_string(arrow)
-    return bool(simple or _T.is_boolean(arrow) or (_is_time(arrow) and not inside))
+    return bool(simple or _T.is_boolean(arrow) or (is_time(arrow) and not inside))

@@ -18,16 +18,28 @@ RESUBMITTED, DISCARDED, REFUSED, TRIED = "resubmitted", "discarded", "refused", 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """How rows are changed before they are written anew: columns by SQL expressions, or a JSON Patch; or not at all."""
+    """How rows are changed before they are written anew: columns by SQL expressions, or a JSON Patch; or not at all.
+
+    Columns that they are `without` are gone once expressions have seen them.
+    """
 
     sets: Mapping[str, str]
     patch: Patch = ()
+    without: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, text: str | None) -> "Edit":
         """As a request has it. Errors: ValueError."""
         found = json.loads(text) if text else {}
         return cls(dict(found.get("set") or {}), checked(found["patch"]) if found.get("patch") else ())
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a source gave for a row: its bytes and, where these alone do not tell them, the texts by column as JSON."""
+
+    value: bytes
+    fields: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +62,18 @@ class Asked:
     value: bytes
     fields: str | None
     quarantined_at: datetime
+    version: int = 0
+    asked_at: datetime | None = None
+
+    @property
+    def given(self) -> Given:
+        """What its source gave, if ingest set it aside."""
+        return Given(self.value, self.fields)
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> "Asked":
         """As it was decoded; what a later version may have added is left out. Errors: ValueError: it names no row."""
-        found = {name: record[name] for name in cls.__dataclass_fields__}
+        found = {"version": 0, **{name: record[name] for name in cls.__dataclass_fields__ if name in record}}
         _number(found["row"])
         return cls(**{**found, "value": base64.b64decode(found["value"])})
 

@@ -15,17 +15,10 @@ from headrace.stream.codec import conform
 from services.ingest.core.drift import Evolution
 from services.ingest.core.fit import Misfit, array_of, converter, fit_array, fit_texts, name_of
 from services.ingest.core.json_rows import Object, parse_lines, read_lines
-from services.ingest.core.quarantine import Age, Asked, Edit, Rebuilt
-from services.ingest.core.types import widened
+from services.ingest.core.quarantine import Age, Asked, Edit, Given, Rebuilt
 
 #: The values of expressions over rows, a column for each; by row why they cannot be computed.
 Evaluate = Callable[[Sequence[str], pa.RecordBatch], tuple[Sequence[pa.Array], Mapping[int, str]]]
-
-
-def target_schema(pinned: pa.Schema | None, declared: Mapping[str, pa.DataType]) -> pa.Schema:
-    """The columns of a row that is written anew: those published so far, and those declared since."""
-    pinned = pinned if pinned is not None else pa.schema([])
-    return widened(pinned, [pa.field(name, kind) for name, kind in declared.items() if name not in pinned.names])
 
 
 def of_records(rows: pa.RecordBatch, schema: pa.Schema, edit: Edit, evaluate: Evaluate) -> Rebuilt:
@@ -64,7 +57,7 @@ def ages_of(rows: pa.RecordBatch, asked: Sequence[Asked], known: Sequence[dateti
 
 
 def of_source_rows(
-    asked: Sequence[Asked],
+    given: Sequence[Given],
     schema: pa.Schema,
     evolution: Evolution,
     nulls: Sequence[str],
@@ -76,23 +69,25 @@ def of_source_rows(
     An expression sees every value as the source gave it: as text.
     """
     if missing := [name for name in edit.sets if name not in schema.names]:
-        return Rebuilt(_none(schema), [], dict.fromkeys(range(len(asked)), _no_column(missing[0], schema)))
+        return Rebuilt(_none(schema), [], dict.fromkeys(range(len(given)), _no_column(missing[0], schema)))
     objects: dict[int, Object] = {}
     refused: dict[int, str] = {}
     texts: set[int] = set()
-    for at, each in enumerate(asked):
+    for at, each in enumerate(given):
         try:
-            objects[at], of_texts = _object(each, schema, edit)
+            objects[at], of_texts = read_object(each, schema, edit)
             if of_texts:
                 texts.add(at)
         except ValueError as error:
             refused[at] = str(error)
     places = list(objects)
-    given = _as_texts([objects[at] for at in places], schema)
-    values, failed = evaluate(list(edit.sets.values()), given) if edit.sets and places else ((), {})
+    seen = _as_texts([objects[at] for at in places], schema)
+    values, failed = evaluate(list(edit.sets.values()), seen) if edit.sets and places else ((), {})
     refused |= {places[at]: why for at, why in failed.items()}
     for at in places:
-        objects[at] = {name: value for name, value in objects[at].items() if name not in edit.sets}
+        objects[at] = {
+            name: value for name, value in objects[at].items() if name not in edit.sets and name not in edit.without
+        }
         if at in texts:
             objects[at] = _read_texts(objects[at], schema, nulls, refused, at)
     kept = [at for at in places if at not in refused]
@@ -102,7 +97,8 @@ def of_source_rows(
     index = [kept[at] for at in found.index.tolist()]
     rows = found.rows
     if values:
-        chosen = pa.array([places.index(at) for at in index], pa.int64())
+        of_place = {at: number for number, at in enumerate(places)}
+        chosen = pa.array([of_place[at] for at in index], pa.int64())
         rows, misfits = _replaced(rows, dict(zip(edit.sets, (value.take(chosen) for value in values), strict=True)))
         refused |= {index[at]: why for at, why in misfits.items()}
         return _without(rows, index, misfits, refused)
@@ -197,11 +193,11 @@ def _converted(name: str, value: Any, kind: pa.DataType) -> Any:
         raise ValueError(f"column {name!r}: {error}") from error
 
 
-def _object(asked: Asked, schema: pa.Schema, edit: Edit) -> tuple[Object, bool]:
-    """What the source gave, as an object; whether its values are texts. Errors: ValueError."""
-    objects, faults = parse_lines([asked.value])
-    of_texts = 0 not in objects and asked.fields is not None
-    found: Object = json.loads(asked.fields or "{}") if of_texts else objects.get(0, {})
+def read_object(given: Given, schema: pa.Schema, edit: Edit) -> tuple[Object, bool]:
+    """What the source gave, as an object, patched; whether its values are texts. Errors: ValueError."""
+    objects, faults = parse_lines([given.value])
+    of_texts = 0 not in objects and given.fields is not None
+    found: Object = json.loads(given.fields or "{}") if of_texts else objects.get(0, {})
     why = None
     if not of_texts and 0 not in objects:
         why = f"its bytes are not read as they are ({faults[0].detail})"
@@ -211,8 +207,8 @@ def _object(asked: Asked, schema: pa.Schema, edit: Edit) -> tuple[Object, bool]:
         edited = patched(found, edit.patch) if edit.patch else found
     except Unpatchable as error:
         raise ValueError(f"{why}: {error}" if why else str(error)) from error
-    given = edit.sets.keys() | (edited.keys() if edit.patch else set())
-    if why is not None and (missing := [name for name in schema.names if name not in given]):
+    written = edit.sets.keys() | (edited.keys() if edit.patch else set())
+    if why is not None and (missing := [name for name in schema.names if name not in written]):
         # Columns that nobody gave would be NULL from now on, and the row would count as mended.
         raise ValueError(f"{why}: give every column with --set or --patch; {', '.join(missing)} would be lost")
     return edited, of_texts

@@ -1,6 +1,6 @@
 """Which Arrow type a declared or found column has in the raw topic."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import pyarrow as pa
@@ -18,7 +18,9 @@ def declared_columns(contract: Contract) -> dict[str, pa.DataType]:
     The declared fields are those of the published table; they are the source's too only when nothing transforms the rows.
     """
     fields = contract.schema_.fields if contract.transform.sql is None else []
+    kept = (decision.keep_as for decision in contract.source.drift.values())
     return {
+        **{name: pa.string() for name in kept if name is not None},
         **{field.name: plain(arrow_type(field)) for field in fields},
         **{name: plain_type(word) for name, word in contract.source.columns.items()},
     }
@@ -70,3 +72,8 @@ _WIDER: Final[tuple[tuple[Callable[[pa.DataType], bool], pa.DataType], ...]] = (
 def widened(schema: pa.Schema, more: Iterable[pa.Field]) -> pa.Schema:
     """`schema` with further columns at its end, each nullable, as records written before do not have them."""
     return pa.schema([*schema, *(pa.field(field.name, field.type) for field in more)])
+
+
+def with_declared(schema: pa.Schema, declared: Mapping[str, pa.DataType]) -> pa.Schema:
+    """The columns published so far, and those declared since."""
+    return widened(schema, [pa.field(name, kind) for name, kind in declared.items() if name not in schema.names])

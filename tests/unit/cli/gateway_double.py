@@ -44,6 +44,7 @@ class GatewayDouble:
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.refused = 0
         self.holdings: list[list[dict[str, Any]]] = []  # what each look shows, one after the other
+        self.drifting: list[dict[str, Any]] = []  # one less after each decision
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if request.headers.get("Authorization") != f"Bearer {TOKEN}":
@@ -78,6 +79,15 @@ class GatewayDouble:
                 dry = {"request": None, "tried": 3, "verdicts": [verdict]}
                 answer = {"request": "r1", "rows": 3, "clusters": [cluster], **(dry if body["dry_run"] else {})}
                 return httpx.Response(202, json=answer)
+            case "POST", ["datasets", name, "drift", column] if name in self.documents:
+                self.asked.append((column, body))
+                kind = {"cast": "cast", "map": "rename_to"}.get(body["act"])
+                told = body.get("expression") or body.get("to")
+                edit = {"column": column, "decision": {kind: told}, "type": None, "publish": None} if kind else None
+                self.drifting = self.drifting[1:]
+                answer = {"column": column, "rows": 3, "changes": [], "version": 2}
+                named = None if body["dry_run"] else "r1"
+                return httpx.Response(200, json={**answer, "edit": edit, "request": named})
             case "POST", ["query"]:
                 return httpx.Response(200, json=self.answer)
             case _, ["secrets", *rest]:
@@ -179,6 +189,8 @@ class GatewayDouble:
             case ["quarantine"]:
                 cluster = {key: row[key] for key in ("stage", "reason", "rule", "column")} | {"rows": 7561}
                 return httpx.Response(200, json={"total": 7561, "clusters": [cluster], "items": [row]})
+            case ["drift"]:
+                return httpx.Response(200, json={"items": self.drifting[:1], "decided": {"note": {"leave_out": True}}})
             case ["runs"]:
                 return httpx.Response(200, json={"items": self.runs})
             case ["quarantine", "requests", "r1"]:

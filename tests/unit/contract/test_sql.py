@@ -57,6 +57,13 @@ REFUSED = {
     "SELECT _offset FROM input": "the column '_offset'",
     "SELECT a AS _a FROM input": "the column '_a'",
     "SELECT columns('a.*') AS a FROM input": "COLUMNS()",
+    "SELECT coalesce(*columns('a|b')) AS a FROM input": "COLUMNS()",
+    "SELECT #1 AS a FROM input": "a column by its place",
+    "SELECT a FROM input WHERE #2 > 1": "a column by its place",
+    "SELECT to_json(input) AS a FROM input": "the row input as a value",
+    "WITH s AS (SELECT a FROM input) SELECT to_json(s) AS a FROM s": "the row s as a value",
+    "SELECT row(i.*) AS a FROM input AS i": "a row as a value",
+    "SELECT struct_pack(*) AS a FROM input": "a row as a value",
     "SELECT $1 AS a FROM input": "the parameter",
     "WITH RECURSIVE x AS (SELECT a FROM input) SELECT a FROM x": "WITH RECURSIVE",
     "WITH x AS (SELECT a FROM input) SELECT a FROM input": "the CTE 'x'",
@@ -124,6 +131,14 @@ def test_an_expression_that_looks_beyond_its_row_is_refused(text: str) -> None:
 def test_an_expression_over_its_row_is_accepted(text: str) -> None:
     assert not examine_expression(text)
     assert not examine_condition(text, None)
+
+
+@pytest.mark.parametrize(
+    "text", ["nosuch > 1", "nosuch.abs() > 1", "(nosuch + 1).abs() > 1", "[x FOR x IN nosuch] = []"]
+)
+def test_a_check_of_a_column_that_is_not_there_is_refused(text: str) -> None:
+    [issue] = examine_condition(text, ["a", "tags"])
+    assert issue.found == "'nosuch'"
 
 
 def test_every_refusal_of_one_query_is_reported_on_its_line() -> None:

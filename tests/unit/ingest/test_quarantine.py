@@ -31,7 +31,8 @@ from services.ingest.core.quarantine import (
     may_be_deletion,
 )
 from services.ingest.core.quarantine_books import entries
-from services.ingest.core.rebuilding import ages_of, of_records, of_source_rows, target_schema
+from services.ingest.core.rebuilding import ages_of, of_records, of_source_rows
+from services.ingest.core.types import with_declared
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FIELDS: dict[str, pa.DataType] = {
@@ -74,7 +75,7 @@ def test_a_record_stays_what_it_was() -> None:
 
 
 def test_a_record_gets_columns_that_came_later() -> None:
-    wider = target_schema(SCHEMA, {"id": pa.string(), "note": pa.string()})
+    wider = with_declared(SCHEMA, {"id": pa.string(), "note": pa.string()})
     made = of_records(records({"id": 1}), wider, AS_IT_WAS, values_of)
     assert made.rows.schema.names == ["id", "price", "day", "tags", "note", "_source_ts", "_op"]
     assert made.rows.schema.field("id").type == pa.int64()
@@ -133,7 +134,7 @@ def test_source_rows_are_read_as_their_source_is() -> None:
         asked("4,NA,", fields={"id": "4", "price": "NA", "day": None}),
         asked("a line that is torn"),
     ]
-    made = of_source_rows(given, SCHEMA, "evolve", ["", "NA"], AS_IT_WAS, values_of)
+    made = of_source_rows([each.given for each in given], SCHEMA, "evolve", ["", "NA"], AS_IT_WAS, values_of)
     assert list(made.index) == [0, 3, 4]
     assert [(row["id"], row["price"], row["day"]) for row in made.rows.to_pylist()] == [
         (1, Decimal("1.50"), None),
@@ -151,7 +152,9 @@ def test_source_rows_are_edited_as_texts() -> None:
         asked("2,7 CHF", fields={"id": "2", "price": "7 CHF"}),
         asked('{"id": 3, "price": "dear"}'),
     ]
-    made = of_source_rows(given, SCHEMA, "evolve", [""], Edit({"price": "split_part(price, ' ', 1)"}), values_of)
+    made = of_source_rows(
+        [each.given for each in given], SCHEMA, "evolve", [""], Edit({"price": "split_part(price, ' ', 1)"}), values_of
+    )
     assert [(row["id"], row["price"]) for row in made.rows.to_pylist()] == [(1, Decimal("1.50")), (2, Decimal(7))]
     assert list(made.index) == [0, 1]
     assert "'dear' is not" in made.refused[2]
@@ -178,14 +181,14 @@ def adding(values: dict[str, Any]) -> Edit:
     [adding(WHOLE | {"id": 9}), Edit({"id": "9", "price": "1.5", "day": "'2026-01-02'", "tags": "['x']"})],
 )
 def test_an_edit_can_give_a_whole_row(edit: Edit, raw: bytes) -> None:
-    made = of_source_rows([asked(raw)], SCHEMA, "evolve", [""], edit, values_of)
+    made = of_source_rows([asked(raw).given], SCHEMA, "evolve", [""], edit, values_of)
     assert made.rows.to_pylist() == [{"id": 9, "price": Decimal("1.50"), "day": date(2026, 1, 2), "tags": ["x"]}]
 
 
 @pytest.mark.parametrize(("raw", "said"), UNREADABLE)
 @pytest.mark.parametrize("edit", [adding({"id": 9}), Edit({"id": "9", "day": "'2026-01-02'"}), AS_IT_WAS])
 def test_an_edit_of_some_columns_makes_no_row_of_unreadable_bytes(edit: Edit, raw: bytes, said: str) -> None:
-    made = of_source_rows([asked(raw)], SCHEMA, "evolve", [""], edit, values_of)
+    made = of_source_rows([asked(raw).given], SCHEMA, "evolve", [""], edit, values_of)
     assert not made.rows.num_rows
     assert said in made.refused[0]
     assert "tags would be lost" in made.refused[0]
@@ -193,7 +196,7 @@ def test_an_edit_of_some_columns_makes_no_row_of_unreadable_bytes(edit: Edit, ra
 
 def test_an_edit_of_some_columns_keeps_the_others_of_readable_bytes() -> None:
     """The control of the test before."""
-    made = of_source_rows([asked('{"price": "1.50"}')], SCHEMA, "evolve", [""], adding({"id": 9}), values_of)
+    made = of_source_rows([asked('{"price": "1.50"}').given], SCHEMA, "evolve", [""], adding({"id": 9}), values_of)
     assert [(row["id"], row["price"]) for row in made.rows.to_pylist()] == [(9, Decimal("1.50"))]
 
 

@@ -14,10 +14,6 @@ from urllib.parse import quote, quote_plus
 
 import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from headrace.connector import Surroundings, Targets
 from headrace.connector.conformance import LOOPBACK
@@ -26,6 +22,7 @@ from headrace.errors import Fatal, Transient
 from services.ingest.connectors.kafka.registry import ForeignRegistry
 from services.ingest.connectors.rest.connector import RestConnector
 from services.ingest.connectors.rest.settings import RestSource
+from tests.unit.ingest.certificates import self_signed
 from tests.unit.ingest.rest_api import Api, Reply, served
 
 NOW = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
@@ -146,23 +143,7 @@ def test_redirects_that_lead_nowhere_are_errors(api: Api, location: str, said: s
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate for localhost, with its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    today = dt.datetime.now(dt.UTC)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(today - dt.timedelta(days=1))
-        .not_valid_after(today + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    file = tmp_path_factory.mktemp("tls") / "localhost.pem"
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    file.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
-    return file
+    return self_signed("localhost", tmp_path_factory.mktemp("tls") / "localhost.pem")
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from services.gateway.adapters.http import (
     datasets,
+    drift,
     ledger,
     operations,
     problems,
@@ -55,6 +56,7 @@ def create_app(lifespan: Lifespan | None = None) -> FastAPI:
         datasets.router,
         ledger.router,
         quarantine.router,
+        drift.router,
         sources.router,
         runs.router,
         source_control.router,

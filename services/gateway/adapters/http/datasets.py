@@ -17,6 +17,7 @@ from services.gateway.adapters.http.problems import ProblemError, not_found
 from services.gateway.adapters.http.waiting import wait_until
 from services.gateway.core.datasets import DatasetVersion, Proposal, propose
 from services.gateway.core.secrets import warnings
+from services.gateway.gateway import Gateway
 
 router = APIRouter(prefix=PREFIX, tags=["datasets"])
 
@@ -61,7 +62,13 @@ def apply(name: models.Name, body: models.DatasetApplication, gateway: Parts, ca
     if contract.dataset != name:
         detail = f"the file describes {contract.dataset}, the path names {name}"
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "other-name", "The names differ", detail)
-    if body.skip_tests is None:
+    return make_live(gateway, contract, caller.name, skip_tests=body.skip_tests)
+
+
+def make_live(gateway: Gateway, contract: Contract, by: str, *, skip_tests: str | None) -> models.Applied:
+    """Append the contract to what is live, and wait until it shows. Errors: ProblemError (409, 422), Transient."""
+    name = contract.dataset
+    if skip_tests is None:
         _refuse_failed(gateway.transform_tests.failed(contract), len(contract.tests))
     decided: list[Proposal] = []
 
@@ -69,7 +76,7 @@ def apply(name: models.Name, body: models.DatasetApplication, gateway: Parts, ca
         proposal = propose(contract, live)
         _refuse(proposal)
         decided.append(proposal)
-        return proposal.successor(datetime.now(UTC), caller.name, body.skip_tests or "") if proposal.changed else None
+        return proposal.successor(datetime.now(UTC), by, skip_tests or "") if proposal.changed else None
 
     gateway.dataset_log.append(decide)
     proposal = decided[-1]
@@ -79,7 +86,7 @@ def apply(name: models.Name, body: models.DatasetApplication, gateway: Parts, ca
         version=proposal.next_version,
         generation=proposal.current.generation if proposal.current else 1,
         changed=proposal.changed,
-        warnings=[*warnings(contract, gateway.secrets.all().keys()), *_skipped(contract, body.skip_tests)],
+        warnings=[*warnings(contract, gateway.secrets.all().keys()), *_skipped(contract, skip_tests)],
     )
 
 

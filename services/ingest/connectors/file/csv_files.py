@@ -163,8 +163,9 @@ class CsvFiles:
                 f"{origin}:{line + int(spans.line[fault.row]) + 1}",
                 fault.column,
                 _fields(texts, names, fault.row) if fault.column is not None else None,
+                fault.row - before,
             )
-            for fault in faults
+            for before, fault in enumerate(faults)
         )
         return Outcome(spans.consumed, spans.lines, Fetched(rows, rejected))
 

@@ -82,8 +82,15 @@ class ExcelFiles:
         found = read_lines(lines, schema, self._options.evolution, object_types)
         self.schema = found.rows.schema if len(found.rows.schema) else self.schema
         aside = tuple(
-            SourceRow(lines[fault.row], fault.reason, fault.detail, f"{origin}:row {batch[fault.row][0]}", fault.column)
-            for fault in found.faults
+            SourceRow(
+                lines[fault.row],
+                fault.reason,
+                fault.detail,
+                f"{origin}:row {batch[fault.row][0]}",
+                fault.column,
+                behind=fault.row - before,
+            )
+            for before, fault in enumerate(found.faults)
         )
         return Fetched(found.rows, aside)
 

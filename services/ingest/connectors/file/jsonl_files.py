@@ -226,8 +226,15 @@ class JsonLinesFiles:
         self.schema = found.rows.schema if len(found.rows.schema) else self.schema
         faults += [Fault(short[fault.row], fault.reason, fault.detail, fault.column) for fault in found.faults]
         rejected = tuple(
-            SourceRow(lines[fault.row], fault.reason, fault.detail, f"{origin}:{numbers[fault.row]}", fault.column)
-            for fault in sorted(faults, key=lambda fault: fault.row)
+            SourceRow(
+                lines[fault.row],
+                fault.reason,
+                fault.detail,
+                f"{origin}:{numbers[fault.row]}",
+                fault.column,
+                behind=fault.row - before,
+            )
+            for before, fault in enumerate(sorted(faults, key=lambda fault: fault.row))
         )
         return Fetched(found.rows, rejected)
 

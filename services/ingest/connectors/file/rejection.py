@@ -19,6 +19,7 @@ def rejected(batch: pa.RecordBatch, faults: Sequence[Fault], place: Callable[[in
             fault.detail,
             place(fault.row),
             fault.column,
+            behind=fault.row - before,
         )
-        for fault, text in zip(faults, texts, strict=True)
+        for before, (fault, text) in enumerate(zip(faults, texts, strict=True))
     )

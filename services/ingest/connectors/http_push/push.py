@@ -25,6 +25,7 @@ from headrace.stream.control import Controls
 from headrace.stream.kafka import TransactionalWriter
 from headrace.stream.kafka.connection import Connection
 from headrace.stream.kafka.topics import PUSH_KEYS_KEPT
+from headrace.stream.notices import Notices
 from headrace.stream.outputs import Messages
 from headrace.stream.registry import Schemas
 from headrace.stream.service import LiveDataset
@@ -56,6 +57,7 @@ class PushWriter:
         keyed: bool,
         instance: str,
         transaction_timeout_ms: int,
+        notices: Notices | None = None,
     ) -> None:
         self.name = f"push {dataset.name}{' keyed' if keyed else ''}"
         self._dataset = dataset
@@ -67,7 +69,7 @@ class PushWriter:
         self._writer = TransactionalWriter(
             connection, f"headrace-push-{dataset.name}-{owner}", transaction_timeout_ms=transaction_timeout_ms
         )
-        self._publisher = Publisher(dataset, registry, self._writer, instance)
+        self._publisher = Publisher(dataset, registry, self._writer, instance, notices)
         self._keys = AcceptedKeys(connection, self._controls, dataset.name) if keyed else None
         self._certain = False
         self._typing = Typing(
@@ -145,11 +147,11 @@ class PushWriter:
     def _fetched(self, push: Push) -> Fetched:
         """The rows of a request. New columns are looked up first: another instance may have added them."""
         if self._schema is None:
-            self._schema = pinned_schema(self._registry, self._dataset.name)
+            self._schema = pinned_schema(self._registry, self._dataset)
         origin = f"push {push.key}" if push.key else "push"
         found = fetched(push.body, push.form, self._schema, self._typing, origin)
         if found.rows.schema != self._schema:
-            pinned = pinned_schema(self._registry, self._dataset.name)
+            pinned = pinned_schema(self._registry, self._dataset)
             if pinned != self._schema:
                 self._schema = pinned
                 found = fetched(push.body, push.form, pinned, self._typing, origin)

@@ -106,8 +106,15 @@ def _lines(body: bytes, form: str) -> list[bytes]:
 
 def _rejected(faults: list[Fault], lines: list[bytes], origin: str) -> tuple[SourceRow, ...]:
     return tuple(
-        SourceRow(lines[fault.row], fault.reason, fault.detail, f"{origin}, row {fault.row + 1}", fault.column)
-        for fault in sorted(faults, key=lambda fault: fault.row)
+        SourceRow(
+            lines[fault.row],
+            fault.reason,
+            fault.detail,
+            f"{origin}, row {fault.row + 1}",
+            fault.column,
+            behind=fault.row - before,
+        )
+        for before, fault in enumerate(sorted(faults, key=lambda fault: fault.row))
     )
 
 
@@ -125,7 +132,14 @@ def _of_arrow(body: bytes, schema: pa.Schema | None, typing: Typing, origin: str
         fault.row: str(batch.slice(fault.row, 1).to_pylist()[0]).encode(errors="replace") for fault in found.faults
     }
     rejected = tuple(
-        SourceRow(lines[fault.row], fault.reason, fault.detail, f"{origin}, row {fault.row + 1}", fault.column)
-        for fault in found.faults
+        SourceRow(
+            lines[fault.row],
+            fault.reason,
+            fault.detail,
+            f"{origin}, row {fault.row + 1}",
+            fault.column,
+            behind=fault.row - before,
+        )
+        for before, fault in enumerate(found.faults)
     )
     return Fetched(found.rows, rejected)

@@ -212,7 +212,7 @@ class KafkaConnector:
         own = pa.schema([field for field in decoded.rows.schema if not field.name.startswith("_")])
         if len(self._metadata.without(own)):
             self._schema = own
-        return Fetched(decoded.rows, tuple(self._set_aside(messages, fault) for fault in decoded.faults))
+        return Fetched(decoded.rows, tuple(self._set_aside(messages, decoded, fault) for fault in decoded.faults))
 
     def _decoded(self, messages: Messages) -> Decoded:
         small, faults = self._sized(messages)
@@ -253,11 +253,12 @@ class KafkaConnector:
         return messages.take(np.flatnonzero(kept).tolist())
 
     @staticmethod
-    def _set_aside(messages: Messages, fault: Fault) -> SourceRow:
+    def _set_aside(messages: Messages, decoded: Decoded, fault: Fault) -> SourceRow:
         value, key = messages.records.values[fault.row], messages.records.keys[fault.row]
         raw = value if value is not None else key or b""
         kept = raw[:_KEPT_BYTES] if fault.reason == "too_large" else raw
-        return SourceRow(kept, fault.reason, fault.detail, messages.place(fault.row), fault.column)
+        behind = int(np.searchsorted(decoded.index, fault.row))
+        return SourceRow(kept, fault.reason, fault.detail, messages.place(fault.row), fault.column, behind=behind)
 
 
 def opened(source: KafkaSource, surroundings: Surroundings) -> KafkaConnector:

@@ -98,7 +98,7 @@ def fetched(lines: Sequence[bytes], origins: Sequence[str], schema: pa.Schema, t
     ]
     rejected = tuple(
         SourceRow(lines[fault.row][:_KEPT_BYTES] if fault.reason == "too_large" else lines[fault.row],
-                  fault.reason, fault.detail, origins[fault.row], fault.column)
-        for fault in sorted(faults, key=lambda fault: fault.row)
+                  fault.reason, fault.detail, origins[fault.row], fault.column, behind=fault.row - before)
+        for before, fault in enumerate(sorted(faults, key=lambda fault: fault.row))
     )  # fmt: skip
     return Fetched(found.rows, rejected)

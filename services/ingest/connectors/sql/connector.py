@@ -194,8 +194,9 @@ class SqlConnector:
                 fault.detail,
                 f"{self._what()} {json.dumps(place_of(batch, fault.row, self._source.order))}",
                 fault.column,
+                behind=fault.row - before,
             )
-            for fault in found.faults
+            for before, fault in enumerate(found.faults)
         )
         return Fetched(found.rows, rejected)
 

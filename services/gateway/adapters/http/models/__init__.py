@@ -25,6 +25,15 @@ from services.gateway.adapters.http.models.datasets import (
     SourceFile,
     SourcePart,
 )
+from services.gateway.adapters.http.models.drift import (
+    Drift,
+    DriftChoice,
+    DriftDecided,
+    DriftEdit,
+    DriftHits,
+    DriftItem,
+    DriftReader,
+)
 from services.gateway.adapters.http.models.quarantine import (
     Cluster,
     QuarantineAsked,
@@ -63,7 +72,8 @@ from services.gateway.adapters.http.models.words import (
 
 __all__ = [
     "Answer", "Applied", "Asked", "Backfill", "Body", "Books", "Change", "Cluster", "Column", "CreatedToken",
-    "DatasetApplication", "DatasetDetail", "DatasetFile", "DatasetStatus", "DatasetSummary", "Datasets", "FailedRotation",
+    "DatasetApplication", "DatasetDetail", "DatasetFile", "DatasetStatus", "DatasetSummary", "Datasets", "Drift",
+    "DriftChoice", "DriftDecided", "DriftEdit", "DriftHits", "DriftItem", "DriftReader", "FailedRotation",
     "Health", "Hop", "Latency", "Ledger", "Name", "NewSecret", "NewToken", "Part", "PartitionBooks", "Plan", "Problems",
     "QuarantineAsked", "QuarantineChoice", "QuarantineOutcome", "Quarantined", "QuarantinedRow", "Query", "QueryResult",
     "Reason", "Refusal", "Refused", "Release", "Resubmission", "RotatedSecrets", "Rows", "Run", "Runs", "Secret", "SecretName",

@@ -1,0 +1,109 @@
+"""How the source of a dataset drifts from what it was, and what a decision about it changes in the dataset's file."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from headrace.contract import Contract, Decision, FileEdit
+from headrace.contract.fields import LogicalType
+
+Act = Literal["accept", "map", "cast", "leave-out", "reject"]
+
+UNKNOWN, MISFIT = "unknown_field", "wrong_type"
+
+_DAY: Final = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+#: What texts are taken for, the narrowest first. Source: what ingest takes them for.
+_LOOKS: Final[tuple[tuple[LogicalType, str], ...]] = (
+    ("boolean", "(?i)true|false"),
+    ("integer", "[+-]?(0|[1-9][0-9]{0,17})"),  # 007 is a code, not a number
+    ("number", "[+-]?(0|[1-9][0-9]*)?([.][0-9]*)?([eE][+-]?[0-9]+)?"),
+    ("date", _DAY),
+    ("timestamp", _DAY + "[T ][0-9]{2}:[0-9]{2}[0-9:.]* ?(Z|[+-][0-9]{2}(:?[0-9]{2})?)?"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """Open rows that were set aside for one column, and one reason: UNKNOWN or MISFIT.
+
+    `first` is the quarantined row that was set aside first, `place` where the source had it.
+    """
+
+    column: str
+    reason: str
+    rows: int
+    since: datetime
+    until: datetime
+    first: str
+    place: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What somebody wants done about a column. `to` is a column, `expression` SQL."""
+
+    act: Act
+    to: str | None = None
+    expression: str | None = None
+    type: LogicalType | None = None
+
+
+class Impossible(ValueError):
+    """Nothing of the kind can be done about the column; the text says why, and what can."""
+
+
+def likely_type(values: Iterable[Any]) -> LogicalType:
+    """The narrowest type that all values are likely of, None left out; text when there is none."""
+    given = [value for value in values if value is not None and value != ""]
+    kinds = {type(value) for value in given}
+    if kinds & {dict, list}:
+        return "object"
+    if kinds == {bool}:
+        return "boolean"
+    if kinds == {int}:
+        return "integer"
+    if kinds and kinds <= {int, float}:
+        return "number"
+    if kinds == {str}:
+        fitting = (word for word, look in _LOOKS if all(re.fullmatch(look, value.strip()) for value in given))
+        return next(fitting, "string")
+    return "string"
+
+
+def edit_for(
+    contract: Contract, drift: Drift, choice: Choice, likely: LogicalType, outputs: Iterable[str]
+) -> FileEdit | None:
+    """What a choice changes in the file; None when it changes nothing (rows are given up). Errors: Impossible.
+
+    `outputs` are the published columns that the SQL makes of the column as it is.
+    """
+    column, known = drift.column, drift.reason == MISFIT
+    as_it_is = contract.transform.sql is None or column in outputs
+    match choice.act:
+        case "accept" if known:
+            kept = choice.to or f"{column}_text"
+            return FileEdit(column, Decision(keep_as=kept), publish=(kept, "string") if as_it_is else None)
+        case "accept":
+            word = choice.type or likely
+            return FileEdit(column, type=word, publish=(column, word) if as_it_is else None)
+        case "map" if known:
+            raise Impossible(
+                f"{column} is a column already, whose values do not fit: cast it, or accept them as text beside it"
+            )
+        case "map" if choice.to is None:
+            raise Impossible(f"say which column {column} is, under another name")
+        case "map":
+            return FileEdit(column, Decision(rename_to=choice.to))
+        case "cast" if not known:
+            raise Impossible(
+                f"{column} is not known yet, so there is no type its values would not fit: accept or map it"
+            )
+        case "cast" if choice.expression is None:
+            raise Impossible(f"say by which expression the values of {column} are made ones that fit")
+        case "cast":
+            return FileEdit(column, Decision(cast=choice.expression))
+        case "leave-out":
+            return FileEdit(column, Decision(leave_out=True))
+    return None

@@ -1,0 +1,83 @@
+"""What values are likely of, and what each choice about a column that drifts changes in the file."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from headrace.contract import Contract, Decision, FileEdit
+from services.gateway.core.drift import MISFIT, UNKNOWN, Choice, Drift, Impossible, edit_for, likely_type
+
+LIKELY: list[tuple[list[Any], str]] = [
+    ([], "string"),
+    ([None, ""], "string"),
+    ([True, False], "boolean"),
+    ([1, 2, None], "integer"),
+    ([1, 2.5], "number"),
+    ([True, 1], "string"),
+    ([{"a": 1}], "object"),
+    ([1, [2]], "object"),
+    (["1", " 2 "], "integer"),
+    (["007"], "string"),
+    (["1", "2.5"], "number"),
+    (["99999999999999999999"], "number"),
+    (["true", "False"], "boolean"),
+    (["2026-01-31"], "date"),
+    (["2026-01-31T10:00:00Z", "2026-01-31 10:00"], "timestamp"),
+    (["1", "x"], "string"),
+    ([1, "x"], "string"),
+]
+
+
+@pytest.mark.parametrize(("values", "kind"), LIKELY, ids=range(len(LIKELY)))
+def test_the_likely_type_holds_every_value(values: list[Any], kind: str) -> None:
+    assert likely_type(values) == kind
+
+
+def drift(reason: str) -> Drift:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    return Drift("price", reason, 3, now, now, "0-1", "push")
+
+
+def contract(**more: Any) -> Contract:
+    minimal = {"dataset": "a.b", "description": "d", "owner": {"team": "t"}, "source": {"type": "http_push"}}
+    return Contract.model_validate({**minimal, **more})
+
+
+CHOICES: list[tuple[str, Choice, FileEdit | None]] = [
+    (UNKNOWN, Choice("accept"), FileEdit("price", type="number", publish=("price", "number"))),
+    (UNKNOWN, Choice("accept", type="string"), FileEdit("price", type="string", publish=("price", "string"))),
+    (MISFIT, Choice("accept"), FileEdit("price", Decision(keep_as="price_text"), publish=("price_text", "string"))),
+    (MISFIT, Choice("accept", to="x"), FileEdit("price", Decision(keep_as="x"), publish=("x", "string"))),
+    (UNKNOWN, Choice("map", to="cost"), FileEdit("price", Decision(rename_to="cost"))),
+    (MISFIT, Choice("cast", expression="1"), FileEdit("price", Decision(cast="1"))),
+    (UNKNOWN, Choice("leave-out"), FileEdit("price", Decision(leave_out=True))),
+    (MISFIT, Choice("leave-out"), FileEdit("price", Decision(leave_out=True))),
+    (UNKNOWN, Choice("reject"), None),
+]
+
+
+@pytest.mark.parametrize(("reason", "choice", "edit"), CHOICES)
+def test_a_choice_changes_the_file(reason: str, choice: Choice, edit: FileEdit | None) -> None:
+    assert edit_for(contract(), drift(reason), choice, "number", ["price"]) == edit
+
+
+@pytest.mark.parametrize(
+    ("reason", "choice"),
+    [
+        (MISFIT, Choice("map", to="cost")),
+        (UNKNOWN, Choice("map")),
+        (UNKNOWN, Choice("cast", expression="1")),
+        (MISFIT, Choice("cast")),
+    ],
+)
+def test_what_does_not_go_with_the_drift_is_refused(reason: str, choice: Choice) -> None:
+    with pytest.raises(Impossible, match="price"):
+        edit_for(contract(), drift(reason), choice, "number", ["price"])
+
+
+def test_a_column_that_the_sql_does_not_pass_on_is_not_published() -> None:
+    found = edit_for(
+        contract(transform={"sql": "SELECT id FROM input"}), drift(UNKNOWN), Choice("accept"), "number", []
+    )
+    assert found == FileEdit("price", type="number")

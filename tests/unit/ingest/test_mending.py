@@ -1,0 +1,156 @@
+"""Source rows that do not fit are read as `source.drift` says, and stand where their source had them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headrace.connector import Fetched, SourceRow
+from headrace.contract import Decision
+from services.ingest.adapters.expressions import values_of
+from services.ingest.core.json_rows import read_lines
+from services.ingest.core.mending import Mending, mended
+from tests.unit.ingest.reading import connector
+
+TYPES: Mapping[str, pa.DataType] = {"id": pa.int64(), "price": pa.float64(), "price_text": pa.string()}
+SCHEMA = pa.schema(TYPES)
+
+RENAMED = {"cost": Decision(rename_to="price")}
+CAST = {"price": Decision(cast="replace(price, ' CHF', '')")}
+KEPT = {"price": Decision(keep_as="price_text")}
+LEFT_OUT = {"price": Decision(leave_out=True), "note": Decision(leave_out=True)}
+
+
+def mending(drift: Mapping[str, Decision]) -> Mending:
+    return Mending(drift, "quarantine", [""], values_of)
+
+
+def step(rows: Sequence[Mapping[str, Any]]) -> Fetched:
+    """What a source of JSON gives, where unknown columns are set aside."""
+    lines = [json.dumps(row).encode() for row in rows]
+    found = read_lines(lines, SCHEMA, "quarantine", lambda _: pa.schema([]))
+    rejected = tuple(
+        SourceRow(lines[fault.row], fault.reason, fault.detail, "", fault.column, behind=fault.row - before)
+        for before, fault in enumerate(found.faults)
+    )
+    return Fetched(found.rows, rejected)
+
+
+def prices(found: Fetched) -> list[tuple[int, float | None, str | None]]:
+    return [(row["id"], row["price"], row["price_text"]) for row in found.rows.to_pylist()]
+
+
+@pytest.mark.parametrize(
+    ("drift", "price", "text"), [(CAST, 7.5, None), (KEPT, None, "7.5 CHF"), (LEFT_OUT, None, None)]
+)
+def test_a_value_that_does_not_fit_is_read_as_decided(
+    drift: Mapping[str, Decision], price: float | None, text: str | None
+) -> None:
+    rows: list[dict[str, Any]] = [{"id": 1, "price": 1}, {"id": 2, "price": "7.5 CHF"}, {"id": 3}]
+    found = mended(step(rows), mending(drift), ordered=True)
+    assert prices(found) == [(1, 1.0, None), (2, price, text), (3, None, None)]
+    assert not found.rejected
+
+
+def test_an_unknown_column_is_another_under_a_new_name() -> None:
+    rows: list[dict[str, Any]] = [{"id": 1, "cost": 1.5}, {"id": 2, "price": 2}, {"id": 3, "cost": None, "price": 3}]
+    assert prices(mended(step(rows), mending(RENAMED), ordered=True)) == [
+        (1, 1.5, None),
+        (2, 2.0, None),
+        (3, 3.0, None),
+    ]
+
+
+def test_an_unknown_column_is_left_out() -> None:
+    found = mended(step([{"id": 1, "price": 1, "note": "x"}]), mending(LEFT_OUT), ordered=True)
+    assert prices(found) == [(1, 1.0, None)]
+
+
+def test_several_decisions_may_concern_a_row() -> None:
+    found = mended(
+        step([{"id": 1, "price": "9 CHF", "note": 4}]), mending(CAST | {"note": LEFT_OUT["note"]}), ordered=True
+    )
+    assert prices(found) == [(1, 9.0, None)]
+
+
+def test_a_value_that_fits_is_not_cast() -> None:
+    """Only rows that would be set aside are concerned: here another column is at fault, the price is not."""
+    drift = {"price": Decision(cast="price::DOUBLE / 100"), "note": LEFT_OUT["note"]}
+    assert prices(mended(step([{"id": 1, "price": 5, "note": "x"}]), mending(drift), ordered=True)) == [(1, 5.0, None)]
+
+
+def test_what_nothing_was_decided_about_stays_aside() -> None:
+    rows: list[dict[str, Any]] = [
+        {"id": "one", "price": 1},
+        {"id": 2, "price": "3 CHF", "other": 1},
+        {"id": 3, "price": "dear"},
+    ]
+    found = mended(step(rows), mending(CAST), ordered=True)
+    assert not found.rows.num_rows
+    assert [(row.reason, "source.drift" in row.detail) for row in found.rejected] == [
+        ("wrong_type", False),  # nothing concerns it
+        ("unknown_field", True),  # the price would fit, the other column is in the way
+        ("wrong_type", True),  # it does not fit as cast either
+    ]
+
+
+def test_without_decisions_nothing_is_let_in() -> None:
+    """The control."""
+    before = step([{"id": 1, "price": "7.5 CHF"}])
+    assert mended(before, mending({}), ordered=True) is before
+
+
+def test_a_row_whose_place_is_not_known_is_not_put_among_ordered_ones() -> None:
+    lost = SourceRow(b'{"id": 2, "price": "7 CHF"}', "wrong_type", "", "", "price")
+    before = Fetched(step([{"id": 1}]).rows, (lost,))
+    assert mended(before, mending(CAST), ordered=True) == before
+    assert [each[0] for each in prices(mended(before, mending(CAST), ordered=False))] == [1, 2]
+
+
+@given(st.lists(st.sampled_from(["fits", "cast", "unfit", "unknown"]), min_size=1, max_size=12))
+def test_every_row_keeps_its_place(kinds: list[str]) -> None:
+    values: dict[str, Mapping[str, Any]] = {
+        "fits": {"price": 1},
+        "cast": {"price": "2 CHF"},
+        "unfit": {"price": "dear"},
+        "unknown": {"cost": 3},
+    }
+    found = mended(
+        step([{"id": at, **values[kind]} for at, kind in enumerate(kinds)]), mending(CAST | RENAMED), ordered=True
+    )
+    assert [row[0] for row in prices(found)] == [at for at, kind in enumerate(kinds) if kind != "unfit"]
+    assert len(found.rejected) == kinds.count("unfit")
+
+
+CSV = "id,price\n1,1.5\n\n2,7 CHF\n3,\n4,8 CHF\n5,oops,\n6,9\n"
+JSONL = """
+{"id": 1, "price": 1.5}
+
+{"id": 2, "price": "7 CHF"}
+{"id": 3}
+{"id": 4, "price": "8 CHF"}
+[]
+{"id": 6, "price": 9}
+"""
+
+
+@pytest.mark.parametrize(("name", "text"), [("f.csv", CSV), ("f.jsonl", JSONL)])
+def test_rows_of_files_stand_where_they_stood(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    source = connector(tmp_path, name, SCHEMA, evolution="quarantine")
+    [found] = [mended(fetched, mending(CAST), ordered=True) for fetched, _ in source.read(None)]
+    assert [(row[0], row[1]) for row in prices(found)] == [(1, 1.5), (2, 7.0), (3, None), (4, 8.0), (6, 9.0)]
+    assert [row.reason for row in found.rejected] == ["unreadable_row"]
+
+
+def test_rows_of_a_file_with_a_new_name_for_a_column(tmp_path: Path) -> None:
+    (tmp_path / "f.csv").write_text("id,cost\n1,1.5\n2,\n3,dear\n")
+    source = connector(tmp_path, "f.csv", SCHEMA, evolution="quarantine")
+    [found] = [mended(fetched, mending(RENAMED), ordered=True) for fetched, _ in source.read(None)]
+    assert prices(found) == [(1, 1.5, None), (2, None, None)]
+    assert [row.reason for row in found.rejected] == ["unknown_field"]
