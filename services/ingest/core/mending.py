@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,8 +15,6 @@ from services.ingest.core.fit import Misfit, converter, fit_texts
 from services.ingest.core.json_rows import is_time
 from services.ingest.core.quarantine import Edit, Given, Rebuilt
 from services.ingest.core.rebuilding import Evaluate, of_source_rows, read_object
-
-_PLAIN: Final = Edit({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +47,7 @@ class Mending:
     def concerned(self, given: Given, schema: pa.Schema) -> tuple[str, ...]:
         """The columns of a row about which something was decided that concerns it: those unknown, and those that do not fit."""
         try:
-            found, of_texts = read_object(given, schema, _PLAIN)
+            found, of_texts = read_object(given, schema, _edit(self.drift))
         except ValueError:
             return ()
         return tuple(name for name in self.drift if name in found and self._odd(name, found[name], schema, of_texts))
@@ -109,21 +107,13 @@ def _in(schema: pa.Schema, rows: pa.RecordBatch) -> pa.RecordBatch:
 
 def _edit(decisions: Mapping[str, Decision]) -> Edit:
     """What decisions do to a row that all of them concern."""
-    sets: dict[str, str] = {}
-    without: set[str] = set()
-    for name, decision in decisions.items():
-        if decision.rename_to is not None:
-            sets[decision.rename_to] = f"coalesce({_quoted(name)}, {_quoted(decision.rename_to)})"
-        elif decision.cast is not None:
-            sets[name] = decision.cast
-        elif decision.keep_as is not None:
-            sets[decision.keep_as] = _quoted(name)
-        without |= {name} if name not in sets else set()
-    return Edit(sets, (), frozenset(without))
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+    return Edit(
+        {name: each.cast for name, each in decisions.items() if each.cast is not None},
+        (),
+        {name: each.keep_as for name, each in decisions.items() if each.keep_as is not None},
+        {name: each.rename_to for name, each in decisions.items() if each.rename_to is not None},
+        frozenset(name for name, each in decisions.items() if each.leave_out),
+    )
 
 
 def _fits(value: Any, kind: pa.DataType, nulls: Sequence[str] | None) -> bool:

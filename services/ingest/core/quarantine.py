@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
@@ -20,11 +20,14 @@ RESUBMITTED, DISCARDED, REFUSED, TRIED = "resubmitted", "discarded", "refused", 
 class Edit:
     """How rows are changed before they are written anew: columns by SQL expressions, or a JSON Patch; or not at all.
 
-    Columns that they are `without` are gone once expressions have seen them.
+    Once expressions have seen a row: columns that are `kept` are text in another one, those `renamed` are another one, and
+    those it is to be `without` are gone.
     """
 
     sets: Mapping[str, str]
     patch: Patch = ()
+    kept: Mapping[str, str] = field(default_factory=dict)
+    renamed: Mapping[str, str] = field(default_factory=dict)
     without: frozenset[str] = frozenset()
 
     @classmethod

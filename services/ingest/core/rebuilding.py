@@ -15,6 +15,7 @@ from headrace.stream.codec import conform
 from services.ingest.core.drift import Evolution
 from services.ingest.core.fit import Misfit, array_of, converter, fit_array, fit_texts, name_of
 from services.ingest.core.json_rows import Object, parse_lines, read_lines
+from services.ingest.core.json_text import json_text, strict_json
 from services.ingest.core.quarantine import Age, Asked, Edit, Given, Rebuilt
 
 #: The values of expressions over rows, a column for each; by row why they cannot be computed.
@@ -68,7 +69,8 @@ def of_source_rows(
 
     An expression sees every value as the source gave it: as text.
     """
-    if missing := [name for name in edit.sets if name not in schema.names]:
+    written = [*edit.sets, *edit.kept.values(), *edit.renamed.values()]
+    if missing := [name for name in written if name not in schema.names]:
         return Rebuilt(_none(schema), [], dict.fromkeys(range(len(given)), _no_column(missing[0], schema)))
     objects: dict[int, Object] = {}
     refused: dict[int, str] = {}
@@ -81,17 +83,20 @@ def of_source_rows(
         except ValueError as error:
             refused[at] = str(error)
     places = list(objects)
-    seen = _as_texts([objects[at] for at in places], schema)
-    values, failed = evaluate(list(edit.sets.values()), seen) if edit.sets and places else ((), {})
+    values: Sequence[pa.Array] = ()
+    failed: Mapping[int, str] = {}
+    if edit.sets and places:
+        values, failed = evaluate(list(edit.sets.values()), _as_texts([objects[at] for at in places], schema))
     refused |= {places[at]: why for at, why in failed.items()}
     for at in places:
-        objects[at] = {
-            name: value for name, value in objects[at].items() if name not in edit.sets and name not in edit.without
-        }
+        try:
+            objects[at] = _moved(objects[at], edit)
+        except ValueError as error:
+            refused[at] = str(error)
         if at in texts:
             objects[at] = _read_texts(objects[at], schema, nulls, refused, at)
     kept = [at for at in places if at not in refused]
-    lines = [json.dumps(_jsonable(objects[at]), ensure_ascii=False).encode() for at in kept]
+    lines = [json_text(_jsonable(objects[at])).encode() for at in kept]
     found = read_lines(lines, schema, "discard" if evolution == "discard" else "quarantine", lambda _: pa.schema([]))
     refused |= {kept[fault.row]: fault.detail for fault in found.faults}
     index = [kept[at] for at in found.index.tolist()]
@@ -201,7 +206,7 @@ def read_object(given: Given, schema: pa.Schema, edit: Edit) -> tuple[Object, bo
     why = None
     if not of_texts and 0 not in objects:
         why = f"its bytes are not read as they are ({faults[0].detail})"
-    elif found.keys().isdisjoint(schema.names):
+    elif found.keys().isdisjoint([*schema.names, *edit.renamed]):
         why = "nothing in its bytes is a column of the dataset"
     try:
         edited = patched(found, edit.patch) if edit.patch else found
@@ -212,6 +217,22 @@ def read_object(given: Given, schema: pa.Schema, edit: Edit) -> tuple[Object, bo
         # Columns that nobody gave would be NULL from now on, and the row would count as mended.
         raise ValueError(f"{why}: give every column with --set or --patch; {', '.join(missing)} would be lost")
     return edited, of_texts
+
+
+def _moved(found: Object, edit: Edit) -> Object:
+    """An object with its columns where they are to be. Errors: ValueError: a value would take the place of another one."""
+    gone = {*edit.sets, *edit.kept, *edit.renamed, *edit.without}
+    left = {name: value for name, value in found.items() if name not in gone}
+    moves = [(name, to, _text(found.get(name))) for name, to in edit.kept.items()]
+    moves += [(name, to, found.get(name)) for name, to in edit.renamed.items()]
+    for name, to, value in moves:
+        if value is None:
+            continue
+        there = left.get(to)
+        if to in edit.sets or (there is not None and json_text(there) != json_text(value)):
+            raise ValueError(f"the value of {name!r} would take the place of another one in {to!r}")
+        left[to] = value
+    return left
 
 
 def _read_texts(found: Object, schema: pa.Schema, nulls: Sequence[str], refused: dict[int, str], at: int) -> Object:
@@ -225,7 +246,8 @@ def _read_texts(found: Object, schema: pa.Schema, nulls: Sequence[str], refused:
         fitted, bad = fit_texts(pa.array([value], pa.string()), kind, nulls)
         if bad[0]:
             refused[at] = f"column {name!r}: {value[:80]!r} is not {name_of(kind)}"
-        read[name] = fitted[0].as_py()
+        written_as_json = pa.types.is_nested(kind) or isinstance(kind, pa.JsonType)
+        read[name] = strict_json(value) if written_as_json and fitted[0].is_valid else fitted[0].as_py()
     return read
 
 
@@ -240,7 +262,7 @@ def _as_texts(objects: Sequence[Object], schema: pa.Schema) -> pa.RecordBatch:
 def _text(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
-    return json.dumps(_jsonable(value), ensure_ascii=False)
+    return json_text(value)
 
 
 def _jsonable(value: Any) -> Any:

@@ -154,3 +154,77 @@ def test_rows_of_a_file_with_a_new_name_for_a_column(tmp_path: Path) -> None:
     [found] = [mended(fetched, mending(RENAMED), ordered=True) for fetched, _ in source.read(None)]
     assert prices(found) == [(1, 1.5, None), (2, None, None)]
     assert [row.reason for row in found.rejected] == ["unknown_field"]
+
+
+EXACT = pa.schema(
+    {"id": pa.int64(), "amount": pa.decimal128(38, 20), "json": pa.json_(pa.string()), "price": pa.float64()}
+)
+OTHERS = {"sum": "amount", "doc": "json", "cost": "price", "Price": "price", "ID": "id"}
+
+
+@pytest.mark.parametrize(
+    ("plain", "drifted"),
+    [
+        ('{"id": 1, "amount": 0.12345678901234567891}', '{"id": 1, "sum": 0.12345678901234567891}'),
+        ('{"id": 1, "amount": 0.12345678901234567891}', '{"id": 1, "amount": 0.12345678901234567891, "note": 1}'),
+        ('{"id": 1, "json": {"a": 1.10, "b": 1e400}}', '{"id": 1, "doc": {"a": 1.10, "b": 1e400}}'),
+        ('{"id": 1, "json": "5"}', '{"id": 1, "doc": "5"}'),
+        ('{"id": 1, "json": "abc"}', '{"id": 1, "json": "abc", "doc": null, "note": 1}'),
+        ('{"id": 9007199254740993, "price": -0.0}', '{"ID": 9007199254740993, "Price": -0.0}'),
+    ],
+)
+def test_a_value_is_what_it_would_be_without_drift(plain: str, drifted: str) -> None:
+    """Also where names differ in capitals only, which DuckDB takes for the same."""
+    drift = {name: Decision(rename_to=to) for name, to in OTHERS.items()} | {"note": LEFT_OUT["note"]}
+    expected = read_lines([plain.encode()], EXACT, "quarantine", lambda _: pa.schema([])).rows
+    line = drifted.encode()
+    before = Fetched(expected.slice(0, 0), (SourceRow(line, "unknown_field", "", "", behind=0),))
+    found = mended(before, mending(drift), ordered=True)
+    assert not found.rejected
+    assert found.rows.to_pylist() == expected.to_pylist()
+    assert str(found.rows.to_pylist()) == str(expected.to_pylist())  # -0.0 is equal to 0.0
+
+
+def test_two_columns_may_be_the_same_one_at_different_times() -> None:
+    drift = {"cost": Decision(rename_to="price"), "fee": Decision(rename_to="price")}
+    rows: list[dict[str, Any]] = [{"id": 1, "cost": 1.5, "fee": None}, {"id": 2, "cost": None, "fee": 2.5}]
+    assert prices(mended(step(rows), mending(drift), ordered=True)) == [(1, 1.5, None), (2, 2.5, None)]
+
+
+@pytest.mark.parametrize(
+    ("row", "drift"),
+    [
+        ({"cost": 1.5, "price": 9}, RENAMED),
+        ({"cost": 1.5, "price": "9 CHF"}, RENAMED | CAST),
+        ({"cost": 1.5, "fee": 2}, RENAMED | {"fee": Decision(rename_to="price")}),
+        ({"price": "dear", "price_text": "mine"}, KEPT),
+    ],
+)
+def test_no_value_takes_the_place_of_another(row: Mapping[str, Any], drift: Mapping[str, Decision]) -> None:
+    found = mended(step([{"id": 1, **row}]), mending(drift), ordered=True)
+    assert not found.rows.num_rows
+    assert "take the place" in found.rejected[0].detail
+
+
+def test_the_same_value_under_both_names_is_one_value() -> None:
+    """The control."""
+    found = mended(step([{"id": 1, "cost": 1.5, "price": 1.5}]), mending(RENAMED), ordered=True)
+    assert prices(found) == [(1, 1.5, None)]
+
+
+def test_every_column_may_have_another_name() -> None:
+    drift = RENAMED | {"ident": Decision(rename_to="id")}
+    assert prices(mended(step([{"ident": 1, "cost": 1.5}]), mending(drift), ordered=True)) == [(1, 1.5, None)]
+
+
+def test_texts_are_read_under_another_name_as_under_their_own(tmp_path: Path) -> None:
+    """Also a null marker in quotes, and JSON."""
+    schema = pa.schema({"id": pa.int64(), "price": pa.float64(), "json": pa.json_(pa.string())})
+    rows = '1,"","{""a"": 1.10}"\n2, 7 ,5\n'
+    found = []
+    for name in ("price", "cost"):
+        (tmp_path / f"{name}.csv").write_text(f"id,{name},json\n{rows}")
+        source = connector(tmp_path, f"{name}.csv", schema, evolution="quarantine")
+        found += [mended(fetched, mending(RENAMED), ordered=True) for fetched, _ in source.read(None)]
+    assert found[0].rows.num_rows == 2
+    assert found[1] == found[0]
