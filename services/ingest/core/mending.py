@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from headrace.connector import Fetched
+from headrace.connector import Fetched, SourceRow
 from headrace.contract import DRIFT, Decision
 from headrace.stream.columns import user_columns
+from services.ingest.core.csv import Fault
 from services.ingest.core.drift import Evolution
 from services.ingest.core.fit import Misfit, converter, fit_texts
 from services.ingest.core.json_rows import is_time
@@ -29,7 +30,8 @@ class Mending:
     def read(self, given: Sequence[Given], schema: pa.Schema, *, all_rows: bool = True) -> list[Rebuilt]:
         """Rows as they are now read, those that the same decisions concern together; without `all_rows` only those.
 
-        Shapes: `index` and `refused` of each part are places in `given`; each that is read is in one of them.
+        Shapes: `index` and `refused` of each part are places in `given`; each that is read is in one of them. Its `faults`
+        are of columns about which nothing was decided.
         """
         groups: dict[tuple[str, ...], list[int]] = {}
         for at, each in enumerate(given):
@@ -41,7 +43,9 @@ class Mending:
             rows = [given[at] for at in places]
             part = of_source_rows(rows, schema, self.evolution, self.nulls, edit, self.evaluate)
             refused = {places[at]: why for at, why in part.refused.items()}
-            parts.append(Rebuilt(part.rows, [places[at] for at in part.index], refused))
+            decided = {*columns, *edit.renamed.values(), *edit.kept.values()}
+            faults = {places[at]: fault for at, fault in part.faults.items() if fault.column not in decided}
+            parts.append(Rebuilt(part.rows, [places[at] for at in part.index], refused, faults))
         return parts
 
     def concerned(self, given: Given, schema: pa.Schema) -> tuple[str, ...]:
@@ -71,8 +75,9 @@ def mended(fetched: Fetched, mending: Mending, *, ordered: bool) -> Fetched:
         return fetched
     let_in = {chosen[at] for part in parts for at in part.index}
     why = {chosen[at]: said for part in parts for at, said in part.refused.items()}
+    faults = {chosen[at]: fault for part in parts for at, fault in part.faults.items()}
     rejected = tuple(
-        replace(row, detail=f"{row.detail}; as source.drift has it: {why[at]}") if at in why else row
+        _still_aside(row, why[at], faults.get(at)) if at in why else row
         for at, row in enumerate(fetched.rejected)
         if at not in let_in
     )
@@ -80,6 +85,21 @@ def mended(fetched: Fetched, mending: Mending, *, ordered: bool) -> Fetched:
         return Fetched(fetched.rows, rejected)
     places = [chosen[at] for part in parts for at in part.index]
     return Fetched(_together(fetched, [part.rows for part in parts], places), rejected)
+
+
+def _still_aside(row: SourceRow, why: str, fault: Fault | None) -> SourceRow:
+    """A row that decisions do not let in: for the column that is still to be decided about, if that is what it lacks."""
+    detail = f"{row.detail}; as source.drift has it: {why}"
+    return (
+        replace(row, detail=detail)
+        if fault is None
+        else replace(
+            row,
+            reason=fault.reason,
+            detail=f"{fault.detail}; nothing in source.drift says what becomes of it",
+            column=fault.column,
+        )
+    )
 
 
 def _together(fetched: Fetched, parts: Sequence[pa.RecordBatch], places: Sequence[int]) -> pa.RecordBatch:

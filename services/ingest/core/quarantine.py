@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from headrace.contract import Contract
 from headrace.json_patch import Patch, checked
+from services.ingest.core.csv import Fault
 from services.ingest.core.json_rows import parse_lines
 
 RESUBMITTED, DISCARDED, REFUSED, TRIED = "resubmitted", "discarded", "refused", "tried"
@@ -109,11 +110,15 @@ class Fate:
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """Rows as the raw topic has them. Shapes: `index` has for each row its place among those asked; `refused` by place."""
+    """Rows as the raw topic has them. Shapes: `index` has for each row its place among those asked; the others by place.
+
+    `faults` are for those of the refused of which a column is known to be at fault.
+    """
 
     rows: pa.RecordBatch
     index: Sequence[int]
     refused: Mapping[int, str]
+    faults: Mapping[int, Fault] = field(default_factory=dict)
 
 
 def may_be_deletion(asked: Asked, contract: Contract) -> str | None:

@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ import pyarrow as pa
 from headrace.json_patch import Patch, Unpatchable, patched, touched
 from headrace.stream import columns
 from headrace.stream.codec import conform
+from services.ingest.core.csv import Fault
 from services.ingest.core.drift import Evolution
 from services.ingest.core.fit import Misfit, array_of, converter, fit_array, fit_texts, name_of
 from services.ingest.core.json_rows import Object, parse_lines, read_lines
@@ -74,6 +76,7 @@ def of_source_rows(
         return Rebuilt(_none(schema), [], dict.fromkeys(range(len(given)), _no_column(missing[0], schema)))
     objects: dict[int, Object] = {}
     refused: dict[int, str] = {}
+    faults: dict[int, Fault] = {}
     texts: set[int] = set()
     for at, each in enumerate(given):
         try:
@@ -94,10 +97,13 @@ def of_source_rows(
         except ValueError as error:
             refused[at] = str(error)
         if at in texts:
-            objects[at] = _read_texts(objects[at], schema, nulls, refused, at)
+            objects[at], unfit = _read_texts(objects[at], schema, nulls)
+            if unfit is not None:
+                faults[at], refused[at] = unfit, unfit.detail
     kept = [at for at in places if at not in refused]
     lines = [json_text(_jsonable(objects[at])).encode() for at in kept]
     found = read_lines(lines, schema, "discard" if evolution == "discard" else "quarantine", lambda _: pa.schema([]))
+    faults |= {kept[fault.row]: fault for fault in found.faults}
     refused |= {kept[fault.row]: fault.detail for fault in found.faults}
     index = [kept[at] for at in found.index.tolist()]
     rows = found.rows
@@ -106,8 +112,9 @@ def of_source_rows(
         chosen = pa.array([of_place[at] for at in index], pa.int64())
         rows, misfits = _replaced(rows, dict(zip(edit.sets, (value.take(chosen) for value in values), strict=True)))
         refused |= {index[at]: why for at, why in misfits.items()}
-        return _without(rows, index, misfits, refused)
-    return Rebuilt(rows, index, refused)
+        fitting = _without(rows, index, misfits, refused)
+        return replace(fitting, faults=faults)
+    return Rebuilt(rows, index, refused, faults)
 
 
 def marked(rebuilt: pa.RecordBatch, ids: Sequence[str], origins: Sequence[int | None]) -> pa.RecordBatch:
@@ -235,9 +242,10 @@ def _moved(found: Object, edit: Edit) -> Object:
     return left
 
 
-def _read_texts(found: Object, schema: pa.Schema, nulls: Sequence[str], refused: dict[int, str], at: int) -> Object:
-    """Texts as the values of their columns."""
+def _read_texts(found: Object, schema: pa.Schema, nulls: Sequence[str]) -> tuple[Object, Fault | None]:
+    """Texts as the values of their columns, and the last that is none."""
     read: Object = {}
+    unfit: Fault | None = None
     for name, value in found.items():
         if not isinstance(value, str) or name not in schema.names or pa.types.is_string(schema.field(name).type):
             read[name] = value
@@ -245,10 +253,10 @@ def _read_texts(found: Object, schema: pa.Schema, nulls: Sequence[str], refused:
         kind = schema.field(name).type
         fitted, bad = fit_texts(pa.array([value], pa.string()), kind, nulls)
         if bad[0]:
-            refused[at] = f"column {name!r}: {value[:80]!r} is not {name_of(kind)}"
+            unfit = Fault(0, "wrong_type", f"column {name!r}: {value[:80]!r} is not {name_of(kind)}", name)
         written_as_json = pa.types.is_nested(kind) or isinstance(kind, pa.JsonType)
         read[name] = strict_json(value) if written_as_json and fitted[0].is_valid else fitted[0].as_py()
-    return read
+    return read, unfit
 
 
 def _as_texts(objects: Sequence[Object], schema: pa.Schema) -> pa.RecordBatch:

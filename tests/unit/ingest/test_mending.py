@@ -99,6 +99,25 @@ def test_what_nothing_was_decided_about_stays_aside() -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["f.csv", "f.jsonl"])
+def test_a_row_is_set_aside_for_the_column_that_is_left_to_decide_about(tmp_path: Path, name: str) -> None:
+    """Else nobody would be told of it, and nothing could be decided about it."""
+    rows = {"f.csv": "id,cost,note\n1,1.5,x\n", "f.jsonl": '{"id": 1, "cost": 1.5, "note": "x"}\n'}
+    (tmp_path / name).write_text(rows[name])
+    source = connector(tmp_path, name, SCHEMA, evolution="quarantine")
+    [before] = [fetched for fetched, _ in source.read(None)]
+    assert [row.column for row in before.rejected] == ["cost"]
+    found = mended(before, mending(RENAMED), ordered=True)
+    assert [(row.reason, row.column) for row in found.rejected] == [("unknown_field", "note")]
+    assert not mended(before, mending(RENAMED | LEFT_OUT), ordered=True).rejected
+
+
+def test_a_row_stays_aside_for_a_column_whose_decision_does_not_help() -> None:
+    """The control: that is the one to decide about anew."""
+    found = mended(step([{"id": 1, "cost": "dear"}]), mending(RENAMED), ordered=True)
+    assert [(row.reason, row.column) for row in found.rejected] == [("unknown_field", "cost")]
+
+
 def test_without_decisions_nothing_is_let_in() -> None:
     """The control."""
     before = step([{"id": 1, "price": "7.5 CHF"}])
@@ -156,9 +175,13 @@ def test_rows_of_a_file_with_a_new_name_for_a_column(tmp_path: Path) -> None:
     assert [row.reason for row in found.rejected] == ["unknown_field"]
 
 
-EXACT = pa.schema(
-    {"id": pa.int64(), "amount": pa.decimal128(38, 20), "json": pa.json_(pa.string()), "price": pa.float64()}
-)
+EXACT_TYPES: Mapping[str, pa.DataType] = {
+    "id": pa.int64(),
+    "amount": pa.decimal128(38, 20),
+    "json": pa.json_(pa.string()),
+    "price": pa.float64(),
+}
+EXACT = pa.schema(EXACT_TYPES)
 OTHERS = {"sum": "amount", "doc": "json", "cost": "price", "Price": "price", "ID": "id"}
 
 
@@ -219,7 +242,7 @@ def test_every_column_may_have_another_name() -> None:
 
 def test_texts_are_read_under_another_name_as_under_their_own(tmp_path: Path) -> None:
     """Also a null marker in quotes, and JSON."""
-    schema = pa.schema({"id": pa.int64(), "price": pa.float64(), "json": pa.json_(pa.string())})
+    schema = pa.schema([EXACT.field(name) for name in ("id", "price", "json")])
     rows = '1,"","{""a"": 1.10}"\n2, 7 ,5\n'
     found = []
     for name in ("price", "cost"):
