@@ -2,8 +2,11 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pyarrow as pa
 import pytest
@@ -13,8 +16,11 @@ from hypothesis import strategies as st
 from headrace.connector import Fetched, SourceRow
 from headrace.contract import Decision
 from services.ingest.adapters.expressions import values_of
+from services.ingest.connectors.file.rejection import rejected
+from services.ingest.core.fit import array_of
 from services.ingest.core.json_rows import read_lines
 from services.ingest.core.mending import Mending, mended
+from services.ingest.core.tables import conformed
 from tests.unit.ingest.reading import connector
 
 TYPES: Mapping[str, pa.DataType] = {"id": pa.int64(), "price": pa.float64(), "price_text": pa.string()}
@@ -251,3 +257,32 @@ def test_texts_are_read_under_another_name_as_under_their_own(tmp_path: Path) ->
         found += [mended(fetched, mending(RENAMED), ordered=True) for fetched, _ in source.read(None)]
     assert found[0].rows.num_rows == 2
     assert found[1] == found[0]
+
+
+JSON = pa.json_(pa.string())
+TYPED: list[tuple[Any, pa.DataType]] = [
+    ('{"a":1.10}', JSON),
+    ('"5"', JSON),
+    ([("a", b"\0x==")], pa.map_(pa.string(), pa.binary())),
+    ({"a": [b"\0"]}, pa.struct([pa.field("a", pa.list_(pa.binary()))])),
+    (Decimal("1.50"), pa.decimal128(38, 2)),
+    (-0.0, pa.float64()),
+    (datetime(2026, 1, 1, 1, 2, 3, 4, UTC), pa.timestamp("us", "UTC")),
+    (time(1, 2, 3, 4), pa.time64("us")),
+    (UUID(int=7), pa.uuid()),
+    ("a\0b", pa.string()),
+]
+
+
+@pytest.mark.parametrize(("value", "kind"), TYPED, ids=range(len(TYPED)))
+def test_a_row_of_a_typed_source_is_read_as_it_was(value: Any, kind: pa.DataType) -> None:
+    stored = value.bytes if isinstance(value, UUID) else value
+    column = array_of([stored], kind)
+    rows = pa.RecordBatch.from_arrays([column, pa.array(["x"])], names=["value", "note"])
+    schema = pa.schema([pa.field("value", kind)])
+    [fault] = conformed(rows, schema, {}, "quarantine").faults
+    before = Fetched(rows.select(["value"]).slice(0, 0), rejected(rows, [fault], lambda _: ""))
+    found = mended(before, mending(LEFT_OUT), ordered=True)
+    assert not found.rejected
+    assert found.rows == rows.select(["value"])
+    assert str(found.rows.to_pylist()[0]["value"]) == str(value)

@@ -14,6 +14,7 @@ from services.ingest.core.drift import Frozen
 from services.ingest.core.json_array import elements, one_line
 from services.ingest.core.json_rows import Infer, Object, read_lines
 from services.ingest.core.tables import conformed
+from services.ingest.core.typed_texts import row_text
 from services.ingest.core.typing import Typing, first_schema
 
 #: Content type -> format.
@@ -128,12 +129,9 @@ def _of_arrow(body: bytes, schema: pa.Schema | None, typing: Typing, origin: str
     batches = table.combine_chunks().to_batches()
     batch = batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
     found = conformed(batch, schema, typing.declared, typing.evolution)
-    lines = {
-        fault.row: str(batch.slice(fault.row, 1).to_pylist()[0]).encode(errors="replace") for fault in found.faults
-    }
     rejected = tuple(
         SourceRow(
-            lines[fault.row],
+            row_text(batch, fault.row),
             fault.reason,
             fault.detail,
             f"{origin}, row {fault.row + 1}",

@@ -28,6 +28,7 @@ from services.ingest.connectors.sql.statements import ALIAS, Column, Reading
 from services.ingest.connectors.sql.stretch import bounds
 from services.ingest.core.names import column_names
 from services.ingest.core.tables import conformed, described
+from services.ingest.core.typed_texts import row_text
 
 log = logging.getLogger(__name__)
 
@@ -187,9 +188,7 @@ class SqlConnector:
         self._schema = found.rows.schema
         rejected = tuple(
             SourceRow(
-                json.dumps(batch.slice(fault.row, 1).to_pylist()[0], default=str, ensure_ascii=False).encode(
-                    errors="replace"
-                ),
+                row_text(batch, fault.row),
                 fault.reason,
                 fault.detail,
                 f"{self._what()} {json.dumps(place_of(batch, fault.row, self._source.order))}",
