@@ -17,10 +17,12 @@ from headrace.connector import Fetched, SourceRow
 from headrace.contract import Decision
 from services.ingest.adapters.expressions import values_of
 from services.ingest.connectors.file.rejection import rejected
+from services.ingest.connectors.http_push.push_body import fetched
 from services.ingest.core.fit import array_of
 from services.ingest.core.json_rows import read_lines
 from services.ingest.core.mending import Mending, mended
 from services.ingest.core.tables import conformed
+from services.ingest.core.typing import Typing
 from tests.unit.ingest.reading import connector
 
 TYPES: Mapping[str, pa.DataType] = {"id": pa.int64(), "price": pa.float64(), "price_text": pa.string()}
@@ -111,7 +113,7 @@ def test_a_row_is_set_aside_for_the_column_that_is_left_to_decide_about(tmp_path
     rows = {"f.csv": "id,cost,note\n1,1.5,x\n", "f.jsonl": '{"id": 1, "cost": 1.5, "note": "x"}\n'}
     (tmp_path / name).write_text(rows[name])
     source = connector(tmp_path, name, SCHEMA, evolution="quarantine")
-    [before] = [fetched for fetched, _ in source.read(None)]
+    [before] = [each for each, _ in source.read(None)]
     assert [row.column for row in before.rejected] == ["cost"]
     found = mended(before, mending(RENAMED), ordered=True)
     assert [(row.reason, row.column) for row in found.rejected] == [("unknown_field", "note")]
@@ -168,7 +170,7 @@ JSONL = """
 def test_rows_of_files_stand_where_they_stood(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text)
     source = connector(tmp_path, name, SCHEMA, evolution="quarantine")
-    [found] = [mended(fetched, mending(CAST), ordered=True) for fetched, _ in source.read(None)]
+    [found] = [mended(each, mending(CAST), ordered=True) for each, _ in source.read(None)]
     assert [(row[0], row[1]) for row in prices(found)] == [(1, 1.5), (2, 7.0), (3, None), (4, 8.0), (6, 9.0)]
     assert [row.reason for row in found.rejected] == ["unreadable_row"]
 
@@ -176,7 +178,7 @@ def test_rows_of_files_stand_where_they_stood(tmp_path: Path, name: str, text: s
 def test_rows_of_a_file_with_a_new_name_for_a_column(tmp_path: Path) -> None:
     (tmp_path / "f.csv").write_text("id,cost\n1,1.5\n2,\n3,dear\n")
     source = connector(tmp_path, "f.csv", SCHEMA, evolution="quarantine")
-    [found] = [mended(fetched, mending(RENAMED), ordered=True) for fetched, _ in source.read(None)]
+    [found] = [mended(each, mending(RENAMED), ordered=True) for each, _ in source.read(None)]
     assert prices(found) == [(1, 1.5, None), (2, None, None)]
     assert [row.reason for row in found.rejected] == ["unknown_field"]
 
@@ -254,7 +256,7 @@ def test_texts_are_read_under_another_name_as_under_their_own(tmp_path: Path) ->
     for name in ("price", "cost"):
         (tmp_path / f"{name}.csv").write_text(f"id,{name},json\n{rows}")
         source = connector(tmp_path, f"{name}.csv", schema, evolution="quarantine")
-        found += [mended(fetched, mending(RENAMED), ordered=True) for fetched, _ in source.read(None)]
+        found += [mended(each, mending(RENAMED), ordered=True) for each, _ in source.read(None)]
     assert found[0].rows.num_rows == 2
     assert found[1] == found[0]
 
@@ -286,3 +288,22 @@ def test_a_row_of_a_typed_source_is_read_as_it_was(value: Any, kind: pa.DataType
     assert not found.rejected
     assert found.rows == rows.select(["value"])
     assert str(found.rows.to_pylist()[0]["value"]) == str(value)
+
+
+def test_an_event_is_read_anew_by_its_columns() -> None:
+    """Its data stands beside its attributes there, of which it may have the names."""
+    types: Mapping[str, pa.DataType] = {
+        "ce_id": pa.string(),
+        "ce_type": pa.string(),
+        "id": pa.int64(),
+        "price": pa.float64(),
+    }
+    events = [
+        {"specversion": "1.0", "id": f"e{at}", "source": "s", "type": "t", "data": {"id": at, "price": price}}
+        for at, price in enumerate([1.5, "2.5 CHF"])
+    ]
+    typing = Typing({}, "discard", 1 << 20)
+    before = fetched(json.dumps(events).encode(), "cloudevents", pa.schema(types), typing, "push")
+    assert [row.column for row in before.rejected] == ["price"]
+    found = mended(before, Mending(CAST, "discard", [""], values_of), ordered=True)
+    assert [tuple(row.values()) for row in found.rows.to_pylist()] == [("e0", "t", 0, 1.5), ("e1", "t", 1, 2.5)]

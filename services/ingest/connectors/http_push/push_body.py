@@ -68,6 +68,9 @@ def _of_lines(body: bytes, form: str, schema: pa.Schema | None, typing: Typing, 
         rows, bad = cloudevents.rows(kept)
         faults += [Fault(short[place], "unreadable_row", why) for place, why in bad.items()]
         short, kept, infer = [short[place] for place in rows], list(rows.values()), event_types
+        lines = list(lines)
+        for place, line in zip(short, kept, strict=True):
+            lines[place] = line  # as a row: an event tells its columns otherwise
     if schema is None:
         schema = first_schema(kept, typing, infer)
     found = read_lines(kept, schema, typing.evolution, infer)
