@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.util import load_yaml_guess_indent
 
 from headrace.cli import tables
-from headrace.cli.files import text_of
+from headrace.cli.files import STANDARD, text_of
 from headrace.cli.observe import DatasetArgument
 from headrace.cli.render import Format, Output, emit, note, safe
 from headrace.cli.session import session_of
@@ -177,7 +177,7 @@ def _decide(
     wait: bool,
     output: Format,
 ) -> None:
-    document = None if file is None else _Document(file)
+    document = None if file is None else _Document(file, dataset)
     with session_of(context).client() as client:
         decided = client.decide_drift(dataset, column, **asked)
         if document is not None and decided.edit is not None and decided.request is not None:
@@ -211,25 +211,38 @@ def _with_late_ones(
 class _Document:
     """A dataset's file that is edited in place: what the edit does not touch stays as it is written, comments too."""
 
-    def __init__(self, path: Path) -> None:
-        """Errors: HeadraceError when it cannot be read; before anything is decided."""
+    def __init__(self, path: Path, dataset: str) -> None:
+        """Errors: HeadraceError when it cannot be read, or is not the dataset's; before anything is decided."""
         origin, text = text_of(path)
+        if path == STANDARD:
+            raise HeadraceError("the decision is written into the file, and - is none: name the file itself.")
         self._path = path
+        self._newline = "\r\n" if b"\r\n" in path.read_bytes() else "\n"
         self._yaml = YAML()
         self._yaml.width = 4096
         self._yaml.preserve_quotes = True
+        self._yaml.explicit_start = text.startswith("---")
         try:
             self._values, sequence, offset = load_yaml_guess_indent(text, yaml=self._yaml)
         except Exception as error:
             raise HeadraceError(f"{origin}: not YAML: {error}") from error
+        found = self._values.get("dataset") if isinstance(self._values, dict) else None
+        if found != dataset or not isinstance(self._values.get("source"), dict):
+            raise HeadraceError(f"{origin}: not the file of {dataset}: its `dataset` is {found!r}.")
         section = _SECTION.search(text)
         self._yaml.indent(mapping=len(section[1]) if section else 2, sequence=sequence, offset=offset)
 
     def write(self, edit: DriftEdit) -> None:
-        """Write an edit into it."""
+        """Write an edit into it. Errors: HeadraceError."""
         decision = Decision.model_validate(edit.decision) if edit.decision is not None else None
         FileEdit(edit.column, decision, edit.type, edit.publish).write(self._values)  # type: ignore[arg-type]
         text = io.StringIO()
         self._yaml.dump(self._values, text)
-        self._path.write_text(text.getvalue(), encoding="utf-8")
+        try:
+            self._path.write_text(text.getvalue(), encoding="utf-8", newline=self._newline)
+        except OSError as error:
+            why = f"{self._path}: cannot be written: {error.strerror}"
+            raise HeadraceError(
+                f"{why}; the decision is live: `headrace export` gives the file as it is now."
+            ) from error
         note(f"[green]✓[/] wrote {safe(self._path)}")

@@ -121,3 +121,27 @@ def test_a_file_that_is_none_is_refused_before_anything_is_decided(
         assert result.exit_code == 1
         assert name in result.stderr
     assert not flights.asked
+
+
+def test_a_file_that_is_not_the_datasets_is_refused_before_anything_is_decided(
+    run: Run, flights: GatewayDouble, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.yaml"
+    for text in (FILE.replace("nyc.flights", "nyc.weather"), "- a list\n", "dataset: nyc.flights\n", ""):
+        other.write_text(text)
+        result = run("drift", "leave-out", "nyc.flights", "price", "--because", "x", "-f", str(other))
+        assert result.exit_code == 1
+        assert "not the file of nyc.flights" in result.stderr
+        assert other.read_text() == text
+    assert run("drift", "leave-out", "nyc.flights", "price", "--because", "x", "-f", "-").exit_code == 1
+    assert not flights.asked
+
+
+def test_the_file_keeps_its_line_ends_and_its_mark(run: Run, flights: GatewayDouble, tmp_path: Path) -> None:
+    path = tmp_path / "orders.yaml"
+    path.write_bytes(b"---\r\n" + FILE.replace("\n", "\r\n").encode())
+    words = ["cast", "nyc.flights", "price", "replace(price, ' CHF', '')", "--because", "x", "-f", str(path)]
+    assert run("drift", *words).exit_code == 0
+    written = path.read_bytes()
+    assert written.startswith(b"---\r\n# Orders")
+    assert written.count(b"\n") == written.count(b"\r\n") == FILE.count("\n") + 4
