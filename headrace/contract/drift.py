@@ -84,7 +84,9 @@ class FileEdit:
             source.setdefault("drift", {})[self.column] = self.decision.model_dump(exclude_defaults=True)
         if self.type is not None:
             source.setdefault("columns", {})[self.column] = self.type
-        fields = document.get("schema", {}).get("fields")
+            if source.get("drift", {}).pop(self.column, None) is not None and not source["drift"]:
+                del source["drift"]  # it is no other column any more, nor left out
+        fields = (document.get("schema") or {}).get("fields")
         if self.publish is not None and fields and all(field["name"] != self.publish[0] for field in fields):
             name, word = self.publish
             fixed = {"physicalType": "json"} if word == "object" else {}

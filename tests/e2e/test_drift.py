@@ -88,6 +88,27 @@ checks: [{check: between, column: twice, min: 0, max: 1000}]
 """
 
 
+def test_columns_that_came_together_are_decided_about_one_after_the_other(platform: Platform) -> None:
+    name = made(platform, [{"id": 1, "price": 1.5}])
+    push(platform, name, [{"id": 2, "cost": 2.5, "discount": 5}, {"id": 3, "cost": 3.5, "discount": "none"}])
+    [found] = drifted(platform, name, 2).items
+    assert found.column == "cost"
+    assert decided(platform, name, "cost", "map", to="price").refused == 2
+    with pytest.raises(ApiError, match="no open row"):
+        platform.client.decide_drift(name, "nothing", act="accept", because="a test")
+    taken = decided(platform, name, "discount", "accept", type="integer")
+    assert (taken.resubmitted, taken.refused) == (1, 1)
+    push(platform, name, [{"id": 4, "cost": 4.5, "discount": "twice"}])
+    assert {each.column for each in drifted(platform, name, 2).items} == {"cost", "discount"}
+    assert decided(platform, name, "discount", "accept", to="words").resubmitted == 2
+    assert table(platform, name, "id, price, discount, words") == [
+        (1, 1.5, None, None),
+        (2, 2.5, 5, None),
+        (3, 3.5, None, "none"),
+        (4, 4.5, None, "twice"),
+    ]
+
+
 def test_values_of_another_type_are_cast(platform: Platform) -> None:
     name = made(platform, [{"id": 1, "price": 1.5}], SQL)
     push(platform, name, [{"id": 2, "price": "2.5 CHF"}])

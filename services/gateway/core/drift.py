@@ -18,7 +18,7 @@ _DAY: Final = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _LOOKS: Final[tuple[tuple[LogicalType, str], ...]] = (
     ("boolean", "(?i)true|false"),
     ("integer", "[+-]?(0|[1-9][0-9]{0,17})"),  # 007 is a code, not a number
-    ("number", "[+-]?(0|[1-9][0-9]*)?([.][0-9]*)?([eE][+-]?[0-9]+)?"),
+    ("number", "[+-]?(?=[.]?[0-9])(0|[1-9][0-9]*)?([.][0-9]*)?([eE][+-]?[0-9]+)?"),
     ("date", _DAY),
     ("timestamp", _DAY + "[T ][0-9]{2}:[0-9]{2}[0-9:.]* ?(Z|[+-][0-9]{2}(:?[0-9]{2})?)?"),
 )
@@ -72,6 +72,13 @@ def likely_type(values: Iterable[Any]) -> LogicalType:
     return "string"
 
 
+def declared(contract: Contract) -> frozenset[str]:
+    """The columns of the source that the file tells: none of them is new, whatever rows were once set aside for."""
+    fields = contract.schema_.fields if contract.transform.sql is None else []
+    kept = (decision.keep_as for decision in contract.source.drift.values() if decision.keep_as is not None)
+    return frozenset([*contract.source.columns, *(field.name for field in fields), *kept])
+
+
 def edit_for(
     contract: Contract, drift: Drift, choice: Choice, likely: LogicalType, outputs: Iterable[str]
 ) -> FileEdit | None:
@@ -79,14 +86,15 @@ def edit_for(
 
     `outputs` are the published columns that the SQL makes of the column as it is.
     """
-    column, known = drift.column, drift.reason == MISFIT
+    column, word = drift.column, contract.source.columns.get(drift.column)
+    known = drift.reason == MISFIT or column in declared(contract)
     as_it_is = contract.transform.sql is None or column in outputs
     match choice.act:
-        case "accept" if known:
+        case "accept" if drift.reason == MISFIT or (known and choice.to is not None):
             kept = choice.to or f"{column}_text"
             return FileEdit(column, Decision(keep_as=kept), publish=(kept, "string") if as_it_is else None)
         case "accept":
-            word = choice.type or likely
+            word = choice.type or word or likely  # as it was accepted, if rows came on the way
             return FileEdit(column, type=word, publish=(column, word) if as_it_is else None)
         case "map" if known:
             raise Impossible(

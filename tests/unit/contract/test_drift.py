@@ -77,3 +77,12 @@ def test_where_nothing_is_declared_nothing_is_published_by_name() -> None:
     found: dict[str, Any] = {"source": {"type": "http_push"}}
     FileEdit("extra", type="integer", publish=("extra", "integer")).write(found)
     assert found == {"source": {"type": "http_push", "columns": {"extra": "integer"}}}
+
+
+def test_a_column_that_is_accepted_is_no_other_one_any_more() -> None:
+    """Else its values that do not fit its own type would go where it once was mapped to."""
+    found: dict[str, Any] = {"source": {"drift": {"cost": {"rename_to": "price"}, "note": {"leave_out": True}}}}
+    FileEdit("cost", type="number").write(found)
+    assert found == {"source": {"drift": {"note": {"leave_out": True}}, "columns": {"cost": "number"}}}
+    FileEdit("note", type="string").write(found)
+    assert found == {"source": {"columns": {"cost": "number", "note": "string"}}}

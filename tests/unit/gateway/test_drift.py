@@ -25,6 +25,10 @@ LIKELY: list[tuple[list[Any], str]] = [
     (["2026-01-31"], "date"),
     (["2026-01-31T10:00:00Z", "2026-01-31 10:00"], "timestamp"),
     (["1", "x"], "string"),
+    (["1", "-"], "string"),  # what some write for no value
+    (["1", "."], "string"),
+    (["1", " "], "string"),
+    (["1", ".5", "-1e3"], "number"),
     ([1, "x"], "string"),
 ]
 
@@ -81,3 +85,24 @@ def test_a_column_that_the_sql_does_not_pass_on_is_not_published() -> None:
         contract(transform={"sql": "SELECT id FROM input"}), drift(UNKNOWN), Choice("accept"), "number", []
     )
     assert found == FileEdit("price", type="number")
+
+
+ACCEPTED = {"source": {"type": "http_push", "columns": {"price": "integer"}}}
+LATER: list[tuple[Choice, FileEdit]] = [
+    (Choice("cast", expression="1"), FileEdit("price", Decision(cast="1"))),
+    (Choice("accept", to="x"), FileEdit("price", Decision(keep_as="x"), publish=("x", "string"))),
+    (Choice("accept"), FileEdit("price", type="integer", publish=("price", "integer"))),
+]
+
+
+@pytest.mark.parametrize(("choice", "edit"), LATER)
+def test_a_row_that_was_set_aside_for_a_new_column_may_not_fit_what_that_was_accepted_as(
+    choice: Choice, edit: FileEdit
+) -> None:
+    """Rows that came on the way do not change the type either, whatever theirs is likely to be."""
+    assert edit_for(contract(**ACCEPTED), drift(UNKNOWN), choice, "string", []) == edit
+
+
+def test_an_accepted_column_is_none_that_is_new() -> None:
+    with pytest.raises(Impossible, match="column already"):
+        edit_for(contract(**ACCEPTED), drift(UNKNOWN), Choice("map", to="cost"), "string", [])

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from http import HTTPStatus
 from itertools import chain, islice
 from typing import Annotated, Any, Final
@@ -17,7 +17,7 @@ from services.gateway.adapters.http.problems import ProblemError, not_found
 from services.gateway.adapters.quarantine import Chosen
 from services.gateway.adapters.quarantine_desk import Act, Wish
 from services.gateway.core.datasets import DatasetVersion, propose
-from services.gateway.core.drift import Choice, Drift, Impossible, edit_for, likely_type
+from services.gateway.core.drift import MISFIT, UNKNOWN, Choice, Drift, Impossible, declared, edit_for, likely_type
 from services.gateway.gateway import Gateway
 
 router = APIRouter(prefix=PREFIX, tags=["books"])
@@ -61,7 +61,7 @@ def decide(
     after = contract if edit is None else _edited(contract, edit)
     changes = propose(after, gateway.datasets.all()).changes
     version, request = dataset.version, None
-    columns = [column] if edit is None else [column, *after.source.drift]
+    columns = {column} if edit is None else {column, *after.source.drift, *declared(after)}
     held = [each for each in gateway.quarantine.drifts(name) if each.column in columns]
     rows = sum(each.rows for each in held)
     if not body.dry_run:
@@ -84,7 +84,7 @@ def decide(
 def _edit(gateway: Gateway, contract: Contract, column: str, body: models.DriftChoice) -> FileEdit | None:
     """What a choice changes in the file; None when it changes nothing. Errors: ProblemError."""
     name = contract.dataset
-    found = next((each for each in gateway.quarantine.drifts(name) if each.column == column), None)
+    found, values = _found(gateway, contract, column, body)
     if found is None:
         raise not_found(
             f"no open row of {name} was set aside for a column {column!r}; `headrace drift ls {name}` shows those"
@@ -93,12 +93,31 @@ def _edit(gateway: Gateway, contract: Contract, column: str, body: models.DriftC
         detail = f"{name} is loaded in runs: change its file, apply it, and its next run reads the rows as it says"
         raise ProblemError(HTTPStatus.CONFLICT, "in-runs", "The dataset is read whole", detail)
     choice = Choice(body.act, body.to, body.expression, body.type)
-    likely = likely_type(_values(gateway, name, found))
     try:
-        return edit_for(contract, found, choice, likely, outputs_of(contract, column).columns)
+        return edit_for(contract, found, choice, likely_type(values), outputs_of(contract, column).columns)
     except Impossible as error:
         status = HTTPStatus.UNPROCESSABLE_ENTITY
         raise ProblemError(status, "other-drift", "That cannot be decided here", str(error)) from error
+
+
+def _found(
+    gateway: Gateway, contract: Contract, column: str, body: models.DriftChoice
+) -> tuple[Drift | None, list[Any]]:
+    """How a column drifts, and some of its values.
+
+    A row is set aside for one column. Once that is decided about it may lack a decision about another, which is found here in
+    some of such rows.
+    """
+    name = contract.dataset
+    drifts = gateway.quarantine.drifts(name)
+    if own := next((each for each in drifts if each.column == column), None):
+        return own, _values(gateway, name, own)
+    decided = {*contract.source.drift, *declared(contract)}
+    for other in drifts if body.act != "reject" else []:
+        if other.column in decided and (values := _values(gateway, name, other, column)):
+            known = column in declared(contract) or body.act == "cast" or (body.to is not None and body.act == "accept")
+            return replace(other, column=column, reason=MISFIT if known else UNKNOWN), values
+    return None, []
 
 
 def _edited(contract: Contract, edit: FileEdit) -> Contract:
@@ -147,10 +166,10 @@ def _hits(gateway: Gateway, dataset: DatasetVersion, column: str) -> models.Drif
     )
 
 
-def _values(gateway: Gateway, name: str, drift: Drift) -> list[Any]:
-    """The column's values in some of the rows, as the source gave them."""
+def _values(gateway: Gateway, name: str, drift: Drift, column: str | None = None) -> list[Any]:
+    """The values of the column, or of another one, in some of the rows, as the source gave them."""
     rows = islice(gateway.quarantine.every(name, _of(drift), most=_LOOKED_AT), _LOOKED_AT)
-    return [value for row in rows if (value := _given(row).get(drift.column)) is not None]
+    return [value for row in rows if (value := _given(row).get(column or drift.column)) is not None]
 
 
 def _given(row: dict[str, Any]) -> dict[str, Any]:
