@@ -85,9 +85,9 @@ class GatewayDouble:
                 told = body.get("expression") or body.get("to")
                 edit = {"column": column, "decision": {kind: told}, "type": None, "publish": None} if kind else None
                 self.drifting = self.drifting[1:]
-                answer = {"column": column, "rows": 3, "changes": [], "version": 2}
                 named = None if body["dry_run"] else "r1"
-                return httpx.Response(200, json={**answer, "edit": edit, "request": named})
+                decided = {"column": column, "rows": 3, "changes": [], "version": 2, "edit": edit, "request": named}
+                return httpx.Response(200, json=decided)
             case "POST", ["query"]:
                 return httpx.Response(200, json=self.answer)
             case _, ["secrets", *rest]:
