@@ -1,12 +1,19 @@
 """What values are likely of, and what each choice about a column that drifts changes in the file."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from headrace.contract import Contract, Decision, FileEdit
+from services.gateway.adapters.dataset_log import DatasetLog
+from services.gateway.adapters.http.datasets import make_live
+from services.gateway.adapters.http.problems import ProblemError
+from services.gateway.core.datasets import DatasetVersion, propose
 from services.gateway.core.drift import MISFIT, UNKNOWN, Choice, Drift, Impossible, edit_for, likely_type
+from services.gateway.gateway import Gateway
 
 LIKELY: list[tuple[list[Any], str]] = [
     ([], "string"),
@@ -106,3 +113,23 @@ def test_a_row_that_was_set_aside_for_a_new_column_may_not_fit_what_that_was_acc
 def test_an_accepted_column_is_none_that_is_new() -> None:
     with pytest.raises(Impossible, match="column already"):
         edit_for(contract(**ACCEPTED), drift(UNKNOWN), Choice("map", to="cost"), "string", [])
+
+
+class Meanwhile:
+    """A log in which another version is live than the gateway has heard of."""
+
+    def __init__(self, live: DatasetVersion) -> None:
+        self.live = live
+
+    def append(self, decide: Callable[[Mapping[str, DatasetVersion]], DatasetVersion | None]) -> None:
+        decide({self.live.name: self.live})
+
+
+def test_a_decision_takes_back_no_other_that_was_made_at_the_same_time(lonely: Gateway) -> None:
+    first, edited = contract(), contract(source={"type": "http_push", "drift": {"note": {"leave_out": True}}})
+    live = propose(first, {}).successor(datetime(2026, 1, 1, tzinfo=UTC), "ada")
+    later = propose(edited, {live.name: live}).successor(live.applied_at, "ben")
+    gateway = replace(lonely, dataset_log=cast(DatasetLog, Meanwhile(later)))
+    mine = contract(source={"type": "http_push", "drift": {"cost": {"rename_to": "price"}}})
+    with pytest.raises(ProblemError, match="not live any more"):
+        make_live(gateway, mine, "ada", skip_tests=None, over=live.version)

@@ -65,8 +65,13 @@ def apply(name: models.Name, body: models.DatasetApplication, gateway: Parts, ca
     return make_live(gateway, contract, caller.name, skip_tests=body.skip_tests)
 
 
-def make_live(gateway: Gateway, contract: Contract, by: str, *, skip_tests: str | None) -> models.Applied:
-    """Append the contract to what is live, and wait until it shows. Errors: ProblemError (409, 422), Transient."""
+def make_live(
+    gateway: Gateway, contract: Contract, by: str, *, skip_tests: str | None, over: int | None = None
+) -> models.Applied:
+    """Append the contract to what is live, and wait until it shows. `over` is the version that it was made of, if of one.
+
+    Errors: ProblemError (409, 422), Transient.
+    """
     name = contract.dataset
     if skip_tests is None:
         _refuse_failed(gateway.transform_tests.failed(contract), len(contract.tests))
@@ -74,6 +79,9 @@ def make_live(gateway: Gateway, contract: Contract, by: str, *, skip_tests: str 
 
     def decide(live: Mapping[str, DatasetVersion]) -> DatasetVersion | None:
         proposal = propose(contract, live)
+        if over is not None and (proposal.current is None or proposal.current.version != over):
+            detail = f"version {over} of {name} is not live any more; look at it, and ask again"
+            raise ProblemError(HTTPStatus.CONFLICT, "changed-meanwhile", "The file has changed meanwhile", detail)
         _refuse(proposal)
         decided.append(proposal)
         return proposal.successor(datetime.now(UTC), by, skip_tests or "") if proposal.changed else None

@@ -53,7 +53,7 @@ def decide(
     """Write the decision into the dataset's file, make that live, and have every row that was set aside read anew under it.
 
     From the first row on that drifted, so that no value is lost. Refused: where no row is set aside for the column (404), what
-    does not go with the drift (422), and a change that is breaking (409).
+    does not go with the drift (422), and a change that is breaking, or of a file that somebody changed meanwhile (409).
     """
     dataset = known(gateway.datasets, name)
     contract = dataset.contract()
@@ -66,7 +66,7 @@ def decide(
     rows = sum(each.rows for each in held)
     if not body.dry_run:
         if edit is not None:
-            version = make_live(gateway, after, caller.name, skip_tests=None).version
+            version = make_live(gateway, after, caller.name, skip_tests=None, over=dataset.version).version
         act: Act = "resubmit" if edit is not None else "discard"
         chosen = chain.from_iterable(gateway.quarantine.every(name, _of(each), whole=edit is not None) for each in held)
         wish = Wish(act, caller.name, body.because, version=version)
