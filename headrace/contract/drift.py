@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from pydantic import Field as Setting
+from pydantic import StringConstraints
 
 from headrace.contract.fields import ColumnName, LogicalType
 from headrace.contract.issue import Issue
@@ -15,10 +16,14 @@ from headrace.contract.sql import examine_expression
 DRIFT: Final = ("unknown_field", "wrong_type")
 
 
+#: A source may call its columns as it likes.
+SourceColumn = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+
+
 class Decision(Section):
     """What becomes of a column's values from now on: one of these. It concerns only rows that would be set aside."""
 
-    rename_to: ColumnName | None = Setting(
+    rename_to: SourceColumn | None = Setting(
         None, description="For a column that is not declared: it is this column, under another name."
     )
     cast: str | None = Setting(
@@ -58,8 +63,11 @@ def broken(source: Mapping[str, Any], changes: bool) -> Iterator[Issue]:
             found = " and ".join(made) or "nothing"
             yield Issue(("drift", column), found, f"one of {', '.join(Decision.model_fields)}")
         for target in ("rename_to", "keep_as"):
-            if decision.get(target) == column:
+            to = decision.get(target)
+            if to == column:
                 yield Issue(("drift", column, target), repr(column), "another column")
+            if isinstance(to, str) and to.startswith("_"):
+                yield Issue(("drift", column, target), repr(to), "a column without a leading underscore")
         if isinstance(decision.get("cast"), str):
             yield from (issue.under(("drift", column, "cast")) for issue in examine_expression(decision["cast"]))
 

@@ -14,8 +14,8 @@ from pydantic import Field as Setting
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema
 
-from headrace.contract.drift import Decision
-from headrace.contract.fields import ColumnName, LogicalType
+from headrace.contract.drift import Decision, SourceColumn
+from headrace.contract.fields import LogicalType
 from headrace.contract.schedule import Schedule
 from headrace.contract.section import Section
 
@@ -47,7 +47,7 @@ class SourceSettings(Section):
         description="Source columns whose type should not be guessed, by name: `time_hour: timestamp`. "
         "Types are the words of `logicalType`.",
     )
-    drift: dict[ColumnName, Decision] = Setting(
+    drift: dict[SourceColumn, Decision] = Setting(
         {},
         description="What was decided about columns that came, or whose values changed, without notice, by name: "
         "`price_chf: {rename_to: price}`. See docs/drift.md; `headrace drift` writes it.",

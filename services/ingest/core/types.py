@@ -6,6 +6,7 @@ from typing import Final
 import pyarrow as pa
 
 from headrace.contract import Contract, arrow_type, plain_type
+from services.ingest.core.names import column_name
 
 _T: Final = pa.types
 
@@ -75,5 +76,6 @@ def widened(schema: pa.Schema, more: Iterable[pa.Field]) -> pa.Schema:
 
 
 def with_declared(schema: pa.Schema, declared: Mapping[str, pa.DataType]) -> pa.Schema:
-    """The columns published so far, and those declared since."""
-    return widened(schema, [pa.field(name, kind) for name, kind in declared.items() if name not in schema.names])
+    """The columns published so far, and those declared since. A name that no column can have (`_id` becomes `id_`) is none."""
+    fresh = [name for name in declared if name not in schema.names and column_name(name) == name]
+    return widened(schema, [pa.field(name, declared[name]) for name in fresh])

@@ -17,6 +17,7 @@ GOOD = [
     {"price_chf": {"rename_to": "price"}},
     {"price": {"cast": "replace(price, ' CHF', '')"}},
     {"price": {"keep_as": "price_text"}, "note": {"leave_out": True}},
+    {"Preis (CHF)": {"rename_to": "Preis"}, "Größe-1": {"leave_out": True}, "Preis": {"rename_to": "Preis (alt)"}},
 ]
 
 
@@ -30,6 +31,8 @@ BAD = [
     ({"price": {}}, "one of rename_to, cast, keep_as, leave_out"),
     ({"price": {"cast": "1", "leave_out": True}}, "one of rename_to, cast, keep_as, leave_out"),
     ({"price": {"keep_as": "price"}}, "another column"),
+    ({"price": {"keep_as": "_op"}}, "leading underscore"),
+    ({"price": {"rename_to": "_op"}}, "leading underscore"),
     ({"price": {"cast": "sum(price)"}}, "source.drift.price.cast"),
     ({"price": {"cast": "(SELECT 1)"}}, "source.drift.price.cast"),
     ({"price": {"casts": "1"}}, "casts"),

@@ -75,7 +75,7 @@ def test_a_record_stays_what_it_was() -> None:
 
 
 def test_a_record_gets_columns_that_came_later() -> None:
-    wider = with_declared(SCHEMA, {"id": pa.string(), "note": pa.string()})
+    wider = with_declared(SCHEMA, {"id": pa.string(), "note": pa.string(), "_op": pa.string()})
     made = of_records(records({"id": 1}), wider, AS_IT_WAS, values_of)
     assert made.rows.schema.names == ["id", "price", "day", "tags", "note", "_source_ts", "_op"]
     assert made.rows.schema.field("id").type == pa.int64()
