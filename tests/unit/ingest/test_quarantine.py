@@ -254,6 +254,31 @@ class Breaking(Engine):
         return super().query(sql, rows)
 
 
+class Counting(Engine):
+    """Counts what it is asked."""
+
+    asked = 0
+
+    def query(self, sql: str, rows: pa.RecordBatch) -> pa.RecordBatch:
+        Counting.asked += 1
+        return super().query(sql, rows)
+
+
+@pytest.mark.parametrize("expression", ["value::INT", "nothing + 1"])
+def test_rows_of_which_many_fail_are_told_apart_by_few_queries(
+    expression: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One by one they took the time that there is for all, and the good rows behind them failed with them."""
+    monkeypatch.setattr(Counting, "asked", 0)
+    texts = [f"{at} CHF" if at % 3 else str(at) for at in range(600)] + [None]
+    values, failed = values_of([expression], pa.RecordBatch.from_pydict({"value": texts}), opening=Counting)
+    fits = expression == "value::INT"
+    assert sorted(failed) == [at for at in range(601) if not fits or (at % 3 and at < 600)]
+    assert all("Error" in said for said in failed.values())
+    assert values[0].to_pylist()[:4] == ([0, None, None, 3] if fits else [None] * 4)
+    assert Counting.asked < 50
+
+
 def test_what_breaks_the_database_refuses_its_row_only() -> None:
     [values], failed = values_of(["id + 1"], records({"id": 1}, {"id": 2}, {"id": 3}), opening=Breaking)
     assert values.to_pylist() == [2, None, 4]
