@@ -138,19 +138,20 @@ class HoldingsInMemory:
 class Surroundings:
     """What a connector is told beside its own settings. Units: rows, seconds.
 
-    `schema` is that of the rows published so far, which only grows at its end; None before the first. The types of `declared`
-    columns are not guessed. `secret` gives the credential of a name; it raises LookupError when nobody has set it.
-    `keep_secret` replaces one, such as a refresh token that was rotated, and returns once that is durable. `targets` says
-    which hosts may be reached: whoever opens a connection asks it first. `kafka` are the properties of a client
-    (librdkafka's) of the platform's own brokers, `connect` their Kafka Connect, where there is one. `limits` is how much a
-    source file may become. `holdings` is told of what is set up outside of Headrace (`SourceSettings.holds`). `whole` says
-    that the rows of one reading replace those of the last: a source that is found to be another one half way must not be read
-    on (`SourceChanged`).
+    `schema` is that of the rows published so far, which only grows at its end; None before the first. The types of
+    `declared` columns are not guessed; `declares_all` says that there may be no others. `secret` gives the credential of a
+    name; it raises LookupError when nobody has set it. `keep_secret` replaces one, such as a refresh token that was
+    rotated, and returns once that is durable. `targets` says which hosts may be reached: whoever opens a connection asks it
+    first. `kafka` are the properties of a client (librdkafka's) of the platform's own brokers, `connect` their Kafka
+    Connect, where there is one. `limits` is how much a source file may become. `holdings` is told of what is set up outside
+    of Headrace (`SourceSettings.holds`). `whole` says that the rows of one reading replace those of the last: a source that
+    is found to be another one half way must not be read on (`SourceChanged`).
     """
 
     dataset: str
     schema: pa.Schema | None = None
     declared: Mapping[str, pa.DataType] = field(default_factory=dict)
+    declares_all: bool = False
     evolution: Literal["evolve", "freeze", "discard", "quarantine"] = "evolve"
     batch_rows: int = 20_000
     settle_s: float = 2.0

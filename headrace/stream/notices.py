@@ -58,19 +58,21 @@ class Notices:
     def incident(self, kind: str, dataset: str | None, message: str, data: Mapping[str, Any], about: str = "") -> None:
         """Say that something needs a person. `kind` is registered in `headrace.stream.events`.
 
-        Troubles of a kind that a dataset can have at once differ in what they are `about`.
+        Troubles of a kind that a dataset can have at once differ in what they are `about`; whichever instance tells of them.
         """
         self._incident(kind, dataset, "open", message, data, about)
 
-    def resolved(self, kind: str, dataset: str | None, message: str) -> None:
+    def resolved(self, kind: str, dataset: str | None, message: str, about: str = "") -> None:
         """Say that an incident of this kind, should there be one, is over."""
-        self._incident(kind, dataset, "resolved", message, {})
+        self._incident(kind, dataset, "resolved", message, {}, about)
 
     def _incident(
         self, kind: str, dataset: str | None, state: str, message: str, data: Mapping[str, Any], about: str = ""
     ) -> None:
-        parts = (kind, self._origin.service, self._origin.instance, dataset or "", *([about] if about else []))
-        number = "/".join(parts)  # the same while the trouble is the same
+        who = self._origin.service, *(() if about else (self._origin.instance,))
+        number = "/".join(
+            (kind, *who, dataset or "", *((about,) if about else ()))
+        )  # the same while the trouble is the same
         record = self._origin.record(INCIDENTS[kind].code, dataset, message, data)
         self._publish(topics.INCIDENTS, "incident", number, {**record, "id": number, "state": state})
 

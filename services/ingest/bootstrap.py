@@ -20,7 +20,7 @@ from services.ingest.adapters.source_task import SourceTask
 from services.ingest.connectors.http_push.desk import Desk
 from services.ingest.connectors.http_push.push import PushWriter
 from services.ingest.connectors.http_push.settings import HttpPushSource
-from services.ingest.core.types import declared_columns
+from services.ingest.core.types import declared_columns, declares_all
 from services.ingest.settings import IngestSettings
 
 
@@ -45,6 +45,7 @@ def connector_for(
         dataset=contract.dataset,
         schema=schema,
         declared=declared_columns(contract),
+        declares_all=declares_all(contract),
         evolution=contract.schema_.evolution,
         batch_rows=settings.max_batch_rows,
         settle_s=settings.settle_s,

@@ -18,22 +18,26 @@ class DriftWatch:
         self._dataset = dataset
         self._notices = notices
         self._told: set[tuple[str, str]] = set()
+        self._unsettled = dict.fromkeys([*dataset.contract.source.drift, *dataset.contract.source.columns])
 
     def saw(self, rejected: Iterable[SourceRow]) -> None:
-        """Note rows that were set aside, and stand."""
+        """Note the rows of a transaction that were set aside, and stand. The first settles what the file says something about."""
         if self._notices is None:
             return
+        name, version = self._dataset.name, self._dataset.version
+        while self._unsettled:
+            column, _ = self._unsettled.popitem()
+            self._notices.resolved(KIND, name, f"version {version} of {name} says what becomes of {column}", column)
         for row in rejected:
             if row.reason not in DRIFT or row.column is None or (row.column, row.reason) in self._told:
                 continue
             self._told.add((row.column, row.reason))
-            name = self._dataset.name
             data = {
                 "column": row.column,
                 "reason": row.reason,
                 "first": row.source,
                 "detail": row.detail,
-                "version": self._dataset.version,
+                "version": version,
             }
             message = (
                 f"the source of {name} drifts from {row.source} on: {row.detail}; such rows are set aside; "

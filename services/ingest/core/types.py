@@ -27,6 +27,12 @@ def declared_columns(contract: Contract) -> dict[str, pa.DataType]:
     }
 
 
+def declares_all(contract: Contract) -> bool:
+    """Whether a source may have no columns but those of `declared_columns`: where they are those of the published table."""
+    schema = contract.schema_
+    return schema.evolution != "evolve" and bool(schema.fields) and contract.transform.sql is None
+
+
 def mapped(arrow: pa.DataType, leaf: Callable[[pa.DataType], pa.DataType]) -> pa.DataType:
     """`arrow` with `leaf` applied to every type inside it that has none inside itself; everything in it nullable."""
     if _T.is_struct(arrow):

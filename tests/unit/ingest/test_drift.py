@@ -7,12 +7,15 @@ import pyarrow as pa
 import pytest
 
 from headrace.connector import Fetched
+from headrace.contract import Contract
 from headrace.contract.fields import Schema
+from services.ingest.adapters.sniffer import object_types
 from services.ingest.connectors.http_push.push_body import Unreadable, fetched
 from services.ingest.core.drift import Evolution, Frozen
 from services.ingest.core.json_rows import read_lines
 from services.ingest.core.tables import conformed
-from services.ingest.core.typing import Typing
+from services.ingest.core.types import declared_columns, declares_all
+from services.ingest.core.typing import Typing, first_schema
 from tests.unit.ingest.reading import connector
 
 OLD = pa.schema([("id", pa.int64())])
@@ -94,3 +97,19 @@ def test_the_words_of_the_first_version_are_understood() -> None:
     words = {"additive": "evolve", "strict": "quarantine"} | {word: word for word in get_args(Evolution)}
     for written, meant in words.items():
         assert Schema.model_validate({"evolution": written}).evolution == meant
+
+
+@pytest.mark.parametrize(
+    ("more", "names"),
+    [
+        ({"source": {"type": "http_push", "columns": {"n": "number"}}}, ["n", "id"]),
+        ({"source": {"type": "http_push", "drift": {"n": {"keep_as": "text"}}}}, ["text", "id", "n"]),
+        ({"schema": {"evolution": "quarantine", "fields": [{"name": "id", "logicalType": "integer"}]}}, ["id"]),
+        ({"schema": {"evolution": "evolve", "fields": [{"name": "id", "logicalType": "integer"}]}}, ["id", "n"]),
+    ],
+)
+def test_a_type_or_a_decision_is_no_list_of_all_columns(more: dict[str, Any], names: list[str]) -> None:
+    minimal = {"dataset": "a.b", "description": "d", "owner": {"team": "t"}, "source": {"type": "http_push"}}
+    contract = Contract.model_validate({**minimal, "schema": {"evolution": "quarantine"}, **more})
+    typing = Typing(declared_columns(contract), contract.schema_.evolution, 1000, declares_all(contract))
+    assert first_schema([b'{"id": 1, "n": 2}'], typing, object_types).names == names

@@ -321,7 +321,7 @@ def test_records_are_where_the_path_leads(api: Api, path: str, document: Any) ->
 
 def test_columns_are_declared_or_new_ones_refused(api: Api) -> None:
     api.first = [Reply([{"id": "1", "extra": 1}, {"id": "2"}])]
-    surroundings = Surroundings("a.b", declared={"id": pa.string()}, evolution="quarantine")
+    surroundings = Surroundings("a.b", declared={"id": pa.string()}, declares_all=True, evolution="quarantine")
     ((fetched, _),) = list(connector(api, "none", surroundings).read(None))
     assert fetched.rows.to_pylist() == [{"id": "2"}]
     assert [row.reason for row in fetched.rejected] == ["unknown_field"]

@@ -159,9 +159,9 @@ class AirbyteConnector:
     def _typing(self, json_schema: Mapping[str, Any]) -> Typing:
         """The columns of a JSON Schema, and those that the dataset file declares, which alone count where no others may come."""
         around = self._surroundings
-        alone = around.declared and around.evolution != "evolve"
-        described = {} if alone else {column.name: column.type for column in columns_of(json_schema)}
-        return Typing({**described, **around.declared}, around.evolution, self._source.max_record_bytes)
+        described = {} if around.declares_all else {column.name: column.type for column in columns_of(json_schema)}
+        alone = around.declares_all or (bool(described) and around.evolution != "evolve")
+        return Typing({**described, **around.declared}, around.evolution, self._source.max_record_bytes, alone)
 
     def _stream(self, state: Mapping[str, Any] | None, *, look: bool = False) -> DefaultStream:
         """The stream, new. Errors: Transient; Fatal when the manifest has none of that name."""

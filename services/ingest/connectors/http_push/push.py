@@ -34,7 +34,7 @@ from services.ingest.adapters.pinned import pinned_schema
 from services.ingest.adapters.publisher import Encoded, Publisher
 from services.ingest.connectors.http_push.desk import Answer, Desk, KeyReused, Numbered, Push, fail
 from services.ingest.connectors.http_push.push_body import Unreadable, fetched
-from services.ingest.core.types import declared_columns
+from services.ingest.core.types import declared_columns, declares_all
 from services.ingest.core.typing import Typing
 
 log = logging.getLogger(__name__)
@@ -76,6 +76,7 @@ class PushWriter:
             declared_columns(dataset.contract),
             dataset.contract.schema_.evolution,
             dataset.contract.source.max_record_bytes,
+            declares_all(dataset.contract),
         )
         self._schema: pa.Schema | None = None
 

@@ -54,7 +54,9 @@ class RestConnector:
         self._http = Http(surroundings.targets, _limits(source), clock)
         self._auth = authenticator(source.auth, self._http, surroundings)
         self._pages = pages_of(source.pagination)
-        self._typing = Typing(surroundings.declared, surroundings.evolution, source.max_record_bytes)
+        self._typing = Typing(
+            surroundings.declared, surroundings.evolution, source.max_record_bytes, surroundings.declares_all
+        )
         self._schema = surroundings.schema
         self._not_before = 0.0
         self._stretch: Stretch | None = None
