@@ -1,7 +1,6 @@
 """The Python SDK: typed calls to a gateway, and what they can end in."""
 
 from headrace.client.client import Client
-from headrace.client.drift import Drift, DriftDecided, DriftEdit
 from headrace.client.errors import ApiError, NotSettled, Stopped, Unreachable
 from headrace.client.results import (
     Applied,
@@ -12,6 +11,9 @@ from headrace.client.results import (
     Column,
     Dataset,
     DatasetStatus,
+    Drift,
+    DriftDecided,
+    DriftEdit,
     FailedRotation,
     Latency,
     Ledger,

@@ -11,13 +11,14 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from headrace.client.drift import Drift, DriftDecided
 from headrace.client.errors import ApiError, NotSettled, Stopped, Unreachable
 from headrace.client.results import (
     Applied,
     Asked,
     Dataset,
     DatasetStatus,
+    Drift,
+    DriftDecided,
     Ledger,
     Plan,
     Quarantine,

@@ -3,7 +3,8 @@
 from datetime import datetime
 from typing import Any
 
-from headrace.client.results import Change, Result
+from headrace.client.results.base import Result
+from headrace.client.results.datasets import Change
 
 
 class DriftReader(Result):

@@ -1,0 +1,66 @@
+"""The values the gateway's answers are read into.
+
+Unknown members are ignored, so that an older client reads a newer gateway.
+"""
+
+from headrace.client.results.base import Result
+from headrace.client.results.books import Books, Ledger, PartitionBooks, StageBooks
+from headrace.client.results.datasets import Applied, Change, Dataset, Plan, Refusal, SourceColumn, SourcePart
+from headrace.client.results.drift import Drift, DriftDecided, DriftEdit, DriftHits, DriftItem, DriftReader
+from headrace.client.results.quarantine import (
+    Cluster,
+    Quarantine,
+    QuarantineAsked,
+    QuarantinedRow,
+    QuarantineOutcome,
+    Refused,
+    Verdict,
+)
+from headrace.client.results.rows import Column, QueryResult, TailRecord
+from headrace.client.results.runs import Asked, Run, SourceHolding, Wish
+from headrace.client.results.secrets import FailedRotation, RotatedSecrets, Secret, Secrets
+from headrace.client.results.status import DatasetStatus, Latency, SourceStatus, StageStatus, Version
+
+__all__ = [
+    "Applied",
+    "Asked",
+    "Books",
+    "Change",
+    "Cluster",
+    "Column",
+    "Dataset",
+    "DatasetStatus",
+    "Drift",
+    "DriftDecided",
+    "DriftEdit",
+    "DriftHits",
+    "DriftItem",
+    "DriftReader",
+    "FailedRotation",
+    "Latency",
+    "Ledger",
+    "PartitionBooks",
+    "Plan",
+    "Quarantine",
+    "QuarantineAsked",
+    "QuarantineOutcome",
+    "QuarantinedRow",
+    "QueryResult",
+    "Refusal",
+    "Refused",
+    "Result",
+    "RotatedSecrets",
+    "Run",
+    "Secret",
+    "Secrets",
+    "SourceColumn",
+    "SourceHolding",
+    "SourcePart",
+    "SourceStatus",
+    "StageBooks",
+    "StageStatus",
+    "TailRecord",
+    "Verdict",
+    "Version",
+    "Wish",
+]

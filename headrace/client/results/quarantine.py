@@ -1,0 +1,97 @@
+"""Rows that were set aside, and what is asked of them."""
+
+from datetime import datetime
+from typing import Any
+
+from headrace.client.results.base import Result
+
+
+class Cluster(Result):
+    """Quarantined rows that share one cause."""
+
+    stage: str
+    reason: str
+    rule: str | None = None
+    column: str | None = None
+    rows: int
+
+
+class QuarantinedRow(Result):
+    """A record that was set aside. Source: schemas/quarantined.avsc."""
+
+    id: str
+    dataset: str
+    generation: int = 0
+    version: int = 0
+    stage: str
+    reason: str
+    detail: str = ""
+    rule: str | None = None
+    column: str | None = None
+    topic: str | None = None
+    partition: int = 0
+    offset: int = -1
+    raw_offset: int | None = None
+    seq: int = 0
+    schema_id: int | None = None
+    value: str | None = None  # the input bytes, base64
+    fields: str | dict[str, Any] | None = None  # the decoded record
+    source: str | None = None
+    quarantined_at: datetime | None = None
+    state: str = "open"  # or resubmitted, discarded
+    acted_by: str | None = None
+    because: str | None = None
+    acted_at: datetime | None = None
+    edit: str | None = None  # JSON: set or patch
+    request: str | None = None
+
+
+class Quarantine(Result):
+    """The quarantined rows of a dataset: all of them by cause, and some of them in full."""
+
+    total: int
+    clusters: tuple[Cluster, ...] = ()
+    items: tuple[QuarantinedRow, ...] = ()
+
+
+class Verdict(Result):
+    """What would become of rows that were tried."""
+
+    fate: str  # loaded, filtered, quarantined or refused
+    reason: str | None = None
+    detail: str = ""
+    rows: int
+    example: str
+
+
+class QuarantineAsked(Result):
+    """What was asked of quarantined rows; `request` is None of a dry run, and when there are no rows."""
+
+    request: str | None
+    rows: int
+    clusters: tuple[Cluster, ...] = ()
+    tried: int = 0  # of a dry run: how many of the rows
+    verdicts: tuple[Verdict, ...] = ()
+
+
+class Refused(Result):
+    """Why rows were left as they are."""
+
+    detail: str
+    rows: int
+    example: str
+
+
+class QuarantineOutcome(Result):
+    """What became of a request so far."""
+
+    request: str
+    resubmitted: int = 0
+    discarded: int = 0
+    refused: int = 0
+    refusals: tuple[Refused, ...] = ()
+
+    @property
+    def settled(self) -> int:
+        """Rows that something became of."""
+        return self.resubmitted + self.discarded + self.refused

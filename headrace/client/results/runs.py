@@ -1,0 +1,54 @@
+"""Runs, and what is wanted of sources."""
+
+from datetime import datetime
+
+from headrace.client.results.base import Result
+
+
+class Run(Result):
+    """A full load: one reading of the whole source. Or a backfill, which reads from `since` up to `until`."""
+
+    run: int
+    state: str  # begun, ended, shown, refused, abandoned or cancelled
+    current: bool = False  # the view shows it
+    previous: bool = False  # a rollback would show it
+    version: int = 0
+    begun_at: datetime | None = None
+    at: datetime | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    rows: int = 0
+    rejected: int = 0
+    source_rows: int | None = None
+    loaded: int = 0
+    quarantined: int = 0
+    filtered: int = 0
+    message: str = ""
+
+
+class Asked(Result):
+    """A run that was asked for: it will begin, or show again."""
+
+    dataset: str
+    run: int
+
+
+class SourceHolding(Result):
+    """What a source keeps outside of Headrace; `message` is what could not be taken away yet, and how to do it by hand."""
+
+    name: str
+    dataset: str
+    state: str  # held, leaving or abandoned
+    at: datetime
+    because: str = ""
+    message: str = ""
+
+
+class Wish(Result):
+    """What was asked of a source: `pause`, `resume`, `run` or `release`."""
+
+    dataset: str
+    act: str
+    at: datetime
+    by: str
+    because: str = ""
