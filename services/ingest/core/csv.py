@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
+from services.ingest.core.faults import Fault
 from services.ingest.core.lines import Int64s, Spans, positions, spans_between
 
 
@@ -24,16 +25,6 @@ class Dialect:
     delimiter: str = ","
     quote: str = '"'
     null_values: tuple[str, ...] = ("", "NA")
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Why record `row` of a block cannot be read. `reason` is a code of `headrace.stream.reasons`."""
-
-    row: int
-    reason: str
-    detail: str
-    column: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.json as pajson
 
-from services.ingest.core.csv import Fault
 from services.ingest.core.drift import Evolution, policy_for, unknown
+from services.ingest.core.faults import Fault
 from services.ingest.core.fit import Converter, Misfit, array_of, converter, fit_texts, name_of
 from services.ingest.core.json_text import strict_json
 from services.ingest.core.lines import Int64s

@@ -10,8 +10,8 @@ import pyarrow as pa
 from headrace.connector import Fetched, SourceRow
 from headrace.contract import DRIFT, Decision
 from headrace.stream.columns import user_columns
-from services.ingest.core.csv import Fault
 from services.ingest.core.drift import Evolution
+from services.ingest.core.faults import Fault
 from services.ingest.core.fit import Misfit, converter, fit_texts
 from services.ingest.core.json_rows import is_time
 from services.ingest.core.quarantine import Edit, Given, Rebuilt

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from headrace.contract import Contract
 from headrace.json_patch import Patch, checked
-from services.ingest.core.csv import Fault
+from services.ingest.core.faults import Fault
 from services.ingest.core.json_rows import parse_lines
 
 RESUBMITTED, DISCARDED, REFUSED, TRIED = "resubmitted", "discarded", "refused", "tried"

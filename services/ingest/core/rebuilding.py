@@ -13,8 +13,8 @@ import pyarrow as pa
 from headrace.json_patch import Patch, Unpatchable, patched, touched
 from headrace.stream import columns
 from headrace.stream.codec import conform
-from services.ingest.core.csv import Fault
 from services.ingest.core.drift import Evolution
+from services.ingest.core.faults import Fault
 from services.ingest.core.fit import Misfit, array_of, converter, fit_array, fit_texts, name_of
 from services.ingest.core.json_rows import Object, parse_lines, read_lines
 from services.ingest.core.json_text import json_text, strict_json

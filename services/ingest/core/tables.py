@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from services.ingest.core.csv import Fault
 from services.ingest.core.drift import Evolution, policy_for, unknown
+from services.ingest.core.faults import Fault
 from services.ingest.core.fit import fit_array, name_of
 from services.ingest.core.names import column_names
 from services.ingest.core.types import plain, widened

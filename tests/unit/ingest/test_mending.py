@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 from headrace.connector import Fetched, SourceRow
 from headrace.contract import Decision
 from services.ingest.adapters.expressions import values_of
-from services.ingest.connectors.file.rejection import rejected
 from services.ingest.connectors.http_push.push_body import fetched
+from services.ingest.core.faults import set_aside
 from services.ingest.core.fit import array_of
 from services.ingest.core.json_rows import read_lines
 from services.ingest.core.mending import Mending, mended
 from services.ingest.core.tables import conformed
+from services.ingest.core.typed_texts import row_text
 from services.ingest.core.typing import Typing
 from tests.unit.ingest.reading import connector
 
@@ -283,7 +284,9 @@ def test_a_row_of_a_typed_source_is_read_as_it_was(value: Any, kind: pa.DataType
     rows = pa.RecordBatch.from_arrays([column, pa.array(["x"])], names=["value", "note"])
     schema = pa.schema([pa.field("value", kind)])
     [fault] = conformed(rows, schema, {}, "quarantine").faults
-    before = Fetched(rows.select(["value"]).slice(0, 0), rejected(rows, [fault], lambda _: ""))
+    before = Fetched(
+        rows.select(["value"]).slice(0, 0), set_aside([fault], lambda fault: row_text(rows, fault.row), lambda _: "")
+    )
     found = mended(before, mending(LEFT_OUT), ordered=True)
     assert not found.rejected
     assert found.rows == rows.select(["value"])

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from headrace.stream.columns import OP, SOURCE_TS, TIMESTAMP
 from services.ingest.connectors.cdc.shape import Column, columns, unavailable
-from services.ingest.core.csv import Fault
+from services.ingest.core.faults import Fault
 
 _SCHEMA: Final = b'{"schema":'
 _PAYLOAD: Final = b',"payload":'

@@ -15,10 +15,11 @@ from headrace.stream.codec.shape import Again, ListOf, MapOf, Shape, StructOf, s
 from headrace.stream.codec.wire import BAD_BYTES, header
 from services.ingest.connectors.file.content import SourceFile, Trail, ends_at, unchanged
 from services.ingest.connectors.file.format import FileOptions
-from services.ingest.connectors.file.rejection import rejected
 from services.ingest.core.avro_blocks import Block, Header, TooLarge, block_at, header_of
+from services.ingest.core.faults import set_aside
 from services.ingest.core.progress import FileProgress
 from services.ingest.core.tables import conformed, described
+from services.ingest.core.typed_texts import row_text
 
 _WIRE: Final = header(0)
 
@@ -128,7 +129,11 @@ class AvroFiles:
             (at, SourceRow(messages[at][len(_WIRE) :], "unreadable_row", what, f"{origin}:row {first + at + 1}"))
             for at, what in decoded.failures
         ]
-        aside = rejected(decoded.rows, found.faults, lambda row: f"{origin}:row {first + index[row] + 1}")
+        aside = set_aside(
+            found.faults,
+            lambda fault: row_text(decoded.rows, fault.row),
+            lambda row: f"{origin}:row {first + index[row] + 1}",
+        )
         bad += [(index[fault.row], row) for fault, row in zip(found.faults, aside, strict=True)]
         return Fetched(found.rows, tuple(row for _, row in sorted(bad, key=lambda each: each[0])))
 

@@ -8,7 +8,7 @@ from typing import IO, Final
 import numpy as np
 import pyarrow as pa
 
-from headrace.connector import Fetched, SourceRow
+from headrace.connector import Fetched
 from headrace.errors import Fatal
 from services.ingest.adapters.sniffer import text_types
 from services.ingest.connectors.file.blocks import Outcome, steps
@@ -16,6 +16,7 @@ from services.ingest.connectors.file.content import SourceFile, ends_at, unchang
 from services.ingest.connectors.file.encoding import as_utf8
 from services.ingest.connectors.file.format import FileOptions
 from services.ingest.core import csv, drift
+from services.ingest.core.faults import Fault, set_aside
 from services.ingest.core.fit import fit_texts, name_of
 from services.ingest.core.names import column_names
 from services.ingest.core.progress import FileProgress
@@ -152,29 +153,22 @@ class CsvFiles:
         spans = texts.spans
         rows, misfits = self._rows(texts, names)
         if unknown is not None:
-            misfits = [csv.Fault(int(row), "unknown_field", drift.unknown(unknown), unknown) for row in texts.rows]
+            misfits = [Fault(int(row), "unknown_field", drift.unknown(unknown), unknown) for row in texts.rows]
             rows = rows.slice(0, 0)
-        faults = sorted([*texts.faults, *misfits], key=lambda fault: fault.row)
-        rejected = tuple(
-            SourceRow(
-                block[spans.start[fault.row] : spans.stop[fault.row]],
-                fault.reason,
-                fault.detail,
-                f"{origin}:{line + int(spans.line[fault.row]) + 1}",
-                fault.column,
-                _fields(texts, names, fault.row) if fault.column is not None else None,
-                fault.row - before,
-            )
-            for before, fault in enumerate(faults)
+        aside = set_aside(
+            [*texts.faults, *misfits],
+            lambda fault: block[spans.start[fault.row] : spans.stop[fault.row]],
+            lambda row: f"{origin}:{line + int(spans.line[row]) + 1}",
+            lambda fault: _fields(texts, names, fault.row) if fault.column is not None else None,
         )
-        return Outcome(spans.consumed, spans.lines, Fetched(rows, rejected))
+        return Outcome(spans.consumed, spans.lines, Fetched(rows, aside))
 
-    def _rows(self, texts: csv.Texts, names: Sequence[str]) -> tuple[pa.RecordBatch, list[csv.Fault]]:
+    def _rows(self, texts: csv.Texts, names: Sequence[str]) -> tuple[pa.RecordBatch, list[Fault]]:
         """The texts as the source's columns; a row with a value that does not fit is a fault."""
         schema = self.schema if self.schema is not None else pa.schema([])
         by_name = dict(zip(names, texts.columns, strict=True))
         arrays: list[pa.Array] = []
-        misfits: dict[int, csv.Fault] = {}
+        misfits: dict[int, Fault] = {}
         for field in schema:
             if field.name not in by_name:
                 arrays.append(pa.nulls(len(texts.rows), field.type))
@@ -184,7 +178,7 @@ class CsvFiles:
             arrays.append(fitted)
             for at in np.flatnonzero(bad):
                 detail = f"column {field.name!r}: {_shown(column[int(at)].as_py())} is not {name_of(field.type)}"
-                misfits.setdefault(int(at), csv.Fault(int(texts.rows[at]), "wrong_type", detail, field.name))
+                misfits.setdefault(int(at), Fault(int(texts.rows[at]), "wrong_type", detail, field.name))
         rows = pa.RecordBatch.from_arrays(arrays, schema=schema)
         if misfits:
             fitting = np.ones(len(texts.rows), bool)

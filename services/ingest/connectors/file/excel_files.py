@@ -13,12 +13,13 @@ from typing import IO, Any, Final
 
 import pyarrow as pa
 
-from headrace.connector import Fetched, SourceRow
+from headrace.connector import Fetched
 from headrace.errors import Fatal
 from services.ingest.adapters.sniffer import object_types
 from services.ingest.connectors.file.content import SourceFile, ends_at
 from services.ingest.connectors.file.format import FileOptions
 from services.ingest.connectors.file.packing import DAMAGED, members
+from services.ingest.core.faults import set_aside
 from services.ingest.core.json_rows import parse_lines, read_lines
 from services.ingest.core.names import column_names
 from services.ingest.core.progress import FileProgress
@@ -81,17 +82,7 @@ class ExcelFiles:
         schema = self.schema if self.schema is not None else pa.schema([])
         found = read_lines(lines, schema, self._options.evolution, object_types)
         self.schema = found.rows.schema if len(found.rows.schema) else self.schema
-        aside = tuple(
-            SourceRow(
-                lines[fault.row],
-                fault.reason,
-                fault.detail,
-                f"{origin}:row {batch[fault.row][0]}",
-                fault.column,
-                behind=fault.row - before,
-            )
-            for before, fault in enumerate(found.faults)
-        )
+        aside = set_aside(found.faults, lambda fault: lines[fault.row], lambda row: f"{origin}:row {batch[row][0]}")
         return Fetched(found.rows, aside)
 
     @contextmanager

@@ -13,7 +13,7 @@ from services.ingest.adapters.sniffer import object_types
 from services.ingest.connectors.file.blocks import Outcome, steps
 from services.ingest.connectors.file.content import SourceFile, Trail, ends_at, unchanged
 from services.ingest.connectors.file.format import FileOptions
-from services.ingest.core.csv import Fault
+from services.ingest.core.faults import Fault, set_aside
 from services.ingest.core.json_elements import Opening, Skipping, elements
 from services.ingest.core.json_rows import Object, parse_lines, read_lines
 from services.ingest.core.lines import spans_of_lines
@@ -225,18 +225,8 @@ class JsonLinesFiles:
         )
         self.schema = found.rows.schema if len(found.rows.schema) else self.schema
         faults += [Fault(short[fault.row], fault.reason, fault.detail, fault.column) for fault in found.faults]
-        rejected = tuple(
-            SourceRow(
-                lines[fault.row],
-                fault.reason,
-                fault.detail,
-                f"{origin}:{numbers[fault.row]}",
-                fault.column,
-                behind=fault.row - before,
-            )
-            for before, fault in enumerate(sorted(faults, key=lambda fault: fault.row))
-        )
-        return Fetched(found.rows, rejected)
+        aside = set_aside(faults, lambda fault: lines[fault.row], lambda row: f"{origin}:{numbers[row]}")
+        return Fetched(found.rows, aside)
 
 
 def one_line(block: bytes, spans: Sequence[tuple[int, int]]) -> list[bytes]:

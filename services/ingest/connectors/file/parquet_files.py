@@ -13,9 +13,10 @@ from headrace.errors import Fatal
 from services.ingest.connectors.file.content import SourceFile, ends_at
 from services.ingest.connectors.file.format import FileOptions
 from services.ingest.connectors.file.packing import Inflation
-from services.ingest.connectors.file.rejection import rejected
+from services.ingest.core.faults import set_aside
 from services.ingest.core.progress import FileProgress, digest
 from services.ingest.core.tables import conformed, described
+from services.ingest.core.typed_texts import row_text
 
 _FOOTER_BYTES: Final = 4096
 _END_BYTES: Final = 8  # the footer's length, and the magic number
@@ -75,7 +76,9 @@ class ParquetFiles:
     def _fetched(self, batch: pa.RecordBatch, origin: str, first: int) -> Fetched:
         found = conformed(batch, self.schema, self._options.declared or {}, self._options.evolution)
         self.schema = found.rows.schema
-        aside = rejected(batch, found.faults, lambda row: f"{origin}:row {first + row + 1}")
+        aside = set_aside(
+            found.faults, lambda fault: row_text(batch, fault.row), lambda row: f"{origin}:row {first + row + 1}"
+        )
         return Fetched(found.rows, aside)
 
 

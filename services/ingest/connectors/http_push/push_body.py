@@ -5,12 +5,12 @@ from typing import Final
 
 import pyarrow as pa
 
-from headrace.connector import Fetched, SourceRow
+from headrace.connector import Fetched
 from headrace.errors import HeadraceError
 from services.ingest.adapters.sniffer import object_types
 from services.ingest.connectors.http_push import cloudevents
-from services.ingest.core.csv import Fault
 from services.ingest.core.drift import Frozen
+from services.ingest.core.faults import Fault, set_aside
 from services.ingest.core.json_array import elements, one_line
 from services.ingest.core.json_rows import Infer, Object, read_lines
 from services.ingest.core.tables import conformed
@@ -75,7 +75,9 @@ def _of_lines(body: bytes, form: str, schema: pa.Schema | None, typing: Typing, 
         schema = first_schema(kept, typing, infer)
     found = read_lines(kept, schema, typing.evolution, infer)
     faults += [Fault(short[fault.row], fault.reason, fault.detail, fault.column) for fault in found.faults]
-    return Fetched(found.rows, _rejected(faults, lines, origin))
+    return Fetched(
+        found.rows, set_aside(faults, lambda fault: lines[fault.row], lambda row: f"{origin}, row {row + 1}")
+    )
 
 
 def row_count(body: bytes, form: str) -> int:
@@ -108,20 +110,6 @@ def _lines(body: bytes, form: str) -> list[bytes]:
         raise Unreadable(f"the body is not a JSON array: {error}") from error
 
 
-def _rejected(faults: list[Fault], lines: list[bytes], origin: str) -> tuple[SourceRow, ...]:
-    return tuple(
-        SourceRow(
-            lines[fault.row],
-            fault.reason,
-            fault.detail,
-            f"{origin}, row {fault.row + 1}",
-            fault.column,
-            behind=fault.row - before,
-        )
-        for before, fault in enumerate(sorted(faults, key=lambda fault: fault.row))
-    )
-
-
 def _of_arrow(body: bytes, schema: pa.Schema | None, typing: Typing, origin: str) -> Fetched:
     try:
         with pa.ipc.open_stream(pa.BufferReader(body)) as stream:
@@ -132,15 +120,5 @@ def _of_arrow(body: bytes, schema: pa.Schema | None, typing: Typing, origin: str
     batches = table.combine_chunks().to_batches()
     batch = batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
     found = conformed(batch, schema, typing.declared, typing.evolution)
-    rejected = tuple(
-        SourceRow(
-            row_text(batch, fault.row),
-            fault.reason,
-            fault.detail,
-            f"{origin}, row {fault.row + 1}",
-            fault.column,
-            behind=fault.row - before,
-        )
-        for before, fault in enumerate(found.faults)
-    )
-    return Fetched(found.rows, rejected)
+    aside = set_aside(found.faults, lambda fault: row_text(batch, fault.row), lambda row: f"{origin}, row {row + 1}")
+    return Fetched(found.rows, aside)

@@ -12,8 +12,8 @@ from headrace.stream.codec import Codec, schema_id_of
 from services.ingest.connectors.kafka.registry import Denials, ForeignRegistry
 from services.ingest.connectors.kafka.topic import Messages
 from services.ingest.connectors.kafka.values import Decoded, placed, values_of
-from services.ingest.core.csv import Fault
 from services.ingest.core.drift import Evolution
+from services.ingest.core.faults import Fault
 from services.ingest.core.lines import Int64s
 from services.ingest.core.tables import conformed, described
 

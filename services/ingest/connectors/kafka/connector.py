@@ -25,7 +25,7 @@ from services.ingest.connectors.kafka.settings import Encoding, KafkaSource, Reg
 from services.ingest.connectors.kafka.tombstones import DeletingDecoder, SkippingDecoder, moved
 from services.ingest.connectors.kafka.topic import Messages, NoTopic, Topic
 from services.ingest.connectors.kafka.values import Decoded, Decoder, JsonDecoder, PlainDecoder
-from services.ingest.core.csv import Fault
+from services.ingest.core.faults import Fault
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from headrace.errors import Fatal
 from headrace.stream.columns import OP, TIMESTAMP
 from services.ingest.connectors.kafka.topic import Messages
 from services.ingest.connectors.kafka.values import Decoded, texts
-from services.ingest.core.csv import Fault
+from services.ingest.core.faults import Fault
 
 _HEADERS: Final = pa.list_(pa.struct([pa.field("name", pa.string()), pa.field("value", pa.binary())]))
 _TYPES: Final[Mapping[str, pa.DataType]] = {

@@ -10,7 +10,7 @@ from headrace.errors import Fatal
 from headrace.stream.columns import OP
 from services.ingest.connectors.kafka.topic import Messages
 from services.ingest.connectors.kafka.values import Decoded, Decoder
-from services.ingest.core.csv import Fault
+from services.ingest.core.faults import Fault
 from services.ingest.core.lines import Int64s
 
 

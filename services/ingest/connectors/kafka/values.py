@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from services.ingest.adapters.sniffer import object_types
 from services.ingest.connectors.kafka.topic import Messages
-from services.ingest.core.csv import Fault
 from services.ingest.core.drift import Evolution
+from services.ingest.core.faults import Fault
 from services.ingest.core.json_rows import parse_lines, read_lines
 from services.ingest.core.lines import Int64s
 from services.ingest.core.tables import Conformed, conformed

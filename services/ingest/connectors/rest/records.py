@@ -7,12 +7,12 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from headrace.connector import Fetched, SourceRow
+from headrace.connector import Fetched
 from headrace.connector.http import Answer, Signature, shown, words
 from headrace.errors import Fatal
 from services.ingest.adapters.sniffer import object_types
 from services.ingest.connectors.rest.paths import all_at, leads_nowhere
-from services.ingest.core.csv import Fault
+from services.ingest.core.faults import Fault, set_aside
 from services.ingest.core.json_rows import read_lines
 from services.ingest.core.json_text import Number, json_text
 from services.ingest.core.typing import Typing
@@ -96,9 +96,9 @@ def fetched(lines: Sequence[bytes], origins: Sequence[str], schema: pa.Schema, t
         for row, line in enumerate(lines)
         if len(line) > cap
     ]
-    rejected = tuple(
-        SourceRow(lines[fault.row][:_KEPT_BYTES] if fault.reason == "too_large" else lines[fault.row],
-                  fault.reason, fault.detail, origins[fault.row], fault.column, behind=fault.row - before)
-        for before, fault in enumerate(sorted(faults, key=lambda fault: fault.row))
-    )  # fmt: skip
-    return Fetched(found.rows, rejected)
+    aside = set_aside(
+        faults,
+        lambda fault: lines[fault.row][: _KEPT_BYTES if fault.reason == "too_large" else None],
+        origins.__getitem__,
+    )
+    return Fetched(found.rows, aside)

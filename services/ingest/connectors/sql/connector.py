@@ -13,7 +13,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from headrace.connector import Fetched, SourceRow, Step, Stream, Stretch, Surroundings
+from headrace.connector import Fetched, Step, Stream, Stretch, Surroundings
 from headrace.errors import Fatal, Transient
 from headrace.secrets.reference import resolved
 from services.ingest.connectors.folders import Folders
@@ -26,6 +26,7 @@ from services.ingest.connectors.sql.settings import SqlDatabase, SqlSource
 from services.ingest.connectors.sql.sqlite import Sqlite
 from services.ingest.connectors.sql.statements import ALIAS, Column, Reading
 from services.ingest.connectors.sql.stretch import bounds
+from services.ingest.core.faults import set_aside
 from services.ingest.core.names import column_names
 from services.ingest.core.tables import conformed, described
 from services.ingest.core.typed_texts import row_text
@@ -186,18 +187,12 @@ class SqlConnector:
     def _fetched(self, batch: pa.RecordBatch) -> Fetched:
         found = conformed(batch, self._schema, self._surroundings.declared, self._surroundings.evolution)
         self._schema = found.rows.schema
-        rejected = tuple(
-            SourceRow(
-                row_text(batch, fault.row),
-                fault.reason,
-                fault.detail,
-                f"{self._what()} {json.dumps(place_of(batch, fault.row, self._source.order))}",
-                fault.column,
-                behind=fault.row - before,
-            )
-            for before, fault in enumerate(found.faults)
+        aside = set_aside(
+            found.faults,
+            lambda fault: row_text(batch, fault.row),
+            lambda row: f"{self._what()} {json.dumps(place_of(batch, row, self._source.order))}",
         )
-        return Fetched(found.rows, rejected)
+        return Fetched(found.rows, aside)
 
 
 def _listed(tables: Sequence[str]) -> Step:
