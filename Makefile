@@ -8,12 +8,12 @@ unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON ?= python3
 BIN := .venv/bin
-TEST_FOLDERS := unit contract integration e2e chaos
+TEST_FOLDERS := e2e integration contract unit chaos
 STAMP := .venv/.synced
 # Its library wants other versions than the development tools (docs/decisions/0017).
 AIRBYTE := .venv-airbyte
-# Two at a time, a file to each, with a stack of its own: most tests wait more than they work. Not those of chaos: beside another
-# stack under load, a broker loses its own controller, which is another fault than the one that is tested.
+# Two at a time, a file to each, with a stack of its own: most tests wait more than they work. The longest files come first, so that
+# both sides end at about the same time. Those of chaos, which kill services under load, run alone: two cores carry one such stack.
 SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help install up down demo check fmt generate test $(addprefix test-,$(TEST_FOLDERS)) test-airbyte bench chaos clean
