@@ -86,6 +86,8 @@ def _cast(values: pa.Array, to: pa.DataType) -> pa.Array:
     if not _T.is_string(values.type):
         if isinstance(to, pa.BaseExtensionType):
             return _by_value(values, to)
+        if _T.is_floating(values.type) and _T.is_decimal(to):
+            return values.cast(pa.string()).cast(to)  # by its shortest text: Arrow would round the number
         return values.cast(to)
     if _T.is_floating(to):
         numbers = values.cast(to)

@@ -88,3 +88,10 @@ def test_typed_columns_are_cast_without_loss_or_set_aside() -> None:
         fitted, bad = fit_array(values, to)
         assert np.array_equal(bad, expected)
         assert fitted.type == to
+
+
+def test_a_double_is_a_decimal_where_its_digits_fit() -> None:
+    values = [0.13, 100.0, -0.5, 0.126, 1e-7, 1e20, float("nan"), None]
+    fitted, bad = fit_array(pa.array(values, pa.float64()), pa.decimal128(10, 2))
+    assert bad.tolist() == [False, False, False, True, True, True, True, False]
+    assert [str(value) for value in fitted.to_pylist() if value is not None] == ["0.13", "100.00", "-0.50"]
