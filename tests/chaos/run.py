@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 import clickhouse_connect
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka import ConsumerGroupState, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 from pyiceberg.exceptions import NoSuchTableError
 
@@ -157,6 +157,12 @@ class Run:
         group = topics.group(stage, self.dataset, 1)
         asked = self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])[group]
         return sum(max(at.offset, 0) for at in asked.result(_REPLY_S).topic_partitions)
+
+    def members(self, stage: str) -> int:
+        """How many instances of a stage share its partitions; 0 while they are being handed out."""
+        group = topics.group(stage, self.dataset, 1)
+        found = self._admin.describe_consumer_groups([group])[group].result(_REPLY_S)
+        return len(found.members) if found.state == ConsumerGroupState.STABLE else 0
 
     def wait_for(self, stage: str, share: int) -> None:
         """Wait until a stage has taken in this share of what it will. Units: percent."""
