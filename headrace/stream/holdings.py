@@ -1,11 +1,9 @@
 """What sources keep outside of Headrace, as `_headrace.source-holdings` tells it: how a record is written, and by whom.
 
-It is on record before it is set up, and until all of it is taken away. All writers share one transactional id: starting to
-use it shuts every other writer out, then the topic is read to its end, then the change is decided and written. See
-docs/decisions/0018-what-a-source-keeps-outside-is-on-record.md.
+It is on record before it is set up, and until all of it is taken away. All writers share one transactional id
+(`SoleWriter`). See docs/decisions/0018-what-a-source-keeps-outside-is-on-record.md.
 """
 
-import threading
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -13,11 +11,10 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from headrace.contract import Contract
-from headrace.errors import Fatal, Fenced, Transient
+from headrace.errors import Fatal
 from headrace.stream import topics
 from headrace.stream.control import Controls
-from headrace.stream.kafka import Connection, Followed, TransactionalWriter
-from headrace.stream.kafka import topics as kafka_topics
+from headrace.stream.kafka import Connection, Followed, SoleWriter, TransactionalWriter
 
 _WRITER_ID: Final = "headrace-source-holdings"
 
@@ -68,7 +65,7 @@ class HoldingLog:
     def __init__(self, connection: Connection, controls: Controls) -> None:
         self._connection = connection
         self._controls = controls
-        self._turn = threading.Lock()
+        self._writer = SoleWriter(connection, _WRITER_ID, "what is kept for another source was noted at the same time")
 
     def standing(self) -> Mapping[str, Holding]:
         """What is on record, by name. Errors: Transient."""
@@ -82,24 +79,14 @@ class HoldingLog:
         Errors: whatever `decide` raises (nothing is written); Transient, also when another writer was quicker; Fatal when
         the record cannot be read.
         """
-        with self._turn:
-            kafka_topics.answering(self._connection)
-            kafka_topics.ensure_control(self._connection)
-            writer = TransactionalWriter(self._connection, _WRITER_ID)
-            try:
-                writer.init()
-                with closing(followed_holdings(self._connection, self._controls)) as followed:
-                    followed.refresh()
-                    if name in followed.unreadable:
-                        raise Fatal(f"the record of {name} in {topics.SOURCE_HOLDINGS} cannot be read; see the log")
-                    decided = decide(followed.state)
-                    if decided != followed.state.get(name):
-                        self._write(writer, name, decided)
-                return decided
-            except Fenced as error:
-                raise Transient(f"what is kept for another source was noted at the same time ({error})") from error
-            finally:
-                writer.close()
+        with self._writer.turn() as writer, closing(followed_holdings(self._connection, self._controls)) as followed:
+            followed.refresh()
+            if name in followed.unreadable:
+                raise Fatal(f"the record of {name} in {topics.SOURCE_HOLDINGS} cannot be read; see the log")
+            decided = decide(followed.state)
+            if decided != followed.state.get(name):
+                self._write(writer, name, decided)
+            return decided
 
     def _write(self, writer: TransactionalWriter, name: str, holding: Holding | None) -> None:
         value = None if holding is None else self._controls.encode("source_holding", holding.record())

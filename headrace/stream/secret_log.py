@@ -1,23 +1,19 @@
 """The topic of sealed secrets: how a record is written, and what must not have happened in between.
 
-All writers, gateways and ingests, share one transactional id. Starting to use it shuts every other writer out and settles
-what it left open, then the topic is read to its end, then the change is decided and written. So a change is decided on all
-that stands, or is not written. See docs/decisions/0010-secrets-are-records-sealed-by-the-gateway.md.
+All writers, gateways and ingests, share one transactional id (`SoleWriter`), so a change is decided on all that stands, or is not
+written. See docs/decisions/0010-secrets-are-records-sealed-by-the-gateway.md.
 """
 
 import logging
-import threading
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from headrace.errors import Fenced, Transient
 from headrace.secrets.envelope import Sealed
 from headrace.stream import notices, topics
 from headrace.stream.control import Controls
-from headrace.stream.kafka import Connection, Followed, TransactionalWriter
-from headrace.stream.kafka import topics as kafka_topics
+from headrace.stream.kafka import Connection, Followed, SoleWriter, TransactionalWriter
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +78,7 @@ class SecretLog:
         self._connection = connection
         self._controls = controls
         self._origin = notices.Origin(service, instance)
-        self._turn = threading.Lock()
+        self._writer = SoleWriter(connection, _WRITER_ID, "another secret was written at the same time")
 
     def change(self, decide: Decision) -> Sequence[SecretChange]:
         """Write what `decide` makes of what stands; returns it.
@@ -90,19 +86,10 @@ class SecretLog:
         Errors: whatever `decide` raises (nothing is written); Transient, also when another writer was quicker: what was
         decided may have been decided on less than stands by now, so nothing was written.
         """
-        with self._turn:
-            kafka_topics.answering(self._connection)
-            kafka_topics.ensure_control(self._connection)
-            writer = TransactionalWriter(self._connection, _WRITER_ID)
-            try:
-                writer.init()
-                changes = decide(self._standing())
-                if changes:
-                    self._write(writer, changes)
-            except Fenced as error:
-                raise Transient(f"another secret was written at the same time: try again ({error})") from error
-            finally:
-                writer.close()
+        with self._writer.turn() as writer:
+            changes = decide(self._standing())
+            if changes:
+                self._write(writer, changes)
         for change in changes:
             log.info(change.message, extra={"secret": change.name, **change.data})
         return changes

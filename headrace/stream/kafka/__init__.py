@@ -5,6 +5,7 @@ from headrace.stream.kafka.followed import Followed
 from headrace.stream.kafka.follower import Follower
 from headrace.stream.kafka.replay import Replay
 from headrace.stream.kafka.sink import KafkaSink
+from headrace.stream.kafka.sole_writer import SoleWriter
 from headrace.stream.kafka.source import KafkaSource
 from headrace.stream.kafka.writer import Transaction, TransactionalWriter
 
@@ -15,6 +16,7 @@ __all__ = [
     "KafkaSink",
     "KafkaSource",
     "Replay",
+    "SoleWriter",
     "Transaction",
     "TransactionalWriter",
 ]

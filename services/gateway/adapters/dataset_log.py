@@ -1,19 +1,16 @@
-"""Writes dataset versions to their topic, one writer at a time in the whole cluster.
+"""Writes dataset versions to their topic, one writer at a time in the whole cluster (`SoleWriter`).
 
-The transactional id is the lock: starting a writer shuts out every older one, so what is read after that is what
-the new version is decided on, and a writer that was shut out meanwhile fails to commit. See
-docs/decisions/0005-the-datasets-topic-is-the-truth.md.
+See docs/decisions/0005-the-datasets-topic-is-the-truth.md.
 """
 
-import threading
 from collections.abc import Callable, Mapping, Set
 from dataclasses import asdict
 from typing import Final
 
-from headrace.errors import Fatal, Fenced, Transient
+from headrace.errors import Fatal
 from headrace.stream import topics
 from headrace.stream.control import Controls
-from headrace.stream.kafka import Connection, Followed, TransactionalWriter
+from headrace.stream.kafka import Connection, Followed, SoleWriter, TransactionalWriter
 from headrace.stream.kafka import topics as kafka_topics
 from services.gateway.core.datasets import DatasetVersion
 
@@ -29,32 +26,24 @@ class DatasetLog:
     def __init__(self, connection: Connection, controls: Controls) -> None:
         self._connection = connection
         self._controls = controls
-        self._turn = threading.Lock()
+        self._writer = SoleWriter(connection, _WRITER_ID, "another gateway applied a dataset at the same time")
 
     def append(self, decide: Decision) -> None:
         """Write the version that `decide` makes of what is live, and its topics before it.
 
         Errors: whatever `decide` raises (nothing is written); Transient, also when another gateway was quicker.
         """
-        with self._turn:
-            kafka_topics.answering(self._connection)
-            kafka_topics.ensure_control(self._connection)
-            writer = TransactionalWriter(self._connection, _WRITER_ID)
-            try:
-                writer.init()
-                live, unreadable = self._live()
-                version = decide(live)
-                if version is not None:
-                    if version.name in unreadable:
-                        raise Fatal(
-                            f"the last version of {version.name} in {topics.DATASETS} cannot be read: see this service's log; "
-                            "nothing was written over it"
-                        )
-                    self._write(writer, version)
-            except Fenced as error:
-                raise Transient(f"another gateway applied a dataset at the same time: try again ({error})") from error
-            finally:
-                writer.close()
+        with self._writer.turn() as writer:
+            live, unreadable = self._live()
+            version = decide(live)
+            if version is None:
+                return
+            if version.name in unreadable:
+                raise Fatal(
+                    f"the last version of {version.name} in {topics.DATASETS} cannot be read: see this service's log; "
+                    "nothing was written over it"
+                )
+            self._write(writer, version)
 
     def _live(self) -> tuple[Mapping[str, DatasetVersion], Set[str]]:
         """The versions that are live, and the names of the datasets whose version cannot be read."""

@@ -111,10 +111,10 @@ def test_the_control_without_the_shared_id_a_version_is_written_over_unseen(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     keeper.set(name, ONE, AT, "ann")
+    monkeypatch.setattr(secret_log, "_WRITER_ID", f"test-{uuid.uuid4().hex}")
     other = SecretKeeper(SecretLog(connection, controls, "gateway", "other"), KEYS)
 
     def meanwhile() -> None:
-        monkeypatch.setattr(secret_log, "_WRITER_ID", f"test-{uuid.uuid4().hex}")
         other.set(name, TWO, AT, "bob")
 
     log.change(decided_late(name, meanwhile))
