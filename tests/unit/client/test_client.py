@@ -121,6 +121,11 @@ def test_another_program_at_the_address_is_recognised(answer: httpx.Response) ->
         connect(Script(answer)).datasets()
 
 
+def test_a_gateway_that_is_away_is_said_to_be_where_an_answer_comes_line_by_line() -> None:
+    with pytest.raises(Unreachable, match="No gateway answers at"):
+        list(connect(Script(httpx.ConnectError("refused"))).inspect_source("source: {}"))
+
+
 @pytest.mark.parametrize("url", ["not an address", "ftp://gateway.test", "http://[::1"])
 def test_a_wrong_address_is_named(url: str) -> None:
     with pytest.raises(HeadraceError, match="address"), Client(url, retries=0) as client:
