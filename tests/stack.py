@@ -1,10 +1,12 @@
 """The local stack that all tests of a run share: real broker, registry and warehouse on free ports, services on demand."""
 
+import json
 import os
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +81,16 @@ class Platform:
         token = self.stack.credentials.push_token.get_secret_value()
         headers = {"Authorization": f"Bearer {token}"}
         return httpx.Client(base_url=self.stack.settings.ingest_url, headers=headers, timeout=60)
+
+    def push(self, dataset: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Push rows, each once, as soon as the dataset takes them."""
+        body = "\n".join(json.dumps(row) for row in rows)
+        headers = {"Content-Type": "application/x-ndjson", "Idempotency-Key": uuid.uuid4().hex}
+        path = f"/v1/datasets/{dataset}/rows"
+        with self.pusher() as client:
+            eventually(
+                lambda: client.post(path, content=body, headers=headers).is_success, 60, f"{dataset} takes pushes"
+            )
 
 
 @contextmanager

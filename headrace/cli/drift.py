@@ -12,6 +12,7 @@ from ruamel.yaml.util import load_yaml_guess_indent
 from headrace.cli import tables
 from headrace.cli.files import STANDARD, text_of
 from headrace.cli.observe import DatasetArgument
+from headrace.cli.quarantine import Because, Wait
 from headrace.cli.render import Format, Output, emit, note, safe
 from headrace.cli.session import session_of
 from headrace.client import Client, DriftEdit, QuarantineOutcome
@@ -26,13 +27,11 @@ app = typer.Typer(no_args_is_help=True, help="See to sources whose columns came 
 Column = Annotated[
     str, typer.Argument(metavar="COLUMN", help="The source's column, as `drift ls` prints it.", show_default=False)
 ]
-Because = Annotated[str, typer.Option(help="Why; it is kept with each row.", show_default=False)]
 File = Annotated[
     Path | None,
     typer.Option("--file", "-f", help="The dataset's file, to write the decision into as well.", show_default=False),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Change nothing: say what it would be.")]
-Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until something became of every row.")]
 
 
 @app.command("ls")
@@ -241,8 +240,9 @@ class _Document:
         try:
             self._path.write_text(text.getvalue(), encoding="utf-8", newline=self._newline)
         except OSError as error:
-            why = f"{self._path}: cannot be written: {error.strerror}"
+            where = f"source.drift.{edit.column}" if edit.decision is not None else f"source.columns.{edit.column}"
+            told = f"{where}: {edit.decision or edit.type}"
             raise HeadraceError(
-                f"{why}; the decision is live: `headrace export` gives the file as it is now."
+                f"{self._path}: cannot be written: {error.strerror}; the decision is live: write it yourself, {told}"
             ) from error
         note(f"[green]✓[/] wrote {safe(self._path)}")

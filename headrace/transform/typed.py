@@ -19,14 +19,15 @@ from headrace.transform.types import duckdb_type, misfit
 _DAY: Final = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _CLOCK: Final = "[T ][0-9]{2}:[0-9]{2}[0-9:.]*"
 #: Types that text is taken for, with what it has to look like. Source: what ingest takes text in files and messages for.
-_OF_TEXT: Final = (
+OF_TEXT: Final = (
     ("DATE", _DAY),
     ("TIMESTAMP", _DAY + _CLOCK),
     ("TIMESTAMPTZ", _DAY + _CLOCK + " ?(Z|[+-][0-9]{2}(:?[0-9]{2})?)"),
 )
-_OF_CELLS: Final = (
+#: The same for text where nothing but text can be written.
+OF_CELLS: Final = (
     ("BIGINT", "[+-]?(0|[1-9][0-9]*)"),  # 007 is a code, not a number
-    ("DOUBLE", "[+-]?(0|[1-9][0-9]*)?([.][0-9]*)?([eE][+-]?[0-9]+)?"),
+    ("DOUBLE", "[+-]?((0|[1-9][0-9]*)([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]+)?"),
     ("BOOLEAN", "(?i)true|false"),
 )
 _ANY: Final = "(?s).*"
@@ -85,7 +86,7 @@ def _ladder(values: Sequence[Any], cells: bool, kind: str | None, hint: str | No
     present = [value for value in values if value is not None]
     found = {type(value) for value in present}
     if found <= {str}:
-        yield from (*(_OF_CELLS if cells else ()), *_OF_TEXT)
+        yield from (*(OF_CELLS if cells else ()), *OF_TEXT)
     elif found == {bool}:
         yield "BOOLEAN", _ANY
     elif found <= {int, float}:

@@ -1,6 +1,5 @@
 """A source changes without notice: its rows are held, somebody decides, and every value arrives, from the first row on."""
 
-import json
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,20 +23,9 @@ def made(platform: Platform, rows: Sequence[Mapping[str, Any]], more: str = "") 
     """A dataset whose source has given these rows so far."""
     name = f"drift.t_{uuid.uuid4().hex[:8]}"
     platform.client.apply(name, DOCUMENT.format(name=name, more=more))
-    push(platform, name, rows)
+    platform.push(name, rows)
     platform.client.wait_settled(name, timeout_s=120)
     return name
-
-
-def push(platform: Platform, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    body = "\n".join(json.dumps(row) for row in rows)
-    headers = {"Content-Type": "application/x-ndjson", "Idempotency-Key": uuid.uuid4().hex}
-    with platform.pusher() as client:
-        eventually(
-            lambda: client.post(f"/v1/datasets/{name}/rows", content=body, headers=headers).is_success,
-            60,
-            f"{name} takes pushes",
-        )
 
 
 def drifted(platform: Platform, name: str, rows: int) -> Drift:
@@ -62,22 +50,22 @@ def table(platform: Platform, name: str, columns: str) -> list[tuple[Any, ...]]:
 
 def test_a_new_column_is_accepted_from_its_first_row_on(platform: Platform) -> None:
     name = made(platform, [{"id": 1}])
-    push(platform, name, [{"id": 2, "discount": 5}, {"id": 3}, {"id": 4, "discount": 10}])
+    platform.push(name, [{"id": 2, "discount": 5}, {"id": 3}, {"id": 4, "discount": 10}])
     [found] = drifted(platform, name, 2).items
     assert (found.column, found.reason, found.rows, found.examples) == ("discount", "unknown_field", 2, (5, 10))
     assert platform.client.quarantined(name, found.first).fields is None
     assert decided(platform, name, "discount", "accept").resubmitted == 2
-    push(platform, name, [{"id": 5, "discount": 20}])
+    platform.push(name, [{"id": 5, "discount": 20}])
     assert table(platform, name, "id, discount") == [(1, None), (2, 5), (3, None), (4, 10), (5, 20)]
     assert not platform.client.drift(name).items
 
 
 def test_a_renamed_column_is_mapped(platform: Platform) -> None:
     name = made(platform, [{"id": 1, "price": 1.5}], "key: [id]\nload: {mode: upsert}")
-    push(platform, name, [{"id": 2, "price_chf": 2.5}, {"id": 1, "price_chf": 7.5}])
+    platform.push(name, [{"id": 2, "price_chf": 2.5}, {"id": 1, "price_chf": 7.5}])
     drifted(platform, name, 2)
     assert decided(platform, name, "price_chf", "map", to="price").resubmitted == 2
-    push(platform, name, [{"id": 2, "price_chf": 9.0}, {"id": 2, "price": 9.5}, {"id": 2, "price_chf": 10.5}])
+    platform.push(name, [{"id": 2, "price_chf": 9.0}, {"id": 2, "price": 9.5}, {"id": 2, "price_chf": 10.5}])
     assert table(platform, name, "id, price") == [(1, 7.5), (2, 10.5)]
     assert platform.client.drift(name).decided == {"price_chf": {"rename_to": "price"}}
 
@@ -90,7 +78,7 @@ checks: [{check: between, column: twice, min: 0, max: 1000}]
 
 def test_columns_that_came_together_are_decided_about_one_after_the_other(platform: Platform) -> None:
     name = made(platform, [{"id": 1, "price": 1.5}])
-    push(platform, name, [{"id": 2, "cost": 2.5, "discount": 5}, {"id": 3, "cost": 3.5, "discount": "none"}])
+    platform.push(name, [{"id": 2, "cost": 2.5, "discount": 5}, {"id": 3, "cost": 3.5, "discount": "none"}])
     [found] = drifted(platform, name, 2).items
     assert found.column == "cost"
     assert decided(platform, name, "cost", "map", to="price").refused == 2
@@ -98,7 +86,7 @@ def test_columns_that_came_together_are_decided_about_one_after_the_other(platfo
         platform.client.decide_drift(name, "nothing", act="accept", because="a test")
     taken = decided(platform, name, "discount", "accept", type="integer")
     assert (taken.resubmitted, taken.refused) == (1, 1)
-    push(platform, name, [{"id": 4, "cost": 4.5, "discount": "twice"}])
+    platform.push(name, [{"id": 4, "cost": 4.5, "discount": "twice"}])
     assert {each.column for each in drifted(platform, name, 2).items} == {"cost", "discount"}
     assert decided(platform, name, "discount", "accept", to="words").resubmitted == 2
     assert table(platform, name, "id, price, discount, words") == [
@@ -111,23 +99,23 @@ def test_columns_that_came_together_are_decided_about_one_after_the_other(platfo
 
 def test_values_of_another_type_are_cast(platform: Platform) -> None:
     name = made(platform, [{"id": 1, "price": 1.5}], SQL)
-    push(platform, name, [{"id": 2, "price": "2.5 CHF"}])
+    platform.push(name, [{"id": 2, "price": "2.5 CHF"}])
     [found] = drifted(platform, name, 1).items
     assert (found.reason, found.hits.columns) == ("wrong_type", ("twice",))
     assert found.hits.checks
     with pytest.raises(ApiError, match="cast it"):
         platform.client.decide_drift(name, "price", act="map", to="cost", because="a test")
     assert decided(platform, name, "price", "cast", expression="replace(price, ' CHF', '')").resubmitted == 1
-    push(platform, name, [{"id": 3, "price": "3.5 CHF"}, {"id": 4, "price": 4.5}])
+    platform.push(name, [{"id": 3, "price": "3.5 CHF"}, {"id": 4, "price": 4.5}])
     assert table(platform, name, "id, twice") == [(1, 3.0), (2, 5.0), (3, 7.0), (4, 9.0)]
 
 
 def test_values_of_another_type_are_kept_as_text(platform: Platform) -> None:
     name = made(platform, [{"id": 1, "price": 1.5}])
-    push(platform, name, [{"id": 2, "price": "on demand"}])
+    platform.push(name, [{"id": 2, "price": "on demand"}])
     drifted(platform, name, 1)
     assert decided(platform, name, "price", "accept").resubmitted == 1
-    push(platform, name, [{"id": 3, "price": "free"}, {"id": 4, "price": 4.5}])
+    platform.push(name, [{"id": 3, "price": "free"}, {"id": 4, "price": 4.5}])
     assert table(platform, name, "id, price, price_text") == [
         (1, 1.5, None),
         (2, None, "on demand"),
@@ -138,7 +126,7 @@ def test_values_of_another_type_are_kept_as_text(platform: Platform) -> None:
 
 def test_what_is_not_wanted_is_left_out_or_given_up(platform: Platform) -> None:
     name = made(platform, [{"id": 1, "price": 1.5}])
-    push(platform, name, [{"id": 2, "price": 2.5, "note": "x"}, {"id": 3, "price": "broken"}])
+    platform.push(name, [{"id": 2, "price": 2.5, "note": "x"}, {"id": 3, "price": "broken"}])
     drifted(platform, name, 2)
     dry = platform.client.decide_drift(name, "note", act="leave-out", because="a test", dry_run=True)
     assert (dry.request, dry.rows, [change.path for change in dry.changes]) == (None, 1, ["source.drift.note"])
@@ -152,7 +140,7 @@ def test_what_is_not_wanted_is_left_out_or_given_up(platform: Platform) -> None:
 def test_without_a_decision_nothing_is_let_in(platform: Platform) -> None:
     """The control: read anew as they are, the rows stay aside."""
     name = made(platform, [{"id": 1}])
-    push(platform, name, [{"id": 2, "discount": 5}])
+    platform.push(name, [{"id": 2, "discount": 5}])
     drifted(platform, name, 1)
     asked = platform.client.ask_quarantine(name, "resubmit", because="a test", column="discount")
     assert platform.client.wait_quarantine(name, asked, timeout_s=120).refused == 1

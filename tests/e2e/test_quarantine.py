@@ -2,7 +2,6 @@
 
 import json
 import uuid
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -28,18 +27,6 @@ def applied(platform: Platform, name: str, more: str) -> str:
     return name
 
 
-def pushed(platform: Platform, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Push rows once the dataset takes them."""
-    body = "\n".join(json.dumps(row) for row in rows)
-    headers = {"Content-Type": "application/x-ndjson", "Idempotency-Key": uuid.uuid4().hex}
-    with platform.pusher() as client:
-        eventually(
-            lambda: client.post(f"/v1/datasets/{name}/rows", content=body, headers=headers).is_success,
-            60,
-            f"{name} takes pushes",
-        )
-
-
 def settled(platform: Platform, name: str) -> Ledger:
     """The books once everything has its fate; they always balance."""
     books = platform.client.wait_settled(name, timeout_s=120)
@@ -61,7 +48,7 @@ def rows(platform: Platform, sql: str) -> list[list[Any]]:
 @pytest.fixture(scope="module")
 def parents(platform: Platform) -> str:
     name = applied(platform, named("countries"), "key: [code]\nload: {mode: upsert}")
-    pushed(platform, name, [{"code": "ch"}])
+    platform.push(name, [{"code": "ch"}])
     settled(platform, name)
     return name
 
@@ -74,7 +61,7 @@ def orders(platform: Platform, parents: str) -> str:
 
 def test_rows_are_loaded_once_their_parents_are_there(platform: Platform, parents: str) -> None:
     name = orders(platform, parents)
-    pushed(platform, name, [{"id": n, "country": "ch" if n % 2 else "li"} for n in range(10)])
+    platform.push(name, [{"id": n, "country": "ch" if n % 2 else "li"} for n in range(10)])
     before = settled(platform, name)
     assert (before.read, before.loaded, before.quarantined) == (10, 5, {"check_references": 5})
     assert asked(platform, name, reason="check_not_null").settled == 0  # a cause that nothing was set aside for
@@ -84,7 +71,7 @@ def test_rows_are_loaded_once_their_parents_are_there(platform: Platform, parent
     assert (again.read, again.loaded, again.quarantined) == (10, 5, {"check_references": 5})
     assert again.resubmitted == {"check_references": 5}
 
-    pushed(platform, parents, [{"code": "li"}])
+    platform.push(parents, [{"code": "li"}])
     settled(platform, parents)
     assert asked(platform, name, reason="check_references").resubmitted == 5
     books = settled(platform, name)
@@ -100,7 +87,7 @@ def test_rows_are_loaded_once_their_parents_are_there(platform: Platform, parent
 
 def test_rows_are_edited_by_expressions_and_patches(platform: Platform, parents: str) -> None:
     name = orders(platform, parents)
-    pushed(platform, name, [{"id": 1, "country": "CH"}, {"id": 2, "country": "xx"}, {"id": 3, "country": "Ch"}])
+    platform.push(name, [{"id": 1, "country": "CH"}, {"id": 2, "country": "xx"}, {"id": 3, "country": "Ch"}])
     settled(platform, name)
     by_id = {row.fields["id"]: row.id for row in platform.client.quarantine(name).items if isinstance(row.fields, dict)}
     assert by_id.keys() == {1, 2, 3}
@@ -137,9 +124,9 @@ def test_rows_are_edited_by_expressions_and_patches(platform: Platform, parents:
 def test_what_never_was_a_record_is_read_anew(platform: Platform) -> None:
     """Rows that ingest set aside: JSON that was pushed, and lines of a CSV file."""
     name = applied(platform, named("prices"), "")
-    pushed(platform, name, [{"id": 1, "price": 10}, {"id": 2, "price": 12}])
+    platform.push(name, [{"id": 1, "price": 10}, {"id": 2, "price": 12}])
     settled(platform, name)
-    pushed(platform, name, [{"id": 3, "price": "13 CHF"}, {"id": 4, "price": "14 CHF"}])
+    platform.push(name, [{"id": 3, "price": "13 CHF"}, {"id": 4, "price": "14 CHF"}])
     assert settled(platform, name).quarantined == {"wrong_type": 2}
     assert asked(platform, name, column="price").refused == 2  # the control: as they are they do not fit
     assert asked(platform, name, column="price", set={"price": "split_part(price, ' ', 1)"}).resubmitted == 2
@@ -174,15 +161,14 @@ def test_a_row_does_not_replace_a_newer_one_of_its_key(platform: Platform) -> No
         named("stock"),
         "key: [item]\nload: {mode: upsert}\nchecks: [{name: known, check: between, column: count, min: 0}]",
     )
-    pushed(platform, name, [{"item": "z", "count": 1}])
+    platform.push(name, [{"item": "z", "count": 1}])
     settled(platform, name)
-    pushed(
-        platform,
+    platform.push(
         name,
         [{"item": item, "count": -7} for item in "ac"] + [{"item": item, "count": "7?"} for item in "bd"],
     )
     assert settled(platform, name).quarantined == {"check_between": 2, "wrong_type": 2}
-    pushed(platform, name, [{"item": "a", "count": 100}, {"item": "b", "count": 200}])
+    platform.push(name, [{"item": "a", "count": 100}, {"item": "b", "count": 200}])
     settled(platform, name)
 
     assert asked(platform, name, reason="check_between").resubmitted == 2  # as they are: they are set aside once more
@@ -192,7 +178,7 @@ def test_a_row_does_not_replace_a_newer_one_of_its_key(platform: Platform) -> No
     assert settled(platform, name).quarantined == {}
     found = sorted(rows(platform, f"SELECT item, count FROM {name}"))
     assert found == [["a", 100], ["b", 200], ["c", 7], ["d", 7], ["z", 1]]
-    pushed(platform, name, [{"item": item, "count": 300} for item in "acd"])  # and newer ones replace them
+    platform.push(name, [{"item": item, "count": 300} for item in "acd"])  # and newer ones replace them
     settled(platform, name)
     found = sorted(rows(platform, f"SELECT item, count FROM {name}"))
     assert found == [["a", 300], ["b", 200], ["c", 300], ["d", 300], ["z", 1]]
@@ -200,7 +186,7 @@ def test_a_row_does_not_replace_a_newer_one_of_its_key(platform: Platform) -> No
 
 def test_discarded_rows_are_counted_and_gone(platform: Platform, parents: str) -> None:
     name = orders(platform, parents)
-    pushed(platform, name, [{"id": n, "country": "xx"} for n in range(4)] + [{"id": 9, "country": "ch"}])
+    platform.push(name, [{"id": n, "country": "xx"} for n in range(4)] + [{"id": 9, "country": "ch"}])
     settled(platform, name)
     one = platform.client.quarantine(name).items[0].id
     assert asked(platform, name, act="discard", ids=[one]).discarded == 1

@@ -1,27 +1,29 @@
 """How the source of a dataset drifts from what it was, and what a decision about it changes in the dataset's file."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
 
 from headrace.contract import Contract, Decision, FileEdit
 from headrace.contract.fields import LogicalType
+from headrace.transform.typed import OF_CELLS, OF_TEXT
 
 Act = Literal["accept", "map", "cast", "leave-out", "reject"]
 
 UNKNOWN, MISFIT = "unknown_field", "wrong_type"
 
-_DAY: Final = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
-#: What texts are taken for, the narrowest first. Source: what ingest takes them for.
-_LOOKS: Final[tuple[tuple[LogicalType, str], ...]] = (
-    ("boolean", "(?i)true|false"),
-    ("integer", "[+-]?(0|[1-9][0-9]{0,17})"),  # 007 is a code, not a number
-    ("number", "[+-]?(?=[.]?[0-9])(0|[1-9][0-9]*)?([.][0-9]*)?([eE][+-]?[0-9]+)?"),
-    ("date", _DAY),
-    ("timestamp", _DAY + "[T ][0-9]{2}:[0-9]{2}[0-9:.]* ?(Z|[+-][0-9]{2}(:?[0-9]{2})?)?"),
-)
+_LONG_INTEGER: Final = 18
+#: What texts are taken for, the narrowest first.
+_WORDS: Final[Mapping[str, LogicalType]] = {
+    "BIGINT": "integer",
+    "DOUBLE": "number",
+    "BOOLEAN": "boolean",
+    "DATE": "date",
+    "TIMESTAMP": "timestamp",
+    "TIMESTAMPTZ": "timestamp",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +69,14 @@ def likely_type(values: Iterable[Any]) -> LogicalType:
     if kinds and kinds <= {int, float}:
         return "number"
     if kinds == {str}:
-        fitting = (word for word, look in _LOOKS if all(re.fullmatch(look, value.strip()) for value in given))
-        return next(fitting, "string")
+        looks = [_looks_like(value.strip()) for value in given]
+        return next((word for word in _WORDS.values() if all(word in look for look in looks)), "string")
     return "string"
+
+
+def _looks_like(text: str) -> set[LogicalType]:
+    looks = {_WORDS[kind] for kind, look in (*OF_CELLS, *OF_TEXT) if re.fullmatch(look, text)}
+    return looks if len(text.lstrip("+-")) <= _LONG_INTEGER else looks - {"integer"}  # may be more than 64 bits hold
 
 
 def declared(contract: Contract) -> frozenset[str]:

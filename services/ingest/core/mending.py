@@ -34,8 +34,9 @@ class Mending:
         are of columns about which nothing was decided.
         """
         groups: dict[tuple[str, ...], list[int]] = {}
+        every = _edit(self.drift)
         for at, each in enumerate(given):
-            if (columns := self.concerned(each, schema)) or all_rows:
+            if (columns := self._concerned(each, schema, every)) or all_rows:
                 groups.setdefault(columns, []).append(at)
         parts: list[Rebuilt] = []
         for columns, places in groups.items():
@@ -48,10 +49,10 @@ class Mending:
             parts.append(Rebuilt(part.rows, [places[at] for at in part.index], refused, faults))
         return parts
 
-    def concerned(self, given: Given, schema: pa.Schema) -> tuple[str, ...]:
+    def _concerned(self, given: Given, schema: pa.Schema, every: Edit) -> tuple[str, ...]:
         """The columns of a row about which something was decided that concerns it: those unknown, and those that do not fit."""
         try:
-            found, of_texts = read_object(given, schema, _edit(self.drift))
+            found, of_texts = read_object(given, schema, every)
         except ValueError:
             return ()
         return tuple(name for name in self.drift if name in found and self._odd(name, found[name], schema, of_texts))
@@ -89,17 +90,10 @@ def mended(fetched: Fetched, mending: Mending, *, ordered: bool) -> Fetched:
 
 def _still_aside(row: SourceRow, why: str, fault: Fault | None) -> SourceRow:
     """A row that decisions do not let in: for the column that is still to be decided about, if that is what it lacks."""
-    detail = f"{row.detail}; as source.drift has it: {why}"
-    return (
-        replace(row, detail=detail)
-        if fault is None
-        else replace(
-            row,
-            reason=fault.reason,
-            detail=f"{fault.detail}; nothing in source.drift says what becomes of it",
-            column=fault.column,
-        )
-    )
+    if fault is None:
+        return replace(row, detail=f"{row.detail}; as source.drift has it: {why}")
+    detail = f"{fault.detail}; nothing in source.drift says what becomes of it"
+    return replace(row, reason=fault.reason, detail=detail, column=fault.column)
 
 
 def _together(fetched: Fetched, parts: Sequence[pa.RecordBatch], places: Sequence[int]) -> pa.RecordBatch:

@@ -145,3 +145,19 @@ def test_the_file_keeps_its_line_ends_and_its_mark(run: Run, flights: GatewayDou
     written = path.read_bytes()
     assert written.startswith(b"---\r\n# Orders")
     assert written.count(b"\n") == written.count(b"\r\n") == FILE.count("\n") + 4
+
+
+def test_what_cannot_be_written_is_told_so_that_it_can_be_by_hand(
+    run: Run, flights: GatewayDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "orders.yaml"
+    path.write_text(FILE)
+
+    def full(*_: object, **__: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    result = run("drift", "map", "nyc.flights", "price", "cost", "--because", "x", "-f", str(path))
+    assert result.exit_code == 1
+    for shown in ("No space left", "source.drift.price", "rename_to", "cost"):
+        assert shown in result.stderr

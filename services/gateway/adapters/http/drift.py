@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from http import HTTPStatus
 from itertools import chain, islice
@@ -57,12 +58,13 @@ def decide(
     """
     dataset = known(gateway.datasets, name)
     contract = dataset.contract()
-    edit = _edit(gateway, contract, column, body)
+    drifts = gateway.quarantine.drifts(name)
+    edit = _edit(gateway, contract, drifts, column, body)
     after = contract if edit is None else _edited(contract, edit)
     changes = propose(after, gateway.datasets.all()).changes
     version, request = dataset.version, None
     columns = {column} if edit is None else {column, *after.source.drift, *declared(after)}
-    held = [each for each in gateway.quarantine.drifts(name) if each.column in columns]
+    held = [each for each in drifts if each.column in columns]
     rows = sum(each.rows for each in held)
     if not body.dry_run:
         if edit is not None:
@@ -81,10 +83,12 @@ def decide(
     )
 
 
-def _edit(gateway: Gateway, contract: Contract, column: str, body: models.DriftChoice) -> FileEdit | None:
+def _edit(
+    gateway: Gateway, contract: Contract, drifts: Sequence[Drift], column: str, body: models.DriftChoice
+) -> FileEdit | None:
     """What a choice changes in the file; None when it changes nothing. Errors: ProblemError."""
     name = contract.dataset
-    found, values = _found(gateway, contract, column, body)
+    found, values = _found(gateway, contract, drifts, column, body)
     if found is None:
         raise not_found(
             f"no open row of {name} was set aside for a column {column!r}; `headrace drift ls {name}` shows those"
@@ -101,7 +105,7 @@ def _edit(gateway: Gateway, contract: Contract, column: str, body: models.DriftC
 
 
 def _found(
-    gateway: Gateway, contract: Contract, column: str, body: models.DriftChoice
+    gateway: Gateway, contract: Contract, drifts: Sequence[Drift], column: str, body: models.DriftChoice
 ) -> tuple[Drift | None, list[Any]]:
     """How a column drifts, and some of its values.
 
@@ -109,7 +113,6 @@ def _found(
     some of such rows.
     """
     name = contract.dataset
-    drifts = gateway.quarantine.drifts(name)
     if own := next((each for each in drifts if each.column == column), None):
         return own, _values(gateway, name, own)
     decided = {*contract.source.drift, *declared(contract)}
