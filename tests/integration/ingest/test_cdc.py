@@ -388,11 +388,11 @@ def test_what_was_begun_to_be_taken_away_is_taken_away_after_a_kill(
         first.kill()
     platform.retire(table.dataset)
     assert table.held() == {SLOT, PUBLICATION}
-    assert holdings(gateway, table.dataset)[0]["state"] == "held"
+    until(lambda: [left["state"] for left in holdings(gateway, table.dataset)] == ["held"], "it is known to be held")
     local.kill(settings, "connect")
     with ingesting() as second:
         until(lambda: table.held() == set(), "the slot does not wait for Kafka Connect")
-        until(lambda: bool(holdings(gateway, table.dataset)[0]["message"]), "what is left is said")
+        until(lambda: any(left["message"] for left in holdings(gateway, table.dataset)), "what is left is said")
         (left,) = holdings(gateway, table.dataset)
         assert (left["state"], left["because"]) == ("leaving", "the dataset was removed")
         assert f"/connectors/{Names(table.dataset, 1).connector}" in left["message"]
@@ -418,7 +418,7 @@ def test_what_cannot_be_taken_away_is_said_until_somebody_gives_it_up(
     HoldingLog(platform.connection, platform.controls).change(name, lambda _: held)
     release = f"/api/v1/datasets/{table.dataset}/source/release"
     with ingesting():
-        until(lambda: bool(holdings(gateway, table.dataset)[0]["message"]), "what is left is said")
+        until(lambda: any(left["message"] for left in holdings(gateway, table.dataset)), "what is left is said")
         assert f"SELECT pg_drop_replication_slot('{slot}')" in holdings(gateway, table.dataset)[0]["message"]
         assert gateway.post(release, json={"because": "it is gone"}).status_code == 202
         assert len(holdings(gateway, table.dataset)) == 1, "the control: it is not given up by being asked again"
