@@ -349,8 +349,13 @@ def test_a_source_that_is_gone_leaves_nothing_and_others_are_let_be(
         for table in tables:
             until(lambda of=table: platform.rows_read(of.dataset) == 3, "the snapshot is read")  # type: ignore[misc]
             assert table.held() == {SLOT, PUBLICATION}
-            (held,) = holdings(gateway, table.dataset)
-            assert (held["name"], held["state"]) == (Names(table.dataset, 1).connector, "held")
+            held = [(Names(table.dataset, 1).connector, "held")]
+            until(
+                lambda of=table, held=held: (  # type: ignore[misc]
+                    [(each["name"], each["state"]) for each in holdings(gateway, of.dataset)] == held
+                ),
+                "it is known to be held",
+            )
         platform.retire(removed.dataset)
         platform.apply(
             changed.dataset, {"type": "file", "path": "rows.csv"}, version=2, key=["id"], load={"mode": "upsert"}
