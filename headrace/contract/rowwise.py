@@ -72,6 +72,7 @@ def refused(query: exp.Select) -> Iterator[Issue]:
         yield from _stars(select)
         yield from _whole_rows(select)
         yield from _projection_names(select)
+        yield from _beside_star(select)
         names.append(name)
     members = {id(select) for _, select in steps(query)}
     for nested in query.find_all(exp.Query):
@@ -278,6 +279,30 @@ def _projection_names(select: exp.Select) -> Iterator[Issue]:
             yield _issue(
                 column, f"the column {name!r}", "columns without a leading underscore: those are system columns"
             )
+
+
+def _beside_star(select: exp.Select) -> Iterator[Issue]:
+    """Columns made of one of the same name beside a `*` that brings that one, too.
+
+    That of the source would be published, and what was made of it lost. Where the SQL does not tell whether the source has such a
+    column, the transformer says so when it sees its rows.
+    """
+    source = row_source(select)
+    rows = source.alias_or_name.lower() if source else INPUT
+    for _, star in stars(select):
+        kept = star.this if isinstance(star, exp.Column) else star
+        gone = {part.name.lower() for part in kept.args.get("except_") or []}
+        gone |= {part.this.name.lower() for part in kept.args.get("rename") or []}
+        for made in select.expressions:
+            if isinstance(made, exp.Alias) and (name := made.alias.lower()) not in gone and _made_of(made, name, rows):
+                found = f"two columns called {made.alias!r}: one of the * and {_sql(made)}"
+                yield _issue(made, found, f"the one in the place of the other: * REPLACE ({_sql(made)})")
+
+
+def _made_of(made: exp.Alias, name: str, rows: str) -> bool:
+    """Whether a column is made of the one of that name of the rows."""
+    columns = made.this.find_all(exp.Column)
+    return any(each.name.lower() == name and each.table.lower() in ("", rows) for each in columns)
 
 
 def _sql(node: exp.Expr) -> str:

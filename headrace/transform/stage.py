@@ -4,6 +4,8 @@ One row that became several has one fate: if a rejecting check fails on any of t
 quarantined whole, so that a repaired record cannot double those that had already gone on.
 """
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -102,11 +104,21 @@ class Transform:
     def _planned(self, rows: pa.Schema) -> Plan:
         sql = self._compiled.sql
         produced = self._engine.produced(sql, pa.schema([pa.field(ROW, pa.int64()), *rows]))
+        self._refuse_namesakes([name for name, _ in produced])
         made = judgement(sql, produced, self._contract.schema_, self._contract.checks)
         own = [pa.field(column.name, arrow_type(column.type), not column.required) for column in made.published]
         plan = Plan(rows, made, pa.schema([*own, *columns.TRANSFORMED_FIELDS]))
         self._judged(plan, _numbered(pa.RecordBatch.from_pylist([], schema=rows)))  # a query that fits no row fails now
         return plan
+
+    def _refuse_namesakes(self, names: Sequence[str]) -> None:
+        """Errors: Fatal when two columns have one name, which would lose one of them. DuckDB's names ignore case."""
+        count = Counter(name.lower() for name in names)
+        if twice := sorted({name for name in names if count[name.lower()] > 1}):
+            raise Fatal(
+                f"the SQL of {self._contract.dataset} gives more than one column called {', '.join(twice)}: its * brings one "
+                f"of the source. Leave that out with * EXCLUDE ({twice[0]}), or give the other another name, and apply the file"
+            )
 
     def _judged(self, plan: Plan, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, list[Rejection]]:
         """The rows that can be computed with their verdicts, and the rejections of those that cannot."""

@@ -41,6 +41,16 @@ def test_without_sql_rows_pass_as_they_are() -> None:
     assert run(transform(), ORDERS).rows == ORDERS
 
 
+@pytest.mark.parametrize("name", ["status", "STATUS"])
+def test_a_column_of_the_source_does_not_hide_one_that_is_made(name: str) -> None:
+    """The control: without one, or in its place, the one that is made is published."""
+    with pytest.raises(Fatal, match=rf"more than one column called .*{name}.*EXCLUDE"):
+        run(transform(transform={"sql": f"SELECT *, id + 1 AS {name} FROM input"}), ORDERS)
+    for star in ("* EXCLUDE (status)", "* REPLACE (amount + 1 AS amount)"):
+        stage = transform(transform={"sql": f"SELECT {star}, id + 1 AS other FROM input"})
+        assert run(stage, ORDERS).rows[0]["other"] == 2
+
+
 def test_a_dropped_row_is_put_down_to_the_first_rule_it_fails() -> None:
     sql = "SELECT id FROM input WHERE amount >= 0 AND status = 'new'"
     assert run(transform(transform={"sql": sql}), ORDERS).filtered == {"amount >= 0": [1], "status = 'new'": [2]}
