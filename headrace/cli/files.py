@@ -1,8 +1,9 @@
 """How the program reads and writes files that a user names; `-` stands for standard input and output."""
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 from headrace.cli.render import note, safe
 from headrace.errors import HeadraceError
@@ -23,13 +24,36 @@ def text_of(path: Path) -> tuple[str, str]:
 
 def write(path: Path, text: str, *, force: bool) -> None:
     """Write a file that is not there yet. Errors: HeadraceError when it is, or cannot be written."""
+    write_lines(path, [text], force=force)
+
+
+def write_lines(path: Path, lines: Iterable[str], *, force: bool) -> int:
+    """Write a file that is not there yet, as its lines come; it is there when all are. Returns how many.
+
+    Errors: HeadraceError when it is there, or cannot be written; whatever `lines` raises.
+    """
     if path == STANDARD:
-        sys.stdout.write(text)
-        return
+        return _written(sys.stdout, lines)
     if path.exists() and not force:
         raise HeadraceError(f"{path} is there already. Choose another place with --out, or overwrite it with --force.")
+    begun = path.with_name(f".{path.name}.part") if path.is_file() or not path.exists() else path  # a pipe, a device
     try:
-        path.write_text(text, encoding="utf-8")
+        with begun.open("w", encoding="utf-8") as file:
+            count = _written(file, lines)
+        if begun != path:
+            begun.replace(path)
     except OSError as error:
         raise HeadraceError(f"{path}: cannot be written: {error.strerror}.") from error
+    finally:
+        if begun != path:
+            begun.unlink(missing_ok=True)
     note(f"[green]✓[/] wrote {safe(path)}")
+    return count
+
+
+def _written(file: TextIO, lines: Iterable[str]) -> int:
+    count = 0
+    for line in lines:
+        file.write(line)
+        count += 1
+    return count

@@ -6,9 +6,10 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from headrace.cli import tables
+from headrace.cli import files, tables
 from headrace.cli.observe import DatasetArgument
-from headrace.cli.render import Format, Output, emit
+from headrace.cli.quarantine_export import ExportFormat, lines
+from headrace.cli.render import Format, Output, count, emit, note
 from headrace.cli.session import session_of
 from headrace.errors import HeadraceError
 
@@ -21,6 +22,12 @@ Reason = Annotated[str | None, typer.Option(help="Only this reason, as in check_
 Column = Annotated[str | None, typer.Option(help="Only rows set aside for this column.", show_default=False)]
 Rule = Annotated[str | None, typer.Option(help="Only rows set aside by this check.", show_default=False)]
 Stage = Annotated[str | None, typer.Option(help="Only rows set aside by this stage.", show_default=False)]
+Shape = Annotated[
+    str | None,
+    typer.Option(
+        help="Only rows whose value at fault has this shape, as `quarantine clusters` prints it.", show_default=False
+    ),
+]
 AllMatching = Annotated[bool, typer.Option("--all-matching", help="Every open row, when nothing narrows them down.")]
 Because = Annotated[str, typer.Option(help="Why; it is kept with each row.", show_default=False)]
 DryRun = Annotated[
@@ -69,6 +76,58 @@ def quarantine_show(
     emit(row, output, lambda: tables.quarantined(row))
 
 
+@app.command("clusters")
+def quarantine_clusters(
+    context: typer.Context,
+    dataset: DatasetArgument,
+    hours: Annotated[int, typer.Option(min=1, max=24 * 366, help="How far back the trend reaches.")] = 24,
+    everything: Annotated[bool, typer.Option("--all", help="Also rows that were resubmitted or discarded.")] = False,
+    output: Output = Format.TABLE,
+) -> None:
+    """Show what is wrong with quarantined rows: by cause, and by the shape of the value at fault.
+
+    A shape has 9 for digits, A for capitals and a for small letters: `A9-9` is that of `AB12-7`. Each has its trend in 24
+    equal stretches of time, examples, and the newest moment.
+
+    Examples:
+
+        headrace quarantine clusters nyc.flights
+        headrace quarantine clusters nyc.flights --hours 168
+        headrace quarantine resubmit nyc.flights --column dest --shape a --set "dest=upper(dest)" --because "lower case"
+    """
+    with session_of(context).client() as client:
+        found = client.quarantine_clusters(dataset, hours, everything=everything)
+    emit({"hours": hours, "items": found}, output, lambda: tables.quarantine_clusters(dataset, hours, found))
+
+
+@app.command("export")
+def quarantine_export(
+    context: typer.Context,
+    dataset: DatasetArgument,
+    out: Annotated[Path, typer.Option("--out", help="Where to write; - for standard output.", show_default=False)],
+    form: Annotated[ExportFormat, typer.Option("--format", help="Lines of JSON, or CSV.")] = ExportFormat.NDJSON,
+    reason: Reason = None,
+    column: Column = None,
+    rule: Rule = None,
+    stage: Stage = None,
+    shape: Shape = None,
+    everything: Annotated[bool, typer.Option("--all", help="Also rows that were resubmitted or discarded.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite a file that is there.")] = False,
+) -> None:
+    """Write every quarantined row to a file: what it holds, why it was set aside, what was done about it.
+
+    Examples:
+
+        headrace quarantine export nyc.flights --out aside.ndjson
+        headrace quarantine export nyc.flights --rule references_dest --format csv --out aside.csv
+    """
+    causes = {"reason": reason, "column": column, "rule": rule, "stage": stage, "shape": shape}
+    with session_of(context).client() as client:
+        rows = client.export_quarantine(dataset, everything=everything, **causes)
+        written = files.write_lines(out, lines(rows, form), force=force)
+    note(f"  {count(written - (form is ExportFormat.CSV), 'row')}")
+
+
 @app.command("resubmit")
 def quarantine_resubmit(
     context: typer.Context,
@@ -79,6 +138,7 @@ def quarantine_resubmit(
     column: Column = None,
     rule: Rule = None,
     stage: Stage = None,
+    shape: Shape = None,
     all_matching: AllMatching = False,
     sets: Annotated[
         list[str] | None,
@@ -106,7 +166,7 @@ def quarantine_resubmit(
         headrace quarantine resubmit nyc.flights --column dest --because "is it many?" --dry-run
     """
     edit = {"set": _sets(sets or []) or None, "patch": _patch(patch)}
-    chosen = _chosen(ids, reason, column, rule, stage, all_matching)
+    chosen = _chosen(ids, all_matching, reason=reason, column=column, rule=rule, stage=stage, shape=shape)
     _ask(context, dataset, "resubmit", {**chosen, **edit, "because": because, "dry_run": dry_run}, wait, output)
 
 
@@ -120,6 +180,7 @@ def quarantine_discard(
     column: Column = None,
     rule: Rule = None,
     stage: Stage = None,
+    shape: Shape = None,
     all_matching: AllMatching = False,
     dry_run: DryRun = False,
     wait: Wait = True,
@@ -131,19 +192,11 @@ def quarantine_discard(
 
         headrace quarantine discard nyc.flights 0-17 --because "a test record"
     """
-    chosen = _chosen(ids, reason, column, rule, stage, all_matching)
+    chosen = _chosen(ids, all_matching, reason=reason, column=column, rule=rule, stage=stage, shape=shape)
     _ask(context, dataset, "discard", {**chosen, "because": because, "dry_run": dry_run}, wait, output)
 
 
-def _chosen(
-    ids: list[str] | None,
-    reason: str | None,
-    column: str | None,
-    rule: str | None,
-    stage: str | None,
-    all_matching: bool,
-) -> dict[str, Any]:
-    causes = {"reason": reason, "column": column, "rule": rule, "stage": stage}
+def _chosen(ids: list[str] | None, all_matching: bool, **causes: str | None) -> dict[str, Any]:
     return {"ids": ids or [], **causes, "all_matching": all_matching}
 
 

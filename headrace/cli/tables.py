@@ -15,6 +15,7 @@ from headrace.client import (
     DatasetStatus,
     Drift,
     DriftDecided,
+    Fingerprint,
     Ledger,
     Quarantine,
     QuarantineAsked,
@@ -31,6 +32,8 @@ _NUMBERS: Final = ("Int", "UInt", "Float", "Decimal", "BFloat")
 _SOURCES: Final = {"reading": "green", "quiet": "dim", "paused": "yellow"}
 _FATES: Final = ("read", "loaded", "filtered", "quarantined", "discarded", "in flight", "residue")
 _STATES: Final = {"active": "green", "paused": "yellow", "retired": "dim"}
+
+_BARS: Final = "▁▂▃▄▅▆▇█"
 
 
 class TailStage(StrEnum):
@@ -180,6 +183,27 @@ def quarantine(dataset: str, found: Quarantine) -> Iterator[RenderableType]:
     yield f"{len(found.items):,} of them"
     yield rows
     yield f"See one in full: {command(f'quarantine show {dataset} {found.items[0].id}')}"
+
+
+def quarantine_clusters(dataset: str, hours: int, found: Sequence[Fingerprint]) -> Iterator[RenderableType]:
+    """What is wrong with quarantined rows."""
+    if not found:
+        yield f"Nothing of {safe(dataset)} is in quarantine."
+        return
+    span = f"last {hours} h"
+    grid = table("rows", "reason", "rule", "column", "shape", "such as", "newest", span, "first ids", right=("rows",))
+    for each in found:
+        told = (each.reason, each.rule, each.column, each.shape, ", ".join(each.examples))
+        ids = (moment(each.last), _spark(each.trend), ", ".join(each.ids))
+        grid.add_row(number(each.rows), *map(safe, (*told, *ids)))
+    yield f"[bold]{safe(dataset)}[/]: {count(sum(each.rows for each in found), 'row')} in quarantine, by what is wrong"
+    yield grid
+
+
+def _spark(counts: Sequence[int]) -> str:
+    """Counts as a line of bars; a dot is none."""
+    most = max(counts, default=0)
+    return "".join(_BARS[-(-each * (len(_BARS) - 1) // most)] if each else "·" for each in counts)
 
 
 def quarantined(row: QuarantinedRow) -> Iterator[RenderableType]:

@@ -65,17 +65,17 @@ class Calls:
             time.sleep(self._backoff_s * 2**attempt)
             attempt += 1
 
-    def lines(self, kind: type[ResultT], path: str, **options: Any) -> Iterator[ResultT]:
+    def lines(self, kind: type[ResultT], path: str, *, method: str = "POST", **options: Any) -> Iterator[ResultT]:
         """The values of an answer that has one on each line, as they come."""
         try:
-            with self._http.stream("POST", path, **options) as response:
+            with self._http.stream(method, path, **options) as response:
                 if not response.is_success:
                     response.read()
                 _checked(response)
                 for line in response.iter_lines():
                     yield self._valid(kind, json.loads(line))
         except httpx.TransportError as error:
-            raise self._unreachable("POST", path, error) from error
+            raise self._unreachable(method, path, error) from error
 
     def read(self, kind: type[ResultT], response: httpx.Response) -> ResultT:
         """The value that an answer is. Errors: HeadraceError when it is none."""

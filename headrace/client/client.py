@@ -19,6 +19,7 @@ from headrace.client.results import (
     DatasetStatus,
     Drift,
     DriftDecided,
+    Fingerprint,
     Ledger,
     Plan,
     Quarantine,
@@ -127,6 +128,21 @@ class Client:
         params = {"limit": str(limit)} | ({"reason": reason} if reason else {})
         params |= {"all": "true"} if everything else {}
         return self._calls.read(Quarantine, self._calls.send("GET", _dataset(dataset, "quarantine"), params=params))
+
+    def quarantine_clusters(self, dataset: str, hours: int = 24, *, everything: bool = False) -> list[Fingerprint]:
+        """The rows that are set aside by what is wrong with them; the trend is that of so many hours."""
+        params = {"hours": str(hours), "all": str(everything).lower()}
+        path = _dataset(dataset, "quarantine", "clusters")
+        return self._calls.items(Fingerprint, self._calls.send("GET", path, params=params))
+
+    def export_quarantine(
+        self, dataset: str, *, everything: bool = False, **causes: str | None
+    ) -> Iterator[QuarantinedRow]:
+        """Every row that is set aside, in full. `causes`: stage, reason, rule, column, shape."""
+        params = {name: value for name, value in causes.items() if value is not None}
+        params |= {"all": str(everything).lower()}
+        path = _dataset(dataset, "quarantine", "export")
+        return self._calls.lines(QuarantinedRow, path, method="GET", params=params, timeout=_ASKING_S)
 
     def quarantined(self, dataset: str, row_id: str) -> QuarantinedRow:
         """One row that was set aside."""

@@ -9,6 +9,7 @@ from headrace.client.results.datasets import Applied, Change, Dataset, Plan, Ref
 from headrace.client.results.drift import Drift, DriftDecided, DriftEdit, DriftHits, DriftItem, DriftReader
 from headrace.client.results.quarantine import (
     Cluster,
+    Fingerprint,
     Quarantine,
     QuarantineAsked,
     QuarantinedRow,
@@ -37,6 +38,7 @@ __all__ = [
     "DriftItem",
     "DriftReader",
     "FailedRotation",
+    "Fingerprint",
     "Latency",
     "Ledger",
     "PartitionBooks",

@@ -16,6 +16,17 @@ class Cluster(Result):
     rows: int
 
 
+class Fingerprint(Cluster):
+    """Quarantined rows that share one cause and one shape of the value at fault, such as `A9-9` for `AB12-7`."""
+
+    shape: str = ""
+    first: datetime
+    last: datetime
+    examples: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
+    trend: tuple[int, ...] = ()  # rows in each of equal stretches of time, the last of which ends now
+
+
 class QuarantinedRow(Result):
     """A record that was set aside. Source: schemas/quarantined.avsc."""
 

@@ -8,7 +8,7 @@ values travel as parameters, so that no statement below is made of foreign text.
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from headrace.contract import DRIFT
@@ -51,6 +51,25 @@ _ASKED: Final = (
 )
 _CONTENT: Final = ("value", "fields")
 
+#: The value of the column that a row was set aside for, as text, and its shape: runs of digits, of capitals and of small
+#: letters stand as 9, A and a. Empty where no column is named, or the record could not be decoded.
+_FIELDS: Final = "ifNull(`fields`, '')"
+_IN_QUESTION: Final = f"JSONExtractRaw({_FIELDS}, ifNull(`column`, ''))"
+_OFFENDING: Final = (
+    f"if(JSONType({_FIELDS}, ifNull(`column`, '')) = 'String', JSONExtractString({_FIELDS}, ifNull(`column`, '')), "
+    f"{_IN_QUESTION})"
+)
+_SHAPE: Final = (
+    f"if({_IN_QUESTION} IN ('null', 'true', 'false'), {_IN_QUESTION}, replaceRegexpAll(replaceRegexpAll(replaceRegexpAll("
+    f"leftUTF8({_OFFENDING}, 60), '[0-9]+', '9'), '\\\\p{{Lu}}+', 'A'), '\\\\p{{Ll}}+', 'a'))"
+)
+_MOST_FINGERPRINTS: Final = 200
+_BUCKETS: Final = 24
+_EXAMPLES: Final = 3
+
+
+#: What a row can be chosen by -> the SQL for it.
+_CAUSES: Final = {**{name: f"`{name}`" for name in ("stage", "reason", "rule", "column")}, "shape": _SHAPE}
 
 #: (partition, offset) in the quarantine topic: what an id is made of.
 Place = tuple[int, int]
@@ -64,7 +83,7 @@ class Chosen:
     """
 
     ids: Sequence[Place] = ()
-    causes: Mapping[str, str] = field(default_factory=dict)  # stage, reason, rule, column
+    causes: Mapping[str, str] = field(default_factory=dict)  # stage, reason, rule, column, shape
     all: bool = False
 
     @property
@@ -75,7 +94,7 @@ class Chosen:
     @property
     def condition(self) -> str:
         """As SQL, over `_quarantined`."""
-        parts = [f"`{name}` = {{only_{name}:String}}" for name in self.causes]
+        parts = [f"{_CAUSES.get(name, name)} = {{only_{name}:String}}" for name in self.causes]
         places = ", ".join(f"({int(partition)}, {int(offset)})" for partition, offset in self.ids)
         parts += [f"(_load_partition, _load_offset) IN ({places})"] if self.ids else []
         parts += [] if self.all else ["state = 'open'"]
@@ -89,6 +108,26 @@ class SetAside:
     total: int
     clusters: list[dict[str, Any]]
     items: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """Rows that share one cause and one shape of the value at fault.
+
+    Shapes: `trend` has a number of rows for each of equal stretches of time, the last of which ends now.
+    """
+
+    stage: str
+    reason: str
+    rule: str | None
+    column: str | None
+    shape: str
+    rows: int
+    first: datetime
+    last: datetime
+    examples: list[str]
+    ids: list[str]
+    trend: list[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +166,31 @@ class Quarantine:
         )
         return SetAside(total, clusters, [_with_fields(item) for item in items])
 
+    def fingerprints(self, dataset: str, chosen: Chosen, span: timedelta) -> list[Fingerprint]:
+        """The chosen rows by cause and shape of the value at fault, the most frequent first. Errors: Transient.
+
+        The trend is that of the last `span`.
+        """
+        width = max(1, int(span.total_seconds()) // _BUCKETS)
+        age = f"intDiv(greatest(0, dateDiff('second', `quarantined_at`, {{now:DateTime64(6, 'UTC')}})), {width})"
+        place = "(`quarantined_at`, _load_partition, _load_offset)"
+        found = self._records(
+            dataset,
+            f"SELECT {_CAUSE}, {_SHAPE} AS shape, count() AS rows, min(`quarantined_at`) AS first, "
+            f"max(`quarantined_at`) AS last, arraySort(groupUniqArray({_EXAMPLES})({_OFFENDING})) AS examples, "
+            f"arrayMap(each -> each.2, arraySort(groupArraySorted({_EXAMPLES})(({place}, id)))) AS ids, "
+            f"sumMapIf([{age}], [toUInt64(1)], {age} < {_BUCKETS}) AS trend FROM {_SET_ASIDE} WHERE {chosen.condition} "
+            f"GROUP BY {_CAUSE}, shape ORDER BY rows DESC, {_CAUSE}, shape LIMIT {_MOST_FINGERPRINTS}",
+            _MOST_FINGERPRINTS,
+            chosen.parameters | {"now": datetime.now(UTC)},
+        )
+        return [_fingerprint(each) for each in found]
+
+    def export(self, dataset: str, chosen: Chosen) -> Iterator[dict[str, Any]]:
+        """The chosen rows in full, in the order of their partition. Errors: Transient."""
+        for item in self._pages(dataset, chosen, "*", None):
+            yield _with_fields(item)
+
     def every(
         self, dataset: str, chosen: Chosen, *, most: int | None = None, whole: bool = True
     ) -> Iterator[dict[str, Any]]:
@@ -135,6 +199,9 @@ class Quarantine:
         `fields` is text; without `whole` the rows come without it and their bytes. Errors: Transient.
         """
         wanted = ", ".join(f"`{name}`" for name in (*_ASKED, *(_CONTENT if whole else ())))
+        return self._pages(dataset, chosen, wanted, most)
+
+    def _pages(self, dataset: str, chosen: Chosen, wanted: str, most: int | None) -> Iterator[dict[str, Any]]:
         after, left = (-1, -1), most
         while left is None or left > 0:
             size = _PAGE if left is None else min(_PAGE, left)
@@ -227,6 +294,15 @@ WHERE ifNull(rows.act, 'quarantined') = 'quarantined'
 def _table(dataset: str) -> str:
     domain, _, name = dataset.partition(".")
     return f"`{domain}`.`{name}__quarantine`"
+
+
+def _fingerprint(found: Mapping[str, Any]) -> Fingerprint:
+    """Of a row of the query. Its trend is a pair of lists: how many stretches ago, and how many rows."""
+    ages, counts = found["trend"]
+    by_age = dict(zip(ages, counts, strict=True))
+    moments = {name: datetime.fromisoformat(found[name]) for name in ("first", "last")}
+    trend = [int(by_age.get(age, 0)) for age in reversed(range(_BUCKETS))]
+    return Fingerprint(**{**found, **moments, "trend": trend})
 
 
 def _with_fields(item: dict[str, Any]) -> dict[str, Any]:

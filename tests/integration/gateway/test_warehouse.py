@@ -1,7 +1,8 @@
 """Queries and quarantine over a real warehouse."""
 
 import base64
-from datetime import UTC, datetime
+import json
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any
 
@@ -95,6 +96,47 @@ def rejected(offset: int, **fields: Any) -> dict[str, Any]:
         "fields": '{"dest": "SJU", "delay": NaN}', "quarantined_at": datetime(2026, 1, 2, 3, 4, offset, tzinfo=UTC),
         "_load_partition": 1, "_load_offset": offset, "act": "quarantined",
     } | fields  # fmt: skip
+
+
+def test_quarantined_rows_are_clustered_by_the_shape_of_the_value_at_fault(
+    client: TestClient, writer: Client, domain: str
+) -> None:
+    path = f"/api/v1/datasets/{domain}.airports/quarantine"
+    assert client.get(f"{path}/clusters").json() == {"hours": 24, "items": []}
+    assert client.get(f"{path}/export").text == ""
+    schema = pa.schema([*Codec(schema_text("quarantined")).arrow_schema, *LOAD_FIELDS])
+    table = quarantined(load(airports(domain)))
+    writer.command(create_table(table, shape(schema)))
+    values = ["SJU", "BQN", "sju", "s-1", "s-22", 7, -1.5, None, True, {"a": 1}, "Zürich 8001"]
+    now = datetime.now(UTC)
+    rows = [
+        rejected(at, fields=json.dumps({"dest": value}), quarantined_at=now - timedelta(hours=at))
+        for at, value in enumerate(values)
+    ]
+    rows.append(rejected(90, fields="{}", quarantined_at=now))
+    rows.append(rejected(91, column=None, quarantined_at=now))
+    rows.append(rejected(92, fields=None, quarantined_at=now))
+    writer.insert_arrow(table.id, pa.Table.from_pylist(rows, schema))
+
+    items = client.get(f"{path}/clusters", params={"hours": 48}).json()["items"]
+    found = {(item["column"], item["shape"]): item for item in items}
+    shapes = {form: item["rows"] for (column, form), item in found.items() if column}
+    assert shapes == {
+        "A": 2, "a": 1, "a-9": 2, "9": 1, "-9.9": 1, "null": 1, "true": 1, '{"a":9}': 1, "Aa 9": 1, "": 2,
+    }  # fmt: skip
+    assert found[None, ""]["rows"] == 1
+    capitals = found["dest", "A"]
+    assert (capitals["examples"], capitals["ids"]) == (["BQN", "SJU"], ["1-1", "1-0"])
+    assert capitals["trend"] == [0] * 23 + [2]
+    assert found["dest", "a-9"]["trend"] == [0] * 21 + [1, 1, 0], "three and four hours ago"
+
+    some = client.get(f"{path}/export", params={"column": "dest", "shape": "a-9"}).text.splitlines()
+    assert [json.loads(line)["id"] for line in some] == ["1-3", "1-4"]
+    every = [json.loads(line) for line in client.get(f"{path}/export").text.splitlines()]
+    assert len(every) == len(rows)
+    assert every[0]["fields"] == {"dest": "SJU"}
+    chosen = {"shape": "a-9", "because": "a test", "dry_run": True}
+    assert client.post(f"{path}/discard", json=chosen).json()["rows"] == 2
 
 
 def test_quarantine_is_empty_before_the_first_row_and_then_clustered_by_cause(

@@ -35,6 +35,7 @@ class GatewayDouble:
         self.records: list[dict[str, Any]] = []
         self.sources: list[str] = []
         self.source_parts: list[dict[str, Any]] = []
+        self.fingerprints: list[dict[str, Any]] = []
         self.secrets: dict[str, str] = {}
         self.broken: list[str] = []
         self.warnings: list[str] = []
@@ -189,6 +190,11 @@ class GatewayDouble:
             case ["quarantine"]:
                 cluster = {key: row[key] for key in ("stage", "reason", "rule", "column")} | {"rows": 7561}
                 return httpx.Response(200, json={"total": 7561, "clusters": [cluster], "items": [row]})
+            case ["quarantine", "clusters"]:
+                return httpx.Response(200, json={"hours": 24, "items": self.fingerprints})
+            case ["quarantine", "export"]:
+                self.asked.append(("export", dict(request.url.params)))
+                return httpx.Response(200, text=(json.dumps(row) + "\n") * 2)
             case ["drift"]:
                 return httpx.Response(200, json={"items": self.drifting[:1], "decided": {"note": {"leave_out": True}}})
             case ["runs"]:

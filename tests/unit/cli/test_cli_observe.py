@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import yaml
@@ -87,6 +88,39 @@ def test_quarantined_rows_are_listed_by_cause(run: Run, flights: GatewayDouble) 
 
 def test_text_from_a_row_is_not_read_as_markup(run: Run, flights: GatewayDouble) -> None:
     assert "dest 'SJU' is [red]not[/] known" in run("quarantine", "ls", "nyc.flights").stdout
+
+
+def test_what_is_wrong_is_shown_by_shape_with_its_trend(run: Run, flights: GatewayDouble) -> None:
+    assert "Nothing of nyc.flights" in run("quarantine", "clusters", "nyc.flights").stdout
+    flights.fingerprints = [
+        {
+            "stage": "transformer", "reason": "check_references", "rule": "known", "column": "dest", "shape": "A9-9",
+            "rows": 12, "first": "2026-01-02T03:04:05Z", "last": "2026-01-02T04:04:05Z", "examples": ["AB12-7"],
+            "ids": ["0-7"], "trend": [0, 8, 4],
+        }
+    ]  # fmt: skip
+    result = run("quarantine", "clusters", "nyc.flights")
+    for shown in ("12 rows", "A9-9", "AB12-7", "·█▅", "0-7"):
+        assert shown in result.stdout
+    assert json.loads(run("quarantine", "clusters", "nyc.flights", "-o", "json").stdout)["items"][0]["rows"] == 12
+
+
+@pytest.mark.parametrize(("form", "first"), [("ndjson", '{"id":"0-7"'), ("csv", "id,state,quarantined_at")])
+def test_quarantined_rows_are_written_to_a_file(
+    run: Run, flights: GatewayDouble, tmp_path: Path, form: str, first: str
+) -> None:
+    out = tmp_path / "aside"
+    command = ("quarantine", "export", "nyc.flights", "--shape", "A", "--format", form, "--out", str(out))
+    result = run(*command)
+    assert result.exit_code == 0
+    assert "2 rows" in result.stderr
+    assert flights.asked == [("export", {"shape": "A", "all": "false"})]
+    text = out.read_text()
+    assert text.startswith(first)
+    assert len(text.splitlines()) == (2 if form == "ndjson" else 3)
+    assert run(*command).exit_code == 1, "what is there is not overwritten"
+    assert run(*command, "--force").exit_code == 0
+    assert [file.name for file in tmp_path.iterdir()] == ["aside"], "nothing half written is left"
 
 
 def test_quarantined_rows_are_resubmitted_with_an_edit_and_a_reason(run: Run, flights: GatewayDouble) -> None:

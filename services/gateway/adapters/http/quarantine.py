@@ -2,11 +2,14 @@
 
 import json
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
+from datetime import timedelta
 from http import HTTPStatus
+from itertools import chain, islice
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Query
+from fastapi.responses import StreamingResponse
 
 from headrace.contract import examine_expression
 from headrace.json_patch import Unpatchable, checked
@@ -29,7 +32,11 @@ _ASKING: Final = may_answer(
 )
 _MOST_TRIED: Final = 200
 _PATIENCE_S: Final = 60.0
-_CAUSES: Final = ("stage", "reason", "rule", "column")
+_CAUSES: Final = ("stage", "reason", "rule", "column", "shape")
+_NDJSON: Final = "application/x-ndjson"
+
+
+_Only = Annotated[str | None, Query(description="Only rows that were set aside by this.", max_length=200)]
 
 
 @router.get("/datasets/{name}/quarantine", summary="Rows that were set aside", responses=_LOOKING)
@@ -54,6 +61,62 @@ def quarantine(
         total=found.total,
         clusters=[models.Cluster(**cluster) for cluster in found.clusters],
         items=[models.QuarantinedRow(**item) for item in found.items],
+    )
+
+
+@router.get(
+    "/datasets/{name}/quarantine/clusters", summary="Rows that were set aside, by what is wrong", responses=_LOOKING
+)
+def clusters(
+    name: models.Name,
+    gateway: Parts,
+    _: Calling,
+    hours: Annotated[int, Query(ge=1, le=24 * 366, description="How far back the trend reaches.")] = 24,
+    everything: Annotated[
+        bool, Query(alias="all", description="Also rows that were resubmitted or discarded since.")
+    ] = False,
+) -> models.Fingerprints:
+    """Open quarantined rows by cause and by the shape of the value at fault, such as `A9-9` for `AB12-7`: the most frequent
+    first, each with its trend, the newest moment, and examples.
+    """
+    dataset = known(gateway.datasets, name)
+    found = gateway.quarantine.fingerprints(dataset.name, Chosen(all=everything), timedelta(hours=hours))
+    return models.Fingerprints(hours=hours, items=[models.Fingerprint(**asdict(each)) for each in found])
+
+
+@router.get(
+    "/datasets/{name}/quarantine/export",
+    summary="Every row that was set aside",
+    response_class=StreamingResponse,
+    responses=_LOOKING
+    | {
+        HTTPStatus.OK.value: {
+            "description": "A line of JSON for each row.",
+            "content": {_NDJSON: {"schema": {"$ref": f"#/components/schemas/{models.QuarantinedRow.__name__}"}}},
+        }
+    },
+)
+def export(
+    name: models.Name,
+    gateway: Parts,
+    _: Calling,
+    stage: _Only = None,
+    reason: _Only = None,
+    rule: _Only = None,
+    column: _Only = None,
+    shape: _Only = None,
+    everything: Annotated[
+        bool, Query(alias="all", description="Also rows that were resubmitted or discarded since.")
+    ] = False,
+) -> StreamingResponse:
+    """The chosen rows in full, in the order of their partition, as many as there are."""
+    dataset = known(gateway.datasets, name)
+    causes = {"stage": stage, "reason": reason, "rule": rule, "column": column, "shape": shape}
+    chosen = Chosen(causes={name: value for name, value in causes.items() if value is not None}, all=everything)
+    rows = gateway.quarantine.export(dataset.name, chosen)
+    first = list(islice(rows, 1))  # before the status is sent: where the warehouse is away, it is an error
+    return StreamingResponse(
+        (models.QuarantinedRow(**row).model_dump_json() + "\n" for row in chain(first, rows)), media_type=_NDJSON
     )
 
 

@@ -36,6 +36,8 @@ from services.gateway.adapters.http.models.drift import (
 )
 from services.gateway.adapters.http.models.quarantine import (
     Cluster,
+    Fingerprint,
+    Fingerprints,
     QuarantineAsked,
     QuarantineChoice,
     Quarantined,
@@ -72,8 +74,8 @@ from services.gateway.adapters.http.models.words import (
 
 __all__ = [
     "Answer", "Applied", "Asked", "Backfill", "Body", "Books", "Change", "Cluster", "Column", "CreatedToken",
-    "DatasetApplication", "DatasetDetail", "DatasetFile", "DatasetStatus", "DatasetSummary", "Datasets", "Drift",
-    "DriftChoice", "DriftDecided", "DriftEdit", "DriftHits", "DriftItem", "DriftReader", "FailedRotation",
+    "DatasetApplication", "DatasetDetail", "DatasetFile", "DatasetStatus", "DatasetSummary", "Datasets", "Drift", "DriftChoice",
+    "DriftDecided", "DriftEdit", "DriftHits", "DriftItem", "DriftReader", "FailedRotation", "Fingerprint", "Fingerprints",
     "Health", "Hop", "Latency", "Ledger", "Name", "NewSecret", "NewToken", "Part", "PartitionBooks", "Plan", "Problems",
     "QuarantineAsked", "QuarantineChoice", "QuarantineOutcome", "Quarantined", "QuarantinedRow", "Query", "QueryResult",
     "Reason", "Refusal", "Refused", "Release", "Resubmission", "RotatedSecrets", "Rows", "Run", "Runs", "Secret", "SecretName",

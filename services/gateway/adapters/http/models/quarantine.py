@@ -18,6 +18,28 @@ class Cluster(Answer):
     rows: int
 
 
+class Fingerprint(Cluster):
+    """Quarantined rows that share one cause and one shape of the value at fault."""
+
+    shape: str = Field(
+        description="Of the value of `column`: runs of digits, capitals and small letters stand as 9, A and a. Empty where no "
+        "column is named or the record could not be decoded.",
+        examples=["A9-9"],
+    )
+    first: datetime = Field(description="When the first of them was set aside.")
+    last: datetime = Field(description="When the last was.")
+    examples: list[str] = Field(description="Some of the values.")
+    ids: list[str] = Field(description="The first rows.", examples=[["1-4711"]])
+    trend: list[int] = Field(description="Rows in each of 24 equal stretches of the time asked for, the last ends now.")
+
+
+class Fingerprints(Answer):
+    """The quarantined rows of a dataset by what is wrong with them."""
+
+    hours: int = Field(description="How far back each trend reaches.")
+    items: list[Fingerprint]
+
+
 class QuarantinedRow(Answer):
     """A record that was set aside. Source: schemas/quarantined.avsc."""
 
@@ -69,6 +91,10 @@ class QuarantineChoice(Body):
     reason: Annotated[str | None, _CAUSE] = None
     rule: Annotated[str | None, _CAUSE] = None
     column: Annotated[str | None, _CAUSE] = None
+    shape: Annotated[
+        str | None,
+        Field(description="Only rows whose value at fault has this shape.", max_length=200, examples=["A9-9"]),
+    ] = None
     all_matching: bool = Field(False, description="Every open row, when neither ids nor a cause are given.")
     because: str = Field(min_length=1, max_length=2000, description="Why; it is kept with each row.")
     dry_run: bool = Field(
