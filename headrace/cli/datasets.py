@@ -3,11 +3,13 @@
 Understanding dataset files takes a second to import: each command does so itself, and the others stay quick.
 """
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import RenderableType
 
 from headrace.cli import changes, files, testing
 from headrace.cli.progress import LoadBoard
@@ -88,8 +90,26 @@ def validate(
         raise typer.Exit(1)
 
 
-def plan(context: typer.Context, paths: Files, output: Output = Format.TABLE) -> None:
+def plan(
+    context: typer.Context,
+    paths: Files,
+    back_test: Annotated[
+        int | None,
+        typer.Option(
+            "--back-test",
+            metavar="ROWS",
+            min=1,
+            max=2_000_000,
+            help="Put so many of the newest rows to the live version and to the file, and show what would become of them.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Output = Format.TABLE,
+) -> None:
     """Show what applying dataset files would change. Changes nothing.
+
+    With `--back-test`, also which rows would be rejected, filtered or loaded that are not by the live version, and which
+    values would be others: with the same rows, and the reference data as it is now.
 
     Exits with 0 when nothing would change, with 2 when something would, with 1 on an error or when applying would be
     refused.
@@ -97,15 +117,30 @@ def plan(context: typer.Context, paths: Files, output: Output = Format.TABLE) ->
     Examples:
 
         headrace plan -f flights.yaml
+        headrace plan -f flights.yaml --back-test 100000
         headrace plan -f examples/nyc -o json
     """
     from headrace.cli.applying import in_order, planned
+    from headrace.cli.back_test import back_tested, shown
     from headrace.cli.documents import read
 
     documents = in_order(_all_valid(read(paths)))
     with session_of(context).client() as client:
         plans = planned(client, documents)
-    emit({"plans": plans}, output, lambda: changes.plans(plans))
+        live = {plan.dataset for plan in plans if plan.current_version is not None and plan.changes_something}
+        tested = {
+            name: back_tested(client, name, document.whole, back_test)
+            for document in documents
+            if back_test is not None and (name := document.valid.dataset) in live
+        }
+    found = {"plans": plans} | ({"back_tests": tested} if back_test is not None else {})
+
+    def pages() -> Iterator[RenderableType]:
+        yield from changes.plans(plans)
+        for name, report in tested.items():
+            yield from shown(name, report)
+
+    emit(found, output, pages)
     if any(plan.refusals for plan in plans):
         raise typer.Exit(1)
     if any(plan.changes_something for plan in plans):

@@ -53,6 +53,18 @@ class ComponentBoard(_Board):
         self.progress.update(self.tasks[component], what=safe(what), completed=done)
 
 
+class WorkBoard(_Board):
+    """One piece of work that counts rows."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(BarColumn(), TextColumn("{task.fields[rows]}", justify="right"), TimeElapsedColumn())
+        self._task = self.progress.add_task(safe(what), total=None, rows="")
+
+    def update(self, rows: int, of: int) -> None:
+        """So many rows are done."""
+        self.progress.update(self._task, completed=rows, total=of, rows=f"{rows:,} of {of:,}")
+
+
 class LoadBoard(_Board):
     """Datasets on their way to the warehouse: rows that reached their fate, of rows read."""
 

@@ -15,6 +15,7 @@ from headrace.client.errors import ApiError, NotSettled, Stopped, Unreachable
 from headrace.client.results import (
     Applied,
     Asked,
+    BackTestPart,
     Dataset,
     DatasetStatus,
     Drift,
@@ -41,6 +42,7 @@ from headrace.client.results import (
 _REASONS_SHOWN: Final = 3
 _ASKING_S: Final = 300.0  # many rows are asked for one by one
 _APPLY_S: Final = 100.0  # longer than the gateway gives the tests of a dataset file
+_BACK_TEST_S: Final = 630.0  # longer than the gateway waits for a back-test
 _SOURCE_S: Final = 130.0  # longer than the gateway waits for a source
 
 
@@ -94,6 +96,12 @@ class Client:
         return self._calls.read(
             Applied, self._calls.send("PUT", _dataset(name), safe=False, json=body, timeout=timeout)
         )
+
+    def back_test(self, document: str, rows: int) -> Iterator[BackTestPart]:
+        """What this dataset file would make of about so many of the newest rows, beside the live version. Changes nothing."""
+        timeout = httpx.Timeout(_BACK_TEST_S, connect=5)
+        body = {"document": document, "rows": rows}
+        return self._calls.lines(BackTestPart, "/plan/back-test", json=body, timeout=timeout)
 
     def inspect_source(self, document: str, *, discover: bool = False) -> Iterator[SourcePart]:
         """Try the source of a dataset file step by step; with `discover`, also describe what it offers. Saves nothing."""

@@ -33,6 +33,8 @@ _SUBJECTS: Final = {
     "quarantine_act": topics.subject(topics.QUARANTINE_ACTS),
     "trial": topics.subject(topics.TRIALS),
     "verdict": topics.subject(topics.VERDICTS),
+    "back_test": topics.subject(topics.BACK_TESTS),
+    "back_test_answer": topics.subject(topics.BACK_TEST_ANSWERS),
     "quarantined": topics.subject("_headrace.quarantine"),
 }
 

@@ -19,13 +19,15 @@ QUARANTINE_REQUESTS: Final = "_headrace.quarantine-requests"
 QUARANTINE_ACTS: Final = "_headrace.quarantine-acts"
 TRIALS: Final = "_headrace.trials"
 VERDICTS: Final = "_headrace.verdicts"
+BACK_TESTS: Final = "_headrace.back-tests"
+BACK_TEST_ANSWERS: Final = "_headrace.back-test-answers"
 
 #: Control topics whose latest record by key is the state; the others are logs.
 COMPACTED: Final = frozenset(
     {DATASETS, SOURCE_POSITIONS, PUSH_KEYS, SECRETS, RUNS, SOURCE_WISHES, SOURCE_HOLDINGS, QUARANTINE_ACTS}
 )
 #: Control topics whose records nobody needs after a while: somebody asks and waits for the answer.
-PASSING: Final = frozenset({SOURCE_REQUESTS, SOURCE_ANSWERS, TRIALS, VERDICTS})
+PASSING: Final = frozenset({SOURCE_REQUESTS, SOURCE_ANSWERS, TRIALS, VERDICTS, BACK_TESTS, BACK_TEST_ANSWERS})
 CONTROL: Final = (
     DATASETS,
     LEDGER,
@@ -44,6 +46,8 @@ CONTROL: Final = (
     QUARANTINE_ACTS,
     TRIALS,
     VERDICTS,
+    BACK_TESTS,
+    BACK_TEST_ANSWERS,
 )
 
 #: The group that does what is asked of quarantined rows.

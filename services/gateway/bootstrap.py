@@ -10,6 +10,7 @@ from headrace.stream.holdings import HoldingLog
 from headrace.stream.registry import Registry
 from headrace.stream.secret_log import SecretLog
 from services.gateway.accounts import Accounts
+from services.gateway.adapters.back_test_desk import BackTestDesk
 from services.gateway.adapters.control_fold import ControlFold
 from services.gateway.adapters.database import open_database, upgrade
 from services.gateway.adapters.dataset_log import DatasetLog
@@ -76,6 +77,7 @@ def build(settings: GatewaySettings) -> Gateway:
         HoldingStore(engine),
         HoldingLog(connection, controls),
         QuarantineDesk(connection, controls),
+        BackTestDesk(connection, controls),
         TransformTests(),
     )
 

@@ -6,6 +6,7 @@ from sqlalchemy import Engine
 
 from headrace.stream.holdings import HoldingLog
 from services.gateway.accounts import Accounts
+from services.gateway.adapters.back_test_desk import BackTestDesk
 from services.gateway.adapters.control_fold import ControlFold
 from services.gateway.adapters.dataset_log import DatasetLog
 from services.gateway.adapters.dataset_store import DatasetStore
@@ -46,4 +47,5 @@ class Gateway:
     holdings: HoldingStore
     holding_log: HoldingLog
     quarantine_desk: QuarantineDesk
+    back_tests: BackTestDesk
     transform_tests: TransformTests

@@ -17,8 +17,9 @@ from headrace.stream.wiring import kafka_pump
 from headrace.transform.engine import Engine
 from headrace.transform.reference import needed
 from headrace.transform.stage import Transform
+from services.transformer.adapters.back_tests import BackTests
 from services.transformer.adapters.references import References
-from services.transformer.adapters.trials import Trials
+from services.transformer.adapters.trials import OpenStage, Trials
 from services.transformer.settings import TransformerSettings
 
 
@@ -65,7 +66,17 @@ def worker_for(dataset: LiveDataset, settings: TransformerSettings, registry: Re
 def trials(settings: TransformerSettings) -> Trials:
     """Who says what would become of rows."""
     registry = Registry(settings.registry_url)
+    return Trials(settings.connection(), registry, _opens_stages(settings, registry))
 
+
+def back_tests(settings: TransformerSettings) -> BackTests:
+    """Who says what another version would make of rows."""
+    registry = Registry(settings.registry_url)
+    opens = _opens_stages(settings, registry)
+    return BackTests(settings.connection(), registry, opens, settings.transform_memory)
+
+
+def _opens_stages(settings: TransformerSettings, registry: Registry) -> OpenStage:
     def open_stage(dataset: LiveDataset) -> tuple[Transform, Callable[[], None]]:
         engine = Engine(settings.transform_memory)
         wanted = needed(compile_transform(dataset.contract), dataset.contract.checks)
@@ -82,7 +93,7 @@ def trials(settings: TransformerSettings) -> Trials:
             raise
         return Transform(engine, dataset.contract, dataset.version), give_back
 
-    return Trials(settings.connection(), registry, open_stage)
+    return open_stage
 
 
 def refreshed(refresh: Callable[[], None], parents: int) -> None:

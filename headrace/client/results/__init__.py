@@ -3,6 +3,15 @@
 Unknown members are ignored, so that an older client reads a newer gateway.
 """
 
+from headrace.client.results.back_tests import (
+    BackTestPart,
+    BackTestSample,
+    ColumnChange,
+    FateCount,
+    FateMove,
+    FlagCount,
+    RowFate,
+)
 from headrace.client.results.base import Result
 from headrace.client.results.books import Books, Ledger, PartitionBooks, StageBooks
 from headrace.client.results.datasets import Applied, Change, Dataset, Plan, Refusal, SourceColumn, SourcePart
@@ -25,10 +34,13 @@ from headrace.client.results.status import DatasetStatus, Latency, SourceStatus,
 __all__ = [
     "Applied",
     "Asked",
+    "BackTestPart",
+    "BackTestSample",
     "Books",
     "Change",
     "Cluster",
     "Column",
+    "ColumnChange",
     "Dataset",
     "DatasetStatus",
     "Drift",
@@ -38,7 +50,10 @@ __all__ = [
     "DriftItem",
     "DriftReader",
     "FailedRotation",
+    "FateCount",
+    "FateMove",
     "Fingerprint",
+    "FlagCount",
     "Latency",
     "Ledger",
     "PartitionBooks",
@@ -52,6 +67,7 @@ __all__ = [
     "Refused",
     "Result",
     "RotatedSecrets",
+    "RowFate",
     "Run",
     "Secret",
     "Secrets",

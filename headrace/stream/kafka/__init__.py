@@ -3,6 +3,7 @@
 from headrace.stream.kafka.connection import Connection
 from headrace.stream.kafka.followed import Followed
 from headrace.stream.kafka.follower import Follower
+from headrace.stream.kafka.questions import Questions
 from headrace.stream.kafka.replay import Replay
 from headrace.stream.kafka.sink import KafkaSink
 from headrace.stream.kafka.sole_writer import SoleWriter
@@ -15,6 +16,7 @@ __all__ = [
     "Follower",
     "KafkaSink",
     "KafkaSource",
+    "Questions",
     "Replay",
     "SoleWriter",
     "Transaction",

@@ -1,25 +1,21 @@
 """Asks ingest to resubmit or discard quarantined rows: a record for each row in their topic."""
 
 import secrets
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
-
 from headrace.errors import Transient
 from headrace.stream import topics
 from headrace.stream.control import Controls
 from headrace.stream.kafka import Connection
-from headrace.stream.kafka.connection import mapped
 from headrace.stream.kafka.writer import write_all
+from services.gateway.adapters.answers import Answers
 
 Act = Literal["resubmit", "discard", "try"]
 
 _TIMEOUT_S: Final = 30.0
-_REPLY_S: Final = 5.0
 _COPIED: Final = ("stage", "reason", "column", "topic", "partition", "raw_offset")
 
 
@@ -57,37 +53,17 @@ class QuarantineDesk:
 
         Errors: Transient, also when not every row has its verdict in time.
         """
-        consumer = Consumer(
-            self._connection.client(
-                group_id="headrace-gateway-trials",  # required by the client, never joined
-                enable_auto_commit=False,
-                auto_offset_reset="latest",
-                isolation_level="read_committed",
-                fetch_wait_max_ms=50,
-            )
-        )
-        try:
-            _, end = consumer.get_watermark_offsets(TopicPartition(topics.VERDICTS, 0), timeout=_REPLY_S)
-            consumer.assign([TopicPartition(topics.VERDICTS, 0, end)])
-            request, count = self.ask(dataset, rows, wish)
-            return self._verdicts(consumer, request, count, time.monotonic() + patience_s)
-        except KafkaException as error:
-            raise mapped(error, "asking what would become of rows") from error
-        finally:
-            consumer.close()
-
-    def _verdicts(self, consumer: Consumer, request: str, count: int, deadline: float) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
-        while len(found) < count:
-            if time.monotonic() > deadline:
-                raise Transient(
-                    f"{len(found)} of {count} rows were judged in time; look whether ingest and the transformer run"
-                )
-            for message in consumer.consume(count, 0.2):
-                if (failure := message.error()) is not None:
-                    raise mapped(failure, "reading what would become of rows")
-                if message.key() == request.encode():
-                    found.append(self._controls.decode(message.value() or b""))
+        with Answers(self._connection, topics.VERDICTS) as answers:
+            request, count = self.ask(dataset, rows, wish)
+            for value in answers.of(request, patience_s) if count else ():
+                found.append(self._controls.decode(value))
+                if len(found) == count:
+                    break
+        if len(found) < count:
+            raise Transient(
+                f"{len(found)} of {count} rows were judged in time; look whether ingest and the transformer run"
+            )
         return found
 
     def _records(

@@ -1,19 +1,18 @@
 """Answers questions about sources that nothing has been saved of yet, as they come in over their topic.
 
-One instance takes each question: they share a group. A question whose asker has gone is left, and one that was taken
-by an instance that then died is not taken again: whoever asks waits for a while and asks anew.
+A question whose asker has gone is left.
 """
 
 import json
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaError, Producer
+from confluent_kafka import Producer
 
 from headrace.connector import Connector
 from headrace.contract import Contract
@@ -21,8 +20,7 @@ from headrace.contract.loading import validated
 from headrace.errors import Fatal, HeadraceError
 from headrace.stream import topics
 from headrace.stream.control import Controls
-from headrace.stream.kafka import Follower
-from headrace.stream.kafka.connection import Connection, mapped
+from headrace.stream.kafka import Connection, Questions
 from headrace.stream.registry import Registry
 from services.ingest.core.inspection import Part, inspected
 
@@ -30,61 +28,36 @@ log = logging.getLogger(__name__)
 
 GROUP: Final = "headrace.ingest.source-requests"
 _AT_ONCE: Final = 4
-_REPLY_S: Final = 10.0
-_PAUSE_S: Final = 1.0
 
 
 class SourceRequests:
-    """Follows the topic in a thread of its own. `connect` opens the source of a dataset file as ingest would."""
+    """Takes its questions in turn (`Questions`). `connect` opens the source of a dataset file as ingest would."""
 
     def __init__(self, connection: Connection, registry: Registry, connect: Callable[[Contract], Connector]) -> None:
-        self._connection = connection
         self._controls = Controls(registry)
         self._connect = connect
-        self._follower = Follower("questions about sources", self._session)
+        self._questions = Questions(connection, topics.SOURCE_REQUESTS, GROUP, self._take)
         self._turn = threading.Semaphore(_AT_ONCE)
 
     def start(self) -> None:
         """Begin to answer."""
-        self._follower.start()
+        self._questions.start()
 
     def close(self) -> None:
         """Stop. Answers that are under way are left: their askers hear nothing more."""
-        self._follower.close()
+        self._questions.close()
 
-    def _session(self, stopping: threading.Event) -> None:
-        """Take questions until told to stop. Errors: whatever stands in the way."""
-        producer = Producer(self._connection.client(enable_idempotence=True, linger_ms=0))
-        consumer = Consumer(
-            self._connection.client(group_id=GROUP, enable_auto_commit=False, auto_offset_reset="earliest")
-        )
-        try:
-            consumer.subscribe([topics.SOURCE_REQUESTS])
-            while not stopping.is_set():
-                message = consumer.poll(0.2)
-                if message is None:
-                    continue
-                if (failure := message.error()) is not None:
-                    if failure.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-                        stopping.wait(_PAUSE_S)  # the datasets' follower makes the topics
-                        continue
-                    raise mapped(failure, "reading source requests")
-                consumer.commit(message=message, asynchronous=False)  # taken once, answered or not
-                self._take(producer, message.value() or b"")
-        finally:
-            consumer.close()
-            producer.flush(_REPLY_S)
-
-    def _take(self, producer: Producer, value: bytes) -> None:
-        try:
-            request = self._controls.decode(value)
-        except Fatal:
-            log.exception("a source request cannot be read")
-            return
-        if request["until"] > datetime.now(UTC):
-            # A daemon: a source that does not answer must not keep the process from ending.
-            asked = (producer, request)
-            threading.Thread(target=self._answer, args=asked, name="source request", daemon=True).start()
+    def _take(self, producer: Producer, values: Sequence[bytes]) -> None:
+        for value in values:
+            try:
+                request = self._controls.decode(value)
+            except Fatal:
+                log.exception("a source request cannot be read")
+                continue
+            if request["until"] > datetime.now(UTC):
+                # A daemon: a source that does not answer must not keep the process from ending.
+                asked = (producer, request)
+                threading.Thread(target=self._answer, args=asked, name="source request", daemon=True).start()
 
     def _answer(self, producer: Producer, request: dict[str, Any]) -> None:
         """Send the parts of an answer, when it is its turn."""

@@ -1,25 +1,19 @@
-"""Says what would become of raw records, by the very stage and reference data that they would meet, and writes nothing else.
-
-One instance takes each trial: they share a group. A trial that was taken by one that then died is not taken again:
-whoever asks waits for a while and asks anew.
-"""
+"""Says what would become of raw records, by the very stage and reference data that they would meet, and writes nothing else."""
 
 import base64
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaError, Producer
+from confluent_kafka import Producer
 
 from headrace.errors import Fatal, HeadraceError
 from headrace.stream import topics
 from headrace.stream.control import Controls
 from headrace.stream.decode import Decoder
-from headrace.stream.kafka import Follower
-from headrace.stream.kafka.connection import Connection, mapped
+from headrace.stream.kafka import Connection, Questions
 from headrace.stream.registry import Registry
 from headrace.stream.service import LiveDataset
 from headrace.stream.stage import Outcome, Records, Stage
@@ -37,54 +31,28 @@ Trial = dict[str, Any]
 
 
 class Trials:
-    """Follows the topic in a thread of its own, once the datasets are known."""
+    """Takes trials (`Questions`) once the datasets are known."""
 
     def __init__(self, connection: Connection, registry: Registry, open_stage: OpenStage) -> None:
-        self._connection = connection
         self._controls = Controls(registry)
         self._decoder = Decoder(registry)
         self._open_stage = open_stage
         self._datasets: Mapping[str, LiveDataset] = {}
-        self._follower = Follower("rows that are to be tried", self._session)
+        self._questions = Questions(connection, topics.TRIALS, GROUP, self._take, _MOST)
 
     def learn(self, datasets: Mapping[str, LiveDataset]) -> None:
         """Note which datasets there are."""
         self._datasets = dict(datasets)
-        self._follower.start()
+        self._questions.start()
 
     def close(self) -> None:
         """Stop."""
-        self._follower.close()
+        self._questions.close()
 
-    def _session(self, stopping: threading.Event) -> None:
-        """Take trials until told to stop. Errors: whatever stands in the way."""
-        producer = Producer(self._connection.client(enable_idempotence=True, linger_ms=0))
-        consumer = Consumer(
-            self._connection.client(
-                group_id=GROUP,
-                enable_auto_commit=False,
-                auto_offset_reset="earliest",
-                isolation_level="read_committed",
-            )
-        )
-        try:
-            consumer.subscribe([topics.TRIALS])
-            while not stopping.is_set():
-                messages = consumer.consume(1, 0.2)
-                messages += consumer.consume(_MOST, 0.05) if messages else []
-                for message in messages:
-                    failure = message.error()
-                    if failure is not None and failure.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                        raise mapped(failure, "reading trials")
-                values = [message.value() or b"" for message in messages if message.error() is None]
-                if not values:
-                    continue
-                consumer.commit(asynchronous=False)  # taken once, answered or not
-                for said in self._verdicts(values):
-                    producer.produce(topics.VERDICTS, self._controls.encode("verdict", said), said["request"].encode())
-                producer.flush(_REPLY_S)
-        finally:
-            consumer.close()
+    def _take(self, producer: Producer, values: Sequence[bytes]) -> None:
+        for said in self._verdicts(values):
+            producer.produce(topics.VERDICTS, self._controls.encode("verdict", said), said["request"].encode())
+        producer.flush(_REPLY_S)
 
     def _verdicts(self, values: Sequence[bytes]) -> Iterator[dict[str, Any]]:
         """What would become of each, dataset by dataset."""

@@ -36,6 +36,7 @@ class GatewayDouble:
         self.sources: list[str] = []
         self.source_parts: list[dict[str, Any]] = []
         self.fingerprints: list[dict[str, Any]] = []
+        self.back_test: list[dict[str, Any]] = []
         self.secrets: dict[str, str] = {}
         self.broken: list[str] = []
         self.warnings: list[str] = []
@@ -56,6 +57,8 @@ class GatewayDouble:
         match request.method, path:
             case "POST", ["plan"]:
                 return self._plan(body["document"])
+            case "POST", ["plan", "back-test"]:
+                return httpx.Response(200, text="".join(json.dumps(part) + "\n" for part in self.back_test))
             case "PUT", ["datasets", name]:
                 self.skipped[name] = body.get("skip_tests")
                 return self._apply(name, body["document"])

@@ -114,6 +114,37 @@ def test_plan_shows_what_changes_line_by_line(run: Run, gateway: GatewayDouble, 
     assert "1 changed, 1 unchanged" in result.stdout
 
 
+def test_a_back_test_says_which_rows_and_values_would_be_others(run: Run, gateway: GatewayDouble, nyc: Path) -> None:
+    run("apply", "-f", str(nyc))
+    (nyc / "1_flights.yaml").write_text(FLIGHTS.replace("Flights.", "All flights."))
+    sample = {"partition": 2, "offset": 7, "before": "loaded", "after": "delay is -9, expected at least 0", "row": "{}"}
+    value = {**sample, "before": "1", "after": "2"}
+    rejected = {"fate": "quarantined", "rule": "delay"}
+    gateway.back_test = [
+        {"part": "progress", "rows": 20, "of": 50},
+        {
+            "part": "report", "version": 1, "rows": 50, "compared": 49, "columns_added": ["extra"],
+            "fates": [{**rejected, "before": 0, "after": 1}], "flags": [{"flag": "late", "before": 3, "after": 5}],
+            "moves": [{"before": {"fate": "loaded", "rule": ""}, "after": rejected, "rows": 1, "samples": [sample]}],
+            "columns": [{"column": "delay", "rows": 4, "samples": [value]}],
+        },
+    ]  # fmt: skip
+    result = run("plan", "-f", str(nyc), "--back-test", "50")
+    assert result.exit_code == 2
+    for shown in (
+        "50 rows put to version 1", "loaded → quarantined by delay", "2:7 delay is -9", "flagged by late", "+2",
+        "delay has another value in 4 of 49 rows", "2:7 1 → 2", "columns added: extra",
+    ):  # fmt: skip
+        assert shown in result.stdout
+    assert gateway.calls.count("POST plan/back-test") == 1, "what does not change is not tried"
+    found = json.loads(run("plan", "-f", str(nyc), "--back-test", "50", "-o", "json").stdout)["back_tests"]
+    assert found["nyc.flights"]["columns"][0]["rows"] == 4
+    gateway.back_test = [{"part": "failure", "message": "no such column"}]
+    failed = run("plan", "-f", str(nyc), "--back-test", "50")
+    assert failed.exit_code == 1
+    assert "no such column" in str(failed.stderr) + str(failed.exception)
+
+
 def test_plan_exits_with_1_on_an_error(run: Run, nyc: Path) -> None:
     assert run("--token", "wrong", "plan", "-f", str(nyc)).exit_code == 1
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 
 from services.gateway.adapters.http import (
+    back_tests,
     datasets,
     drift,
     ledger,
@@ -57,6 +58,7 @@ def create_app(lifespan: Lifespan | None = None) -> FastAPI:
         ledger.router,
         quarantine.router,
         drift.router,
+        back_tests.router,
         sources.router,
         runs.router,
         source_control.router,

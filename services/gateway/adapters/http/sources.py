@@ -15,7 +15,8 @@ from headrace.errors import Transient
 from services.gateway.adapters.http import models
 from services.gateway.adapters.http.access import PREFIX, Administering, Parts, may_answer
 from services.gateway.adapters.http.problems import ProblemError
-from services.gateway.adapters.source_desk import Act, AnswerPart
+from services.gateway.adapters.inquiry import Part
+from services.gateway.adapters.source_desk import Act
 from services.gateway.core.sources import completed
 from services.gateway.gateway import Gateway
 
@@ -71,7 +72,7 @@ def _answered(gateway: Gateway, act: Act, body: models.SourceFile, by: str) -> S
     return StreamingResponse(_lines(chain([first], parts)), media_type=_NDJSON)
 
 
-def _lines(parts: Iterator[AnswerPart]) -> Iterator[str]:
+def _lines(parts: Iterator[Part]) -> Iterator[str]:
     try:
         for part in parts:
             yield _line(part.kind, part.body)

@@ -11,6 +11,16 @@ from services.gateway.adapters.http.models.access import (
     Token,
     Tokens,
 )
+from services.gateway.adapters.http.models.back_tests import (
+    BackTestPart,
+    BackTestRequest,
+    BackTestSample,
+    ColumnChange,
+    FateCount,
+    FateMove,
+    FlagCount,
+    RowFate,
+)
 from services.gateway.adapters.http.models.books import Books, Hop, Ledger, PartitionBooks, StageBooks
 from services.gateway.adapters.http.models.datasets import (
     Applied,
@@ -73,12 +83,13 @@ from services.gateway.adapters.http.models.words import (
 )
 
 __all__ = [
-    "Answer", "Applied", "Asked", "Backfill", "Body", "Books", "Change", "Cluster", "Column", "CreatedToken",
-    "DatasetApplication", "DatasetDetail", "DatasetFile", "DatasetStatus", "DatasetSummary", "Datasets", "Drift", "DriftChoice",
-    "DriftDecided", "DriftEdit", "DriftHits", "DriftItem", "DriftReader", "FailedRotation", "Fingerprint", "Fingerprints",
-    "Health", "Hop", "Latency", "Ledger", "Name", "NewSecret", "NewToken", "Part", "PartitionBooks", "Plan", "Problems",
-    "QuarantineAsked", "QuarantineChoice", "QuarantineOutcome", "Quarantined", "QuarantinedRow", "Query", "QueryResult",
-    "Reason", "Refusal", "Refused", "Release", "Resubmission", "RotatedSecrets", "Rows", "Run", "Runs", "Secret", "SecretName",
-    "Secrets", "SourceFile", "SourceHolding", "SourceHoldings", "SourcePart", "SourceStatus", "StageBooks", "StageStatus",
-    "Statuses", "TailRecord", "TailRecords", "TailStage", "Token", "Tokens", "Verdict", "Version", "Warnings", "Wish",
+    "Answer", "Applied", "Asked", "BackTestPart", "BackTestRequest", "BackTestSample", "Backfill", "Body", "Books", "Change",
+    "Cluster", "Column", "ColumnChange", "CreatedToken", "DatasetApplication", "DatasetDetail", "DatasetFile", "DatasetStatus",
+    "DatasetSummary", "Datasets", "Drift", "DriftChoice", "DriftDecided", "DriftEdit", "DriftHits", "DriftItem", "DriftReader",
+    "FailedRotation", "FateCount", "FateMove", "Fingerprint", "Fingerprints", "FlagCount", "Health", "Hop", "Latency", "Ledger",
+    "Name", "NewSecret", "NewToken", "Part", "PartitionBooks", "Plan", "Problems", "QuarantineAsked", "QuarantineChoice",
+    "QuarantineOutcome", "Quarantined", "QuarantinedRow", "Query", "QueryResult", "Reason", "Refusal", "Refused", "Release",
+    "Resubmission", "RotatedSecrets", "RowFate", "Rows", "Run", "Runs", "Secret", "SecretName", "Secrets", "SourceFile",
+    "SourceHolding", "SourceHoldings", "SourcePart", "SourceStatus", "StageBooks", "StageStatus", "Statuses", "TailRecord",
+    "TailRecords", "TailStage", "Token", "Tokens", "Verdict", "Version", "Warnings", "Wish",
 ]  # fmt: skip

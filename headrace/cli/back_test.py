@@ -1,0 +1,79 @@
+"""How a back-test is followed, and what it found is shown."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from rich.console import RenderableType
+
+from headrace.cli.progress import WorkBoard
+from headrace.cli.render import count, moment, number, safe, table
+from headrace.client import BackTestPart, BackTestSample, Client
+from headrace.errors import HeadraceError
+
+_SHOWN: Final = 3  # samples of each
+
+
+def back_tested(client: Client, dataset: str, document: str, rows: int) -> BackTestPart:
+    """What the file would make of the newest rows. Shows how far it is. Errors: HeadraceError when it failed."""
+    with WorkBoard(f"{dataset} over its newest rows") as board:
+        for part in client.back_test(document, rows):
+            if part.part == "report":
+                return part
+            if part.part == "failure":
+                raise HeadraceError(f"The back-test of {dataset} failed: {part.message}.")
+            board.update(part.rows, part.of)
+    raise HeadraceError(f"The back-test of {dataset} ended without an answer. Try again.")
+
+
+def shown(dataset: str, report: BackTestPart) -> Iterator[RenderableType]:
+    """What was found."""
+    yield (
+        f"[bold]{safe(dataset)}[/]: {count(report.rows, 'row')} put to version {report.version} and to this file"
+        + (f", ingested from {moment(report.first)} to {moment(report.last)}" if report.rows else "")
+    )
+    if not report.rows:
+        yield "    No row is in the staged topic: nothing can be said."
+        return
+    if not report.moves and not report.columns and not _other_flags(report):
+        yield f"    Every row has the same fate, and every value is the same {_of_columns(report)}"
+        return
+    yield from _counts(report)
+    for move in report.moves:
+        yield f"    [yellow]{count(move.rows, 'row')}[/]: {safe(move.before)} [bold]→ {safe(move.after)}[/]"
+        told = "before" if move.after.fate == "loaded" else "after"
+        for each in move.samples[:_SHOWN]:
+            yield f"        {_place(each)} {safe(getattr(each, told))} [dim]{safe(each.row)}[/]"
+    for column in report.columns:
+        share = f"{number(column.rows)} of {count(report.compared, 'row')}"
+        yield f"    [yellow]{safe(column.column)}[/] has another value in {share}"
+        for each in column.samples[:_SHOWN]:
+            yield f"        {_place(each)} {safe(each.before)} → {safe(each.after)}"
+    for word, names in (("added", report.columns_added), ("removed", report.columns_removed)):
+        if names:
+            yield f"    columns {word}: {safe(', '.join(names))}"
+
+
+def _counts(report: BackTestPart) -> Iterator[RenderableType]:
+    """The fates and flags that differ in number."""
+    lines: list[tuple[str, int, int]] = [(str(each), each.before, each.after) for each in report.fates]
+    lines += [(f"flagged by {each.flag}", each.before, each.after) for each in report.flags]
+    grid = table("rows", "live", "this file", "difference", right=("live", "this file", "difference"))
+    for what, before, after in lines:
+        grid.add_row(safe(what), number(before), number(after), f"{after - before:+,}" if after != before else "")
+    yield grid
+
+
+def _other_flags(report: BackTestPart) -> Sequence[Any]:
+    return [each for each in report.flags if each.before != each.after]
+
+
+def _of_columns(report: BackTestPart) -> str:
+    if not report.columns_added and not report.columns_removed:
+        return "in every column."
+    changes = [f"{', '.join(report.columns_added)} added"] if report.columns_added else []
+    changes += [f"{', '.join(report.columns_removed)} removed"] if report.columns_removed else []
+    return f"in the columns that both have ({safe('; '.join(changes))})."
+
+
+def _place(sample: BackTestSample) -> str:
+    return f"[dim]{sample.partition}:{sample.offset}[/]"

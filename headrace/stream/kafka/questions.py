@@ -1,0 +1,77 @@
+"""Hands what is asked over a topic to one instance of those that share a group, each question once.
+
+A question that was taken by an instance that then died is not taken again: whoever asks waits for a while and asks anew.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from confluent_kafka import Consumer, KafkaError, Producer
+
+from headrace.stream.kafka.connection import Connection, mapped
+from headrace.stream.kafka.follower import Follower
+
+_WAIT_S: Final = 0.2
+_LINGER_S: Final = 0.05
+_PAUSE_S: Final = 1.0
+_REPLY_S: Final = 10.0
+
+
+class Questions:
+    """Follows a topic in a thread of its own. `take` gets a producer for the answers, and at most `most` questions at a time."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        topic: str,
+        group: str,
+        take: Callable[[Producer, Sequence[bytes]], None],
+        most: int = 1,
+    ) -> None:
+        self._connection = connection
+        self._topic = topic
+        self._group = group
+        self._take = take
+        self._most = most
+        self._follower = Follower(f"questions of {topic}", self._session)
+
+    def start(self) -> None:
+        """Begin, if it has not begun."""
+        self._follower.start()
+
+    def close(self) -> None:
+        """Stop. What is taken in other threads is left: its askers hear nothing more."""
+        self._follower.close()
+
+    def _session(self, stopping: threading.Event) -> None:
+        """Take questions until told to stop. Errors: whatever stands in the way."""
+        producer = Producer(self._connection.client(enable_idempotence=True, linger_ms=0))
+        consumer = Consumer(
+            self._connection.client(
+                group_id=self._group,
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                isolation_level="read_committed",
+            )
+        )
+        try:
+            consumer.subscribe([self._topic])
+            while not stopping.is_set():
+                if values := self._next(consumer, stopping):
+                    consumer.commit(asynchronous=False)  # taken once, answered or not
+                    self._take(producer, values)
+        finally:
+            consumer.close()
+            producer.flush(_REPLY_S)
+
+    def _next(self, consumer: Consumer, stopping: threading.Event) -> list[bytes]:
+        messages = consumer.consume(1, _WAIT_S)
+        messages += consumer.consume(self._most - 1, _LINGER_S) if messages and self._most > 1 else []
+        for message in messages:
+            if (failure := message.error()) is None:
+                continue
+            if failure.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise mapped(failure, f"reading {self._topic}")
+            stopping.wait(_PAUSE_S)  # the datasets' follower makes the topics
+        return [message.value() or b"" for message in messages if message.error() is None]

@@ -1,0 +1,61 @@
+"""Routes: what another version of a dataset file would make of the rows that are there."""
+
+import json
+from collections.abc import Iterator
+from http import HTTPStatus
+from itertools import chain
+from typing import Any, Final
+
+from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
+
+from headrace.contract import load
+from headrace.errors import Transient
+from services.gateway.adapters.http import models
+from services.gateway.adapters.http.access import PREFIX, Administering, Parts, may_answer
+from services.gateway.adapters.http.datasets import known
+from services.gateway.adapters.inquiry import Part
+
+router = APIRouter(prefix=PREFIX, tags=["datasets"])
+
+_NDJSON: Final = "application/x-ndjson"
+_PATIENCE_S: Final = 600.0
+_ANSWER: Final[dict[int | str, dict[str, Any]]] = {
+    HTTPStatus.OK.value: {
+        "description": "A line of JSON for each part: `progress` as it goes on, then `report`, or `failure`.",
+        "content": {_NDJSON: {"schema": {"$ref": f"#/components/schemas/{models.BackTestPart.__name__}"}}},
+        "model": models.BackTestPart,
+    }
+}
+
+
+@router.post(
+    "/plan/back-test",
+    summary="What a dataset file would make of the newest rows",
+    response_class=StreamingResponse,
+    responses=_ANSWER | may_answer(HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE),
+)
+def back_test(body: models.BackTestRequest, gateway: Parts, caller: Administering) -> StreamingResponse:
+    """The newest staged rows are put to the live version and to this one, with the same reference data: which rows would get
+    another fate, which values would be others, with samples. Changes nothing. The stream waits for nothing: it is one back-test
+    at a time, in the transformer.
+
+    For the administrator only: samples show rows.
+    """
+    contract = load(body.document)
+    known(gateway.datasets, contract.dataset)
+    parts = gateway.back_tests.ask(contract, body.rows, caller.name, _PATIENCE_S)
+    first = next(parts)  # before the status is sent: where nobody answers, it is an error
+    return StreamingResponse(_lines(chain([first], parts)), media_type=_NDJSON)
+
+
+def _lines(parts: Iterator[Part]) -> Iterator[str]:
+    try:
+        for part in parts:
+            yield _line(part.kind, part.body)
+    except Transient as error:
+        yield _line("failure", {"message": str(error)})
+
+
+def _line(kind: str, body: dict[str, Any]) -> str:
+    return json.dumps({"part": kind, **body}, ensure_ascii=False) + "\n"

@@ -1,0 +1,92 @@
+"""What a back-test says would become of rows is what becomes of them."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from headrace.client import ApiError, BackTestPart
+from tests.stack import Platform
+
+DOCUMENT = """\
+dataset: {name}
+description: a test of back-tests
+owner: {{team: tests}}
+source: {{type: http_push}}
+{more}
+"""
+ROWS = [{"id": n, "amount": n - 3, "country": "ch" if n % 2 else "li"} for n in range(20)]
+
+
+def applied(platform: Platform, name: str, more: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    platform.client.apply(name, DOCUMENT.format(name=name, more=more))
+    platform.push(name, rows)
+    platform.client.wait_settled(name, timeout_s=120)
+    return name
+
+
+def named(kind: str) -> str:
+    return f"bt.{kind}_{uuid.uuid4().hex[:8]}"
+
+
+def report(platform: Platform, name: str, more: str, rows: int = 1000) -> BackTestPart:
+    *progress, last = platform.client.back_test(DOCUMENT.format(name=name, more=more), rows)
+    assert {part.part for part in progress} <= {"progress"}
+    assert last.part == "report", last.message
+    return last
+
+
+@pytest.fixture(scope="module")
+def countries(platform: Platform) -> str:
+    return applied(platform, named("countries"), "key: [code]\nload: {mode: upsert}", [{"code": "ch"}])
+
+
+@pytest.fixture(scope="module")
+def orders(platform: Platform) -> str:
+    return applied(platform, named("orders"), "transform: {sql: 'SELECT *, amount * 2 AS twice FROM input'}", ROWS)
+
+
+def test_it_says_what_applying_then_does(platform: Platform, countries: str, orders: str) -> None:
+    """The control: the live version against itself finds nothing."""
+    same = "transform: {sql: 'SELECT *, amount * 2 AS twice FROM input'}"
+    nothing = report(platform, orders, same)
+    assert (nothing.rows, nothing.moves, nothing.columns) == (20, (), ())
+
+    stricter = f"""\
+transform: {{sql: "SELECT *, amount * 3 AS twice FROM input WHERE id != 19"}}
+checks:
+  - {{name: known, check: references, column: country, dataset: {countries}, to: code}}
+  - {{name: positive, check: between, column: amount, min: 0}}
+"""
+    found = report(platform, orders, stricter)
+    fates = {(each.fate, each.rule): (each.before, each.after) for each in found.fates}
+    assert fates[("loaded", "")] == (20, 8)
+    assert fates[("filtered", "id <> 19")] == (0, 1)
+    assert sum(after for (fate, _), (_, after) in fates.items() if fate == "quarantined") == 11
+    [column] = found.columns
+    assert (column.column, column.rows, found.compared) == ("twice", 7, 8)  # three times nothing is twice nothing
+    live = platform.client.dataset(orders).version
+
+    platform.client.apply(orders, DOCUMENT.format(name=orders, more=stricter))
+    platform.push(orders, ROWS)
+    books = platform.client.wait_settled(orders, timeout_s=120)
+    assert found.version == live
+    assert (books.loaded - 20, sum(books.quarantined.values())) == (8, 11)
+
+
+def test_only_the_newest_rows_are_put_to_it(platform: Platform) -> None:
+    name = applied(platform, named("few"), "partitions: 1", ROWS)
+    found = report(platform, name, "partitions: 1\nchecks: [{check: between, column: id, max: 17}]", rows=10)
+    assert found.rows <= 10
+    [move] = found.moves
+    assert move.rows == 2
+
+
+def test_what_cannot_be_tried_is_said(platform: Platform, orders: str) -> None:
+    wrong = DOCUMENT.format(name=orders, more="transform: {sql: 'SELECT amuont FROM input'}")
+    *_, last = platform.client.back_test(wrong, 10)
+    assert last.part == "failure"
+    assert "amuont" in last.message
+    with pytest.raises(ApiError, match="there is no dataset"):
+        list(platform.client.back_test(DOCUMENT.format(name="bt.nobody", more=""), 10))
