@@ -17,6 +17,7 @@ from services.ingest.core.json_text import json_text
 from services.ingest.core.types import JSON, mapped, plain
 
 _T: Final = pa.types
+_FEW: Final = 16
 
 
 def text_types(columns: Mapping[str, pa.StringArray], nulls: Sequence[str]) -> dict[str, pa.DataType]:
@@ -56,7 +57,8 @@ def _all_fit(texts: pa.StringArray, to: pa.DataType, nulls: Sequence[str]) -> bo
     digits_lost = _T.is_integer(to) or _T.is_floating(to)
     if digits_lost and pc.any(pc.match_substring_regex(texts, r"^\s*[+-]?0\d")).as_py():
         return False  # a code such as 007, not a number
-    return not fit_texts(texts, to, nulls)[1].any()
+    few = texts.slice(0, _FEW)  # what no value of fits is known by the first, not after all of them were tried
+    return not fit_texts(few, to, nulls)[1].any() and not fit_texts(texts, to, nulls)[1].any()
 
 
 def object_types(objects: Sequence[Object]) -> pa.Schema:

@@ -93,7 +93,7 @@ def _sound(block: bytes, quotes: Int64s, dialect: Dialect, final: bool) -> bool:
     stops = np.zeros(256, bool)
     stops[[ord(dialect.quote), ord(dialect.delimiter), 10]] = True
     opening, closing = quotes[0::2], quotes[1::2]
-    doubled = np.isin(opening - 1, closing)
+    doubled = np.concatenate([[False], opening[1:] - 1 == closing[: len(opening) - 1]])  # right behind one that closes
     before = around[opening]
     after = around[closing + 2]
     opens = doubled | (stops[before] & (before != ord(dialect.quote)))
