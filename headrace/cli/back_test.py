@@ -14,19 +14,23 @@ _SHOWN: Final = 3  # samples of each
 
 
 def back_tested(client: Client, dataset: str, document: str, rows: int) -> BackTestPart:
-    """What the file would make of the newest rows. Shows how far it is. Errors: HeadraceError when it failed."""
-    with WorkBoard(f"{dataset} over its newest rows") as board:
-        for part in client.back_test(document, rows):
-            if part.part == "report":
-                return part
-            if part.part == "failure":
-                raise HeadraceError(f"The back-test of {dataset} failed: {part.message}.")
-            board.update(part.rows, part.of)
-    raise HeadraceError(f"The back-test of {dataset} ended without an answer. Try again.")
+    """What the file would make of the newest rows, or why that cannot be said. Shows how far it is."""
+    try:
+        with WorkBoard(f"{dataset} over its newest rows") as board:
+            for part in client.back_test(document, rows):
+                if part.part != "progress":
+                    return part
+                board.update(part.rows, part.of)
+    except HeadraceError as error:
+        return BackTestPart(part="failure", message=str(error))
+    return BackTestPart(part="failure", message="it ended without an answer; try again")
 
 
 def shown(dataset: str, report: BackTestPart) -> Iterator[RenderableType]:
     """What was found."""
+    if report.part == "failure":
+        yield f"[bold]{safe(dataset)}[/]: [bold red]the back-test failed[/]: {safe(report.message)}"
+        return
     yield (
         f"[bold]{safe(dataset)}[/]: {count(report.rows, 'row')} put to version {report.version} and to this file"
         + (f", ingested from {moment(report.first)} to {moment(report.last)}" if report.rows else "")
@@ -34,7 +38,7 @@ def shown(dataset: str, report: BackTestPart) -> Iterator[RenderableType]:
     if not report.rows:
         yield "    No row is in the staged topic: nothing can be said."
         return
-    if not report.moves and not report.columns and not _other_flags(report):
+    if not (report.moves or report.columns or _other_counts(report)):
         yield f"    Every row has the same fate, and every value is the same {_of_columns(report)}"
         return
     yield from _counts(report)
@@ -56,6 +60,7 @@ def shown(dataset: str, report: BackTestPart) -> Iterator[RenderableType]:
 def _counts(report: BackTestPart) -> Iterator[RenderableType]:
     """The fates and flags that differ in number."""
     lines: list[tuple[str, int, int]] = [(str(each), each.before, each.after) for each in report.fates]
+    lines += [("rows published", report.published.before, report.published.after)]
     lines += [(f"flagged by {each.flag}", each.before, each.after) for each in report.flags]
     grid = table("rows", "live", "this file", "difference", right=("live", "this file", "difference"))
     for what, before, after in lines:
@@ -63,8 +68,10 @@ def _counts(report: BackTestPart) -> Iterator[RenderableType]:
     yield grid
 
 
-def _other_flags(report: BackTestPart) -> Sequence[Any]:
-    return [each for each in report.flags if each.before != each.after]
+def _other_counts(report: BackTestPart) -> Sequence[Any]:
+    """What differs in number only: rows that became more or fewer, flags, rows filtered by another rule."""
+    counts: list[Any] = [report.published, *report.flags, *report.fates]
+    return [each for each in counts if each.before != each.after]
 
 
 def _of_columns(report: BackTestPart) -> str:
@@ -76,4 +83,4 @@ def _of_columns(report: BackTestPart) -> str:
 
 
 def _place(sample: BackTestSample) -> str:
-    return f"[dim]{sample.partition}:{sample.offset}[/]"
+    return f"[dim]{sample.partition}-{sample.offset}[/]"

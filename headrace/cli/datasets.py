@@ -127,11 +127,11 @@ def plan(
     documents = in_order(_all_valid(read(paths)))
     with session_of(context).client() as client:
         plans = planned(client, documents)
-        live = {plan.dataset for plan in plans if plan.current_version is not None and plan.changes_something}
+        changed = {plan.dataset for plan in plans if plan.current_version is not None and plan.changes_something}
         tested = {
             name: back_tested(client, name, document.whole, back_test)
             for document in documents
-            if back_test is not None and (name := document.valid.dataset) in live
+            if back_test is not None and (name := document.valid.dataset) in changed
         }
     found = {"plans": plans} | ({"back_tests": tested} if back_test is not None else {})
 
@@ -141,7 +141,7 @@ def plan(
             yield from shown(name, report)
 
     emit(found, output, pages)
-    if any(plan.refusals for plan in plans):
+    if any(plan.refusals for plan in plans) or any(report.part == "failure" for report in tested.values()):
         raise typer.Exit(1)
     if any(plan.changes_something for plan in plans):
         raise typer.Exit(CHANGES_EXIT)

@@ -1,6 +1,8 @@
 """How the program reads and writes files that a user names; `-` stands for standard input and output."""
 
+import os
 import sys
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, TextIO
@@ -24,29 +26,46 @@ def text_of(path: Path) -> tuple[str, str]:
 
 def write(path: Path, text: str, *, force: bool) -> None:
     """Write a file that is not there yet. Errors: HeadraceError when it is, or cannot be written."""
-    write_lines(path, [text], force=force)
+    if path == STANDARD:
+        sys.stdout.write(text)
+        return
+    _check_place(path, force)
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    note(f"[green]✓[/] wrote {safe(path)}")
 
 
 def write_lines(path: Path, lines: Iterable[str], *, force: bool) -> int:
-    """Write a file that is not there yet, as its lines come; it is there when all are. Returns how many.
+    """Write a file that is not there yet, as its lines come; it is there when all of them are. Returns how many.
 
     Errors: HeadraceError when it is there, or cannot be written; whatever `lines` raises.
     """
     if path == STANDARD:
         return _written(sys.stdout, lines)
-    if path.exists() and not force:
-        raise HeadraceError(f"{path} is there already. Choose another place with --out, or overwrite it with --force.")
-    begun = path.with_name(f".{path.name}.part") if path.is_file() or not path.exists() else path  # a pipe, a device
+    _check_place(path, force)
     try:
-        with begun.open("w", encoding="utf-8") as file:
-            count = _written(file, lines)
-        if begun != path:
-            begun.replace(path)
+        if path.exists() and not path.is_file():  # a pipe, a device
+            with path.open("w", encoding="utf-8") as file:
+                return _written(file, lines)
+        return _replaced(path.resolve(), lines)
     except OSError as error:
-        raise HeadraceError(f"{path}: cannot be written: {error.strerror}.") from error
+        raise _unwritable(path, error) from error
+
+
+def _replaced(path: Path, lines: Iterable[str]) -> int:
+    """Write beside the place, and put what was written there at the end, with the rights of what was there."""
+    number, name = tempfile.mkstemp(dir=path.parent, prefix=".headrace-")
+    begun = Path(name)
+    try:
+        with os.fdopen(number, "w", encoding="utf-8") as file:
+            count = _written(file, lines)
+        if path.exists():
+            begun.chmod(path.stat().st_mode)
+        begun.replace(path)
     finally:
-        if begun != path:
-            begun.unlink(missing_ok=True)
+        begun.unlink(missing_ok=True)
     note(f"[green]✓[/] wrote {safe(path)}")
     return count
 
@@ -57,3 +76,13 @@ def _written(file: TextIO, lines: Iterable[str]) -> int:
         file.write(line)
         count += 1
     return count
+
+
+def _check_place(path: Path, force: bool) -> None:
+    """Errors: HeadraceError when a file is there that is not to be overwritten."""
+    if path.exists() and not force:
+        raise HeadraceError(f"{path} is there already. Choose another place with --out, or overwrite it with --force.")
+
+
+def _unwritable(path: Path, error: OSError) -> HeadraceError:
+    return HeadraceError(f"{path}: cannot be written: {error.strerror}.")

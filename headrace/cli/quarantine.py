@@ -97,7 +97,7 @@ def quarantine_clusters(
     """
     with session_of(context).client() as client:
         found = client.quarantine_clusters(dataset, hours, everything=everything)
-    emit({"hours": hours, "items": found}, output, lambda: tables.quarantine_clusters(dataset, hours, found))
+    emit(found, output, lambda: tables.quarantine_clusters(dataset, found))
 
 
 @app.command("export")

@@ -15,7 +15,7 @@ from headrace.client import (
     DatasetStatus,
     Drift,
     DriftDecided,
-    Fingerprint,
+    Fingerprints,
     Ledger,
     Quarantine,
     QuarantineAsked,
@@ -185,18 +185,20 @@ def quarantine(dataset: str, found: Quarantine) -> Iterator[RenderableType]:
     yield f"See one in full: {command(f'quarantine show {dataset} {found.items[0].id}')}"
 
 
-def quarantine_clusters(dataset: str, hours: int, found: Sequence[Fingerprint]) -> Iterator[RenderableType]:
+def quarantine_clusters(dataset: str, found: Fingerprints) -> Iterator[RenderableType]:
     """What is wrong with quarantined rows."""
-    if not found:
+    if not found.items:
         yield f"Nothing of {safe(dataset)} is in quarantine."
         return
-    span = f"last {hours} h"
+    span = f"last {found.hours} h"
     grid = table("rows", "reason", "rule", "column", "shape", "such as", "newest", span, "first ids", right=("rows",))
-    for each in found:
+    for each in found.items:
         told = (each.reason, each.rule, each.column, each.shape, ", ".join(each.examples))
         ids = (moment(each.last), _spark(each.trend), ", ".join(each.ids))
         grid.add_row(number(each.rows), *map(safe, (*told, *ids)))
-    yield f"[bold]{safe(dataset)}[/]: {count(sum(each.rows for each in found), 'row')} in quarantine, by what is wrong"
+    shown = sum(each.rows for each in found.items)
+    most = f"; the most frequent have {number(shown)} of them" if shown < found.total else ""
+    yield f"[bold]{safe(dataset)}[/]: {count(found.total, 'row')} in quarantine, by what is wrong{most}"
     yield grid
 
 

@@ -67,14 +67,20 @@ class Calls:
 
     def lines(self, kind: type[ResultT], path: str, *, method: str = "POST", **options: Any) -> Iterator[ResultT]:
         """The values of an answer that has one on each line, as they come."""
+        begun = False
         try:
             with self._http.stream(method, path, **options) as response:
                 if not response.is_success:
                     response.read()
                 _checked(response)
                 for line in response.iter_lines():
+                    begun = True
                     yield self._valid(kind, json.loads(line))
         except httpx.TransportError as error:
+            if begun and not isinstance(error, httpx.TimeoutException):
+                raise HeadraceError(
+                    f"The answer of {self.url} to {method} {path} broke off; its log tells why."
+                ) from error
             raise self._unreachable(method, path, error) from error
 
     def read(self, kind: type[ResultT], response: httpx.Response) -> ResultT:

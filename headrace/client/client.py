@@ -20,7 +20,7 @@ from headrace.client.results import (
     DatasetStatus,
     Drift,
     DriftDecided,
-    Fingerprint,
+    Fingerprints,
     Ledger,
     Plan,
     Quarantine,
@@ -137,11 +137,11 @@ class Client:
         params |= {"all": "true"} if everything else {}
         return self._calls.read(Quarantine, self._calls.send("GET", _dataset(dataset, "quarantine"), params=params))
 
-    def quarantine_clusters(self, dataset: str, hours: int = 24, *, everything: bool = False) -> list[Fingerprint]:
+    def quarantine_clusters(self, dataset: str, hours: int = 24, *, everything: bool = False) -> Fingerprints:
         """The rows that are set aside by what is wrong with them; the trend is that of so many hours."""
         params = {"hours": str(hours), "all": str(everything).lower()}
         path = _dataset(dataset, "quarantine", "clusters")
-        return self._calls.items(Fingerprint, self._calls.send("GET", path, params=params))
+        return self._calls.read(Fingerprints, self._calls.send("GET", path, params=params))
 
     def export_quarantine(
         self, dataset: str, *, everything: bool = False, **causes: str | None

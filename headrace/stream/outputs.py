@@ -111,7 +111,7 @@ def quarantined(
     at = rejection.row
     value = raw.values[at] or b""
     partition, offset = raw.partition[at].as_py(), raw.offset[at].as_py()
-    fields = {name: _readable(rows.column(name)[at]) for name in rows.schema.names} if rows is not None else {}
+    fields = {name: readable(rows.column(name)[at]) for name in rows.schema.names} if rows is not None else {}
     too_large = len(value) > _MOST_BYTES
     where = f"; its {len(value)} bytes stay in {raw.topic}, partition {partition}, offset {offset}" if too_large else ""
     return {
@@ -137,28 +137,28 @@ def quarantined(
 
 
 def _json(fields: dict[str, Any]) -> str | None:
-    text = json.dumps(_plain(fields), ensure_ascii=False)
+    text = json.dumps(plain(fields), ensure_ascii=False)
     return text if len(text.encode(errors="replace")) <= 2 * _MOST_BYTES else None
 
 
-def _readable(value: pa.Scalar) -> Any:
+def readable(value: pa.Scalar) -> Any:
     """A value as Python has it; one that Python cannot hold (a day after the year 9999) as Arrow writes it."""
     try:
         return value.as_py()
     except (OverflowError, ValueError):
         if isinstance(value, pa.StructScalar):
-            return {name: _readable(member) for name, member in value.items()}
+            return {name: readable(member) for name, member in value.items()}
         if pa.types.is_nested(value.type):
-            return [_readable(member) for member in cast(Any, value).values]
+            return [readable(member) for member in cast(Any, value).values]
         return value.cast(pa.string()).as_py()
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """A value as JSON has it: what JSON has no word for (NaN and infinities, too) as text."""
     if isinstance(value, dict):
-        return {name: _plain(member) for name, member in value.items()}
+        return {name: plain(member) for name, member in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(member) for member in value]
+        return [plain(member) for member in value]
     if value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value)):
         return value
     return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)

@@ -1,6 +1,6 @@
 """What another version of a dataset file would make of rows that are there: fates and values, beside those by the live one.
 
-Both versions work on the same rows with the same reference data, so every difference is one of the files.
+Both versions work on the same rows, so a difference is one of the files, unless reference data changed meanwhile.
 """
 
 # ruff: noqa: S608 - names are made here
@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.stream import columns
+from headrace.stream.outputs import plain, readable
 from headrace.stream.stage import Batch, Emitted, Outcome, Stage
 from headrace.transform.engine import Engine
 from headrace.transform.parents import Int64s
@@ -75,6 +76,7 @@ class BackTest:
         self._moves: dict[tuple[Fate, Fate], _Found] = {}
         self._columns: dict[str, _Found] = {}
         self._compared = 0
+        self._published = [0, 0]
         self._names: tuple[dict[str, None], dict[str, None]] = {}, {}
 
     def add(self, batch: Batch) -> None:
@@ -88,7 +90,10 @@ class BackTest:
         self._note_moves(batch, *told)
         for flags, outcome in zip(self._flags, outcomes, strict=True):
             flags.update(_flags(outcome))
-        self._note_values(*(_published(outcome) for outcome in outcomes))
+        before, after = (_published(outcome) for outcome in outcomes)
+        self._published[0] += len(before)
+        self._published[1] += len(after)
+        self._note_values(before, after)
 
     def report(self) -> dict[str, Any]:
         """What was found, as plain JSON: see `BackTestReport` of the gateway."""
@@ -102,8 +107,9 @@ class BackTest:
             ],
             "moves": [
                 {"before": before._asdict(), "after": after._asdict(), **_as_json(found)}
-                for (before, after), found in sorted(self._moves.items())
+                for (before, after), found in sorted(self._moves.items(), key=lambda move: -move[1].rows)
             ],
+            "published": {"before": self._published[0], "after": self._published[1]},
             "flags": [
                 {"flag": flag, "before": self._flags[0][flag], "after": self._flags[1][flag]}
                 for flag in sorted({*self._flags[0], *self._flags[1]})
@@ -126,7 +132,7 @@ class BackTest:
         pairs = before.code * width + after.code
         for pair in np.unique(pairs).tolist():
             was, now = before.fates[pair // width], after.fates[pair % width]
-            if was == now:
+            if was == now or was.fate == now.fate == "filtered":  # whichever condition it fails first
                 continue
             rows = np.flatnonzero(pairs == pair)
             samples = (_moved(batch, row, before, after) for row in rows.tolist())
@@ -180,12 +186,12 @@ class _Told:
 
 
 def _moved(batch: Batch, row: int, before: _Told, after: _Told) -> Sample:
-    own = {name: batch.rows.column(name)[row].as_py() for name in columns.user_columns(batch.rows.schema)}
+    own = {name: readable(batch.rows.column(name)[row]) for name in columns.user_columns(batch.rows.schema)}
     return Sample(*_place(batch.rows, row), before.told(row), after.told(row), _text(own))
 
 
 def _changed(sides: tuple[pa.RecordBatch, pa.RecordBatch], name: str, row: int) -> Sample:
-    before, after = (_text(side.column(name)[row].as_py()) for side in sides)
+    before, after = (_text(readable(side.column(name)[row])) for side in sides)
     return Sample(*_place(sides[0], row), before, after)
 
 
@@ -194,7 +200,7 @@ def _place(rows: pa.RecordBatch, row: int) -> tuple[int, int]:
 
 
 def _text(value: object) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    text = json.dumps(plain(value), ensure_ascii=False)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
@@ -240,12 +246,21 @@ def _beside(sides: tuple[pa.RecordBatch, pa.RecordBatch], common: Sequence[str])
     return pa.RecordBatch.from_arrays(arrays, names=names)
 
 
+def _comparable(before: pa.DataType, after: pa.DataType) -> bool:
+    """Whether DuckDB compares values of these types by what they are worth."""
+    return before == after or (_is_number(before) and _is_number(after))
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+
+
 def _changes(beside: pa.Schema, count: int) -> str:
-    """A query for whether each column differs, row by row. Values of two types are compared as text."""
+    """A query for whether each column differs, row by row. Texts stand in for values of types that do not compare."""
     differs = []
     for number in range(count):
         before, after = quoted(f"before{number}"), quoted(f"after{number}")
-        if beside.field(f"before{number}").type != beside.field(f"after{number}").type:
+        if not _comparable(beside.field(f"before{number}").type, beside.field(f"after{number}").type):
             before, after = f"{before}::VARCHAR", f"{after}::VARCHAR"
         differs.append(f"{before} IS DISTINCT FROM {after} AS d{number}")
     return f"SELECT {', '.join(differs)} FROM input"

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
+import pyarrow as pa
+
 from headrace.contract import compile_transform
 from headrace.errors import Transient
 from headrace.stream import topics
@@ -88,10 +90,12 @@ def _opens_stages(settings: TransformerSettings, registry: Registry) -> OpenStag
 
         try:
             refreshed(references.refresh, len(wanted))
+            stage = Transform(engine, dataset.contract, dataset.version)
+            prepare(dataset, registry, stage)
         except BaseException:
             give_back()
             raise
-        return Transform(engine, dataset.contract, dataset.version), give_back
+        return stage, give_back
 
     return open_stage
 
@@ -131,7 +135,15 @@ def make_ready(dataset: LiveDataset, registry: Registry, stage: Transform, refer
     The schema does not depend on rows: it is there for those who wait for it even if every row is filtered.
     """
     references.refresh()
-    if stage.output is None and (staged := registry.latest(topics.subject(topics.staged(dataset.name)))) is not None:
-        published = stage.prepare(Codec(staged[1]).arrow_schema)
+    if stage.output is None and (published := prepare(dataset, registry, stage)) is not None:
         subject = topics.subject(topics.transformed(dataset.name, dataset.generation))
         registry.register(subject, avro_schema(published, dataset.name))
+
+
+def prepare(dataset: LiveDataset, registry: Registry, stage: Transform) -> pa.Schema | None:
+    """Get the stage ready for rows of every column that is known, so that an older row may lack some.
+
+    Returns the schema that is published; None where no row was staged yet. Errors: Transient, Fatal.
+    """
+    staged = registry.latest(topics.subject(topics.staged(dataset.name)))
+    return None if staged is None else stage.prepare(Codec(staged[1]).arrow_schema)

@@ -83,6 +83,14 @@ def test_only_the_newest_rows_are_put_to_it(platform: Platform) -> None:
     assert move.rows == 2
 
 
+def test_a_column_that_came_later_can_be_named(platform: Platform) -> None:
+    name = applied(platform, named("grown"), "partitions: 1", [{"id": 1}])
+    platform.push(name, [{"id": 2, "note": "new"}])
+    platform.client.wait_settled(name, timeout_s=120)
+    found = report(platform, name, "partitions: 1\ntransform: {sql: 'SELECT id, upper(note) AS note FROM input'}")
+    assert (found.rows, [(each.column, each.rows) for each in found.columns]) == (2, [("note", 1)])
+
+
 def test_what_cannot_be_tried_is_said(platform: Platform, orders: str) -> None:
     wrong = DOCUMENT.format(name=orders, more="transform: {sql: 'SELECT amuont FROM input'}")
     *_, last = platform.client.back_test(wrong, 10)

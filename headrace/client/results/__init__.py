@@ -19,6 +19,7 @@ from headrace.client.results.drift import Drift, DriftDecided, DriftEdit, DriftH
 from headrace.client.results.quarantine import (
     Cluster,
     Fingerprint,
+    Fingerprints,
     Quarantine,
     QuarantineAsked,
     QuarantinedRow,
@@ -53,6 +54,7 @@ __all__ = [
     "FateCount",
     "FateMove",
     "Fingerprint",
+    "Fingerprints",
     "FlagCount",
     "Latency",
     "Ledger",

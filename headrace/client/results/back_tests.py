@@ -49,6 +49,13 @@ class FlagCount(Result):
     after: int
 
 
+class Published(Result):
+    """How many rows each version publishes of those that were put to it: one may become several."""
+
+    before: int = 0
+    after: int = 0
+
+
 class ColumnChange(Result):
     """A column whose values would be others."""
 
@@ -70,6 +77,7 @@ class BackTestPart(Result):
     fates: tuple[FateCount, ...] = ()
     moves: tuple[FateMove, ...] = ()
     flags: tuple[FlagCount, ...] = ()
+    published: Published = Published()
     compared: int = 0
     columns: tuple[ColumnChange, ...] = ()
     columns_added: tuple[str, ...] = ()

@@ -19,12 +19,20 @@ class Cluster(Result):
 class Fingerprint(Cluster):
     """Quarantined rows that share one cause and one shape of the value at fault, such as `A9-9` for `AB12-7`."""
 
-    shape: str = ""
+    shape: str | None = None
     first: datetime
     last: datetime
     examples: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
     trend: tuple[int, ...] = ()  # rows in each of equal stretches of time, the last of which ends now
+
+
+class Fingerprints(Result):
+    """The rows that are set aside by what is wrong with them; `items` are the most frequent."""
+
+    hours: int
+    total: int
+    items: tuple[Fingerprint, ...] = ()
 
 
 class QuarantinedRow(Result):

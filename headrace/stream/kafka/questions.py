@@ -11,6 +11,7 @@ from confluent_kafka import Consumer, KafkaError, Producer
 
 from headrace.stream.kafka.connection import Connection, mapped
 from headrace.stream.kafka.follower import Follower
+from headrace.stream.kafka.topics import MOST_MESSAGE_BYTES
 
 _WAIT_S: Final = 0.2
 _LINGER_S: Final = 0.05
@@ -46,7 +47,9 @@ class Questions:
 
     def _session(self, stopping: threading.Event) -> None:
         """Take questions until told to stop. Errors: whatever stands in the way."""
-        producer = Producer(self._connection.client(enable_idempotence=True, linger_ms=0))
+        producer = Producer(
+            self._connection.client(enable_idempotence=True, linger_ms=0, message_max_bytes=MOST_MESSAGE_BYTES)
+        )
         consumer = Consumer(
             self._connection.client(
                 group_id=self._group,

@@ -40,16 +40,20 @@ class Answers:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def of(self, question: str, patience_s: float) -> Iterator[bytes]:
-        """The records with this key, until nobody wants more or the time is over. Errors: Transient."""
-        deadline = time.monotonic() + patience_s
-        while time.monotonic() < deadline:
+    def of(self, question: str, patience_s: float, first_s: float | None = None) -> Iterator[bytes]:
+        """The records with this key, until nobody wants more or the time is over. Errors: Transient.
+
+        Where a sign of life comes at once, `first_s` is the time for the first.
+        """
+        began, heard = time.monotonic(), False
+        while time.monotonic() < began + (patience_s if heard or first_s is None else min(first_s, patience_s)):
             message = self._consumer.poll(_POLL_S)
             if message is None:
                 continue
             if (failure := message.error()) is not None:
                 raise mapped(failure, f"reading {self._topic}")
             if message.key() == question.encode():
+                heard = True
                 yield message.value() or b""
 
     def close(self) -> None:

@@ -17,6 +17,7 @@ _INQUIRY: Final = Inquiry(
     topics.BACK_TEST_ANSWERS,
     "back_test_answer",
     frozenset({"report", "failure"}),
+    first_s=30.0,
 )
 
 

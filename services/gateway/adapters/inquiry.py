@@ -36,6 +36,7 @@ class Inquiry:
     answer_topic: str
     answer: str
     last: frozenset[str]
+    first_s: float | None = None  # within which a sign of life comes, where one is sent at once
 
     def ask(
         self, connection: Connection, controls: Controls, record: Mapping[str, Any], patience_s: float
@@ -59,7 +60,7 @@ class Inquiry:
     def _parts(self, answers: Answers, controls: Controls, question: str, patience_s: float) -> Iterator[Part]:
         heard = False
         with answers:
-            for value in answers.of(question, patience_s):
+            for value in answers.of(question, patience_s, self.first_s):
                 with suppress(Fatal):
                     record = controls.decode(value)
                     heard = True

@@ -51,21 +51,24 @@ _ASKED: Final = (
 )
 _CONTENT: Final = ("value", "fields")
 
-#: The value of the column that a row was set aside for, as text, and its shape: runs of digits, of capitals and of small
-#: letters stand as 9, A and a. Empty where no column is named, or the record could not be decoded.
-_FIELDS: Final = "ifNull(`fields`, '')"
+#: The value that the row has in the column it was set aside for, as text, and its shape: runs of digits, of capitals and of small
+#: letters stand as 9, A and a. Null where no column is named, or the row has none of that name. Rows that ingest set aside are
+#: often kept as they came, as JSON.
+_FIELDS: Final = "ifNull(`fields`, if(`stage` = 'ingest', tryBase64Decode(value), ''))"
 _IN_QUESTION: Final = f"JSONExtractRaw({_FIELDS}, ifNull(`column`, ''))"
 _OFFENDING: Final = (
     f"if(JSONType({_FIELDS}, ifNull(`column`, '')) = 'String', JSONExtractString({_FIELDS}, ifNull(`column`, '')), "
     f"{_IN_QUESTION})"
 )
 _SHAPE: Final = (
-    f"if({_IN_QUESTION} IN ('null', 'true', 'false'), {_IN_QUESTION}, replaceRegexpAll(replaceRegexpAll(replaceRegexpAll("
-    f"leftUTF8({_OFFENDING}, 60), '[0-9]+', '9'), '\\\\p{{Lu}}+', 'A'), '\\\\p{{Ll}}+', 'a'))"
+    f"if(NOT JSONHas({_FIELDS}, ifNull(`column`, '')), NULL, if({_IN_QUESTION} IN ('null', 'true', 'false'), {_IN_QUESTION}, "
+    "replaceRegexpAll(replaceRegexpAll(replaceRegexpAll("
+    f"leftUTF8({_OFFENDING}, 60), '[0-9]+', '9'), '\\\\p{{Lu}}+', 'A'), '\\\\p{{Ll}}+', 'a')))"
 )
 _MOST_FINGERPRINTS: Final = 200
 _BUCKETS: Final = 24
 _EXAMPLES: Final = 3
+_EXAMPLE: Final = 200  # characters of one
 
 
 #: What a row can be chosen by -> the SQL for it.
@@ -94,7 +97,7 @@ class Chosen:
     @property
     def condition(self) -> str:
         """As SQL, over `_quarantined`."""
-        parts = [f"{_CAUSES.get(name, name)} = {{only_{name}:String}}" for name in self.causes]
+        parts = [f"{_CAUSES[name]} = {{only_{name}:String}}" for name in self.causes]
         places = ", ".join(f"({int(partition)}, {int(offset)})" for partition, offset in self.ids)
         parts += [f"(_load_partition, _load_offset) IN ({places})"] if self.ids else []
         parts += [] if self.all else ["state = 'open'"]
@@ -121,7 +124,7 @@ class Fingerprint:
     reason: str
     rule: str | None
     column: str | None
-    shape: str
+    shape: str | None
     rows: int
     first: datetime
     last: datetime
@@ -155,8 +158,7 @@ class Quarantine:
         )
         if not clusters:
             return SetAside(0, [], [])
-        counted = f"SELECT count() AS rows FROM {_SET_ASIDE} WHERE {chosen.condition}"
-        total = self._records(dataset, counted, 1, chosen.parameters)[0]["rows"]
+        total = self.count(dataset, chosen)
         items = self._records(
             dataset,
             f"SELECT * FROM {_SET_ASIDE} WHERE {chosen.condition} "
@@ -165,6 +167,11 @@ class Quarantine:
             chosen.parameters,
         )
         return SetAside(total, clusters, [_with_fields(item) for item in items])
+
+    def count(self, dataset: str, chosen: Chosen) -> int:
+        """How many rows are chosen. Errors: Transient."""
+        counted = f"SELECT count() AS rows FROM {_SET_ASIDE} WHERE {chosen.condition}"
+        return sum(found["rows"] for found in self._records(dataset, counted, 1, chosen.parameters))
 
     def fingerprints(self, dataset: str, chosen: Chosen, span: timedelta) -> list[Fingerprint]:
         """The chosen rows by cause and shape of the value at fault, the most frequent first. Errors: Transient.
@@ -177,7 +184,8 @@ class Quarantine:
         found = self._records(
             dataset,
             f"SELECT {_CAUSE}, {_SHAPE} AS shape, count() AS rows, min(`quarantined_at`) AS first, "
-            f"max(`quarantined_at`) AS last, arraySort(groupUniqArray({_EXAMPLES})({_OFFENDING})) AS examples, "
+            "max(`quarantined_at`) AS last, "
+            f"arraySort(groupUniqArray({_EXAMPLES})(leftUTF8({_OFFENDING}, {_EXAMPLE}))) AS examples, "
             f"arrayMap(each -> each.2, arraySort(groupArraySorted({_EXAMPLES})(({place}, id)))) AS ids, "
             f"sumMapIf([{age}], [toUInt64(1)], {age} < {_BUCKETS}) AS trend FROM {_SET_ASIDE} WHERE {chosen.condition} "
             f"GROUP BY {_CAUSE}, shape ORDER BY rows DESC, {_CAUSE}, shape LIMIT {_MOST_FINGERPRINTS}",

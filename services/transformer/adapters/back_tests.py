@@ -1,10 +1,11 @@
 """Says what another version of a dataset file would make of the newest staged rows. Writes nothing else.
 
-Both versions get the same rows, and the reference data as it is now.
+Both versions get the same rows, and the reference data as it is when each begins.
 """
 
 import json
 import logging
+import queue
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -31,6 +32,9 @@ from services.transformer.core.newest import newest
 log = logging.getLogger(__name__)
 
 GROUP: Final = "headrace.transformer.back-tests"
+_MOST_WAITING: Final = 8
+_POLL_S: Final = 0.2
+_STOP_S: Final = 10.0
 
 Part = tuple[str, dict[str, Any]]
 
@@ -46,15 +50,23 @@ class BackTests:
         self._memory_limit = memory_limit
         self._datasets: Mapping[str, LiveDataset] = {}
         self._questions = Questions(connection, topics.BACK_TESTS, GROUP, self._take)
-        self._turn = threading.Lock()
+        self._waiting: queue.Queue[tuple[Producer, dict[str, Any]]] = queue.Queue(_MOST_WAITING)
+        self._stopping = threading.Event()
+        # Not the thread of the questions: a back-test takes longer than a consumer may be silent.
+        self._worker = threading.Thread(target=self._work, name="back-tests", daemon=True)
 
     def learn(self, datasets: Mapping[str, LiveDataset]) -> None:
         """Note which datasets there are."""
         self._datasets = dict(datasets)
-        self._questions.start()
+        if self._worker.ident is None:
+            self._worker.start()
+            self._questions.start()
 
     def close(self) -> None:
-        """Stop. A back-test that is under way is left: who asked hears nothing more."""
+        """Stop. The back-test that is under way ends with the batch it is at, and its asker is told."""
+        self._stopping.set()
+        if self._worker.ident is not None:
+            self._worker.join(_STOP_S)
         self._questions.close()
 
     def _take(self, producer: Producer, values: Sequence[bytes]) -> None:
@@ -64,26 +76,41 @@ class BackTests:
             except Fatal:
                 log.exception("a back-test cannot be read")
                 continue
-            # Not here: it takes longer than a consumer may be silent.
-            asked = (producer, request)
-            threading.Thread(target=self._answer, args=asked, name="back-test", daemon=True).start()
+            if request["until"] < datetime.now(UTC):
+                continue
+            try:
+                self._waiting.put_nowait((producer, request))
+                self._send(producer, request, "progress", {"rows": 0, "of": request["rows"]})
+            except queue.Full:
+                self._send(producer, request, "failure", {"message": "too many back-tests wait; try again later"})
+
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                producer, request = self._waiting.get(timeout=_POLL_S)
+            except queue.Empty:
+                continue
+            try:
+                self._answer(producer, request)
+            except Exception:
+                log.exception("a back-test could not be answered", extra={"dataset": request["dataset"]})
 
     def _answer(self, producer: Producer, request: dict[str, Any]) -> None:
-        """Send the parts of an answer when it is its turn. The last is sent whatever happens."""
-        with self._turn:
-            try:
-                log.info("a back-test for %s", request["by"], extra={"dataset": request["dataset"]})
-                for kind, body in self._parts(request):
-                    self._send(producer, request, kind, body)
-            except HeadraceError as error:
-                self._send(producer, request, "failure", {"message": str(error)})
-            except Exception as error:  # whoever asks is to hear of it
-                log.exception("a back-test failed", extra={"dataset": request["dataset"]})
-                said = f"it failed ({type(error).__name__}: {error}); see the transformer's log"
-                self._send(producer, request, "failure", {"message": said})
+        """Send the parts of an answer, the last whatever happens. Errors: Transient, when it cannot be sent."""
+        try:
+            log.info("a back-test for %s", request["by"], extra={"dataset": request["dataset"]})
+            for kind, body in self._parts(request):
+                self._send(producer, request, kind, body)
+        except HeadraceError as error:
+            self._send(producer, request, "failure", {"message": str(error)})
+        except BaseException as error:  # a panic of native code is not an Exception; whoever asks is to hear of it
+            log.exception("a back-test failed", extra={"dataset": request["dataset"]})
+            said = f"it failed ({type(error).__name__}: {error}); see the transformer's log"
+            self._send(producer, request, "failure", {"message": said})
 
     def _parts(self, request: dict[str, Any]) -> Iterator[Part]:
         """Errors: HeadraceError."""
+        self._check(request)
         live = self._datasets.get(request["dataset"])
         if live is None:
             raise Transient(f"{request['dataset']} is not live here yet; try again")
@@ -93,6 +120,13 @@ class BackTests:
             test = BackTest(before, after, opened.enter_context(closing(Engine(self._memory_limit))))
             yield from self._tested(request, test)
         yield "report", {"version": live.version, **test.report()}
+
+    def _check(self, request: dict[str, Any]) -> None:
+        """Whether it is worth going on. Errors: Transient."""
+        if self._stopping.is_set():
+            raise Transient("the transformer is being stopped; try again")
+        if request["until"] < datetime.now(UTC):
+            raise Transient("it takes longer than anybody waits; ask for fewer rows")
 
     def _opened(self, until: ExitStack, version: LiveDataset) -> Stage:
         """The stage of a version, given back at the end. Errors: HeadraceError."""
@@ -108,15 +142,14 @@ class BackTests:
             replay.seek(starts)
             about = sum(marks[number][1] - start for number, start in starts.items())
             for records in replay.advance():
-                if request["until"] < datetime.now(UTC):
-                    raise Transient("it takes longer than anybody waits; ask for fewer rows")
                 batches, _ = self._decoder(records)  # what cannot be read is no matter of a version
                 for batch in batches:
+                    self._check(request)
                     test.add(batch)
                 yield "progress", {"rows": test.rows, "of": max(about, test.rows)}
 
     def _send(self, producer: Producer, request: dict[str, Any], kind: str, body: dict[str, Any]) -> None:
-        record = {"request": request["id"], "kind": kind, "body": json.dumps(body, default=str)}
+        record = {"request": request["id"], "kind": kind, "body": json.dumps(body, default=str, ensure_ascii=False)}
         value = self._controls.encode("back_test_answer", record)
         producer.produce(topics.BACK_TEST_ANSWERS, value, request["id"].encode())
         producer.poll(0)

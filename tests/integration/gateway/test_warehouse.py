@@ -102,7 +102,7 @@ def test_quarantined_rows_are_clustered_by_the_shape_of_the_value_at_fault(
     client: TestClient, writer: Client, domain: str
 ) -> None:
     path = f"/api/v1/datasets/{domain}.airports/quarantine"
-    assert client.get(f"{path}/clusters").json() == {"hours": 24, "items": []}
+    assert client.get(f"{path}/clusters").json() == {"hours": 24, "total": 0, "items": []}
     assert client.get(f"{path}/export").text == ""
     schema = pa.schema([*Codec(schema_text("quarantined")).arrow_schema, *LOAD_FIELDS])
     table = quarantined(load(airports(domain)))
@@ -116,15 +116,20 @@ def test_quarantined_rows_are_clustered_by_the_shape_of_the_value_at_fault(
     rows.append(rejected(90, fields="{}", quarantined_at=now))
     rows.append(rejected(91, column=None, quarantined_at=now))
     rows.append(rejected(92, fields=None, quarantined_at=now))
+    raw = b'{"dest": "AB12"}'
+    rows.append(rejected(93, stage="ingest", reason="wrong_type", fields=None, value=raw, quarantined_at=now))
+    rows.append(rejected(94, fields='{"dest": ""}', quarantined_at=now))
     writer.insert_arrow(table.id, pa.Table.from_pylist(rows, schema))
 
-    items = client.get(f"{path}/clusters", params={"hours": 48}).json()["items"]
+    answer = client.get(f"{path}/clusters", params={"hours": 48}).json()
+    assert answer["total"] == len(rows)
+    items = answer["items"]
     found = {(item["column"], item["shape"]): item for item in items}
     shapes = {form: item["rows"] for (column, form), item in found.items() if column}
     assert shapes == {
-        "A": 2, "a": 1, "a-9": 2, "9": 1, "-9.9": 1, "null": 1, "true": 1, '{"a":9}': 1, "Aa 9": 1, "": 2,
+        "A": 2, "a": 1, "a-9": 2, "9": 1, "-9.9": 1, "null": 1, "true": 1, '{"a":9}': 1, "Aa 9": 1, None: 2, "A9": 1, "": 1,
     }  # fmt: skip
-    assert found[None, ""]["rows"] == 1
+    assert found[None, None]["rows"] == 1
     capitals = found["dest", "A"]
     assert (capitals["examples"], capitals["ids"]) == (["BQN", "SJU"], ["1-1", "1-0"])
     assert capitals["trend"] == [0] * 23 + [2]

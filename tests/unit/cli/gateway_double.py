@@ -194,7 +194,7 @@ class GatewayDouble:
                 cluster = {key: row[key] for key in ("stage", "reason", "rule", "column")} | {"rows": 7561}
                 return httpx.Response(200, json={"total": 7561, "clusters": [cluster], "items": [row]})
             case ["quarantine", "clusters"]:
-                return httpx.Response(200, json={"hours": 24, "items": self.fingerprints})
+                return httpx.Response(200, json={"hours": 24, "total": 20, "items": self.fingerprints})
             case ["quarantine", "export"]:
                 self.asked.append(("export", dict(request.url.params)))
                 return httpx.Response(200, text=(json.dumps(row) + "\n") * 2)

@@ -87,7 +87,7 @@ def test_values_of_two_types_are_compared_as_text() -> None:
     before = {"transform": {"sql": "SELECT id FROM input"}}
     after = {"transform": {"sql": "SELECT id::VARCHAR || CASE WHEN id = 4 THEN 'x' ELSE '' END AS id FROM input"}}
     [column] = of_versions(before, after)["columns"]
-    assert (column["rows"], column["samples"][0]["after"]) == (1, "4x")
+    assert (column["rows"], column["samples"][0]["after"]) == (1, '"4x"')
 
 
 def test_rows_that_became_several_are_compared_one_with_one() -> None:
@@ -114,3 +114,34 @@ def test_samples_are_few() -> None:
 def test_sql_that_fits_no_row_is_said() -> None:
     with pytest.raises(Fatal, match="amuont"):
         of_versions({}, {"transform": {"sql": "SELECT amuont FROM input"}})
+
+
+def test_numbers_of_two_types_are_compared_by_what_they_are_worth() -> None:
+    before = {"transform": {"sql": "SELECT id FROM input"}}
+    after = {"transform": {"sql": "SELECT CASE WHEN id = 2 THEN 2.5 ELSE id END::DECIMAL(10, 2) AS id FROM input"}}
+    [column] = of_versions(before, after)["columns"]
+    assert (column["rows"], column["samples"][0]["before"], column["samples"][0]["after"]) == (1, "2", '"2.50"')
+
+
+def test_more_or_fewer_rows_of_one_are_counted() -> None:
+    before = {"transform": {"sql": "SELECT id, unnest(tags) AS tag FROM input"}}
+    after = {"transform": {"sql": "SELECT id, unnest(list_concat(tags, ['z'])) AS tag FROM input"}}
+    report = of_versions(before, after)
+    assert report["published"] == {"before": 4, "after": 8}
+
+
+def test_a_row_that_fails_another_condition_is_no_move() -> None:
+    before = {"transform": {"sql": "SELECT id FROM input WHERE id > 2"}}
+    after = {"transform": {"sql": "SELECT id FROM input WHERE id > 3"}}
+    report = of_versions(before, after)
+    assert [(each["before"]["fate"], each["rows"]) for each in report["moves"]] == [("loaded", 1)]
+
+
+def test_values_that_python_cannot_hold_are_shown_all_the_same() -> None:
+    late = pa.array([4 * 10**17, 0], pa.timestamp("us"))
+    test = BackTest(
+        transform(), transform(transform={"sql": "SELECT at + INTERVAL 1 DAY AS at FROM input WHERE id = 1"}), Engine()
+    )
+    test.add(staged(pa.RecordBatch.from_arrays([pa.array([1, 2]), late], names=["id", "at"])))
+    [column] = test.report()["columns"]
+    assert (column["column"], column["rows"]) == ("at", 1)

@@ -80,8 +80,10 @@ def clusters(
     first, each with its trend, the newest moment, and examples.
     """
     dataset = known(gateway.datasets, name)
-    found = gateway.quarantine.fingerprints(dataset.name, Chosen(all=everything), timedelta(hours=hours))
-    return models.Fingerprints(hours=hours, items=[models.Fingerprint(**asdict(each)) for each in found])
+    chosen = Chosen(all=everything)
+    found = gateway.quarantine.fingerprints(dataset.name, chosen, timedelta(hours=hours))
+    total = gateway.quarantine.count(dataset.name, chosen)
+    return models.Fingerprints(hours=hours, total=total, items=[models.Fingerprint(**asdict(each)) for each in found])
 
 
 @router.get(

@@ -60,6 +60,13 @@ class FlagCount(Answer):
     after: int
 
 
+class Published(Answer):
+    """How many rows each version publishes of those that were put to it: one may become several."""
+
+    before: int
+    after: int
+
+
 class ColumnChange(Answer):
     """A column whose values would be others."""
 
@@ -81,6 +88,7 @@ class BackTestPart(Answer):
     fates: list[FateCount] | None = None
     moves: list[FateMove] | None = None
     flags: list[FlagCount] | None = None
+    published: Published | None = None
     compared: int | None = Field(
         None, description="How many published rows both versions have, whose values were compared."
     )

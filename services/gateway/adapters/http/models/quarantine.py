@@ -21,9 +21,9 @@ class Cluster(Answer):
 class Fingerprint(Cluster):
     """Quarantined rows that share one cause and one shape of the value at fault."""
 
-    shape: str = Field(
-        description="Of the value of `column`: runs of digits, capitals and small letters stand as 9, A and a. Empty where no "
-        "column is named or the record could not be decoded.",
+    shape: str | None = Field(
+        description="Of the value that the source's row has in `column`: runs of digits, capitals and small letters stand as 9, "
+        "A and a. Null where no column is named, or the row has none of that name.",
         examples=["A9-9"],
     )
     first: datetime = Field(description="When the first of them was set aside.")
@@ -37,6 +37,7 @@ class Fingerprints(Answer):
     """The quarantined rows of a dataset by what is wrong with them."""
 
     hours: int = Field(description="How far back each trend reaches.")
+    total: int = Field(description="Rows in quarantine; the 200 most frequent clusters may have fewer.")
     items: list[Fingerprint]
 
 
