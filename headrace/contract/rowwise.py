@@ -4,11 +4,12 @@ What cannot is refused with the way to say the same thing in Headrace.
 """
 
 from collections.abc import Iterable, Iterator
+from enum import Enum
 from typing import Final
 
 from sqlglot import exp
 
-from headrace.contract.functions import calls, catalogue
+from headrace.contract.functions import OWN, OwnFunction, calls, catalogue
 from headrace.contract.issue import Issue
 from headrace.contract.names import closest
 
@@ -38,6 +39,16 @@ STATEMENTS: Final[dict[type[exp.Expr], tuple[str, str]]] = {
     exp.Values: ("VALUES", "a SELECT over `input`"),
     exp.Pivot: ("PIVOT", "a SELECT with one column for each value"),
 }
+
+
+class Own(Enum):
+    """Which of Headrace's own functions there are where an expression is computed."""
+
+    NONE = "none"
+    UNKEYED = "unkeyed"
+    ALL = "all"
+
+
 _FILES = "a source of type file in a dataset of its own, joined with ref('domain.name')"
 
 
@@ -62,8 +73,8 @@ def steps(query: exp.Select) -> list[tuple[str, exp.Select]]:
     return [*((cte.alias, cte.this) for cte in ctes if isinstance(cte.this, exp.Select)), ("", query)]
 
 
-def refused(query: exp.Select) -> Iterator[Issue]:
-    """Everything in a query that is not row-wise."""
+def refused(query: exp.Select, own: Own) -> Iterator[Issue]:
+    """Everything in a query that is not row-wise, or is not there."""
     yield from _ctes(query)
     names: list[str] = []
     for name, select in steps(query):
@@ -82,11 +93,11 @@ def refused(query: exp.Select) -> Iterator[Issue]:
                 yield _issue(
                     nested, "a subquery", "a JOIN with ref('domain.name'), a CTE over `input`, or a references check"
                 )
-    yield from expressions(query)
+    yield from expressions(query, own)
 
 
-def expressions(tree: exp.Expr) -> Iterator[Issue]:
-    """Everything in an expression that depends on more than the row."""
+def expressions(tree: exp.Expr, own: Own) -> Iterator[Issue]:
+    """Everything in an expression that depends on more than the row, or is not there."""
     functions = catalogue()
     windowed = {id(call) for window in tree.find_all(exp.Window) for call in window.this.walk()}
     for window in tree.find_all(exp.Window):
@@ -112,13 +123,32 @@ def expressions(tree: exp.Expr) -> Iterator[Issue]:
             yield _issue(call, "age() of one timestamp, which looks at the clock", "age(later, earlier)")
         elif name in ("glob", "read_csv", "read_json", "read_parquet", "read_text", "read_blob"):
             yield _issue(call, f"{name}()", _FILES)
+        elif name in OWN:
+            yield from _own(call, OWN[name], own)
         elif isinstance(call, exp.Anonymous) and name not in functions.known and name != REF:
-            yield _issue(call, f"the unknown function {name}()", "a function of DuckDB", closest(name, functions.known))
+            known = functions.known if own is Own.NONE else functions.known | set(OWN)
+            yield _issue(call, f"the unknown function {name}()", "a function of DuckDB", closest(name, known))
     for several in tree.find_all(exp.Columns, exp.PositionalColumn):
         found = "COLUMNS()" if isinstance(several, exp.Columns) else f"{_sql(several)}, a column by its place"
         yield _issue(several, found, "the columns by name")
     for parameter in tree.find_all(exp.Placeholder, exp.Parameter):
         yield _issue(parameter, f"the parameter {_sql(parameter)}", "the value itself")
+
+
+def _own(call: exp.Expr, function: OwnFunction, own: Own) -> Iterator[Issue]:
+    """What is wrong with a call of one of Headrace's own functions."""
+    if own is Own.NONE:
+        yield _issue(
+            call, f"{function.name}()", "a function of DuckDB; this one is there in transform.sql and in checks"
+        )
+    elif function.keyed and own is Own.UNKEYED:
+        expected = (
+            "transform.hash_key: secret://NAME beside the SQL, a key to hash with: without one, whoever hashes each likely "
+            "value finds the one behind a hash"
+        )
+        yield _issue(call, f"{function.name}() without a key", expected)
+    if len(call.expressions) != len(function.parameters) or call.find(exp.PropertyEQ, exp.Kwarg):
+        yield _issue(call, _sql(call), f"{function}, its values in this order and without names")
 
 
 def reference(table: exp.Expr) -> str | None:

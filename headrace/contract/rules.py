@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic_core import ErrorDetails, InitErrorDetails, to_jsonable_python
 
-from headrace.contract import drift, sql
+from headrace.contract import drift, rowwise, sql
 from headrace.contract.fields import FORMATS
 from headrace.contract.issue import Issue, Path
 from headrace.contract.names import among, closest
@@ -29,7 +29,7 @@ def broken(data: Any) -> list[Issue]:
     document = to_jsonable_python(data, by_alias=True, fallback=str) if not _is_plain(data) else data
     if not isinstance(document, Mapping):
         return []
-    query = sql.examine(_text(_at(document, "transform", "sql")))
+    query = sql.examine(_text(_at(document, "transform", "sql")), _own_functions(document))
     columns = _published(document, query)
     return [
         *_dataset(document),
@@ -41,6 +41,10 @@ def broken(data: Any) -> list[Issue]:
         *_checks(document, columns),
         *_elements(document, columns),
     ]
+
+
+def _own_functions(document: Mapping[str, Any]) -> rowwise.Own:
+    return sql.own_functions(_at(document, "transform", "hash_key"))
 
 
 def repeated(detail: ErrorDetails) -> InitErrorDetails:
@@ -257,7 +261,7 @@ def _checks(document: Mapping[str, Any], columns: Sequence[str] | None) -> Itera
                     (*path, "dataset"), repr(check.get("dataset")), "another dataset: a row cannot wait for its own"
                 )
             case "expression" if (condition := _text(check.get("sql"))) is not None:
-                issues = sql.examine_condition(condition, columns)
+                issues = sql.examine_condition(condition, columns, _own_functions(document))
                 yield from (issue.under((*path, "sql")) for issue in issues)
     yield from _distinct(names)
 
@@ -277,8 +281,8 @@ def _between(check: Mapping[str, Any], path: Path) -> Iterator[Issue]:
     low, high = check.get("min"), check.get("max")
     if low is None and high is None:
         yield Issue(path, "neither min nor max", "one of them, or both")
-    if not isinstance(low, int | float | str) or not isinstance(high, int | float | str):
-        return  # the model says what is no bound
+    if not all(isinstance(end, int | float | str) for end in (low, high)):
+        return  # one is missing, or is no bound, as the model says
     if isinstance(low, str) != isinstance(high, str):
         yield Issue((*path, "max"), f"{low!r} and {high!r}", "min and max of one kind: two numbers, or two dates")
     elif low > high:

@@ -1,20 +1,34 @@
 """The transformer: staged rows are put through their dataset's SQL and checks."""
 
+import logging
 import sys
+from collections.abc import Mapping
 
-from headrace.stream.service import run_service
-from services.transformer.bootstrap import trials, workers
+from headrace.errors import Fatal
+from headrace.stream.service import LiveDataset, run_service
+from services.transformer.bootstrap import hash_keys, trials, workers
 from services.transformer.settings import TransformerSettings
 
 
 def main() -> int:
     """Returns the exit code."""
     settings = TransformerSettings()
-    trying = trials(settings)
     try:
-        return run_service("transformer", settings, workers(settings), trying.learn)
+        keys = hash_keys(settings)
+    except Fatal as error:
+        logging.getLogger(__name__).error("%s", error)
+        return 1
+    trying = trials(settings, keys)
+
+    def learn(datasets: Mapping[str, LiveDataset]) -> None:
+        keys.learn(datasets)
+        trying.learn(datasets)
+
+    try:
+        return run_service("transformer", settings, workers(settings, keys), learn, keys.needs_of)
     finally:
         trying.close()
+        keys.close()
 
 
 if __name__ == "__main__":

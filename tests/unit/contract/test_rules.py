@@ -38,6 +38,9 @@ CASES = {
         ("check: between\n    column: total", "check: length\n    column: order_id"), ("min: 0", "min: 5\n    max: 1"),
         "checks[0].max", "not below min",
     ),
+    "bounds that are none": (
+        ("min: 0", "min: [5]\n    max: {a: 1}"), "checks[0].min", "",
+    ),
     "length below nothing": (
         ("check: between\n    column: total", "check: length\n    column: order_id"), ("min: 0", "min: -1"),
         "checks[0].min", "0",

@@ -1,5 +1,7 @@
 """Which SQL is accepted, what it becomes, and how dropped rows are traced to the condition that dropped them."""
 
+import re
+
 import duckdb
 import pytest
 from hypothesis import given, settings
@@ -35,6 +37,11 @@ REFUSED = {
     "SELECT nextval('s') AS a FROM input": "nextval()",
     "SELECT getvariable('s') AS a FROM input": "getvariable()",
     "SELECT uper(a) AS a FROM input": "the unknown function uper()",
+    "SELECT keyed_hash(a) AS a FROM input": "keyed_hash() without a key",
+    "SELECT Tokenise(a) AS a FROM input": "tokenise() without a key",
+    "SELECT mask(a) AS a FROM input": "MASK(a)",
+    "SELECT mask(a, first := 1, last := 2) AS a FROM input": "MASK(a, first := 1, last := 2)",
+    "SELECT tokenize(a) AS a FROM input": "the unknown function tokenize()",
     "SELECT a FROM read_csv('x.csv')": "the table function",
     "SELECT a FROM read_parquet('x')": "the table function",
     "SELECT a FROM glob('*')": "the table function",
@@ -111,6 +118,29 @@ def test_sql_that_is_not_row_wise_is_refused_by_name_with_an_alternative(sql: st
 )
 def test_row_wise_sql_is_accepted(sql: str) -> None:
     assert problems(with_sql(sql)) == []
+
+
+def test_what_hashes_is_there_where_the_file_names_a_key() -> None:
+    keyed = with_sql("SELECT keyed_hash(a) AS a, tokenise(b) AS b, mask(c, 0, 4) AS c FROM input").replace(
+        "transform:\n", "transform:\n  hash_key: secret://shop.personal\n"
+    )
+    assert problems(keyed) == []
+    assert re.findall(r"[A-Z_]+\(\w\)", compile_transform(contract(keyed)).sql) == ["KEYED_HASH(a)", "TOKENISE(b)"]
+    check = "\nchecks:\n  - {check: expression, sql: keyed_hash(b) <> b}\n"
+    assert problems(keyed + check) == []
+    [problem] = problems(with_sql("SELECT mask(a, 0, 4) AS a, b FROM input") + check)
+    assert (problem.path, problem.found) == ("checks[0].sql", "keyed_hash() without a key")
+
+
+def test_a_misspelt_function_of_ours_is_recognised() -> None:
+    [problem] = problems(with_sql("SELECT tokenize(a) AS a FROM input"))
+    assert problem.suggestion == "tokenise"
+
+
+@pytest.mark.parametrize("text", ["mask(a, 0, 4)", "keyed_hash(a)", "tokenise(a)"])
+def test_an_edit_has_none_of_the_functions_of_a_transform(text: str) -> None:
+    [issue] = examine_expression(text)
+    assert issue.expected == "a function of DuckDB; this one is there in transform.sql and in checks"
 
 
 @pytest.mark.parametrize(
