@@ -32,7 +32,7 @@ def set_secret(
 ) -> None:
     """Give a secret a value, its first or its next. You are asked for it, unseen.
 
-    From standard input one line end at the end is left out. Sources that name the secret begin anew with it.
+    From standard input one line end at the end is left out. Sources and transforms that name the secret begin anew with it.
 
     Examples:
 

@@ -67,7 +67,7 @@ class Transform(Section):
     )
     hash_key: Credential | None = Setting(
         None,
-        description="The key of `keyed_hash()` and `tokenise()` in the SQL: `secret://name` of a secret of at least 32 letters. "
+        description="The key of `keyed_hash()` and `tokenise()` in the SQL: `secret://name`, a secret of at least 32 characters. "
         "Datasets that name the same secret have the same `keyed_hash()` of a value. See docs/personal-data.md.",
     )
 

@@ -16,6 +16,31 @@ from headrace.contract.names import closest
 INPUT: Final = "input"
 REF: Final = "ref"
 
+_ACROSS: Final = "load.mode upsert for the latest row of each key, a query over the published table for all else"
+_SAME_AGAIN: Final = "so that a replay gives the same rows"
+#: What to say in place of a function that gives another result another time.
+STEADY: Final = {
+    **dict.fromkeys(
+        (
+            *("now", "ago", "today", "sysdate", "unix_timestamp", "transaction_timestamp"),
+            *("current_date", "current_time", "current_timestamp", "current_localtime", "current_localtimestamp"),
+            *("localtime", "localtimestamp", "get_current_time", "get_current_timestamp"),
+        ),
+        f"a time that the row has, {_SAME_AGAIN}; when it came is in `_ingested_at` of the published table",
+    ),
+    **dict.fromkeys(
+        ("random", "setseed"), f"hash() of a column that differs from row to row, such as hash(id) % 100, {_SAME_AGAIN}"
+    ),
+    **dict.fromkeys(
+        ("uuid", "uuidv4", "uuidv7", "gen_random_uuid"),
+        f"md5(column)::UUID of what identifies the row, {_SAME_AGAIN}",
+    ),
+    **dict.fromkeys(
+        ("nextval", "currval", "setval"),
+        f"the key of the row, {_SAME_AGAIN}; `_partition`, `_offset` and `_seq` of the published table count rows",
+    ),
+}  # fmt: skip
+
 #: Parts of a SELECT that look at more than one row, or that a stream cannot honour.
 CLAUSES: Final = {
     "group": ("GROUP BY", "a row-wise SELECT: aggregate in a query over the published table"),
@@ -25,8 +50,8 @@ CLAUSES: Final = {
     "limit": ("LIMIT", "a WHERE on the rows' own values: a stream has no first rows"),
     "offset": ("OFFSET", "a WHERE on the rows' own values: a stream has no first rows"),
     "fetch": ("FETCH", "a WHERE on the rows' own values: a stream has no first rows"),
-    "qualify": ("QUALIFY", "a WHERE: windows look at more than one row"),
-    "windows": ("WINDOW", "a row-wise SELECT: windows look at more than one row"),
+    "qualify": ("QUALIFY", f"a WHERE on the rows' own values; {_ACROSS}"),
+    "windows": ("WINDOW", f"a row-wise SELECT; {_ACROSS}"),
     "sample": ("a sample", "a WHERE on the rows' own values, for example hash(id) % 100 = 0"),
     "pivots": ("PIVOT", "one column for each value with CASE"),
     "laterals": ("LATERAL", "unnest() in the SELECT list"),
@@ -101,23 +126,23 @@ def expressions(tree: exp.Expr, own: Own) -> Iterator[Issue]:
     functions = catalogue()
     windowed = {id(call) for window in tree.find_all(exp.Window) for call in window.this.walk()}
     for window in tree.find_all(exp.Window):
-        yield _issue(window, _sql(window), "a row-wise expression: windows look at more than one row")
+        yield _issue(window, _sql(window), f"a row-wise expression; {_ACROSS}")
     for call, name in calls(tree):
         if id(call) in windowed:
             continue
         if name in functions.windows:
-            yield _issue(call, f"the window function {name}()", "a row-wise expression")
+            yield _issue(call, f"the window function {name}()", f"a row-wise expression; {_ACROSS}")
         elif isinstance(call, exp.AggFunc) or name in functions.aggregates:
             yield _issue(
                 call,
                 f"the aggregate {_sql(call)}",
-                "a row-wise expression; on lists list_sum(), list_max() and the like",
+                "a row-wise expression; on lists list_sum(), list_max() and the like, over rows a query over the published table",
             )
         elif name in functions.unstable or name.startswith(("pg_", "duckdb_")):
             yield _issue(
                 call,
                 f"{name}(), which gives another result another time",
-                "values of the row itself, so that a replay gives the same rows",
+                STEADY.get(name, f"a constant, or a value of the row itself, {_SAME_AGAIN}"),
             )
         elif name == "age" and len(call.expressions) == 1:
             yield _issue(call, "age() of one timestamp, which looks at the clock", "age(later, earlier)")
@@ -171,7 +196,11 @@ def _ctes(query: exp.Select) -> Iterator[Issue]:
     if with_ is None:
         return
     if with_.args.get("recursive"):
-        yield _issue(with_, "WITH RECURSIVE", "row-wise CTEs")
+        yield _issue(
+            with_,
+            "WITH RECURSIVE",
+            "row-wise CTEs; within a list list_transform(), list_reduce() and the like",
+        )
     read = {source.name.lower() for _, select in steps(query) if (source := row_source(select))}
     seen: set[str] = set()
     for cte in with_.expressions:

@@ -281,8 +281,8 @@ def _between(check: Mapping[str, Any], path: Path) -> Iterator[Issue]:
     low, high = check.get("min"), check.get("max")
     if low is None and high is None:
         yield Issue(path, "neither min nor max", "one of them, or both")
-    if not all(isinstance(end, int | float | str) for end in (low, high)):
-        return  # one is missing, or is no bound, as the model says
+    if low is None or high is None or not all(isinstance(end, int | float | str) for end in (low, high)):
+        return  # the model says what is no bound
     if isinstance(low, str) != isinstance(high, str):
         yield Issue((*path, "max"), f"{low!r} and {high!r}", "min and max of one kind: two numbers, or two dates")
     elif low > high:
