@@ -97,7 +97,7 @@ def rotate(context: typer.Context, output: Output = Format.TABLE) -> None:
 
 @app.command("new-key")
 def new_key(output: Output = Format.TABLE) -> None:
-    """Print a new master key. It is kept nowhere: put it where the gateway and ingest find it, and in a safe.
+    """Print a new master key. It is kept nowhere: put it where the gateway, ingest and the transformer find it, and in a safe.
 
     Examples:
 
