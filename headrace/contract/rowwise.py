@@ -172,7 +172,8 @@ def _own(call: exp.Expr, function: OwnFunction, own: Own) -> Iterator[Issue]:
             "value finds the one behind a hash"
         )
         yield _issue(call, f"{function.name}() without a key", expected)
-    if len(call.expressions) != len(function.parameters) or call.find(exp.PropertyEQ, exp.Kwarg):
+    named = any(isinstance(argument, exp.PropertyEQ | exp.Kwarg) for argument in call.expressions)
+    if named or len(call.expressions) != len(function.parameters):
         yield _issue(call, _sql(call), f"{function}, its values in this order and without names")
 
 
@@ -196,11 +197,7 @@ def _ctes(query: exp.Select) -> Iterator[Issue]:
     if with_ is None:
         return
     if with_.args.get("recursive"):
-        yield _issue(
-            with_,
-            "WITH RECURSIVE",
-            "row-wise CTEs; within a list list_transform(), list_reduce() and the like",
-        )
+        yield _issue(with_, "WITH RECURSIVE", "row-wise CTEs; within a list list_transform(), list_reduce() and the like")
     read = {source.name.lower() for _, select in steps(query) if (source := row_source(select))}
     seen: set[str] = set()
     for cte in with_.expressions:

@@ -18,9 +18,8 @@ _BEYOND: Final = (
 )
 _LETTERS: Final = f"A-Za-z0-9{_BEYOND}"
 _LABEL: Final = f"[{_LETTERS}](?:[{_LETTERS}-]*[{_LETTERS}])?"
-_TOP: Final = (
-    f"[A-Za-z{_BEYOND}](?:[{_LETTERS}-]*[{_LETTERS}])?"  # begins with a letter: what ends in a number is an address
-)
+#: The last label begins with a letter: what ends in a number is an address.
+_TOP: Final = f"[A-Za-z{_BEYOND}](?:[{_LETTERS}-]*[{_LETTERS}])?"
 _HOST: Final = rf"(?:{_LABEL}\.)*{_TOP}"
 _ATOM: Final = rf"[{_LETTERS}!#$%&'*+/=?^_`{{|}}~-]+"
 _EMAIL: Final = rf"{_ATOM}(?:\.{_ATOM})*@(?:{_LABEL}\.)+{_TOP}"

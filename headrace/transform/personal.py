@@ -41,9 +41,8 @@ def _keyed(dataset: str, key: SecretStr) -> Iterator[str]:
             f"the secret that transform.hash_key of {dataset} names has {len(text)} characters, and with fewer than "
             f"{KEY_CHARACTERS} it could be guessed: set one that `openssl rand -base64 32` makes, with `headrace secret set`"
         )
-    own = hmac.digest(
-        text.encode(), f"headrace tokens of {dataset}".encode(), "sha512"
-    )  # no `keyed_hash` gives it away
+    # By another hash than `keyed_hash`: what that gives of a text that somebody sends is no key.
+    own = hmac.digest(text.encode(), f"headrace tokens of {dataset}".encode(), "sha512")
     yield f"CREATE OR REPLACE MACRO {KEYED_HASH} AS {_hmac('value', text.encode())}"
     yield f"CREATE OR REPLACE MACRO {TOKENISE} AS 'tok_' || left({_hmac('value', own)}, {_TOKEN_DIGITS})"
 

@@ -168,7 +168,7 @@ def test_row_wise_sql_is_accepted(sql: str) -> None:
 
 
 def test_what_hashes_is_there_where_the_file_names_a_key() -> None:
-    keyed = with_sql("SELECT keyed_hash(a) AS a, tokenise(b) AS b, mask(c, 0, 4) AS c FROM input").replace(
+    keyed = with_sql("SELECT keyed_hash(a) AS a, tokenise(b) AS b, mask({'c': c}, 0, 4) AS c FROM input").replace(
         "transform:\n", "transform:\n  hash_key: secret://shop.personal\n"
     )
     assert problems(keyed) == []

@@ -169,7 +169,7 @@ _V6 = st.lists(st.sampled_from(["", "0", "1", "ffff", "12345", "1.2.3.4", "g"]),
 _IPS = st.ip_addresses().map(str) | near(GOOD["ipv6"] + GOOD["ipv4"] + BAD["ip"], "019af:.g") | _V6
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(_IPS.filter(lambda text: "%" not in text), min_size=1, max_size=50))
 def test_an_address_is_what_python_reads(values: list[str]) -> None:
     def of(kind: Callable[[str], object]) -> Callable[[str], bool]:
@@ -216,7 +216,7 @@ def test_addresses_made_by_the_standard_are_mail_addresses(values: list[str]) ->
     assert having("email", values) == [True] * len(values)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(near(GOOD["email"] + BAD["email"], '@. a"ä<>,;:\\()[]'), min_size=1, max_size=20))
 def test_python_reads_each_mail_address_as_the_whole_of_it(values: list[str]) -> None:
     for value, fits in zip(values, having("email", values), strict=True):
@@ -239,7 +239,7 @@ def test_addresses_made_by_the_standard_are_urls(values: list[str]) -> None:
     assert having("url", values) == [True] * len(values)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(near(GOOD["url"] + BAD["url"], "/:@?#[].%a ä\\"), min_size=1, max_size=20))
 def test_python_finds_a_host_in_each_url(values: list[str]) -> None:
     for value, fits in zip(values, having("url", values), strict=True):

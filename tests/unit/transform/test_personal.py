@@ -18,14 +18,14 @@ from headrace.transform.trial import run_tests
 from tests.unit.transform.staged import Row, contract, run
 
 KEY = SecretStr("correct horse battery staple, and then some")
+ENGINE = Engine()
 TEXTS = st.lists(st.none() | st.text(max_size=80), min_size=1, max_size=20)
 
 
 def computed(expression: str, values: pa.Array, key: SecretStr | None = KEY, dataset: str = "shop.orders") -> list[Any]:
     """What an expression over `v` gives for each of the values."""
-    engine = Engine()
-    engine.define(functions(dataset, key))
-    return engine.query(f"SELECT {expression} AS x FROM input", pa.record_batch({"v": values})).column(0).to_pylist()
+    ENGINE.define(functions(dataset, key))
+    return ENGINE.query(f"SELECT {expression} AS x FROM input", pa.record_batch({"v": values})).column(0).to_pylist()
 
 
 def hashed(value: str | None, key: SecretStr = KEY) -> str | None:
