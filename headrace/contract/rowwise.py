@@ -197,7 +197,9 @@ def _ctes(query: exp.Select) -> Iterator[Issue]:
     if with_ is None:
         return
     if with_.args.get("recursive"):
-        yield _issue(with_, "WITH RECURSIVE", "row-wise CTEs; within a list list_transform(), list_reduce() and the like")
+        yield _issue(
+            with_, "WITH RECURSIVE", "row-wise CTEs; within a list list_transform(), list_reduce() and the like"
+        )
     read = {source.name.lower() for _, select in steps(query) if (source := row_source(select))}
     seen: set[str] = set()
     for cte in with_.expressions:
