@@ -15,7 +15,7 @@ _LEAN = {"MALLOC_ARENA_MAX": "2", "ARROW_DEFAULT_MEMORY_POOL": "system"}
 _LOOPBACK = '["127.0.0.0/8", "::1/128"]'  # local sources may be on this machine
 
 _SERVE_THEIR_OWN_METRICS = ("ingest", "gateway")
-_SEAL_OR_OPEN = ("ingest", "gateway")
+_SEAL_OR_OPEN = ("ingest", "transformer", "gateway")
 
 
 def warehouse(settings: StackSettings, credentials: Credentials) -> Component:

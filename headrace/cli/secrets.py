@@ -32,7 +32,7 @@ def set_secret(
 ) -> None:
     """Give a secret a value, its first or its next. You are asked for it, unseen.
 
-    From standard input one line end at the end is left out. Sources that name the secret begin anew with it.
+    From standard input one line end at the end is left out. Sources and transforms that name the secret begin anew with it.
 
     Examples:
 
@@ -97,7 +97,7 @@ def rotate(context: typer.Context, output: Output = Format.TABLE) -> None:
 
 @app.command("new-key")
 def new_key(output: Output = Format.TABLE) -> None:
-    """Print a new master key. It is kept nowhere: put it where the gateway and ingest find it, and in a safe.
+    """Print a new master key. It is kept nowhere: put it where the gateway, ingest and the transformer find it, and in a safe.
 
     Examples:
 

@@ -23,6 +23,7 @@ _LAYOUT = {
 #: What else a reader of the plan should know: path -> what the change does.
 _EFFECTS = {
     "transform.sql": "applies to rows from now on; rows already published keep what the old SQL gave",
+    "transform.hash_key": "hashes and tokens of rows from now on are others; rows already published keep theirs",
     "source": "rows from now on come from here; rows already published stay",
     "checks": "applies to rows from now on",
     "tests": "changes no row: says what the SQL and the checks must do",

@@ -43,7 +43,8 @@ class TypeOptions(Section):
         None,
         description="For integer `i32` or `i64` (the default); for number `f32` or `f64` (the default); "
         "for string `uuid`, `binary`, `email`, `uri`, `hostname`, `ipv4` or `ipv6`. "
-        "`uuid` and `binary` change how the value is stored, the other string formats only describe it.",
+        "`uuid` and `binary` change how the value is stored, the other string formats only describe it: a check of kind "
+        "`format` holds rows to one.",
     )
     timezone: bool | None = Setting(
         None,

@@ -1,4 +1,7 @@
-"""What DuckDB says of its own functions: which are aggregates, and which give another result another time."""
+"""What DuckDB says of its functions: which are aggregates, and which give another result another time.
+
+Beside them, the functions that Headrace adds.
+"""
 
 import re
 from collections.abc import Iterator
@@ -26,6 +29,25 @@ _ALSO_AGGREGATES: Final = frozenset(
 )
 #: Marked volatile, yet the same for the same row.
 _STABLE: Final = frozenset({"error"})
+
+
+@dataclass(frozen=True, slots=True)
+class OwnFunction:
+    """A function that Headrace adds. `keyed` ones need `transform.hash_key`. What they do: `headrace.transform.personal`."""
+
+    name: str
+    parameters: tuple[str, ...]
+    keyed: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.name}({', '.join(self.parameters)})"
+
+
+#: The functions that keep personal data out of the published table.
+MASK: Final = OwnFunction("mask", ("value", "first", "last"))
+KEYED_HASH: Final = OwnFunction("keyed_hash", ("value",), keyed=True)
+TOKENISE: Final = OwnFunction("tokenise", ("value",), keyed=True)
+OWN: Final = {own.name: own for own in (MASK, KEYED_HASH, TOKENISE)}
 
 
 @dataclass(frozen=True, slots=True)

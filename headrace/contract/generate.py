@@ -56,7 +56,9 @@ One SELECT in DuckDB's SQL whose every output row depends on one row of `input` 
 - FROM is `input`, or a CTE over it; every CTE is part of that one chain.
 - Joins are JOIN or LEFT JOIN with `ref('domain.name') AS x` and a condition.
 - No aggregates, windows, DISTINCT, ORDER BY, LIMIT, UNION or subqueries; no function that gives another result
-  another time (`now()`, `random()`); no files.
+  another time (`now()`, `random()`); no files. `headrace validate` names for each what to do instead.
+- Beside DuckDB's functions, for [personal data](../personal-data.md): `keyed_hash(value)`, `tokenise(value)`,
+  `mask(value, first, last)`.
 - Every expression has a name (`AS name`); `*` passes on all columns of the source.
 - Each condition of a WHERE, split at AND, is a rule: the ledger counts the rows it drops under its text.
 

@@ -12,6 +12,7 @@ from headrace.contract.fields import Classification, ColumnName, Schema
 from headrace.contract.section import Section
 from headrace.contract.source import Source
 from headrace.contract.transform_tests import TransformTest
+from headrace.secrets.reference import Credential, names_in
 
 SlaProperty = Literal[
     "availability",
@@ -63,6 +64,11 @@ class Transform(Section):
         description="One row-wise SELECT over `input` (the source's rows) in DuckDB's SQL. It may join reference data "
         "with `JOIN ref('domain.name') AS x ON ...` and use row-wise CTEs; rows that its WHERE drops are counted in "
         "the ledger by condition. Without it, rows pass as they are.",
+    )
+    hash_key: Credential | None = Setting(
+        None,
+        description="The key of `keyed_hash()` and `tokenise()` in the SQL: `secret://name`, a secret of at least 32 characters. "
+        "Datasets that name the same secret have the same `keyed_hash()` of a value. See docs/personal-data.md.",
     )
 
 
@@ -149,6 +155,16 @@ class Contract(Section):
     @property
     def table(self) -> str:
         return self.dataset.partition(".")[2]
+
+    @property
+    def source_secrets(self) -> frozenset[str]:
+        """The names of the secrets that ingest opens for it."""
+        return names_in(self.source.model_dump(mode="json"))
+
+    @property
+    def transform_secrets(self) -> frozenset[str]:
+        """The names of the secrets that the transformer opens for it."""
+        return names_in(self.transform.hash_key)
 
     @field_validator("checks", mode="after")
     @classmethod

@@ -4,16 +4,42 @@ What cannot is refused with the way to say the same thing in Headrace.
 """
 
 from collections.abc import Iterable, Iterator
+from enum import Enum
 from typing import Final
 
 from sqlglot import exp
 
-from headrace.contract.functions import calls, catalogue
+from headrace.contract.functions import OWN, OwnFunction, calls, catalogue
 from headrace.contract.issue import Issue
 from headrace.contract.names import closest
 
 INPUT: Final = "input"
 REF: Final = "ref"
+
+_ACROSS: Final = "load.mode upsert for the latest row of each key, a query over the published table for all else"
+_SAME_AGAIN: Final = "so that a replay gives the same rows"
+#: What to say in place of a function that gives another result another time.
+STEADY: Final = {
+    **dict.fromkeys(
+        (
+            *("now", "ago", "today", "sysdate", "unix_timestamp", "transaction_timestamp"),
+            *("current_date", "current_time", "current_timestamp", "current_localtime", "current_localtimestamp"),
+            *("localtime", "localtimestamp", "get_current_time", "get_current_timestamp"),
+        ),
+        f"a time that the row has, {_SAME_AGAIN}; when it came is in `_ingested_at` of the published table",
+    ),
+    **dict.fromkeys(
+        ("random", "setseed"), f"hash() of a column that differs from row to row, such as hash(id) % 100, {_SAME_AGAIN}"
+    ),
+    **dict.fromkeys(
+        ("uuid", "uuidv4", "uuidv7", "gen_random_uuid"),
+        f"md5(column)::UUID of what identifies the row, {_SAME_AGAIN}",
+    ),
+    **dict.fromkeys(
+        ("nextval", "currval", "setval"),
+        f"the key of the row, {_SAME_AGAIN}; `_partition`, `_offset` and `_seq` of the published table count rows",
+    ),
+}  # fmt: skip
 
 #: Parts of a SELECT that look at more than one row, or that a stream cannot honour.
 CLAUSES: Final = {
@@ -24,8 +50,8 @@ CLAUSES: Final = {
     "limit": ("LIMIT", "a WHERE on the rows' own values: a stream has no first rows"),
     "offset": ("OFFSET", "a WHERE on the rows' own values: a stream has no first rows"),
     "fetch": ("FETCH", "a WHERE on the rows' own values: a stream has no first rows"),
-    "qualify": ("QUALIFY", "a WHERE: windows look at more than one row"),
-    "windows": ("WINDOW", "a row-wise SELECT: windows look at more than one row"),
+    "qualify": ("QUALIFY", f"a WHERE on the rows' own values; {_ACROSS}"),
+    "windows": ("WINDOW", f"a row-wise SELECT; {_ACROSS}"),
     "sample": ("a sample", "a WHERE on the rows' own values, for example hash(id) % 100 = 0"),
     "pivots": ("PIVOT", "one column for each value with CASE"),
     "laterals": ("LATERAL", "unnest() in the SELECT list"),
@@ -38,6 +64,16 @@ STATEMENTS: Final[dict[type[exp.Expr], tuple[str, str]]] = {
     exp.Values: ("VALUES", "a SELECT over `input`"),
     exp.Pivot: ("PIVOT", "a SELECT with one column for each value"),
 }
+
+
+class Own(Enum):
+    """Which of Headrace's own functions there are where an expression is computed."""
+
+    NONE = "none"
+    UNKEYED = "unkeyed"
+    ALL = "all"
+
+
 _FILES = "a source of type file in a dataset of its own, joined with ref('domain.name')"
 
 
@@ -62,8 +98,8 @@ def steps(query: exp.Select) -> list[tuple[str, exp.Select]]:
     return [*((cte.alias, cte.this) for cte in ctes if isinstance(cte.this, exp.Select)), ("", query)]
 
 
-def refused(query: exp.Select) -> Iterator[Issue]:
-    """Everything in a query that is not row-wise."""
+def refused(query: exp.Select, own: Own) -> Iterator[Issue]:
+    """Everything in a query that is not row-wise, or is not there."""
     yield from _ctes(query)
     names: list[str] = []
     for name, select in steps(query):
@@ -83,43 +119,63 @@ def refused(query: exp.Select) -> Iterator[Issue]:
                 yield _issue(
                     nested, "a subquery", "a JOIN with ref('domain.name'), a CTE over `input`, or a references check"
                 )
-    yield from expressions(query)
+    yield from expressions(query, own)
 
 
-def expressions(tree: exp.Expr) -> Iterator[Issue]:
-    """Everything in an expression that depends on more than the row."""
+def expressions(tree: exp.Expr, own: Own) -> Iterator[Issue]:
+    """Everything in an expression that depends on more than the row, or is not there."""
     functions = catalogue()
     windowed = {id(call) for window in tree.find_all(exp.Window) for call in window.this.walk()}
     for window in tree.find_all(exp.Window):
-        yield _issue(window, _sql(window), "a row-wise expression: windows look at more than one row")
+        yield _issue(window, _sql(window), f"a row-wise expression; {_ACROSS}")
     for call, name in calls(tree):
         if id(call) in windowed:
             continue
         if name in functions.windows:
-            yield _issue(call, f"the window function {name}()", "a row-wise expression")
+            yield _issue(call, f"the window function {name}()", f"a row-wise expression; {_ACROSS}")
         elif isinstance(call, exp.AggFunc) or name in functions.aggregates:
             yield _issue(
                 call,
                 f"the aggregate {_sql(call)}",
-                "a row-wise expression; on lists list_sum(), list_max() and the like",
+                "a row-wise expression; on lists list_sum(), list_max() and the like, over rows a query over the published table",
             )
         elif name in functions.unstable or name.startswith(("pg_", "duckdb_")):
             yield _issue(
                 call,
                 f"{name}(), which gives another result another time",
-                "values of the row itself, so that a replay gives the same rows",
+                STEADY.get(name, f"a constant, or a value of the row itself, {_SAME_AGAIN}"),
             )
         elif name == "age" and len(call.expressions) == 1:
             yield _issue(call, "age() of one timestamp, which looks at the clock", "age(later, earlier)")
         elif name in ("glob", "read_csv", "read_json", "read_parquet", "read_text", "read_blob"):
             yield _issue(call, f"{name}()", _FILES)
+        elif name in OWN:
+            yield from _own(call, OWN[name], own)
         elif isinstance(call, exp.Anonymous) and name not in functions.known and name != REF:
-            yield _issue(call, f"the unknown function {name}()", "a function of DuckDB", closest(name, functions.known))
+            known = functions.known if own is Own.NONE else functions.known | set(OWN)
+            yield _issue(call, f"the unknown function {name}()", "a function of DuckDB", closest(name, known))
     for several in tree.find_all(exp.Columns, exp.PositionalColumn):
         found = "COLUMNS()" if isinstance(several, exp.Columns) else f"{_sql(several)}, a column by its place"
         yield _issue(several, found, "the columns by name")
     for parameter in tree.find_all(exp.Placeholder, exp.Parameter):
         yield _issue(parameter, f"the parameter {_sql(parameter)}", "the value itself")
+
+
+def _own(call: exp.Expr, function: OwnFunction, own: Own) -> Iterator[Issue]:
+    """What is wrong with a call of one of Headrace's own functions."""
+    if own is Own.NONE:
+        yield _issue(
+            call, f"{function.name}()", "a function of DuckDB; this one is there in transform.sql and in checks"
+        )
+    elif function.keyed and own is Own.UNKEYED:
+        expected = (
+            "transform.hash_key: secret://NAME beside the SQL, a key to hash with: without one, whoever hashes each likely "
+            "value finds the one behind a hash"
+        )
+        yield _issue(call, f"{function.name}() without a key", expected)
+    named = any(isinstance(argument, exp.PropertyEQ | exp.Kwarg) for argument in call.expressions)
+    if named or len(call.expressions) != len(function.parameters):
+        yield _issue(call, _sql(call), f"{function}, its values in this order and without names")
 
 
 def reference(table: exp.Expr) -> str | None:
@@ -142,7 +198,9 @@ def _ctes(query: exp.Select) -> Iterator[Issue]:
     if with_ is None:
         return
     if with_.args.get("recursive"):
-        yield _issue(with_, "WITH RECURSIVE", "row-wise CTEs")
+        yield _issue(
+            with_, "WITH RECURSIVE", "row-wise CTEs; within a list list_transform(), list_reduce() and the like"
+        )
     read = {source.name.lower() for _, select in steps(query) if (source := row_source(select))}
     seen: set[str] = set()
     for cte in with_.expressions:

@@ -16,6 +16,7 @@ from headrace.contract import rowwise
 from headrace.contract.issue import Issue
 from headrace.contract.mentions import EVERY, mentions
 from headrace.contract.names import closest
+from headrace.contract.rowwise import Own
 from headrace.errors import ContractError, Problem
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def reference_table(dataset: str) -> str:
 def compile_transform(contract: "Contract") -> CompiledTransform:
     """The transform of a dataset, ready to run. Errors: ContractError when it is not row-wise."""
     text = contract.transform.sql or "SELECT * FROM input"
-    tree, issues = _parsed(text)
+    tree, issues = _parsed(text, own_functions(contract.transform.hash_key))
     if issues or tree is None:
         problems = [Problem(0, 0, "transform.sql", i.found, i.expected, i.suggestion) for i in issues]
         raise ContractError(problems, contract.dataset)
@@ -84,11 +85,16 @@ def compile_transform(contract: "Contract") -> CompiledTransform:
     )
 
 
-def examine(text: str | None) -> Examined:
+def own_functions(hash_key: object) -> Own:
+    """Which of Headrace's own functions there are in the SQL of a dataset, given its `transform.hash_key`."""
+    return Own.UNKEYED if hash_key is None else Own.ALL
+
+
+def examine(text: str | None, own: Own = Own.ALL) -> Examined:
     """What is wrong with a transform, which datasets it refers to, and which columns it gives."""
     if text is None:
         return Examined(())
-    tree, issues = _parsed(text)
+    tree, issues = _parsed(text, own)
     if tree is None:
         return Examined(tuple(issues))
     return Examined(tuple(issues), _references(tree), _columns(tree), _computed(tree))
@@ -96,11 +102,14 @@ def examine(text: str | None) -> Examined:
 
 def examine_expression(text: str) -> list[Issue]:
     """What is wrong with an expression that gives one value of one row, whose columns are not known."""
-    return examine_condition(text, None, "one expression, for example upper(dest)")
+    return examine_condition(text, None, Own.NONE, "one expression, for example upper(dest)")
 
 
 def examine_condition(
-    text: str, columns: Sequence[str] | None, wanted: str = "one condition, for example arr_delay >= -120"
+    text: str,
+    columns: Sequence[str] | None,
+    own: Own = Own.ALL,
+    wanted: str = "one condition, for example arr_delay >= -120",
 ) -> list[Issue]:
     """What is wrong with a condition over one row. `columns` are those it may use, None when they are not known."""
     try:
@@ -112,7 +121,7 @@ def examine_condition(
     [select] = trees
     if len(select.expressions) != 1 or isinstance(select.expressions[0], exp.Alias):
         return [Issue((), repr(text), wanted)]
-    issues = list(rowwise.expressions(select))
+    issues = list(rowwise.expressions(select, own))
     # A UDTF such as unnest() gives any number of rows; a query looks beyond the row, also without parentheses of its own.
     several = any(node is not select for node in select.find_all(exp.Query, exp.UDTF))
     unnesting = any(call.name.lower() in UNNESTING for call in select.find_all(exp.Anonymous))
@@ -157,7 +166,7 @@ def _parse(text: str) -> list[exp.Expr]:
         raise _UnparsableError(Issue((), "SQL that is nested too deeply", "a simpler expression, or CTEs")) from None
 
 
-def _parsed(text: str) -> tuple[exp.Select | None, list[Issue]]:
+def _parsed(text: str, own: Own) -> tuple[exp.Select | None, list[Issue]]:
     """The query, if it is one, and everything that keeps it from running on a stream."""
     try:
         trees = _parse(text)
@@ -168,7 +177,7 @@ def _parsed(text: str) -> tuple[exp.Select | None, list[Issue]]:
         if issue := rowwise.statement(tree):
             return None, [issue]
         assert isinstance(tree, exp.Select)
-        return tree, list(dict.fromkeys(rowwise.refused(tree)))
+        return tree, list(dict.fromkeys(rowwise.refused(tree, own)))
     except _UnparsableError as error:
         return None, [error.issue]
     except RecursionError:

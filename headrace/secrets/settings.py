@@ -11,7 +11,7 @@ from headrace.secrets.keys import KeyWrapping, loaded
 
 NO_KEY: Final = (
     "there is no master key: make one with `headrace secret new-key`, write it as `id: key` into a file that only its "
-    "owner can read, and name that in HEADRACE_MASTER_KEY_FILE of the gateway and of ingest (docs/secrets.md)"
+    "owner can read, and name that in HEADRACE_MASTER_KEY_FILE of the gateway, ingest and the transformer (docs/secrets.md)"
 )
 
 

@@ -18,7 +18,10 @@ _EVENTS: Final = (
     Kind("secret_set", "A secret got a value: from the administrator, or from a source whose credential was replaced."),
     Kind("secret_removed", "A secret was removed."),
     Kind("secret_rewrapped", "A secret was sealed under the current master key; its value is as it was."),
-    Kind("secret_opened", "Ingest opened a secret for the source of a dataset."),
+    Kind(
+        "secret_opened",
+        "Ingest opened a secret for the source of a dataset, or the transformer the key it hashes with.",
+    ),
     Kind(
         "source_released",
         "What a source kept outside of Headrace, such as its replication slot, was taken away, as nothing needs it any more.",

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -56,6 +56,14 @@ class Engine:
         self._connection = duckdb.connect(":memory:", config={**_STARTED_WITH, "memory_limit": memory_limit})
         for statement in _LOCKED_WITH:
             self._connection.execute(statement)
+
+    def define(self, statements: Iterable[str]) -> None:
+        """Execute statements that define functions, in place of what they were. Errors: Fatal, which does not show them."""
+        try:
+            for statement in statements:
+                self._connection.execute(statement)
+        except duckdb.Error as error:
+            raise Fatal(f"DuckDB cannot define the functions of Headrace: {type(error).__name__}") from None
 
     def load(self, statements: str, changes: pa.RecordBatch) -> None:
         """Execute statements that keep a table, with `changes` to read. Errors: Fatal."""

@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
+from pydantic import SecretStr
 
 from headrace.contract import NO_MATCH, CompiledTransform, Contract, compile_transform
 from headrace.errors import Fatal
@@ -21,6 +22,7 @@ from headrace.transform import parents
 from headrace.transform.engine import Engine
 from headrace.transform.isolate import RowError, isolate
 from headrace.transform.judgement import ROW, Judgement, judgement
+from headrace.transform.personal import functions
 from headrace.transform.publish import published, rejections
 from headrace.transform.shortcuts import sole_rule, suspects_sql
 from headrace.transform.sizes import MOST_BYTES, oversized
@@ -45,7 +47,9 @@ class Transform:
 
     name = "transformer"
 
-    def __init__(self, engine: Engine, contract: Contract, version: int) -> None:
+    def __init__(self, engine: Engine, contract: Contract, version: int, hash_key: SecretStr | None = None) -> None:
+        """`hash_key` is the secret that `transform.hash_key` names. Errors: Fatal when it is too short to be a key."""
+        engine.define(functions(contract.dataset, hash_key))
         self._engine = engine
         self._contract = contract
         self._compiled: CompiledTransform = compile_transform(contract)

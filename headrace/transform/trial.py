@@ -31,6 +31,7 @@ from headrace.transform import expectation
 from headrace.transform.compare import Difference, Row, differences, plain
 from headrace.transform.engine import MEMORY, Engine
 from headrace.transform.isolate import RowError
+from headrace.transform.personal import TEST_KEY
 from headrace.transform.reference import create
 from headrace.transform.stage import Transform
 from headrace.transform.typed import UnfitError, typed
@@ -102,7 +103,7 @@ class _Trial:
         """What is not as expected. Errors: Fatal, RowError, UnfitError, ValueError."""
         brought = {name: self._refer(name) for name in self._test.ref}
         given = self._given({column.lower() for names in brought.values() for column in names})
-        stage = Transform(self._engine, self._contract, 1)
+        stage = Transform(self._engine, self._contract, 1, TEST_KEY)
         fates = _fates(stage(_staged(given, len(self._rows.rows))))
         assert stage.output is not None
         yield from self._compared(fates, stage.output)

@@ -5,9 +5,9 @@ import sys
 from collections.abc import Mapping
 
 from headrace.errors import Fatal
+from headrace.stream.known_secrets import KnownSecrets
 from headrace.stream.registry import Registry
 from headrace.stream.service import LiveDataset, run_service
-from services.ingest.adapters.known_secrets import KnownSecrets
 from services.ingest.adapters.known_wishes import KnownWishes
 from services.ingest.adapters.ownership import Ownership
 from services.ingest.adapters.releases import Releases
@@ -15,6 +15,7 @@ from services.ingest.adapters.resubmission import Resubmissions
 from services.ingest.adapters.server import HttpServer
 from services.ingest.adapters.source_holdings import InUse
 from services.ingest.adapters.source_requests import SourceRequests
+from services.ingest.adapters.source_secrets import SourceSecrets
 from services.ingest.bootstrap import Workers, connector_for, known_secrets
 from services.ingest.connectors.http_push.desk import Desk
 from services.ingest.connectors.http_push.http import create_app
@@ -37,7 +38,7 @@ def main() -> int:
     requests = SourceRequests(
         settings.connection(),
         Registry(settings.registry_url),
-        lambda contract: connector_for(contract, settings, secrets.of_source(contract.dataset)),
+        lambda contract: connector_for(contract, settings, SourceSecrets(secrets, contract.dataset)),
     )
     resubmissions = Resubmissions(
         settings.connection(),
@@ -53,7 +54,7 @@ def main() -> int:
         ownership,
         wishes,
         in_use,
-        lambda holding: connector_for(holding.contract, settings, secrets.of_source(holding.dataset)),
+        lambda holding: connector_for(holding.contract, settings, SourceSecrets(secrets, holding.dataset)),
         secrets.notices,
     )
     ownership.start()
@@ -67,8 +68,9 @@ def main() -> int:
         releases.start()
 
     try:
+        workers = Workers(settings, ownership, desk, secrets, wishes, in_use)
         return run_service(
-            "ingest", settings, Workers(settings, ownership, desk, secrets, wishes, in_use), learn, secrets.needs_of
+            "ingest", settings, workers, learn, lambda dataset: secrets.given(dataset.contract.source_secrets)
         )
     finally:
         server.close()

@@ -9,13 +9,14 @@ from headrace.contract import Contract
 from headrace.stream.control import Controls
 from headrace.stream.holdings import HoldingLog
 from headrace.stream.kafka.connection import Connection
+from headrace.stream.known_secrets import KnownSecrets
 from headrace.stream.registry import Registry
 from headrace.stream.service import LiveDataset, Worker
-from services.ingest.adapters.known_secrets import KnownSecrets, SourceSecrets
 from services.ingest.adapters.known_wishes import KnownWishes
 from services.ingest.adapters.ownership import Ownership
 from services.ingest.adapters.pinned import pinned_schema
 from services.ingest.adapters.source_holdings import InUse, SourceHoldings
+from services.ingest.adapters.source_secrets import SourceSecrets
 from services.ingest.adapters.source_task import SourceTask
 from services.ingest.connectors.http_push.desk import Desk
 from services.ingest.connectors.http_push.push import PushWriter
@@ -27,7 +28,7 @@ from services.ingest.settings import IngestSettings
 def known_secrets(settings: IngestSettings) -> KnownSecrets:
     """The secrets that sources may name. Errors: Fatal when the master keys are set wrongly."""
     registry = Registry(settings.registry_url)
-    return KnownSecrets(settings.connection(), registry, settings.key_wrapping(), settings.instance)
+    return KnownSecrets(settings.connection(), registry, settings.key_wrapping(), "ingest", settings.instance)
 
 
 def connector_for(
@@ -95,7 +96,7 @@ class Workers:
         settings, source = self._settings, dataset.contract.source
 
         def connect() -> Connector:
-            secrets = self._secrets.of_source(dataset.name)
+            secrets = SourceSecrets(self._secrets, dataset.name)
             schema, holdings = pinned_schema(self._registry, dataset), SourceHoldings(self._holdings, dataset)
             return connector_for(dataset.contract, settings, secrets, schema, holdings)
 

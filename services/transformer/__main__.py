@@ -1,27 +1,36 @@
 """The transformer: staged rows are put through their dataset's SQL and checks."""
 
+import logging
 import sys
 from collections.abc import Mapping
 
+from headrace.errors import Fatal
 from headrace.stream.service import LiveDataset, run_service
-from services.transformer.bootstrap import back_tests, trials, workers
+from services.transformer.bootstrap import back_tests, hash_keys, trials, workers
 from services.transformer.settings import TransformerSettings
 
 
 def main() -> int:
     """Returns the exit code."""
     settings = TransformerSettings()
-    trying, testing = trials(settings), back_tests(settings)
+    try:
+        keys = hash_keys(settings)
+    except Fatal as error:
+        logging.getLogger(__name__).error("%s", error)
+        return 1
+    trying, testing = trials(settings, keys), back_tests(settings, keys)
 
     def learn(datasets: Mapping[str, LiveDataset]) -> None:
+        keys.learn(datasets)
         trying.learn(datasets)
         testing.learn(datasets)
 
     try:
-        return run_service("transformer", settings, workers(settings), learn)
+        return run_service("transformer", settings, workers(settings, keys), learn, keys.needs_of)
     finally:
         trying.close()
         testing.close()
+        keys.close()
 
 
 if __name__ == "__main__":

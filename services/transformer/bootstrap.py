@@ -20,6 +20,7 @@ from headrace.transform.engine import Engine
 from headrace.transform.reference import needed
 from headrace.transform.stage import Transform
 from services.transformer.adapters.back_tests import BackTests
+from services.transformer.adapters.hash_keys import HashKeys
 from services.transformer.adapters.references import References
 from services.transformer.adapters.trials import OpenStage, Trials
 from services.transformer.settings import TransformerSettings
@@ -46,40 +47,48 @@ class Transforming:
             self.engine.close()
 
 
-def workers(settings: TransformerSettings) -> WorkersFor:
+def hash_keys(settings: TransformerSettings) -> HashKeys:
+    """The keys of transforms. Errors: Fatal when the master keys are set wrongly."""
+    registry = Registry(settings.registry_url)
+    return HashKeys(settings.connection(), registry, settings.key_wrapping(), settings.instance)
+
+
+def workers(settings: TransformerSettings, keys: HashKeys) -> WorkersFor:
     """What the transformer does for a dataset."""
     registry = Registry(settings.registry_url)
 
     def workers_for(dataset: LiveDataset) -> Iterable[Callable[[], Worker]]:
-        return (partial(worker_for, dataset, settings, registry),)
+        return (partial(worker_for, dataset, settings, registry, keys),)
 
     return workers_for
 
 
-def worker_for(dataset: LiveDataset, settings: TransformerSettings, registry: Registry) -> Transforming:
-    """The worker from staged to transformed."""
+def worker_for(dataset: LiveDataset, settings: TransformerSettings, registry: Registry, keys: HashKeys) -> Transforming:
+    """The worker from staged to transformed. Errors: Transient, Fatal when its key cannot be had."""
+    hash_key = keys.of(dataset)
     engine = Engine(settings.transform_memory)
-    stage = Transform(engine, dataset.contract, dataset.version)
+    stage = Transform(engine, dataset.contract, dataset.version, hash_key)
     wanted = needed(compile_transform(dataset.contract), dataset.contract.checks)
     references = References(settings.connection(), registry, engine, wanted)
     return Transforming(pump_for(dataset, settings, registry, stage, references), engine, references)
 
 
-def trials(settings: TransformerSettings) -> Trials:
+def trials(settings: TransformerSettings, keys: HashKeys) -> Trials:
     """Who says what would become of rows."""
     registry = Registry(settings.registry_url)
-    return Trials(settings.connection(), registry, _opens_stages(settings, registry))
+    return Trials(settings.connection(), registry, _opens_stages(settings, registry, keys))
 
 
-def back_tests(settings: TransformerSettings) -> BackTests:
+def back_tests(settings: TransformerSettings, keys: HashKeys) -> BackTests:
     """Who says what another version would make of rows."""
     registry = Registry(settings.registry_url)
-    opens = _opens_stages(settings, registry)
+    opens = _opens_stages(settings, registry, keys)
     return BackTests(settings.connection(), registry, opens, settings.transform_memory)
 
 
-def _opens_stages(settings: TransformerSettings, registry: Registry) -> OpenStage:
+def _opens_stages(settings: TransformerSettings, registry: Registry, keys: HashKeys) -> OpenStage:
     def open_stage(dataset: LiveDataset) -> tuple[Transform, Callable[[], None]]:
+        hash_key = keys.of(dataset)
         engine = Engine(settings.transform_memory)
         wanted = needed(compile_transform(dataset.contract), dataset.contract.checks)
         references = References(settings.connection(), registry, engine, wanted)
@@ -90,7 +99,7 @@ def _opens_stages(settings: TransformerSettings, registry: Registry) -> OpenStag
 
         try:
             refreshed(references.refresh, len(wanted))
-            stage = Transform(engine, dataset.contract, dataset.version)
+            stage = Transform(engine, dataset.contract, dataset.version, hash_key)
             prepare(dataset, registry, stage)
         except BaseException:
             give_back()

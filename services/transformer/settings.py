@@ -2,12 +2,13 @@
 
 from pydantic import Field
 
+from headrace.secrets.settings import KeySettings
 from headrace.stream.service import ServiceSettings
 from headrace.transform.engine import MEMORY
 
 
-class TransformerSettings(ServiceSettings):
-    """The transformer's settings, as `HEADRACE_<NAME>`."""
+class TransformerSettings(ServiceSettings, KeySettings):
+    """See `headrace.stream.service.ServiceSettings` and `headrace.secrets.settings.KeySettings`."""
 
     transform_memory: str = Field(
         MEMORY, description="The most memory one dataset's SQL and the reference data it reads may take."

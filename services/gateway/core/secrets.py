@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from headrace.contract import Contract
-from headrace.secrets.reference import names_in
 from services.gateway.core.datasets import DatasetVersion
 
 
@@ -24,7 +23,7 @@ class SecretEntry:
 
 def named_by(contract: Contract) -> frozenset[str]:
     """The secrets that a dataset file names."""
-    return names_in(contract.source.model_dump(mode="json"))
+    return contract.source_secrets | contract.transform_secrets
 
 
 def users(live: Iterable[DatasetVersion]) -> Mapping[str, list[str]]:
@@ -39,7 +38,12 @@ def users(live: Iterable[DatasetVersion]) -> Mapping[str, list[str]]:
 
 def warnings(contract: Contract, known: Set[str]) -> list[str]:
     """What a person should know who applies a dataset file: nothing of it stands against applying."""
+    waiting = {
+        "ingest reads the source": contract.source_secrets,
+        "the transformer begins": contract.transform_secrets,
+    }
     return [
-        f"there is no secret {name}: ingest reads the source once it is set, with `headrace secret set {name}`"
-        for name in sorted(named_by(contract) - known)
+        f"there is no secret {name}: {what} once it is set, with `headrace secret set {name}`"
+        for what, names in waiting.items()
+        for name in sorted(names - known)
     ]

@@ -12,10 +12,10 @@ from headrace.stream import topics
 from headrace.stream.control import Controls
 from headrace.stream.kafka import Connection
 from headrace.stream.kafka import topics as kafka_topics
+from headrace.stream.known_secrets import KnownSecrets
 from headrace.stream.registry import Registry
 from headrace.stream.secret_log import SecretLog
 from services.gateway.adapters.secret_keeper import SecretKeeper
-from services.ingest.adapters.known_secrets import KnownSecrets
 from tests.stack import Stack
 
 KEYS = MasterKeys({"first": SecretBytes(b"1" * 32)})
@@ -62,6 +62,6 @@ def keeper(log: SecretLog) -> SecretKeeper:
 @pytest.fixture
 def known(connection: Connection, registry: Registry) -> Iterator[KnownSecrets]:
     """As an ingest has them."""
-    made = KnownSecrets(connection, registry, KEYS, "test")
+    made = KnownSecrets(connection, registry, KEYS, "ingest", "test")
     yield made
     made.close()

@@ -17,11 +17,12 @@ from headrace.secrets.keys import MasterKeys
 from headrace.stream import secret_log, topics
 from headrace.stream.control import Controls
 from headrace.stream.kafka import Connection, Replay
+from headrace.stream.known_secrets import KnownSecrets
 from headrace.stream.secret_log import SecretChange, SecretLog, SecretRecord, Secrets, followed_secrets
 from headrace.stream.service import LiveDataset
 from services.gateway.adapters.secret_keeper import SecretKeeper
-from services.ingest.adapters import known_secrets
-from services.ingest.adapters.known_secrets import KnownSecrets, SetAnew
+from services.ingest.adapters import source_secrets
+from services.ingest.adapters.source_secrets import SetAnew, SourceSecrets
 from tests.integration.secrets.conftest import KEYS
 from tests.stack import eventually
 from tests.unit.gateway.test_datasets import live
@@ -62,7 +63,7 @@ def test_versions_grow_and_a_removed_secret_is_gone(
     connection: Connection, controls: Controls, keeper: SecretKeeper, known: KnownSecrets, name: str
 ) -> None:
     assert [keeper.set(name, value, AT, "ann").version for value in (ONE, TWO)] == [1, 2]
-    source = known.of_source("shop.orders")
+    source = SourceSecrets(known, "shop.orders")
     assert source.secret(name) == TWO
     assert keeper.remove(name, "ann")
     assert not keeper.remove(name, "ann")
@@ -127,11 +128,11 @@ def test_a_source_replaces_the_value_it_was_given(
     connection: Connection, controls: Controls, keeper: SecretKeeper, known: KnownSecrets, name: str
 ) -> None:
     keeper.set(name, ONE, AT, "ann")
-    source = known.of_source("shop.orders")
+    source = SourceSecrets(known, "shop.orders")
     assert source.secret(name) == ONE
     source.keep(name, TWO)
     source.keep(name, THREE)
-    assert known.of_source("shop.orders").secret(name) == THREE
+    assert SourceSecrets(known, "shop.orders").secret(name) == THREE
     found = standing(connection, controls, name)
     assert found is not None
     assert (found.sealed.version, found.set_by, found.kept_for) == (3, "ingest", "shop.orders")
@@ -148,7 +149,7 @@ def test_a_source_does_not_write_over_what_a_person_set_since(
     keeper: SecretKeeper, known: KnownSecrets, name: str
 ) -> None:
     keeper.set(name, ONE, AT, "ann")
-    stale, fresh = known.of_source("shop.orders"), known.of_source("shop.orders")
+    stale, fresh = SourceSecrets(known, "shop.orders"), SourceSecrets(known, "shop.orders")
     stale.secret(name)
     keeper.remove(name, "ann")
     keeper.set(name, TWO, AT, "ann")  # version 1 again: a number alone would not tell
@@ -156,7 +157,7 @@ def test_a_source_does_not_write_over_what_a_person_set_since(
         stale.keep(name, THREE)
     assert fresh.secret(name) == TWO
     with pytest.raises(Fatal, match="was not given"):
-        known.of_source("shop.orders").keep(name, THREE)
+        SourceSecrets(known, "shop.orders").keep(name, THREE)
 
 
 def test_a_source_that_is_overtaken_by_others_tries_again(
@@ -166,7 +167,7 @@ def test_a_source_that_is_overtaken_by_others_tries_again(
     """The value it was given is worthless by now: giving up would lose the new one."""
     keeper.set(name, ONE, AT, "ann")
     another = f"{name}.another"
-    source = known.of_source("shop.orders")
+    source = SourceSecrets(known, "shop.orders")
     source.secret(name)
     overtaken: list[bool] = []
 
@@ -176,7 +177,7 @@ def test_a_source_that_is_overtaken_by_others_tries_again(
             keeper.set(another, ONE, AT, "bob")
         return seal(*arguments)
 
-    monkeypatch.setattr(known_secrets, "seal", slowly)
+    monkeypatch.setattr(source_secrets, "seal", slowly)
     source.keep(name, TWO)
     keeper.remove(another, "bob")
     found = standing(connection, controls, name)
@@ -189,7 +190,7 @@ def test_a_value_that_was_kept_though_it_seemed_not_is_kept_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     keeper.set(name, ONE, AT, "ann")
-    source = known.of_source("shop.orders")
+    source = SourceSecrets(known, "shop.orders")
     source.secret(name)
     change, failed = known.log.change, list[bool]()
 
@@ -214,13 +215,13 @@ def test_what_sources_begin_anew_for(keeper: SecretKeeper, log: SecretLog, known
 
     def needs() -> object:
         known.refresh()
-        return known.needs_of(needing)
+        return known.given(needing.contract.source_secrets)
 
     nobody = needs()
     keeper.set(name, ONE, AT, "ann")
     eventually(lambda: needs() != nobody, 10, "it is known")
     first = needs()
-    source = known.of_source("shop.orders")
+    source = SourceSecrets(known, "shop.orders")
     source.secret(name)
     source.keep(name, TWO)
     both = MasterKeys({"second": SecretBytes(b"2" * 32), **KEYS.keys})
@@ -265,7 +266,7 @@ def test_an_unreadable_record_is_not_written_over_but_can_be_removed(
     with pytest.raises(Fatal, match="cannot be read"):
         keeper.set(name, TWO, AT, "ann")
     with pytest.raises(Fatal, match="cannot be read"):
-        known.of_source("shop.orders").secret(name)
+        SourceSecrets(known, "shop.orders").secret(name)
     assert name in keeper.rotate("ann").failed
     assert keeper.remove(name, "ann")
     assert keeper.set(name, TWO, AT, "ann").version == 1
@@ -275,9 +276,9 @@ def test_without_a_master_key_a_source_is_told_what_to_do(
     connection: Connection, registry: Any, keeper: SecretKeeper, name: str
 ) -> None:
     keeper.set(name, ONE, AT, "ann")
-    keyless = KnownSecrets(connection, registry, None, "test")
+    keyless = KnownSecrets(connection, registry, None, "ingest", "test")
     try:
         with pytest.raises(Fatal, match="headrace secret new-key"):
-            keyless.of_source("shop.orders").secret(name)
+            SourceSecrets(keyless, "shop.orders").secret(name)
     finally:
         keyless.close()

@@ -1,17 +1,24 @@
 """Staged rows come out transformed, filtered or quarantined, in one transaction with the books."""
 
+import hmac
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 from headrace.errors import Fatal
+from headrace.secrets.envelope import seal
+from headrace.secrets.keys import loaded, new_key
 from headrace.stream import columns, topics
+from headrace.stream.control import Controls
+from headrace.stream.secret_log import SecretChange, SecretLog, SecretRecord
 from headrace.stream.service import LiveDataset
-from services.transformer.bootstrap import worker_for
+from services.transformer.bootstrap import hash_keys, worker_for
 from services.transformer.settings import TransformerSettings
 from tests.integration.transformer.flow import Flow, until, with_system
 
+MASTER_KEY = new_key()
 FLIGHTS: dict[str, Any] = {
     "transform": {
         "sql": "SELECT f.id, f.dest, a.city, CAST(f.delay AS INT) AS delay FROM input AS f "
@@ -37,14 +44,18 @@ def in_domain(value: Any, domain: str) -> Any:
 def working(flow: Flow, dataset: LiveDataset) -> Iterator[list[Exception]]:
     """The transformer at work on a dataset, in a thread as in its process. Gives what stopped it, if something did."""
     settings = TransformerSettings(
-        bootstrap_servers=flow.stack.bootstrap_servers, registry_url=flow.stack.registry_url, session_timeout_ms=6000
+        bootstrap_servers=flow.stack.bootstrap_servers,
+        registry_url=flow.stack.registry_url,
+        session_timeout_ms=6000,
+        master_key=MASTER_KEY,
     )
+    keys = hash_keys(settings)
     stopping = threading.Event()
     failures: list[Exception] = []
 
     def work() -> None:
         try:
-            worker_for(dataset, settings, flow.registry).run(stopping)
+            worker_for(dataset, settings, flow.registry, keys).run(stopping)
         except Exception as error:
             failures.append(error)
 
@@ -55,6 +66,7 @@ def working(flow: Flow, dataset: LiveDataset) -> Iterator[list[Exception]]:
     finally:
         stopping.set()
         thread.join(30)
+        keys.close()
         assert not thread.is_alive()
 
 
@@ -146,3 +158,33 @@ def test_a_new_generation_reads_the_staged_rows_from_their_beginning(flow: Flow)
         until(lambda: settled(flow, orders) == 2)
     for generation in (1, 2):
         assert [row["id"] for row in flow.rows(topics.transformed(orders.name, generation))] == [1]
+
+
+@contextmanager
+def secret(flow: Flow, name: str, value: str) -> Iterator[None]:
+    """A secret that stands for as long as it is needed."""
+    log = SecretLog(flow.connection, Controls(flow.registry), "gateway", "test")
+    sealed = seal(loaded(MASTER_KEY, None), name, 1, value.encode())
+    record = SecretRecord(sealed, datetime(2026, 1, 2, tzinfo=UTC), "ann")
+    log.change(lambda _: [SecretChange(name, record, "secret_set", f"ann set {name}")])
+    try:
+        yield
+    finally:
+        log.change(lambda _: [SecretChange(name, None, "secret_removed", f"ann removed {name}")])
+
+
+def test_personal_data_leaves_hashed_under_the_secret_that_the_dataset_names(flow: Flow) -> None:
+    name, key = f"{flow.domain}.key", "a key of thirty-two characters and more"
+    transform = {"sql": "SELECT id, keyed_hash(mail) AS mail FROM input", "hash_key": f"secret://{name}"}
+    orders = flow.apply(flow.dataset("orders", transform=transform))
+    stage_rows(flow, orders, [{"id": 1, "mail": "ada@example.com"}])
+    with working(flow, orders) as failures:  # nobody has set it
+        until(lambda: bool(failures))
+    assert f"headrace secret set {name}" in str(failures[0])
+    assert settled(flow, orders) == 0
+    with secret(flow, name, key), working(flow, orders):
+        until(lambda: settled(flow, orders) == 1)
+    [row] = flow.rows(topics.transformed(orders.name, 1))
+    assert row["mail"] == hmac.new(key.encode(), b"ada@example.com", "sha256").hexdigest()
+    opened = [event for event in flow.control(topics.EVENTS, orders.name) if event["type"] == "secret_opened"]
+    assert [event["message"] for event in opened] == [f"transformer opened the secret {name} for {orders.name}"]

@@ -1,11 +1,15 @@
 """Which SQL is accepted, what it becomes, and how dropped rows are traced to the condition that dropped them."""
 
+import re
+
 import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.contract import CompiledTransform, compile_transform, examine_expression
+from headrace.contract.functions import catalogue
+from headrace.contract.rowwise import STEADY
 from headrace.contract.sql import examine_condition
 from tests.unit.contract.documents import ORDERS, contract, problems, with_sql
 
@@ -35,6 +39,11 @@ REFUSED = {
     "SELECT nextval('s') AS a FROM input": "nextval()",
     "SELECT getvariable('s') AS a FROM input": "getvariable()",
     "SELECT uper(a) AS a FROM input": "the unknown function uper()",
+    "SELECT keyed_hash(a) AS a FROM input": "keyed_hash() without a key",
+    "SELECT Tokenise(a) AS a FROM input": "tokenise() without a key",
+    "SELECT mask(a) AS a FROM input": "MASK(a)",
+    "SELECT mask(a, first := 1, last := 2) AS a FROM input": "MASK(a, first := 1, last := 2)",
+    "SELECT tokenize(a) AS a FROM input": "the unknown function tokenize()",
     "SELECT a FROM read_csv('x.csv')": "the table function",
     "SELECT a FROM read_parquet('x')": "the table function",
     "SELECT a FROM glob('*')": "the table function",
@@ -95,6 +104,51 @@ def test_sql_that_is_not_row_wise_is_refused_by_name_with_an_alternative(sql: st
     assert all(p.expected for p in refusals)
 
 
+ALTERNATIVES = {
+    "SELECT a, count(*) AS n FROM input GROUP BY a": ["aggregate in a query over the published table"],
+    "SELECT a FROM input GROUP BY a HAVING count(*) > 1": ["aggregate in a query over the published table"],
+    "SELECT max(a) AS a FROM input": ["list_max()", "a query over the published table"],
+    "SELECT row_number() OVER (PARTITION BY a) AS n FROM input": ["load.mode upsert", "the published table"],
+    "SELECT lag(a) AS n FROM input": ["load.mode upsert", "the published table"],
+    "SELECT a FROM input QUALIFY row_number() OVER () = 1": ["a WHERE", "load.mode upsert"],
+    "SELECT a, sum(b) OVER w AS n FROM input WINDOW w AS (ORDER BY a)": ["the published table"],
+    "SELECT DISTINCT a FROM input": ["load.mode upsert"],
+    "SELECT a FROM input ORDER BY a": ["load.order_by"],
+    "SELECT a FROM input LIMIT 1": ["a WHERE"],
+    "SELECT a FROM input USING SAMPLE 3": ["hash(id) % 100"],
+    "SELECT a FROM input UNION ALL SELECT b FROM input": ["give each source its own dataset"],
+    "SELECT a FROM input WHERE a IN (SELECT b FROM x)": ["ref('domain.name')", "a references check"],
+    "SELECT i.a FROM input AS i CROSS JOIN ref('shop.products') AS p": ["LEFT JOIN"],
+    "SELECT a FROM read_csv('x.csv')": ["a source of type file", "ref('domain.name')"],
+    "SELECT now() AS a FROM input": ["a time that the row has", "`_ingested_at`"],
+    "SELECT CURRENT_TIMESTAMP AS a FROM input": ["a time that the row has", "`_ingested_at`"],
+    "SELECT current_date AS a FROM input": ["a time that the row has", "`_ingested_at`"],
+    "SELECT today() AS a FROM input": ["a time that the row has", "`_ingested_at`"],
+    "SELECT age(a) AS a FROM input": ["age(later, earlier)"],
+    "SELECT random() AS a FROM input": ["hash(id) % 100"],
+    "SELECT uuid() AS a FROM input": ["md5(column)::UUID"],
+    "SELECT gen_random_uuid() AS a FROM input": ["md5(column)::UUID"],
+    "SELECT nextval('s') AS a FROM input": ["the key of the row"],
+    "SELECT current_user AS a FROM input": ["a constant"],
+    "INSERT INTO x SELECT 1": ["load.mode"],
+}
+
+
+@pytest.mark.parametrize(("sql", "wanted"), ALTERNATIVES.items(), ids=[sql[:50] for sql in ALTERNATIVES])
+def test_a_refusal_names_what_to_do_instead(sql: str, wanted: list[str]) -> None:
+    said = " | ".join(p.expected for p in problems(with_sql(sql)))
+    assert [each for each in wanted if each not in said] == [], said
+
+
+def test_every_function_that_is_not_steady_is_refused_with_an_alternative() -> None:
+    """Whatever DuckDB marks as such; none of those that are named is unknown to it."""
+    unstable = catalogue().unstable
+    assert set(STEADY) <= unstable
+    for name in unstable:
+        said = [issue.expected for issue in examine_condition(f"{name}()", None)]
+        assert any("so that a replay gives the same rows" in expected for expected in said), (name, said)
+
+
 @pytest.mark.parametrize(
     "sql",
     [
@@ -114,6 +168,29 @@ def test_sql_that_is_not_row_wise_is_refused_by_name_with_an_alternative(sql: st
 )
 def test_row_wise_sql_is_accepted(sql: str) -> None:
     assert problems(with_sql(sql)) == []
+
+
+def test_what_hashes_is_there_where_the_file_names_a_key() -> None:
+    keyed = with_sql("SELECT keyed_hash(a) AS a, tokenise(b) AS b, mask({'c': c}, 0, 4) AS c FROM input").replace(
+        "transform:\n", "transform:\n  hash_key: secret://shop.personal\n"
+    )
+    assert problems(keyed) == []
+    assert re.findall(r"[A-Z_]+\(\w\)", compile_transform(contract(keyed)).sql) == ["KEYED_HASH(a)", "TOKENISE(b)"]
+    check = "\nchecks:\n  - {check: expression, sql: keyed_hash(b) <> b}\n"
+    assert problems(keyed + check) == []
+    [problem] = problems(with_sql("SELECT mask(a, 0, 4) AS a, b FROM input") + check)
+    assert (problem.path, problem.found) == ("checks[0].sql", "keyed_hash() without a key")
+
+
+def test_a_misspelt_function_of_ours_is_recognised() -> None:
+    [problem] = problems(with_sql("SELECT tokenize(a) AS a FROM input"))
+    assert problem.suggestion == "tokenise"
+
+
+@pytest.mark.parametrize("text", ["mask(a, 0, 4)", "keyed_hash(a)", "tokenise(a)"])
+def test_an_edit_has_none_of_the_functions_of_a_transform(text: str) -> None:
+    [issue] = examine_expression(text)
+    assert issue.expected == "a function of DuckDB; this one is there in transform.sql and in checks"
 
 
 @pytest.mark.parametrize(

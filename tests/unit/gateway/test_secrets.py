@@ -140,3 +140,7 @@ def test_who_names_what() -> None:
     assert users(versions.values()) == {"shop.password": ["shop.orders"]}
     assert named_by(load(AIRPORTS)) == frozenset()
     assert warnings(load(ORDERS), {"shop.password"}) == []
+    hashing = ORDERS + "transform: {sql: SELECT tokenise(id) AS id FROM input, hash_key: secret://shop.personal}\n"
+    assert named_by(load(hashing)) == {"shop.password", "shop.personal"}
+    (warning,) = warnings(load(hashing), {"shop.password"})
+    assert warning.startswith("there is no secret shop.personal: the transformer begins once it is set")

@@ -22,6 +22,12 @@ def test_the_guide_holds_and_its_failure_looks_like_that() -> None:
     assert [(d.what, d.expected, d.got) for d in first.differences] == [("row 1 (id = 1), total", "3.75", "4.25")]
 
 
+def test_what_is_said_of_personal_data_holds() -> None:
+    [shown] = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/personal-data.md").read_text(encoding="utf-8"), re.DOTALL)
+    [verdict] = run_tests(load(shown))
+    assert verdict.differences == ()
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_every_example_passes_its_tests(path: Path) -> None:
     contract = load(path.read_text(encoding="utf-8"), str(path))
