@@ -1,7 +1,19 @@
 """The dataset file: what it can say, how it is read, and what follows from it."""
 
 from headrace.contract.changes import Change, diff, needs_generation
-from headrace.contract.checks import Between, Check, Expression, In, Matches, NotNull, References, TypeIs
+from headrace.contract.checks import (
+    Between,
+    Check,
+    Expression,
+    FormatIs,
+    FormatName,
+    In,
+    Length,
+    Matches,
+    NotNull,
+    References,
+    TypeIs,
+)
 from headrace.contract.dependencies import dependencies, in_dependency_order
 from headrace.contract.drift import DRIFT, Decision, FileEdit
 from headrace.contract.fields import DataType, Field
@@ -35,7 +47,10 @@ __all__ = [
     "Expression",
     "Field",
     "FileEdit",
+    "FormatIs",
+    "FormatName",
     "In",
+    "Length",
     "Matches",
     "NotNull",
     "Outputs",

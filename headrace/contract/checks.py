@@ -12,6 +12,10 @@ from headrace.contract.section import Section
 DatasetName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$", max_length=120)]
 CheckName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=120)]
 Bound = int | float | str
+FormatName = Literal[
+    *("email", "url", "hostname", "ip", "ipv4", "ipv6"),
+    *("uuid", "phone", "country", "currency", "date", "datetime"),
+]
 
 
 class _Check(Section):
@@ -81,6 +85,35 @@ class Matches(_Check):
     pattern: str = Setting(description="An RE2 regular expression that the whole value must match.")
 
 
+class FormatIs(_Check):
+    """The value is written as a well-known format says."""
+
+    check: Literal["format"] = Setting(description="The kind of check.")
+    column: ColumnName = Setting(description="The column to look at, one of text; a missing value passes.")
+    format: FormatName = Setting(
+        description="`email`: an address as in mail headers (RFC 5321 and 6531), without quotes and comments, its domain of two "
+        "labels at least. `url`: http or https (RFC 3986). `hostname`: labels of letters, digits and hyphens. `ip`: an `ipv4` or "
+        "`ipv6`, without a zone. `uuid`: 32 hexadecimal digits in five groups. `phone`: a plus and 7 to 15 digits (E.164). "
+        "`country`: two upper case letters of ISO 3166-1. `currency`: three of ISO 4217; those withdrawn since 2020 pass. "
+        "`date`: `YYYY-MM-DD`, a day that exists. `datetime`: such a date, `T`, a time of day and `Z` or an offset (RFC 3339). "
+        "In `email`, `url` and `hostname` there may be letters of every alphabet. White space around a value is part of none.",
+    )
+
+
+class Length(_Check):
+    """A text has so many characters, or a list so many elements; both ends belong to the range."""
+
+    check: Literal["length"] = Setting(description="The kind of check.")
+    column: ColumnName = Setting(
+        description="The column to look at, one of text, a list or a map; a missing value passes, an empty one has length 0."
+    )
+    min: Annotated[int, Setting(ge=0)] | None = Setting(
+        None,
+        description="The least length: characters (Unicode code points), elements, pairs of a map, or bytes of binary.",
+    )
+    max: Annotated[int, Setting(ge=0)] | None = Setting(None, description="The greatest length, counted like `min`.")
+
+
 class References(_Check):
     """The value is known to another dataset."""
 
@@ -101,7 +134,7 @@ class Expression(_Check):
 
 
 Check = Annotated[
-    NotNull | TypeIs | In | Between | Matches | References | Expression,
+    NotNull | TypeIs | In | Between | Matches | FormatIs | Length | References | Expression,
     Setting(discriminator="check"),
 ]
 

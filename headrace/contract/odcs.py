@@ -37,6 +37,9 @@ _RUNNING: Final = ("classification", "source", "transform", "load", "partitions"
 #: Integer widths of the standard that are stored in the next wider one here.
 _WIDTHS: Final = {"i8": "i32", "i16": "i32", "u8": "i32", "u16": "i32", "u32": "i64"}
 
+#: What the standard calls the length of a value of a logical type.
+_LENGTHS: Final = {"string": "Length", "array": "Items"}
+
 
 def to_odcs(contract: Contract) -> OpenDataContractStandard:
     """The contract in the words of the standard."""
@@ -89,6 +92,7 @@ def from_odcs(odcs: OpenDataContractStandard, table_name: str | None = None) -> 
     checks = [_check(quality, None) for quality in table.quality or []]
     for declared in properties:
         checks += [_check(quality, declared.name) for quality in declared.quality or []]
+        checks += _lengths(declared)
     order = {name: i for i, name in enumerate(custom.get("checkOrder") or [])}
     promises = odcs.slaProperties or []
     description = odcs.description or Description()
@@ -251,6 +255,13 @@ def _check(quality: DataQuality, column: str | None) -> dict[str, Any]:
     if metric == "invalidValues" and quality.mustBe == 0 and "pattern" in arguments:
         return {"check": "matches", "column": column, "pattern": arguments["pattern"], **told}
     return {"check": metric or quality.type, **told}  # refused by name when the contract is validated
+
+
+def _lengths(declared: SchemaProperty) -> list[dict[str, Any]]:
+    """The check that the lengths among the options of a type amount to. What was exported here has a check of its own for it."""
+    options, of = declared.logicalTypeOptions or {}, _LENGTHS.get(declared.logicalType or "string")
+    ends = {end: options[f"{end}{of}"] for end in ("min", "max") if options.get(f"{end}{of}") is not None}
+    return [{"check": "length", "column": declared.name, **ends}] if ends else []
 
 
 def _promises(contract: Contract) -> list[ServiceLevelAgreementProperty]:

@@ -20,6 +20,8 @@ from headrace.contract.source import kinds
 
 RESERVED_DOMAINS: Final = ("headrace", "system", "default", "information_schema")
 MAX_DECIMAL_DIGITS: Final = 38
+#: Checks that only some logical types can be put to.
+_MEASURABLE: Final = {"format": ("string",), "length": ("string", "array", "map")}
 
 
 def broken(data: Any) -> list[Issue]:
@@ -234,13 +236,17 @@ def _load(document: Mapping[str, Any], columns: Sequence[str] | None) -> Iterato
 
 def _checks(document: Mapping[str, Any], columns: Sequence[str] | None) -> Iterator[Issue]:
     names: list[tuple[Path, str]] = []
+    kinds = {
+        _text(f.get("name")): _text(f.get("logicalType")) for _, f in _items(_at(document, "schema", "fields"), ())
+    }
     for path, check in _items(document.get("checks"), ("checks",)):
         if (name := _text(check.get("name"))) is not None:
             names.append(((*path, "name"), name))
         if (column := _text(check.get("column"))) is not None:
             yield from _exist([((*path, "column"), column)], columns)
+            yield from _measurable(check, path, kinds.get(column))
         match check.get("check"):
-            case "between":
+            case "between" | "length":
                 yield from _between(check, path)
             case "matches":
                 yield from _matches(check, path)
@@ -256,12 +262,23 @@ def _checks(document: Mapping[str, Any], columns: Sequence[str] | None) -> Itera
     yield from _distinct(names)
 
 
+def _measurable(check: Mapping[str, Any], path: Path, kind: str | None) -> Iterator[Issue]:
+    """Whether a column of this declared type can have the format or the length that a check asks for."""
+    fitting = _MEASURABLE.get(_text(check.get("check")) or "")
+    if fitting and kind is not None and kind not in fitting:
+        yield Issue(
+            (*path, "column"),
+            f"{check.get('column')!r}, {_article(kind)} {kind}",
+            f"a column whose logicalType is {among(fitting)}",
+        )
+
+
 def _between(check: Mapping[str, Any], path: Path) -> Iterator[Issue]:
     low, high = check.get("min"), check.get("max")
     if low is None and high is None:
         yield Issue(path, "neither min nor max", "one of them, or both")
-    if low is None or high is None:
-        return
+    if not isinstance(low, int | float | str) or not isinstance(high, int | float | str):
+        return  # the model says what is no bound
     if isinstance(low, str) != isinstance(high, str):
         yield Issue((*path, "max"), f"{low!r} and {high!r}", "min and max of one kind: two numbers, or two dates")
     elif low > high:

@@ -35,6 +35,8 @@ _REASONS: Final = (
     Reason("check_in", "A value is not in the allowed set.", "Repair the value, or add it to the set."),
     Reason("check_between", "A value is out of its range.", "Repair the value, or widen the range."),
     Reason("check_matches", "A value does not match its pattern.", "Repair the value, or change the pattern."),
+    Reason("check_format", "A value is not written in its format.", "Repair the value, or change the format."),
+    Reason("check_length", "A value is too short or too long.", "Repair the value, or widen the bounds."),
     Reason("check_references", "A value is not known to the dataset it refers to.", "Load the missing parent row, then send this one again."),
     Reason("check_expression", "The row breaks a rule of its dataset.", "Repair the row, or change the rule."),
     # Met by the loader.

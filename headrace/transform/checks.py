@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+import pyarrow as pa
 import sqlglot
 from sqlglot import exp
 
@@ -16,7 +17,9 @@ from headrace.contract import (
     Between,
     Check,
     Expression,
+    FormatIs,
     In,
+    Length,
     Matches,
     NotNull,
     References,
@@ -24,8 +27,9 @@ from headrace.contract import (
     arrow_type,
     reference_table,
 )
+from headrace.transform import types
+from headrace.transform.formats import FORMATS
 from headrace.transform.quoting import literal, quoted
-from headrace.transform.types import duckdb_type, misfit
 
 _MOST_FOUND: Final = 200  # characters shown of a value
 
@@ -66,6 +70,9 @@ def _rule(check: Check, kinds: Mapping[str, str]) -> Rule:
     broken, expected = _meaning(check, kinds)
     column = check.subject()
     found = shown(quoted(column), kinds.get(column, "")) if column else _all_shown(check, kinds)
+    if isinstance(check, Length):
+        length, unit = _length(check.column, kinds)
+        found = f"{found} || ' (' || {length} || ' {unit}' || CASE {length} WHEN 1 THEN ')' ELSE 's)' END"
     return Rule(
         check.name or check.check, f"check_{check.check}", column, expected, broken, found, check.severity == "flag"
     )
@@ -77,16 +84,22 @@ def _meaning(check: Check, kinds: Mapping[str, str]) -> tuple[str, str]:
         case NotNull():
             return f"{quoted(check.column)} IS NULL", "a value"
         case TypeIs():
-            kind = duckdb_type(arrow_type(check))
-            return misfit(quoted(check.column), kinds.get(check.column, ""), kind), f"a value of type {kind}"
+            kind = types.duckdb_type(arrow_type(check))
+            return types.misfit(quoted(check.column), kinds.get(check.column, ""), kind), f"a value of type {kind}"
         case In():
             values = ", ".join(literal(value) for value in check.values)
             return f"{quoted(check.column)} NOT IN ({values})", f"one of {values}"
         case Between():
-            return _outside(check), _range(check)
+            return _outside(quoted(check.column), check), _range(check)
         case Matches():
             pattern = literal(check.pattern)
             return f"NOT regexp_full_match({quoted(check.column)}::VARCHAR, {pattern})", f"a match of {check.pattern}"
+        case FormatIs():
+            wanted = FORMATS[check.format]
+            return f"NOT ({wanted.condition(f'{quoted(check.column)}::VARCHAR')})", wanted.expected
+        case Length():
+            length, unit = _length(check.column, kinds)
+            return _outside(length, check), f"{_range(check)} {unit}{'' if (check.max or check.min) == 1 else 's'}"
         case References():
             known = quoted(check.to)
             table = quoted(reference_table(check.dataset))
@@ -96,14 +109,27 @@ def _meaning(check: Check, kinds: Mapping[str, str]) -> tuple[str, str]:
             return f"NOT ({sqlglot.parse_one(check.sql, dialect='duckdb').sql('duckdb', comments=False)})", check.sql
 
 
-def _outside(check: Between) -> str:
-    name = quoted(check.column)
-    ends = [] if check.min is None else [f"{name} < {literal(check.min)}"]
-    ends += [] if check.max is None else [f"{name} > {literal(check.max)}"]
+def _length(column: str, kinds: Mapping[str, str]) -> tuple[str, str]:
+    """(an expression for how long a value is, the unit of one). What is neither text nor a list is as long as its text."""
+    kind, name = types.arrow_type(kinds.get(column, "VARCHAR")), quoted(column)
+    if pa.types.is_list(kind):
+        return f"len({name})", "element"
+    if pa.types.is_map(kind):
+        return f"cardinality({name})", "pair"
+    if pa.types.is_binary(kind):
+        return f"octet_length({name})", "byte"
+    return f"length({name}::VARCHAR)", "character"
+
+
+def _outside(value: str, check: Between | Length) -> str:
+    ends = [] if check.min is None else [f"{value} < {literal(check.min)}"]
+    ends += [] if check.max is None else [f"{value} > {literal(check.max)}"]
     return " OR ".join(ends) or "false"
 
 
-def _range(check: Between) -> str:
+def _range(check: Between | Length) -> str:
+    if isinstance(check, Length) and check.min == check.max:
+        return f"exactly {check.min}"
     if check.min is not None and check.max is not None:
         return f"between {check.min} and {check.max}"
     return f"at least {check.min}" if check.min is not None else f"at most {check.max}"

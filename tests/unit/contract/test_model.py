@@ -13,6 +13,7 @@ from open_data_contract_standard.model import OpenDataContractStandard
 from headrace.contract import (
     Contract,
     ContractError,
+    Length,
     arrow_schema,
     dependencies,
     in_dependency_order,
@@ -69,6 +70,8 @@ def test_a_standard_contract_from_elsewhere_becomes_a_dataset_file() -> None:
             properties:
               - {name: id, logicalType: integer, logicalTypeOptions: {format: i16}, primaryKey: true, primaryKeyPosition: 1}
               - {name: amount, logicalType: number, physicalType: "NUMERIC(12,2)"}
+              - {name: code, logicalType: string, logicalTypeOptions: {minLength: 2, maxLength: 3, format: email}}
+              - {name: tags, logicalType: array, logicalTypeOptions: {maxItems: 9}, items: {logicalType: string}}
               - name: at
                 logicalType: timestamp
                 quality: [{metric: nullValues, mustBe: 0, severity: warning}]
@@ -78,10 +81,20 @@ def test_a_standard_contract_from_elsewhere_becomes_a_dataset_file() -> None:
     columns: dict[str, pa.DataType] = {
         "id": pa.int32(),
         "amount": pa.decimal128(12, 2),
+        "code": pa.string(),
+        "tags": pa.list_(pa.string()),
         "at": pa.timestamp("us", tz="UTC"),
     }
     assert arrow_schema(imported) == pa.schema(columns)
-    assert [(check.name, check.severity) for check in imported.checks] == [("not_null_at", "flag")]
+    assert [(check.name, check.severity) for check in imported.checks] == [
+        ("length_code", "reject"),
+        ("length_tags", "reject"),
+        ("not_null_at", "flag"),
+    ]
+    assert imported.checks[:2] == [
+        Length(check="length", name="length_code", column="code", min=2, max=3),
+        Length(check="length", name="length_tags", column="tags", max=9),
+    ]
     assert imported.retention is not None
     assert (imported.retention.value, imported.retention.element) == (3, "at")
 

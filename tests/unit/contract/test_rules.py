@@ -30,6 +30,25 @@ CASES = {
     "empty range": (("    min: 0\n", ""), "checks[0]", "one of them"),
     "range upside down": (("min: 0", "min: 5\n    max: 1"), "checks[0].max", "not below min"),
     "range of two kinds": (("min: 0", "min: 5\n    max: '2020-01-01'"), "checks[0].max", "of one kind"),
+    "length of a number": (("check: between", "check: length"), "checks[0].column", "string, array or map"),
+    "length without an end": (
+        ("check: between", "check: length"), ("    min: 0\n", ""), "checks[0]", "one of them",
+    ),
+    "length upside down": (
+        ("check: between\n    column: total", "check: length\n    column: order_id"), ("min: 0", "min: 5\n    max: 1"),
+        "checks[0].max", "not below min",
+    ),
+    "length below nothing": (
+        ("check: between\n    column: total", "check: length\n    column: order_id"), ("min: 0", "min: -1"),
+        "checks[0].min", "0",
+    ),
+    "format of a number": (
+        ("check: between", "check: format"), ("min: 0", "format: email"), "checks[0].column", "logicalType is string",
+    ),
+    "format that nobody knows": (
+        ("check: between\n    column: total", "check: format\n    column: order_id"), ("min: 0", "format: emial"),
+        "checks[0].format", "email",
+    ),
     "bad pattern": (
         ("check: between", "check: matches"), ("min: 0", "pattern: '(['"), "checks[0].pattern", "RE2",
     ),
@@ -109,6 +128,8 @@ def test_a_broken_rule_is_reported_at_its_place(case: tuple[object, ...]) -> Non
     [
         ("mode: upsert", "mode: append\n  order_by: [total]"),
         ("mode: upsert", "mode: replace"),
+        ("check: between\n    column: total", "check: length\n    column: order_id"),
+        ("check: between\n    column: total\n    min: 0", "check: format\n    column: order_id\n    format: uuid"),
         ("SELECT order_id,", "SELECT x.order_id,"),
         ("SELECT order_id, total", "SELECT *"),
         ("total\n    FROM", "total, 1 AS more\n    FROM"),

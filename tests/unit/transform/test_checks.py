@@ -33,6 +33,37 @@ CASES: list[tuple[dict[str, Any], list[Any], list[Any], str]] = [
         "value is 'EURO', expected a match of [A-Z]{3}",
     ),
     (
+        {"check": "format", "format": "country"},
+        ["CH", None],
+        ["Ch"],
+        "value is 'Ch', expected a country code of ISO 3166-1, such as CH",
+    ),
+    (
+        {"check": "length", "min": 1, "max": 3},
+        ["x", "äöü", "🙂🙂🙂", None],
+        [""],
+        "value is '' (0 characters), expected between 1 and 3 characters",
+    ),
+    (
+        {"check": "length", "max": 2},
+        ["", "zz"],
+        ["e\u0301e"],
+        "value is 'e\u0301e' (3 characters), expected at most 2 characters",
+    ),
+    (
+        {"check": "length", "min": 2, "max": 2},
+        [17],
+        [170],
+        "value is 170 (3 characters), expected exactly 2 characters",
+    ),
+    (
+        {"check": "length", "min": 2},
+        [[1, None], None],
+        [[1]],
+        "value is [1] (1 element), expected at least 2 elements",
+    ),
+    ({"check": "length", "max": 1}, [b"\x00"], [b"ab"], "value is ab (2 bytes), expected at most 1 byte"),
+    (
         {"check": "type", "logicalType": "integer"},
         ["12", None],
         ["1.5"],
@@ -63,6 +94,16 @@ def test_what_breaks_a_check_is_set_aside(check: dict[str, Any], good: list[Any]
     assert len(result.rows) == len(good)
     reason = f"check_{check['check']}"
     assert result.rejected == {len(good): (reason, detail, f"{check['check']}_value", "value")}
+
+
+def test_the_length_of_a_map_is_how_many_pairs_it_has() -> None:
+    rows = pa.record_batch(
+        {"value": pa.array([[("a", 1)], [("a", 1), ("b", 2)], [], None], pa.map_(pa.string(), pa.int64()))}
+    )
+    result = run(transform(checks=[{"check": "length", "column": "value", "max": 1}]), rows)
+    assert result.rejected == {
+        1: ("check_length", "value is {a=1, b=2} (2 pairs), expected at most 1 pair", "length_value", "value")
+    }
 
 
 def test_an_expression_shows_the_columns_it_looks_at() -> None:

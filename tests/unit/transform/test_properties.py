@@ -34,6 +34,8 @@ CHECKS: st.SearchStrategy[Kind] = st.sampled_from(
         ("in", {"column": "s", "values": ["1", "2", ""]}, "s IN ('1', '2', '')"),
         ("between", {"column": "b", "min": -1, "max": 3}, "b BETWEEN -1 AND 3"),
         ("matches", {"column": "s", "pattern": "[0-9]*"}, "regexp_full_match(s, '[0-9]*')"),
+        ("format", {"column": "s", "format": "hostname"}, "regexp_full_match(s, '[x\u00fc]')"),
+        ("length", {"column": "s", "min": 1}, "length(s) >= 1"),
         ("expression", {"sql": "a + b > 0"}, "a + b > 0"),
     ]
 )
