@@ -111,7 +111,7 @@ def quarantined(
     at = rejection.row
     value = raw.values[at] or b""
     partition, offset = raw.partition[at].as_py(), raw.offset[at].as_py()
-    fields = {name: _readable(rows.column(name)[at]) for name in rows.schema.names} if rows is not None else {}
+    fields = {name: readable(rows.column(name)[at]) for name in rows.schema.names} if rows is not None else {}
     too_large = len(value) > _MOST_BYTES
     where = f"; its {len(value)} bytes stay in {raw.topic}, partition {partition}, offset {offset}" if too_large else ""
     return {
@@ -141,15 +141,15 @@ def _json(fields: dict[str, Any]) -> str | None:
     return text if len(text.encode(errors="replace")) <= 2 * _MOST_BYTES else None
 
 
-def _readable(value: pa.Scalar) -> Any:
+def readable(value: pa.Scalar) -> Any:
     """A value as Python has it; one that Python cannot hold (a day after the year 9999) as Arrow writes it."""
     try:
         return value.as_py()
     except (OverflowError, ValueError):
         if isinstance(value, pa.StructScalar):
-            return {name: _readable(member) for name, member in value.items()}
+            return {name: readable(member) for name, member in value.items()}
         if pa.types.is_nested(value.type):
-            return [_readable(member) for member in cast(Any, value).values]
+            return [readable(member) for member in cast(Any, value).values]
         return value.cast(pa.string()).as_py()
 
 
