@@ -22,6 +22,7 @@ from services.gateway.adapters.token_store import TokenStore
 from services.gateway.adapters.transform_tests import TransformTests
 from services.gateway.adapters.warehouse import Warehouse
 from services.gateway.adapters.wish_store import WishStore
+from services.gateway.passports import Passports
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +48,4 @@ class Gateway:
     holding_log: HoldingLog
     quarantine_desk: QuarantineDesk
     transform_tests: TransformTests
+    passports: Passports

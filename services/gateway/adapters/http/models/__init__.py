@@ -34,6 +34,23 @@ from services.gateway.adapters.http.models.drift import (
     DriftItem,
     DriftReader,
 )
+from services.gateway.adapters.http.models.passport import (
+    AppliedVersion,
+    LandedRecord,
+    Leg,
+    LoadedAs,
+    LoadRun,
+    MadeRow,
+    Origin,
+    Passport,
+    Passports,
+    RawField,
+    RawRecord,
+    RawSchema,
+    RowsWanted,
+    SetAsideRow,
+    Whereabouts,
+)
 from services.gateway.adapters.http.models.quarantine import (
     Cluster,
     QuarantineAsked,
@@ -71,12 +88,15 @@ from services.gateway.adapters.http.models.words import (
 )
 
 __all__ = [
-    "Answer", "Applied", "Asked", "Backfill", "Body", "Books", "Change", "Cluster", "Column", "CreatedToken",
-    "DatasetApplication", "DatasetDetail", "DatasetFile", "DatasetStatus", "DatasetSummary", "Datasets", "Drift",
-    "DriftChoice", "DriftDecided", "DriftEdit", "DriftHits", "DriftItem", "DriftReader", "FailedRotation",
-    "Health", "Hop", "Latency", "Ledger", "Name", "NewSecret", "NewToken", "Part", "PartitionBooks", "Plan", "Problems",
-    "QuarantineAsked", "QuarantineChoice", "QuarantineOutcome", "Quarantined", "QuarantinedRow", "Query", "QueryResult",
-    "Reason", "Refusal", "Refused", "Release", "Resubmission", "RotatedSecrets", "Rows", "Run", "Runs", "Secret", "SecretName",
-    "Secrets", "SourceFile", "SourceHolding", "SourceHoldings", "SourcePart", "SourceStatus", "StageBooks", "StageStatus",
-    "Statuses", "TailRecord", "TailRecords", "TailStage", "Token", "Tokens", "Verdict", "Version", "Warnings", "Wish",
+    "Answer", "Applied", "AppliedVersion", "Asked", "Backfill", "Body", "Books", "Change", "Cluster", "Column",
+    "CreatedToken", "DatasetApplication", "DatasetDetail", "DatasetFile", "DatasetStatus", "DatasetSummary",
+    "Datasets", "Drift", "DriftChoice", "DriftDecided", "DriftEdit", "DriftHits", "DriftItem", "DriftReader",
+    "FailedRotation", "Health", "Hop", "LandedRecord", "Latency", "Ledger", "Leg", "LoadRun", "LoadedAs",
+    "MadeRow", "Name", "NewSecret", "NewToken", "Origin", "Part", "PartitionBooks", "Passport", "Passports",
+    "Plan", "Problems", "QuarantineAsked", "QuarantineChoice", "QuarantineOutcome", "Quarantined",
+    "QuarantinedRow", "Query", "QueryResult", "RawField", "RawRecord", "RawSchema", "Reason", "Refusal",
+    "Refused", "Release", "Resubmission", "RotatedSecrets", "Rows", "RowsWanted", "Run", "Runs", "Secret",
+    "SecretName", "Secrets", "SetAsideRow", "SourceFile", "SourceHolding", "SourceHoldings", "SourcePart",
+    "SourceStatus", "StageBooks", "StageStatus", "Statuses", "TailRecord", "TailRecords", "TailStage", "Token",
+    "Tokens", "Verdict", "Version", "Warnings", "Whereabouts", "Wish",
 ]  # fmt: skip
