@@ -68,6 +68,7 @@ class Trail:
                 isolation_level="read_committed",
                 enable_partition_eof=True,
                 fetch_wait_max_ms=10,
+                fetch_queue_backoff_ms=2,  # one that has its record waits a second else before it looks elsewhere
                 queued_min_messages=1,
                 max_partition_fetch_bytes=64 << 10,  # a larger record comes all the same
             )

@@ -165,7 +165,8 @@ def _left_the_table(known: Evidence) -> Fate:
 def _nowhere(known: Evidence) -> Fate:
     """The topics behind its last trace no longer reach back to it. The last one keeps everything that ever was passed on."""
     last = known.steps[-1]
-    if known.existed and last.found.reaches_back and last.found.beyond:
+    existed = known.existed or any(step.found.offsets for step in known.steps)
+    if existed and last.found.reaches_back and last.found.beyond:
         return Fate("filtered", "transformer", "by now only this tells: it was neither passed on nor set aside")
     return Fate("unknown", None, "the topics no longer reach back to it, and nothing else tells of it")
 

@@ -68,6 +68,7 @@ def changed(known: Evidence, number: int, **more: Any) -> Evidence:
         (evidence(7, 7, 7), "missing", "quality"),
         (evidence(), "filtered", "transformer"),  # the lake had it, and the last topic never
         (evidence(existed=False), "unknown", None),
+        (changed(evidence(None, 7, existed=False), 2, reaches_back=False), "filtered", "transformer"),
         (changed(evidence(), 3, reaches_back=False), "unknown", None),
         (changed(evidence(), 3, beyond=False), "unknown", None),
         (changed(evidence(7), 1, reaches_back=False), "filtered", "transformer"),
