@@ -71,11 +71,33 @@ class SetAside:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """What is there of a raw record. `record` is None when its topic no longer has it; `shown` are the `_seq` people see."""
+
+    record: RawRecord | None
+    landed: Landed
+    steps: Sequence[Step]
+    rows: list[dict[str, Any]]
+    shown: set[int]
+    quarantined: list[SetAside]
+
+    @property
+    def anything(self) -> bool:
+        """Whether there is anything of it at all."""
+        return bool(self.record or self.rows or self.quarantined) or self.landed.state == "landed"
+
+    @property
+    def fields(self) -> dict[str, Any] | None:
+        """The decoded raw record: from its topic, or else from the lake."""
+        return self.record.fields if self.record is not None else self.landed.own_fields
+
+
+@dataclass(frozen=True, slots=True)
 class Passport:
     """All that is known of one raw record and of what became of it.
 
-    `record` is None when the raw topic no longer has it. `version` is the dataset file that decided about it, None when it is
-    not known. `matched` are the `_seq` that were asked for. `edits` are what its record was before, the last first.
+    `version` is the dataset file that decided about it, None when it is not known. `matched` are the `_seq` that were asked
+    for. `edits` are what its record was before, the last first.
     """
 
     dataset: DatasetVersion
@@ -83,23 +105,13 @@ class Passport:
     fate: Fate
     rule: str | None
     candidates: list[str]
-    record: RawRecord | None
-    schema: Schema | None
-    landed: Landed
-    steps: Sequence[Step]
     stamps: list[Stamp]
-    rows: list[dict[str, Any]]
-    shown: set[int]
     matched: Sequence[int]
-    quarantined: list[SetAside]
+    seen: Seen
+    schema: Schema | None
     edits: list[dict[str, Any]]
     version: DatasetVersion | None
     run: Run | None
-
-    @property
-    def fields(self) -> dict[str, Any] | None:
-        """The decoded raw record: from its topic, or else from the lake."""
-        return self.record.fields if self.record is not None else self.landed.own_fields
 
 
 class Passports:
@@ -144,48 +156,61 @@ class Passports:
         return each, len(found) > most
 
     def _passport(self, trail: Trail, dataset: DatasetVersion, place: Place, matched: Sequence[int]) -> Passport:
+        seen, evidence = self._looked(trail, dataset, place)
+        became = fate(evidence)
+        stamps = self._stamps(trail, dataset, place, seen.steps, _written_ms(seen))
+        version = self._version(dataset, _version_of(seen, stamps))
+        rule, candidates = self._rule(became, stamps, version, seen.record)
+        return Passport(
+            dataset,
+            place,
+            became,
+            rule,
+            candidates,
+            stamps,
+            matched,
+            seen,
+            self._schema(seen),
+            self._edits(trail, dataset, seen),
+            version,
+            self._run(dataset, place),
+        )
+
+    def _looked(self, trail: Trail, dataset: DatasetVersion, place: Place) -> tuple[Seen, Evidence]:
+        """What is seen of a record, in the order that matters, and what that is evidence of."""
         contract = dataset.contract()
         if place.partition >= contract.partitions:
-            raise NoRecordError(
-                f"{dataset.name} has the partitions 0 to {contract.partitions - 1}, not {place.partition}"
-            )
+            last = contract.partitions - 1
+            raise NoRecordError(f"{dataset.name} has the partitions 0 to {last}, not {place.partition}")
         readings = {stage: at for at, stage in read_by_stages(dataset).items() if at.partition == place.partition}
         committed = self._progress.committed(readings.values())
         undecided = self._progress.undecided({Slot(at.topic, at.partition) for at in readings.values()})
         record, first = self._record(trail, dataset, place)
+        aside = readings.pop(_QUARANTINE_LOADER)
         steps = _steps(trail, place, record is not None, first, readings, committed, undecided)
         rows = self._rows.made_of(dataset, place, steps[-1].found.offsets)
+        in_runs = contract.load.mode == "replace"
+        shown = self._rows.shown(dataset, place) if in_runs else {row[columns.SEQ] for row in rows}
         quarantined = self._set_aside(dataset, place)
         landed = self._lake.find(dataset.name, place, record.at if record is not None else None)
-        if record is None and not rows and not quarantined and landed.state != "landed" and first <= place.offset:
+        seen = Seen(record, landed, steps, rows, shown, quarantined)
+        if not seen.anything and first <= place.offset:
             raise NoRecordError(
                 f"partition {place.partition} of {topics.raw(dataset.name)} has no record at offset {place.offset}: a "
                 "transaction ended there, or what was written was not committed"
             )
-        in_quarantine = readings[_QUARANTINE_LOADER]
-        shown = (
-            self._rows.shown(dataset, place) if contract.load.mode == "replace" else {row[columns.SEQ] for row in rows}
-        )
-        known = Evidence(
+        waiting = not rows and not quarantined and self._waits(trail, aside, committed[aside], place)
+        return seen, Evidence(
             steps,
             len(rows),
             len(shown),
             [each.row["state"] for each in quarantined],
-            not rows and not quarantined and self._waits(trail, in_quarantine, committed[in_quarantine], place),
-            Slot(in_quarantine.topic, in_quarantine.partition) in undecided,
+            waiting,
+            Slot(aside.topic, aside.partition) in undecided,
             contract.load.mode,
             contract.retention is not None,
-            record is not None or landed.state == "landed",
+            existed=record is not None or landed.state == "landed",
         )
-        became = fate(known)
-        content = record.fields if record is not None else landed.fields
-        stamps = self._stamps(trail, dataset, place, steps, _written_ms(record, rows, landed))
-        version = self._version(dataset, _version_of(rows, stamps, quarantined))
-        rule, candidates = self._rule(became, stamps, version, record)
-        return Passport(
-            dataset, place, became, rule, candidates, record, self._schema(record, landed), landed, steps, stamps, rows, shown,
-            matched, quarantined, self._edits(trail, dataset, rows, content), version, self._run(dataset, place),
-        )  # fmt: skip
 
     def _record(self, trail: Trail, dataset: DatasetVersion, place: Place) -> tuple[RawRecord | None, int]:
         """The raw record, if its topic still has it, and the first offset that the topic has."""
@@ -256,22 +281,17 @@ class Passports:
             rule = self._attribution.rule(version.contract(), version.version, record.batch)
         return rule, [] if rule else sorted({name for stamp in stamps for name in stamp.filtered})
 
-    def _schema(self, record: RawRecord | None, landed: Landed) -> Schema | None:
-        schema_id = schema_id_of(record.value) if record is not None else (landed.fields or {}).get(columns.SCHEMA_ID)
+    def _schema(self, seen: Seen) -> Schema | None:
+        record, in_lake = seen.record, seen.landed.fields or {}
+        schema_id = schema_id_of(record.value) if record is not None else in_lake.get(columns.SCHEMA_ID)
         if schema_id is None:
             return None
         avro = self._registry.schema(schema_id)
         return Schema(schema_id, None if avro is None else schema_fields(avro))
 
-    def _edits(
-        self,
-        trail: Trail,
-        dataset: DatasetVersion,
-        rows: Sequence[Mapping[str, Any]],
-        content: Mapping[str, Any] | None,
-    ) -> list[dict[str, Any]]:
+    def _edits(self, trail: Trail, dataset: DatasetVersion, seen: Seen) -> list[dict[str, Any]]:
         """The quarantined rows that the record was before, each with what was done about it; the last first."""
-        told = [*(row.get(columns.QUARANTINE_ID) for row in rows), (content or {}).get(columns.QUARANTINE_ID)]
+        told = [row.get(columns.QUARANTINE_ID) for row in [*seen.rows, seen.fields or {}]]
         row_id = next(filter(None, told), None)
         found: list[dict[str, Any]] = []
         while row_id and len(found) < _MOST_EDITS:
@@ -312,8 +332,6 @@ def _steps(
 
     def steps() -> Iterator[Step]:
         for stage, at in readings.items():
-            if stage == _QUARANTINE_LOADER:
-                continue
             if at.topic.endswith(".raw"):
                 found = Found((place.offset,) if there else (), first <= place.offset, True)
             else:
@@ -323,22 +341,20 @@ def _steps(
     return list(steps())
 
 
-def _written_ms(record: RawRecord | None, rows: Sequence[Mapping[str, Any]], landed: Landed) -> int | None:
+def _written_ms(seen: Seen) -> int | None:
     """When the raw record was written, in milliseconds since the epoch."""
-    if record is not None:
-        return record.timestamp_ms
-    told = [*(row[columns.INGESTED_AT] for row in rows), (landed.fields or {}).get(columns.INGESTED_AT)]
+    if seen.record is not None:
+        return seen.record.timestamp_ms
+    told = [row.get(columns.INGESTED_AT) for row in [*seen.rows, seen.landed.fields or {}]]
     at = next(filter(None, told), None)
     return None if at is None else int(datetime.fromisoformat(at).timestamp() * 1000)
 
 
-def _version_of(
-    rows: Sequence[Mapping[str, Any]], stamps: Sequence[Stamp], quarantined: Sequence[SetAside]
-) -> int | None:
+def _version_of(seen: Seen, stamps: Sequence[Stamp]) -> int | None:
     """The version of the dataset file that decided about the record."""
+    told = [*(row[columns.VERSION] for row in seen.rows), *(each.row["version"] for each in seen.quarantined)]
     transformed = [stamp.version for stamp in stamps if stamp.stage == "transformer"]
-    told = [*(row[columns.VERSION] for row in rows), *(each.row["version"] for each in quarantined), *transformed]
-    return next(iter(told), stamps[-1].version if stamps else None)
+    return next(iter([*told, *transformed, *(stamp.version for stamp in stamps)]), None)
 
 
 def _of_run(run: Run, place: Place) -> bool:

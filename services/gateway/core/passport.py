@@ -201,8 +201,11 @@ def sole_rule(stamps: Iterable[Stamp]) -> str | None:
 
 
 def schema_fields(avro: str) -> list[dict[str, Any]]:
-    """The fields of a record's schema: name, and type as Avro writes it."""
-    schema = json.loads(avro)
+    """The fields of a record's schema: name, and type as Avro writes it; none of a schema that is none for records."""
+    try:
+        schema = json.loads(avro)
+    except ValueError:
+        return []
     fields = schema.get("fields", []) if isinstance(schema, dict) else []
     return [{"name": each["name"], "type": each["type"]} for each in fields]
 

@@ -4,6 +4,7 @@ import base64
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -19,10 +20,11 @@ from fastapi.testclient import TestClient
 from headrace.contract import Contract, load
 from headrace.stream import columns, topics
 from headrace.stream.codec import Codec, avro_schema
-from headrace.stream.control import schema_text
+from headrace.stream.control import Controls, schema_text
 from headrace.stream.decode import Decoder
 from headrace.stream.kafka import Connection, Replay, TransactionalWriter
 from headrace.stream.lake import lake_catalog
+from headrace.stream.ledger import LedgerEntry
 from headrace.stream.registry import Registry
 from headrace.stream.stage import Batch
 from services.loader.core.table import (
@@ -136,6 +138,35 @@ class Bench:
         consumer = Consumer(self._connection.client(group_id=topics.group(stage, self.name, 1)))
         consumer.commit(offsets=[TopicPartition(self._topics[kind], 1, upto)], asynchronous=False)
         consumer.close()
+
+    def enter(self, stage: str, offsets: Sequence[int], filtered: dict[str, int]) -> None:
+        """Write into the books what a stage did in one transaction."""
+        entry = LedgerEntry(
+            self.name,
+            1,
+            1,
+            stage,
+            "1",
+            1,
+            offsets[0],
+            offsets[-1],
+            len(offsets),
+            0,
+            0,
+            0,
+            0,
+            0,
+            filtered,
+            0,
+            {},
+            0,
+            [],
+            0,
+            AT,
+        )
+        value = Controls(self._registry).encode("ledger_entry", asdict(entry))
+        with self._writer.transaction() as transaction:
+            transaction.produce(topics.LEDGER, [value], keys=[self.name.encode()])
 
     def load(self, rows: Sequence[dict[str, Any]], loaded_at: Sequence[int]) -> None:
         """Put rows into the table, as the loader would."""
@@ -305,7 +336,7 @@ def test_what_never_was_a_record_is_not_one(make_bench: MakeBench) -> None:
 
 
 def test_what_is_filtered_names_the_condition(make_bench: MakeBench) -> None:
-    """Two conditions may drop a row: the SQL is asked which. The control is a row of which nothing is known but that it waits."""
+    """Two conditions dropped a row each in one transaction: the SQL is asked which. The control is their neighbour."""
     bench: Bench = make_bench()
     negative, test, kept = bench.send("raw", [*raw(-1), {**raw(1)[0], "item": "test"}, *raw(2)], RAW)
     bench.has_read("stager", kept + 1)
@@ -313,9 +344,19 @@ def test_what_is_filtered_names_the_condition(make_bench: MakeBench) -> None:
     assert bench.passport(negative)["fate"]["state"] == "in_flight"
     bench.has_read("transformer", staged[-1] + 1)
     bench.send("transformed", [bench.made(kept)], TRANSFORMED)
-    for offset in (negative, test):
-        fate = bench.passport(offset)["fate"]
-        assert (fate["state"], fate["stage"]) == ("filtered", "transformer")
+    fate = bench.passport(negative)["fate"]
+    assert (fate["state"], fate["stage"], fate["rule"], fate["candidates"]) == ("filtered", "transformer", None, [])
+    bench.enter("transformer", staged, {"n >= 0": 1, "item <> 'test'": 1})
+    for offset, rule in ((negative, "n >= 0"), (test, "item <> 'test'")):
+        here = bench.passport(offset)
+        assert (here["fate"]["state"], here["fate"]["rule"]) == ("filtered", rule)
+        assert [leg["committed_at"] for leg in here["legs"]] == [
+            None,
+            AT.isoformat().replace("+00:00", "Z"),
+            None,
+            None,
+        ]
+        assert here["version"]["version"] == 1
     assert bench.passport(kept)["fate"]["state"] == "in_flight"
 
 

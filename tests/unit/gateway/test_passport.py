@@ -221,4 +221,4 @@ def test_the_books_name_the_transaction_and_where_they_can_the_rule() -> None:
 def test_a_schema_is_told_by_its_fields() -> None:
     avro = '{"type": "record", "name": "r", "fields": [{"name": "a", "type": ["null", "long"], "default": null}]}'
     assert schema_fields(avro) == [{"name": "a", "type": ["null", "long"]}]
-    assert schema_fields('"string"') == []
+    assert schema_fields('"string"') == schema_fields('syntax = "proto3";') == []

@@ -63,7 +63,7 @@ def passports(name: models.Name, body: models.RowsWanted, gateway: Parts, _: Cal
 
 
 def _shown(passport: Passport) -> models.Passport:
-    content = passport.fields or {}
+    content = passport.seen.fields or {}
     return models.Passport(
         dataset=passport.dataset.name,
         id=str(passport.place),
@@ -82,17 +82,17 @@ def _shown(passport: Passport) -> models.Passport:
             place=passport.edits[-1]["source"] if passport.edits else None,
         ),
         lake=models.LandedRecord(
-            state=passport.landed.state,
-            table=passport.landed.table,
-            file=passport.landed.file,
-            detail=passport.landed.detail,
+            state=passport.seen.landed.state,
+            table=passport.seen.landed.table,
+            file=passport.seen.landed.file,
+            detail=passport.seen.landed.detail,
         ),
         version=_version(passport.version) if passport.version is not None else None,
         legs=_legs(passport),
-        rows=[_row(passport, row) for row in passport.rows],
+        rows=[_row(passport, row) for row in passport.seen.rows],
         quarantined=[
             models.SetAsideRow(**each.row, became=[str(place) for place in each.became])
-            for each in passport.quarantined
+            for each in passport.seen.quarantined
         ],
         edits=[models.QuarantinedRow(**row) for row in passport.edits],
         run=_run(passport),
@@ -100,20 +100,20 @@ def _shown(passport: Passport) -> models.Passport:
 
 
 def _raw(passport: Passport) -> models.RawRecord:
-    record, schema = passport.record, passport.schema
-    in_lake = passport.landed.state == "landed"
+    record, schema = passport.seen.record, passport.schema
+    in_lake = passport.seen.landed.state == "landed"
     return models.RawRecord(
         topic=topics.raw(passport.dataset.name),
         partition=passport.place.partition,
         offset=passport.place.offset,
         held="topic" if record is not None else "lake" if in_lake else "nowhere",
-        timestamp=record.at if record is not None else (passport.fields or {}).get(columns.INGESTED_AT),
+        timestamp=record.at if record is not None else (passport.seen.landed.fields or {}).get(columns.INGESTED_AT),
         key=_base64(record.key) if record is not None else None,
         headers=[(name, _base64(value)) for name, value in record.headers] if record is not None else [],
         value=_base64(record.value) if record is not None else None,
         size_bytes=len(record.value) if record is not None and record.value is not None else None,
         schema=models.RawSchema(id=schema.id, fields=_fields(schema.fields)) if schema is not None else None,
-        fields=passport.fields,
+        fields=passport.seen.fields,
         error=record.error if record is not None else None,
     )
 
@@ -138,7 +138,7 @@ def _version(version: DatasetVersion) -> models.AppliedVersion:
 def _legs(passport: Passport) -> list[models.Leg]:
     stamps = {stamp.stage: stamp for stamp in passport.stamps}
     legs = []
-    for step in passport.steps:
+    for step in passport.seen.steps:
         stamp = stamps.get(step.stage)
         legs.append(
             models.Leg(
@@ -160,7 +160,7 @@ def _row(passport: Passport, row: dict[str, Any]) -> models.MadeRow:
     return models.MadeRow(
         seq=seq,
         matched=seq in passport.matched,
-        shown=seq in passport.shown,
+        shown=seq in passport.seen.shown,
         flags=row.get(columns.FLAGS) or [],
         fields={name: value for name, value in row.items() if name not in hidden},
         loaded=models.LoadedAs(
