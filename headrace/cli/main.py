@@ -16,6 +16,7 @@ from headrace.cli import (
     observe,
     quarantine,
     render,
+    rows,
     runs,
     secrets,
     source_control,
@@ -84,7 +85,7 @@ def _assemble() -> None:
     for command, panel in (
         (local.up, start), (local.down, start), (local.doctor, start), (demo.demo, start),
         (datasets.init, files), (datasets.validate, files), (datasets.plan, files), (datasets.apply, files),
-        (observe.status, look), (observe.tail, look), (observe.ledger, look), (observe.query, look),
+        (observe.status, look), (observe.tail, look), (observe.ledger, look), (observe.query, look), (rows.row, look),
     ):  # fmt: skip
         app.command(rich_help_panel=panel)(command)
     control = source_control

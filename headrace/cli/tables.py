@@ -224,10 +224,10 @@ def quarantined(row: QuarantinedRow) -> Iterator[RenderableType]:
         "because": row.because,
         "edit": row.edit,
     }
-    yield _pairs("fact", {name: value for name, value in facts.items() if value is not None})
+    yield pairs("fact", {name: value for name, value in facts.items() if value is not None})
     values = _mapping(row.fields)
     if values is not None:
-        yield _pairs("field", values)
+        yield pairs("field", values)
     elif row.value:
         yield f"It could not be decoded. Its bytes, as base64: {safe(row.value)}"
 
@@ -289,7 +289,7 @@ def drift(dataset: str, found: Drift) -> Iterator[RenderableType]:
             "settings": ", ".join(hits.settings),
             "readers": ", ".join(readers),
         }
-        yield _pairs("hits", {name: value for name, value in facts.items() if value})
+        yield pairs("hits", {name: value for name, value in facts.items() if value})
     if found.items:
         verbs = (
             "accept|map|leave-out|reject"
@@ -302,7 +302,7 @@ def drift(dataset: str, found: Drift) -> Iterator[RenderableType]:
             name: ", ".join(f"{key} {value}" for key, value in each.items()) for name, each in found.decided.items()
         }
         yield "Decided before"
-        yield _pairs("column", told)
+        yield pairs("column", told)
 
 
 def drift_decided(dataset: str, decided: DriftDecided) -> Iterator[RenderableType]:
@@ -346,7 +346,8 @@ def record_line(record: TailRecord) -> RenderableType:
     return Text.assemble(place, "  ", (moment(record.timestamp), "dim"), "  ", Text.from_markup(safe(values)))
 
 
-def _pairs(name: str, values: dict[str, Any]) -> RenderableType:
+def pairs(name: str, values: dict[str, Any]) -> RenderableType:
+    """Names and values, a line each."""
     shown = table(name, "value")
     for key, value in values.items():
         shown.add_row(safe(key), cell(value))

@@ -22,6 +22,8 @@ from headrace.client.results import (
     DriftDecided,
     Fingerprints,
     Ledger,
+    Passport,
+    Passports,
     Plan,
     Quarantine,
     QuarantineAsked,
@@ -43,6 +45,7 @@ _REASONS_SHOWN: Final = 3
 _ASKING_S: Final = 300.0  # many rows are asked for one by one
 _APPLY_S: Final = 100.0  # longer than the gateway gives the tests of a dataset file
 _BACK_TEST_S: Final = 630.0  # longer than the gateway waits for a back-test
+_TRACING_S: Final = 90.0  # each row's record is looked for in several topics
 _SOURCE_S: Final = 130.0  # longer than the gateway waits for a source
 
 
@@ -155,6 +158,17 @@ class Client:
     def quarantined(self, dataset: str, row_id: str) -> QuarantinedRow:
         """One row that was set aside."""
         return self._calls.read(QuarantinedRow, self._calls.send("GET", _dataset(dataset, "quarantine", row_id)))
+
+    def passport(self, dataset: str, row_id: str) -> Passport:
+        """What a raw record was and what became of it; `row_id` is its partition:offset, as rows of the table carry it."""
+        path = _dataset(dataset, "rows", row_id, "passport")
+        return self._calls.read(Passport, self._calls.send("GET", path, timeout=_TRACING_S))
+
+    def passports(self, dataset: str, where: str, limit: int = 5) -> Passports:
+        """The passports of the rows of a dataset's table that meet a condition."""
+        body = {"where": where, "limit": limit}
+        path = _dataset(dataset, "rows", "passport")
+        return self._calls.read(Passports, self._calls.send("POST", path, json=body, timeout=_TRACING_S))
 
     def ask_quarantine(self, dataset: str, act: Literal["resubmit", "discard"], **asked: Any) -> QuarantineAsked:
         """Have quarantined rows read anew, or given up. `asked`: the body of the route, see `/docs` of the gateway."""

@@ -21,6 +21,7 @@ VERSION: Final = "_version"
 FLAGS: Final = "_flags"
 QUARANTINE_ID: Final = "_quarantine_id"
 ORIGIN_OFFSET: Final = "_origin_offset"
+SCHEMA_ID: Final = "_schema_id"  # of landed rows: which raw schema the record was written with
 
 OPS: Final = ("insert", "update", "delete", "snapshot")
 

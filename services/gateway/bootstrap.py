@@ -19,8 +19,10 @@ from services.gateway.adapters.health import Health
 from services.gateway.adapters.holding_store import HoldingStore
 from services.gateway.adapters.http.app import create_app
 from services.gateway.adapters.incident_store import IncidentStore
+from services.gateway.adapters.lake import Lake
 from services.gateway.adapters.ledger_store import LedgerStore
 from services.gateway.adapters.progress import Progress
+from services.gateway.adapters.published_rows import PublishedRows
 from services.gateway.adapters.quarantine import Quarantine
 from services.gateway.adapters.quarantine_desk import QuarantineDesk
 from services.gateway.adapters.run_log import RunLog
@@ -33,6 +35,7 @@ from services.gateway.adapters.transform_tests import TransformTests
 from services.gateway.adapters.warehouse import Warehouse
 from services.gateway.adapters.wish_store import WishStore
 from services.gateway.gateway import Gateway
+from services.gateway.passports import Passports
 from services.gateway.settings import GatewaySettings
 
 _REGISTRY_S = 5
@@ -57,6 +60,8 @@ def build(settings: GatewaySettings) -> Gateway:
         settings.warehouse_reader_password.get_secret_value(),
         settings.query_timeout_s,
     )
+    quarantine, progress = Quarantine(warehouse), Progress(connection)
+    published = PublishedRows(warehouse)
     runs, wishes = RunLog(connection, controls), WishStore(engine, connection, controls)
     return Gateway(
         engine,
@@ -66,10 +71,10 @@ def build(settings: GatewaySettings) -> Gateway:
         SecretKeeper(SecretLog(connection, controls, "gateway", settings.instance), keys) if keys else None,
         runs,
         fold,
-        Accounts(datasets, LedgerStore(engine), IncidentStore(engine), Progress(connection), fold, runs, wishes),
+        Accounts(datasets, LedgerStore(engine), IncidentStore(engine), progress, fold, runs, wishes),
         TokenStore(engine, settings.gateway_admin_token, _token_key(settings)),
         warehouse,
-        Quarantine(warehouse),
+        quarantine,
         Tail(connection, registry),
         Health(engine, connection, registry, warehouse, fold),
         SourceDesk(connection, controls),
@@ -79,6 +84,7 @@ def build(settings: GatewaySettings) -> Gateway:
         QuarantineDesk(connection, controls),
         BackTestDesk(connection, controls),
         TransformTests(),
+        Passports(connection, registry, controls, datasets, progress, published, quarantine, Lake(settings), runs),
     )
 
 

@@ -3,10 +3,10 @@
 from pydantic import Field, SecretStr
 
 from headrace.secrets.settings import KeySettings
-from headrace.stream.service import ServiceSettings
+from headrace.stream.lake import LakeSettings
 
 
-class GatewaySettings(ServiceSettings, KeySettings):
+class GatewaySettings(LakeSettings, KeySettings):
     """Settings of the gateway, as `HEADRACE_<NAME>`, beside those every service has."""
 
     gateway_admin_token: SecretStr = Field(

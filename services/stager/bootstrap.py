@@ -3,14 +3,10 @@
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from pyiceberg.catalog import Catalog
-from pyiceberg.catalog.sql import SqlCatalog
-from sqlalchemy.exc import SQLAlchemyError
-
-from headrace.errors import Transient
 from headrace.stream import topics
 from headrace.stream.decode import Decoder
 from headrace.stream.kafka import KafkaSource
+from headrace.stream.lake import lake_catalog
 from headrace.stream.notices import Notices
 from headrace.stream.pump import Pump
 from headrace.stream.registry import Registry
@@ -50,7 +46,7 @@ def lander_for(dataset: LiveDataset, settings: StagerSettings, registry: Registr
     def created(table: str) -> None:
         notices.event("asset_registered", name, f"the first records of {name} landed in {table}", {"table": table})
 
-    lake = LakeTable(catalog(settings), name, created)
+    lake = LakeTable(lake_catalog(settings), name, created)
     source = KafkaSource(
         settings.connection(),
         topics.raw(name),
@@ -60,14 +56,3 @@ def lander_for(dataset: LiveDataset, settings: StagerSettings, registry: Registr
         session_timeout_ms=settings.session_timeout_ms,
     )
     return Lander(name, dataset.version, source, Decoder(registry), lake, settings)
-
-
-def catalog(settings: StagerSettings) -> Catalog:
-    """The Iceberg catalog. Its database is made when it is not there. Errors: Transient."""
-    uri, warehouse = settings.lake()
-    if uri.startswith("sqlite:///"):
-        (settings.data_dir / "lake").mkdir(parents=True, exist_ok=True)
-    try:
-        return SqlCatalog("headrace", uri=uri, warehouse=warehouse)
-    except SQLAlchemyError as error:  # not there yet, or another lander is just making it
-        raise Transient(f"opening the lake's catalog: {error}") from error

@@ -22,7 +22,7 @@ from pyiceberg.exceptions import NoSuchTableError
 from headrace.client import Client, Ledger
 from headrace.stream import columns, topics
 from headrace.stream.kafka import Connection
-from services.stager.bootstrap import catalog
+from headrace.stream.lake import lake_catalog
 from services.stager.settings import StagerSettings
 from tests.stack import Platform, eventually
 
@@ -238,7 +238,7 @@ class Run:
 
     def _landed(self) -> list[tuple[int, int]]:
         """The coordinates of every record in the lake."""
-        lake = catalog(StagerSettings(data_dir=self.platform.stack.settings.home))
+        lake = lake_catalog(StagerSettings(data_dir=self.platform.stack.settings.home))
         try:
             table = lake.load_table(f"{self.dataset}__raw")
         except NoSuchTableError:

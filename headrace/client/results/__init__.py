@@ -16,6 +16,7 @@ from headrace.client.results.base import Result
 from headrace.client.results.books import Books, Ledger, PartitionBooks, StageBooks
 from headrace.client.results.datasets import Applied, Change, Dataset, Plan, Refusal, SourceColumn, SourcePart
 from headrace.client.results.drift import Drift, DriftDecided, DriftEdit, DriftHits, DriftItem, DriftReader
+from headrace.client.results.passport import MadeRow, Passport, Passports
 from headrace.client.results.quarantine import (
     Cluster,
     Fingerprint,
@@ -58,7 +59,10 @@ __all__ = [
     "FlagCount",
     "Latency",
     "Ledger",
+    "MadeRow",
     "PartitionBooks",
+    "Passport",
+    "Passports",
     "Plan",
     "Quarantine",
     "QuarantineAsked",

@@ -28,6 +28,14 @@ class DatasetStore:
             row = connection.execute(select(DATASETS).where(DATASETS.c.name == name)).mappings().one_or_none()
             return None if row is None else DatasetVersion(**row)
 
+    def version(self, name: str, version: int) -> DatasetVersion | None:
+        """A version of a dataset that is or was live; None when it was never seen here."""
+        table = DATASET_VERSIONS
+        wanted = select(table).where(table.c.name == name, table.c.version == version)
+        with self._engine.connect() as connection:
+            row = connection.execute(wanted).mappings().one_or_none()
+            return None if row is None else DatasetVersion(**row, state="")
+
     def positions(self) -> dict[str, SourcePosition]:
         """How far ingest has read the source of each dataset, as it last said."""
         with self._engine.connect() as connection:

@@ -71,7 +71,7 @@ class Progress:
         """The readings with records left that they can read. Errors: Transient."""
         slots = {Slot(reading.topic, reading.partition) for reading in readings}
         ends = self._ends(slots, IsolationLevel.READ_COMMITTED)
-        committed = self._committed(readings)
+        committed = self.committed(readings)
         gaps: dict[Reading, _Gap] = {}
         for reading in readings:
             slot = Slot(reading.topic, reading.partition)
@@ -81,8 +81,8 @@ class Progress:
             filled = self._with_records({gap for gap in gaps.values() if self._empty.get(gap.slot) != gap})
         return {reading for reading, gap in gaps.items() if gap in filled}
 
-    def _committed(self, readings: Collection[Reading]) -> dict[Reading, int]:
-        """The committed offset of each reading; 0 where nothing was committed yet."""
+    def committed(self, readings: Collection[Reading]) -> dict[Reading, int]:
+        """The committed offset of each reading; 0 where nothing was committed yet. Errors: Transient."""
         groups: dict[str, list[TopicPartition]] = {}
         for reading in readings:
             groups.setdefault(reading.group, []).append(TopicPartition(reading.topic, reading.partition))

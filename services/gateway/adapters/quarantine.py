@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from headrace.contract import DRIFT
+from headrace.stream.columns import QUARANTINE_ID
 from services.gateway.adapters.warehouse import QueryError, Warehouse
 from services.gateway.core.drift import Drift
 from services.gateway.core.json_values import json_value
@@ -80,14 +81,15 @@ Place = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """Which quarantined rows: those in these places, and of these causes. Nothing chosen is every row.
+    """Which quarantined rows: those in these places, of these causes, and of this raw record. Nothing chosen is every row.
 
-    `all` are also those that were resubmitted or discarded; else they are left out.
+    `raw` is a place in the raw topic. `all` are also those that were resubmitted or discarded; else they are left out.
     """
 
     ids: Sequence[Place] = ()
     causes: Mapping[str, str] = field(default_factory=dict)  # stage, reason, rule, column, shape
     all: bool = False
+    raw: Place | None = None
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -100,6 +102,7 @@ class Chosen:
         parts = [f"{_CAUSES[name]} = {{only_{name}:String}}" for name in self.causes]
         places = ", ".join(f"({int(partition)}, {int(offset)})" for partition, offset in self.ids)
         parts += [f"(_load_partition, _load_offset) IN ({places})"] if self.ids else []
+        parts += [f"(`partition`, raw_offset) = ({int(self.raw[0])}, {int(self.raw[1])})"] if self.raw else []
         parts += [] if self.all else ["state = 'open'"]
         return " AND ".join(parts) or "true"
 
@@ -231,6 +234,18 @@ class Quarantine:
         """One row, whatever was done about it. Errors: Transient."""
         found = self.find(dataset, Chosen(ids=[place], all=True), 1).items
         return found[0] if found else None
+
+    def again(self, dataset: str, row_id: str) -> list[Place]:
+        """The raw records as which a row was resubmitted and set aside once more. Errors: Transient."""
+        found = self._records(
+            dataset,
+            f"SELECT DISTINCT `partition`, assumeNotNull(raw_offset) AS raw_offset FROM {_SET_ASIDE} "
+            f"WHERE raw_offset IS NOT NULL AND JSONExtractString(ifNull(fields, ''), '{QUARANTINE_ID}') = {{again:String}} "
+            "LIMIT 10",
+            10,
+            {"again": row_id},
+        )
+        return [(each["partition"], each["raw_offset"]) for each in found]
 
     def outcome(self, dataset: str, request: str) -> Outcome:
         """What became of a request so far. Errors: Transient."""

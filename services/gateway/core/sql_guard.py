@@ -17,6 +17,7 @@ from sqlglot.tokenizer_core import Token, TokenType
 
 _DIALECT: Final = "clickhouse"
 _ONLY_SELECT: Final = "only SELECT is allowed (also with WITH and UNION)"
+_ONLY_CONDITION: Final = "write what may follow WHERE, for example flight = 1545 AND carrier = 'UA'"
 
 #: Functions that read files, tables, dictionaries or models by name, or only pass time.
 _REFUSED_FUNCTION: Final = re.compile(
@@ -35,16 +36,26 @@ class RefusedQueryError(ValueError):
 def guarded(sql: str, databases: Collection[str], limit: int) -> str:
     """The query as it may be sent, cut to `limit` rows. Errors: RefusedQueryError."""
     query, tokens = _read(sql)
-    common = {cte.alias for cte in query.find_all(exp.CTE)}
-    for node in query.walk():
-        _check(node, common, databases)
-    for word, after in pairwise(tokens):
-        if after.token_type == TokenType.L_PAREN and word.token_type not in _NOT_FUNCTIONS:
-            _check_function(word.text)
+    _check_parts(query, tokens, databases)
     text = "".join(_understood(sql, tokens))
     if isinstance(query, exp.Select) and not any(query.args.get(name) for name in ("limit", "offset", "fetch")):
         return f"{text} LIMIT {limit}"
     return f"SELECT * FROM ({text}) LIMIT {limit}"  # noqa: S608
+
+
+def guarded_condition(condition: str) -> str:
+    """A condition over the rows of one table as it may stand in a WHERE: one expression, in parentheses, without a query in it.
+
+    Errors: RefusedQueryError.
+    """
+    query, tokens = _read(f"SELECT {condition}")
+    given = {name for name, value in query.args.items() if value}
+    if given != {"expressions"} or len(query.expressions) != 1 or isinstance(query.expressions[0], exp.Alias):
+        raise RefusedQueryError(f"{condition[:80]} is not one condition: {_ONLY_CONDITION}")
+    if any(node is not query for node in query.find_all(exp.Query)) or query.find(exp.Star):
+        raise RefusedQueryError(f"a condition looks at the row alone, without a query of its own: {_ONLY_CONDITION}")
+    _check_parts(query, tokens, ())
+    return f"({''.join(_understood(f'SELECT {condition}', tokens)).removeprefix('SELECT').strip()})"
 
 
 def _read(sql: str) -> tuple[exp.Query, Sequence[Token]]:
@@ -82,6 +93,15 @@ def _understood(sql: str, tokens: Sequence[Token]) -> Iterator[str]:
 
 def _escaped(text: str, quote: str) -> str:
     return text.replace("\\", "\\\\").replace(quote, f"\\{quote}")
+
+
+def _check_parts(query: exp.Query, tokens: Sequence[Token], databases: Collection[str]) -> None:
+    common = {cte.alias for cte in query.find_all(exp.CTE)}
+    for node in query.walk():
+        _check(node, common, databases)
+    for word, after in pairwise(tokens):
+        if after.token_type == TokenType.L_PAREN and word.token_type not in _NOT_FUNCTIONS:
+            _check_function(word.text)
 
 
 def _check(node: exp.Expr, common: Collection[str], databases: Collection[str]) -> None:

@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from headrace.errors import Fatal, Fenced, Transient
 from headrace.stream import columns
-from services.stager.core.landing import offsets_of, properties_of
+from headrace.stream.lake import landing_table, offsets_of, properties_of
 
 _PROPERTIES: Final = {
     "commit.retry.num-retries": "0",  # a retry would commit on top of another's offsets: `append` decides
@@ -40,10 +40,9 @@ class LakeTable:
     def __init__(
         self, catalog: Catalog, dataset: str, on_created: Callable[[str], None], snapshots: int = _SNAPSHOTS
     ) -> None:
-        domain, _, name = dataset.partition(".")
         self._catalog = catalog
-        self._namespace = domain
-        self.identifier = f"{domain}.{name}__raw"
+        self._namespace = dataset.partition(".")[0]
+        self.identifier = landing_table(dataset)
         self._on_created = on_created
         self._snapshots = snapshots
         self._base: dict[int, int] = {}

@@ -1,6 +1,5 @@
-"""What is landed in the lake, in which shape, and how the lake remembers how far it has come."""
+"""What is landed in the lake, in which shape."""
 
-from collections.abc import Mapping
 from typing import Final
 
 import pyarrow as pa
@@ -9,17 +8,15 @@ from headrace.stream import columns
 from headrace.stream.stage import Batch
 from headrace.stream.staging import staged
 
-_OFFSET: Final = "headrace.offset."
-
 #: Which raw schema a record was written with, so that its bytes can be had again.
-SCHEMA_ID: Final = pa.field("_schema_id", pa.int32())
+_SCHEMA_ID: Final = pa.field(columns.SCHEMA_ID, pa.int32())
 
 
 def landed(batch: Batch, version: int) -> pa.Table:
     """The rows of a raw batch as they are landed. Shapes: as many rows; the staged columns and the schema id."""
     rows = staged(batch, version)
     table = pa.Table.from_batches([rows]).append_column(
-        SCHEMA_ID, pa.array([batch.schema_id] * len(rows), SCHEMA_ID.type)
+        _SCHEMA_ID, pa.array([batch.schema_id] * len(rows), _SCHEMA_ID.type)
     )
     schema = pa.schema([landed_field(field) for field in table.schema])
     return table.cast(schema)
@@ -48,13 +45,3 @@ def landed_type(kind: pa.DataType) -> pa.DataType:
     if pa.types.is_decimal256(kind):
         return pa.string()
     return kind
-
-
-def offsets_of(summary: Mapping[str, str]) -> dict[int, int]:
-    """How far each partition has been landed, by a snapshot's properties: partition -> next offset."""
-    return {int(name.removeprefix(_OFFSET)): int(value) for name, value in summary.items() if name.startswith(_OFFSET)}
-
-
-def properties_of(offsets: Mapping[int, int]) -> dict[str, str]:
-    """The snapshot properties that remember `offsets`. Inverse of `offsets_of`."""
-    return {f"{_OFFSET}{partition}": str(offset) for partition, offset in offsets.items()}

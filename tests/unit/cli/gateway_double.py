@@ -46,6 +46,7 @@ class GatewayDouble:
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.refused = 0
         self.holdings: list[list[dict[str, Any]]] = []  # what each look shows, one after the other
+        self.passports: list[dict[str, Any]] = []
         self.drifting: list[dict[str, Any]] = []  # one less after each decision
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
@@ -70,6 +71,9 @@ class GatewayDouble:
                     self.source_parts if act == "discover" else [p for p in self.source_parts if p["part"] != "stream"]
                 )
                 return httpx.Response(200, text="".join(json.dumps(part) + "\n" for part in lines))
+            case "POST", ["datasets", name, "rows", "passport"] if name in self.documents:
+                self.asked.append(("passport", body))
+                return httpx.Response(200, json={"items": self.passports, "truncated": bool(self.passports)})
             case "POST", ["datasets", name, "quarantine", act] if name in self.documents:
                 self.asked.append((act, body))
                 cluster = {
@@ -212,6 +216,9 @@ class GatewayDouble:
                 return httpx.Response(200, json={"request": "r1", **done})
             case ["quarantine", "0-7"]:
                 return httpx.Response(200, json=row)
+            case ["rows", place, "passport"]:
+                found = [each for each in self.passports if each["id"] == place]
+                return httpx.Response(200, json=found[0]) if found else problem(404, "Not found", f"No {place}.")
             case ["tail"]:
                 limit = int(request.url.params["limit"])
                 return httpx.Response(200, json={"items": self.records[-limit:]})

@@ -42,5 +42,5 @@ def test_every_example_is_understood(example: str) -> None:
 
 def test_there_are_examples_of_every_command() -> None:
     assert {example.split()[1] for example in EXAMPLES} >= {"up", "down", "doctor", "demo", "init", "validate", "plan",
-        "apply", "status", "tail", "ledger", "query", "version", "quarantine", "contract",
+        "apply", "status", "tail", "ledger", "query", "row", "version", "quarantine", "contract",
         "secret", "runs", "source", "test"}  # fmt: skip

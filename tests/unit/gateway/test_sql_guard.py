@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.gateway.core.sql_guard import RefusedQueryError, guarded
+from services.gateway.core.sql_guard import RefusedQueryError, guarded, guarded_condition
 
 DOMAINS = {"nyc"}
 
@@ -102,3 +102,52 @@ def test_everything_else_is_refused_with_a_reason(sql: str, why: str) -> None:
 )
 def test_what_is_sent_is_what_was_written_without_room_to_hide_in(sql: str, sent: str) -> None:
     assert guarded(sql, DOMAINS, 10) == sent
+
+
+@pytest.mark.parametrize(
+    ("condition", "understood"),
+    [
+        ("flight = 1545 AND carrier = 'UA'", "(flight = 1545 AND carrier = 'UA')"),
+        ("a = 1 OR _partition = 0 -- all of them", "(a = 1 OR _partition = 0)"),
+        ("dest IN ('SJU', 'BQN')", "(dest IN ('SJU', 'BQN'))"),
+        ("name = 'it''s' or \"_flags\" = []", "(name = 'it\\'s' or `_flags` = [])"),
+        ("has(_flags, 'late')", "(has(_flags, 'late'))"),
+    ],
+)
+def test_a_condition_stays_one(condition: str, understood: str) -> None:
+    assert guarded_condition(condition) == understood
+
+
+@pytest.mark.parametrize(
+    ("condition", "why"),
+    [
+        ("", "not one condition|cannot be read"),
+        ("*", "without a query"),
+        ("a, b", "not one condition"),
+        ("a = 1 AS b", "not one condition"),
+        ("DISTINCT a", "not one condition"),
+        ("1 FROM system.users", "not one condition"),
+        ("1 WHERE 1", "not one condition"),
+        ("a = 1 LIMIT 5", "not one condition"),
+        ("a = 1 ORDER BY a", "not one condition"),
+        ("a = 1 GROUP BY a", "not one condition"),
+        ("a = 1 SETTINGS max_threads = 1", "not one condition"),
+        ("a = 1 FORMAT JSON", "not one condition"),
+        ("a = 1 INTO OUTFILE 'x'", "cannot be read"),
+        ("a = 1; DROP TABLE nyc.flights", "found 2"),
+        ("1) UNION ALL SELECT (2", "cannot be read"),
+        ("a = 1)", "cannot be read"),
+        ("(a = 1", "cannot be read"),
+        ("a = 1 EXCEPT SELECT 1", "not one condition"),
+        ("a = (SELECT 1)", "without a query"),
+        ("a IN (SELECT name FROM system.users)", "without a query"),
+        ("EXISTS (SELECT 1)", "without a query"),
+        ("a IN system.one", "IN takes"),
+        ("sleep(3) = 0", "sleep"),
+        ("file('/etc/passwd') = ''", "file"),
+        ("a = {x:String}", "parameters"),
+    ],
+)
+def test_anything_but_one_condition_is_refused(condition: str, why: str) -> None:
+    with pytest.raises(RefusedQueryError, match=why):
+        guarded_condition(condition)

@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 import pyarrow as pa
 
 from headrace.stream import columns
+from headrace.stream.lake import offsets_of, properties_of
 from headrace.stream.stage import Batch, Records
-from services.stager.core.landing import landed, landed_type, offsets_of, properties_of
+from services.stager.core.landing import landed, landed_type
 from services.stager.core.stage import StagerStage
 
 RAW = Records(

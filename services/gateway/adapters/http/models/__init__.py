@@ -44,6 +44,23 @@ from services.gateway.adapters.http.models.drift import (
     DriftItem,
     DriftReader,
 )
+from services.gateway.adapters.http.models.passport import (
+    AppliedVersion,
+    LandedRecord,
+    Leg,
+    LoadedAs,
+    LoadRun,
+    MadeRow,
+    Origin,
+    Passport,
+    Passports,
+    RawField,
+    RawRecord,
+    RawSchema,
+    RowsWanted,
+    SetAsideRow,
+    Whereabouts,
+)
 from services.gateway.adapters.http.models.quarantine import (
     Cluster,
     Fingerprint,
@@ -83,13 +100,15 @@ from services.gateway.adapters.http.models.words import (
 )
 
 __all__ = [
-    "Answer", "Applied", "Asked", "BackTestPart", "BackTestRequest", "BackTestSample", "Backfill", "Body", "Books", "Change",
-    "Cluster", "Column", "ColumnChange", "CreatedToken", "DatasetApplication", "DatasetDetail", "DatasetFile", "DatasetStatus",
-    "DatasetSummary", "Datasets", "Drift", "DriftChoice", "DriftDecided", "DriftEdit", "DriftHits", "DriftItem", "DriftReader",
-    "FailedRotation", "FateCount", "FateMove", "Fingerprint", "Fingerprints", "FlagCount", "Health", "Hop", "Latency", "Ledger",
-    "Name", "NewSecret", "NewToken", "Part", "PartitionBooks", "Plan", "Problems", "QuarantineAsked", "QuarantineChoice",
-    "QuarantineOutcome", "Quarantined", "QuarantinedRow", "Query", "QueryResult", "Reason", "Refusal", "Refused", "Release",
-    "Resubmission", "RotatedSecrets", "RowFate", "Rows", "Run", "Runs", "Secret", "SecretName", "Secrets", "SourceFile",
-    "SourceHolding", "SourceHoldings", "SourcePart", "SourceStatus", "StageBooks", "StageStatus", "Statuses", "TailRecord",
-    "TailRecords", "TailStage", "Token", "Tokens", "Verdict", "Version", "Warnings", "Wish",
+    "Answer", "Applied", "AppliedVersion", "Asked", "BackTestPart", "BackTestRequest", "BackTestSample", "Backfill", "Body",
+    "Books", "Change", "Cluster", "Column", "ColumnChange", "CreatedToken", "DatasetApplication", "DatasetDetail",
+    "DatasetFile", "DatasetStatus", "DatasetSummary", "Datasets", "Drift", "DriftChoice", "DriftDecided", "DriftEdit",
+    "DriftHits", "DriftItem", "DriftReader", "FailedRotation", "FateCount", "FateMove", "Fingerprint", "Fingerprints",
+    "FlagCount", "Health", "Hop", "LandedRecord", "Latency", "Ledger", "Leg", "LoadRun", "LoadedAs", "MadeRow", "Name",
+    "NewSecret", "NewToken", "Origin", "Part", "PartitionBooks", "Passport", "Passports", "Plan", "Problems", "QuarantineAsked",
+    "QuarantineChoice", "QuarantineOutcome", "Quarantined", "QuarantinedRow", "Query", "QueryResult", "RawField", "RawRecord",
+    "RawSchema", "Reason", "Refusal", "Refused", "Release", "Resubmission", "RotatedSecrets", "RowFate", "Rows", "RowsWanted",
+    "Run", "Runs", "Secret", "SecretName", "Secrets", "SetAsideRow", "SourceFile", "SourceHolding", "SourceHoldings",
+    "SourcePart", "SourceStatus", "StageBooks", "StageStatus", "Statuses", "TailRecord", "TailRecords", "TailStage", "Token",
+    "Tokens", "Verdict", "Version", "Warnings", "Whereabouts", "Wish",
 ]  # fmt: skip

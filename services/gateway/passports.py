@@ -1,0 +1,364 @@
+"""Puts the passport of a row together: from a row of the warehouse back to its raw record, and from there on to all it became.
+
+The order of looking matters (`services.gateway.core.passport`): how far the stages have read first, then the topics, then the
+warehouse.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any, Final
+
+from headrace.errors import Fatal, HeadraceError
+from headrace.stream import columns, topics
+from headrace.stream.codec import schema_id_of
+from headrace.stream.control import Controls
+from headrace.stream.decode import Decoder
+from headrace.stream.kafka import Connection
+from headrace.stream.registry import Registry
+from headrace.stream.runs import Run
+from services.gateway.accounts import read_by_stages
+from services.gateway.adapters.attribution import Attribution
+from services.gateway.adapters.control_fold import Slot
+from services.gateway.adapters.dataset_store import DatasetStore
+from services.gateway.adapters.lake import Lake, Landed
+from services.gateway.adapters.progress import Progress, Reading
+from services.gateway.adapters.published_rows import PublishedRows
+from services.gateway.adapters.quarantine import Chosen, Quarantine
+from services.gateway.adapters.run_log import RunLog
+from services.gateway.adapters.trail import RawRecord, Trail
+from services.gateway.core.datasets import DatasetVersion
+from services.gateway.core.passport import (
+    Evidence,
+    Fate,
+    Found,
+    Place,
+    Stamp,
+    Step,
+    by_place,
+    fate,
+    schema_fields,
+    sole_rule,
+    stamped,
+)
+
+_QUARANTINE_LOADER: Final = "quarantine_loader"
+_BOOKS_S: Final = 3.0  # for the ledger entries of one record
+_CLOCKS_MS: Final = 60_000  # by so much the clocks of services and brokers may differ
+_MOST_EDITS: Final = 10
+_MOST_QUARANTINED: Final = 100
+
+
+class NoRecordError(HeadraceError):
+    """There is no raw record at these coordinates. The message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """The schema a raw record names."""
+
+    id: int
+    fields: list[dict[str, Any]] | None  # None when the registry does not know it
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A quarantined row, and as which raw records it was read anew."""
+
+    row: dict[str, Any]
+    became: list[Place]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is there of a raw record. `record` is None when its topic no longer has it; `shown` are the `_seq` people see."""
+
+    record: RawRecord | None
+    landed: Landed
+    steps: Sequence[Step]
+    rows: list[dict[str, Any]]
+    shown: set[int]
+    quarantined: list[SetAside]
+
+    @property
+    def anything(self) -> bool:
+        """Whether there is anything of it at all."""
+        return bool(self.record or self.rows or self.quarantined) or self.landed.state == "landed"
+
+    @property
+    def fields(self) -> dict[str, Any] | None:
+        """The decoded raw record: from its topic, or else from the lake."""
+        return self.record.fields if self.record is not None else self.landed.own_fields
+
+
+@dataclass(frozen=True, slots=True)
+class Passport:
+    """All that is known of one raw record and of what became of it.
+
+    `version` is the dataset file that decided about it, None when it is not known. `matched` are the `_seq` that were asked
+    for. `edits` are what its record was before, the last first.
+    """
+
+    dataset: DatasetVersion
+    place: Place
+    fate: Fate
+    rule: str | None
+    candidates: list[str]
+    stamps: list[Stamp]
+    matched: Sequence[int]
+    seen: Seen
+    schema: Schema | None
+    edits: list[dict[str, Any]]
+    version: DatasetVersion | None
+    run: Run | None
+
+
+class Passports:
+    """Where passports are made. Errors of all it is asked: NoRecordError, Transient."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        registry: Registry,
+        controls: Controls,
+        datasets: DatasetStore,
+        progress: Progress,
+        rows: PublishedRows,
+        quarantine: Quarantine,
+        lake: Lake,
+        runs: RunLog,
+    ) -> None:
+        self._connection = connection
+        self._registry = registry
+        self._controls = controls
+        self._datasets = datasets
+        self._progress = progress
+        self._rows = rows
+        self._quarantine = quarantine
+        self._lake = lake
+        self._runs = runs
+        self._attribution = Attribution()
+
+    def of(self, dataset: DatasetVersion, place: Place, matched: Sequence[int] = ()) -> Passport:
+        """The passport of a raw record, and of the rows that were made of it."""
+        with closing(Trail(self._connection, Decoder(self._registry))) as trail:
+            return self._passport(trail, dataset, place, matched)
+
+    def matching(self, dataset: DatasetVersion, condition: str, most: int) -> tuple[list[Passport], bool]:
+        """The passports of rows that meet a condition, at most so many, and whether there are more.
+
+        Errors: also RefusedQueryError, QueryError.
+        """
+        found = by_place(self._rows.matching(dataset, condition), most + 1)
+        with closing(Trail(self._connection, Decoder(self._registry))) as trail:
+            each = [self._passport(trail, dataset, *item) for item in list(found.items())[:most]]
+        return each, len(found) > most
+
+    def _passport(self, trail: Trail, dataset: DatasetVersion, place: Place, matched: Sequence[int]) -> Passport:
+        seen, evidence = self._looked(trail, dataset, place)
+        became = fate(evidence)
+        stamps = self._stamps(trail, dataset, place, seen.steps, _written_ms(seen))
+        version = self._version(dataset, _version_of(seen, stamps))
+        rule, candidates = self._rule(became, stamps, version, seen.record)
+        return Passport(
+            dataset,
+            place,
+            became,
+            rule,
+            candidates,
+            stamps,
+            matched,
+            seen,
+            self._schema(seen),
+            self._edits(trail, dataset, seen),
+            version,
+            self._run(dataset, place),
+        )
+
+    def _looked(self, trail: Trail, dataset: DatasetVersion, place: Place) -> tuple[Seen, Evidence]:
+        """What is seen of a record, in the order that matters, and what that is evidence of."""
+        contract = dataset.contract()
+        if place.partition >= contract.partitions:
+            last = contract.partitions - 1
+            raise NoRecordError(f"{dataset.name} has the partitions 0 to {last}, not {place.partition}")
+        readings = {stage: at for at, stage in read_by_stages(dataset).items() if at.partition == place.partition}
+        committed = self._progress.committed(readings.values())
+        undecided = self._progress.undecided({Slot(at.topic, at.partition) for at in readings.values()})
+        record, first = self._record(trail, dataset, place)
+        aside = readings.pop(_QUARANTINE_LOADER)
+        steps = _steps(trail, place, record is not None, first, readings, committed, undecided)
+        rows = self._rows.made_of(dataset, place, steps[-1].found.offsets)
+        in_runs = contract.load.mode == "replace"
+        shown = self._rows.shown(dataset, place) if in_runs else {row[columns.SEQ] for row in rows}
+        quarantined = self._set_aside(dataset, place)
+        landed = self._lake.find(dataset.name, place, record.at if record is not None else None)
+        seen = Seen(record, landed, steps, rows, shown, quarantined)
+        if not seen.anything and first <= place.offset:
+            raise NoRecordError(
+                f"partition {place.partition} of {topics.raw(dataset.name)} has no record at offset {place.offset}: a "
+                "transaction ended there, or what was written was not committed"
+            )
+        waiting = not rows and not quarantined and self._waits(trail, aside, committed[aside], place)
+        return seen, Evidence(
+            steps,
+            len(rows),
+            len(shown),
+            [each.row["state"] for each in quarantined],
+            waiting,
+            Slot(aside.topic, aside.partition) in undecided,
+            contract.load.mode,
+            contract.retention is not None,
+            existed=record is not None or landed.state == "landed",
+        )
+
+    def _record(self, trail: Trail, dataset: DatasetVersion, place: Place) -> tuple[RawRecord | None, int]:
+        """The raw record, if its topic still has it, and the first offset that the topic has."""
+        topic = topics.raw(dataset.name)
+        low, high = trail.bounds(topic, place.partition)
+        if place.offset >= high:
+            raise NoRecordError(f"partition {place.partition} of {topic} ends in front of offset {high}")
+        return (trail.record(topic, *place) if place.offset >= low else None), low
+
+    def _waits(self, trail: Trail, reading: Reading, committed: int, place: Place) -> bool:
+        """Whether a record's place in quarantine has not reached the table yet."""
+        for message in trail.records_from(reading.topic, reading.partition, committed, _BOOKS_S):
+            try:
+                entry = self._controls.decode(message.value() or b"")
+            except Fatal:
+                continue
+            if entry["act"] == "quarantined" and (entry["partition"], entry["raw_offset"]) == place:
+                return True
+        return False
+
+    def _set_aside(self, dataset: DatasetVersion, place: Place) -> list[SetAside]:
+        found = self._quarantine.find(dataset.name, Chosen(raw=place, all=True), _MOST_QUARANTINED).items
+        return [SetAside(row, self._became(dataset, row)) for row in found]
+
+    def _became(self, dataset: DatasetVersion, row: Mapping[str, Any]) -> list[Place]:
+        if row["state"] != "resubmitted":
+            return []
+        again = [Place(*place) for place in self._quarantine.again(dataset.name, row["id"])]
+        return sorted({*self._rows.resubmitted(dataset, row["id"]), *again})
+
+    def _stamps(
+        self, trail: Trail, dataset: DatasetVersion, place: Place, steps: Sequence[Step], since_ms: int | None
+    ) -> list[Stamp]:
+        """The ledger entries of the transactions that dealt with the record, as far as they are found in time."""
+        wanted = {step.stage: step.found.offsets[0] for step in steps if step.done}
+        found: dict[str, Stamp] = {}
+        first = trail.offset_at(topics.LEDGER, 0, since_ms - _CLOCKS_MS) if since_ms is not None and wanted else None
+        if first is None:
+            return []
+        for message in trail.records_from(topics.LEDGER, 0, first, _BOOKS_S):
+            if message.key() != dataset.name.encode():
+                continue
+            try:
+                entry = self._controls.decode(message.value() or b"")
+            except Fatal:
+                continue
+            if (stage := stamped(entry, place.partition, dataset.generation, wanted)) is not None:
+                known = {each.name: entry[each.name] for each in fields(Stamp)}
+                found[stage] = Stamp(**known | {"committed_at": entry["committed_at"].isoformat()})
+            if len(found) == len(wanted):
+                break
+        return [found[stage] for stage in wanted if stage in found]
+
+    def _version(self, dataset: DatasetVersion, version: int | None) -> DatasetVersion | None:
+        if version is None or version == dataset.version:
+            return dataset if version is not None else None
+        return self._datasets.version(dataset.name, version)
+
+    def _rule(
+        self, became: Fate, stamps: Sequence[Stamp], version: DatasetVersion | None, record: RawRecord | None
+    ) -> tuple[str | None, list[str]]:
+        """The rule that dropped a filtered record, or else those that dropped some in its transaction."""
+        if became.state != "filtered":
+            return None, []
+        if (rule := sole_rule(stamps)) is not None:
+            return rule, []
+        if version is not None and record is not None and record.batch is not None:
+            rule = self._attribution.rule(version.contract(), version.version, record.batch)
+        return rule, [] if rule else sorted({name for stamp in stamps for name in stamp.filtered})
+
+    def _schema(self, seen: Seen) -> Schema | None:
+        record, in_lake = seen.record, seen.landed.fields or {}
+        schema_id = schema_id_of(record.value) if record is not None else in_lake.get(columns.SCHEMA_ID)
+        if schema_id is None:
+            return None
+        avro = self._registry.schema(schema_id)
+        return Schema(schema_id, None if avro is None else schema_fields(avro))
+
+    def _edits(self, trail: Trail, dataset: DatasetVersion, seen: Seen) -> list[dict[str, Any]]:
+        """The quarantined rows that the record was before, each with what was done about it; the last first."""
+        told = [row.get(columns.QUARANTINE_ID) for row in [*seen.rows, seen.fields or {}]]
+        row_id = next(filter(None, told), None)
+        found: list[dict[str, Any]] = []
+        while row_id and len(found) < _MOST_EDITS:
+            partition, _, offset = row_id.partition("-")
+            row = self._quarantine.get(dataset.name, (int(partition), int(offset)))
+            if row is None:
+                break
+            found.append(row)
+            row_id = self._before(trail, dataset, row)
+        return found
+
+    def _before(self, trail: Trail, dataset: DatasetVersion, row: Mapping[str, Any]) -> str | None:
+        """Which quarantined row the record of a quarantined row was, if it was one."""
+        if row["raw_offset"] is None:
+            return None
+        record = trail.record(topics.raw(dataset.name), row["partition"], row["raw_offset"])
+        content = record.fields if record is not None else row["fields"]
+        return (content or {}).get(columns.QUARANTINE_ID)
+
+    def _run(self, dataset: DatasetVersion, place: Place) -> Run | None:
+        """The full load that brought the record."""
+        if dataset.contract().load.mode != "replace":
+            return None
+        runs = self._runs.history(dataset.name).runs
+        return next((run for run in reversed(runs) if _of_run(run, place)), None)
+
+
+def _steps(
+    trail: Trail,
+    place: Place,
+    there: bool,
+    first: int,
+    readings: Mapping[str, Reading],
+    committed: Mapping[Reading, int],
+    undecided: set[Slot],
+) -> list[Step]:
+    """What each stage of the flow finds in front of it. In the raw topic the record's place is its identity."""
+
+    def steps() -> Iterator[Step]:
+        for stage, at in readings.items():
+            if at.topic.endswith(".raw"):
+                found = Found((place.offset,) if there else (), first <= place.offset, True)
+            else:
+                found = trail.find(at.topic, place.partition, place.offset)
+            yield Step(stage, at.topic, found, committed[at], Slot(at.topic, at.partition) in undecided)
+
+    return list(steps())
+
+
+def _written_ms(seen: Seen) -> int | None:
+    """When the raw record was written, in milliseconds since the epoch."""
+    if seen.record is not None:
+        return seen.record.timestamp_ms
+    told = [row.get(columns.INGESTED_AT) for row in [*seen.rows, seen.landed.fields or {}]]
+    at = next(filter(None, told), None)
+    return None if at is None else int(datetime.fromisoformat(at).timestamp() * 1000)
+
+
+def _version_of(seen: Seen, stamps: Sequence[Stamp]) -> int | None:
+    """The version of the dataset file that decided about the record."""
+    told = [*(row[columns.VERSION] for row in seen.rows), *(each.row["version"] for each in seen.quarantined)]
+    transformed = [stamp.version for stamp in stamps if stamp.stage == "transformer"]
+    return next(iter([*told, *transformed, *(stamp.version for stamp in stamps)]), None)
+
+
+def _of_run(run: Run, place: Place) -> bool:
+    if run.is_backfill or place.partition >= len(run.starts):
+        return False
+    ends = run.ends[place.partition] if run.ends else None
+    return run.starts[place.partition] <= place.offset and (ends is None or place.offset < ends)
