@@ -4,6 +4,7 @@ The search finds what the test plants for it in each of these places: that is th
 """
 
 import base64
+import hmac
 import json
 import os
 import secrets
@@ -218,14 +219,14 @@ def searched(platform: Platform, values: Mapping[str, str], answers: list[tuple[
 
 @pytest.fixture
 def rotated(platform: Platform) -> Callable[[], str]:
-    """Puts a new master key before the others, as an operator does; returns its id. Ingest knows it before the gateway seals."""
+    """Puts a new master key before the others, as an operator does; returns its id. Who opens knows it before who seals."""
     settings = platform.stack.settings
     file = master_keys(settings.home)
 
     def rotate() -> str:
         key_id = f"rotated-{uuid.uuid4().hex[:6]}"
         file.write_text(f"{key_id}: {new_key().get_secret_value()}\n{file.read_text()}")
-        for service in ("ingest", "gateway"):
+        for service in ("ingest", "transformer", "gateway"):
             local.restart(settings, service)
         return key_id
 
@@ -260,11 +261,12 @@ def test_a_secret_is_nowhere(platform: Platform, postgres_url: str, dataset: str
             "owner": {"team": "tests"},
             "source": login.source(secret),
             "key": ["id"],
+            "transform": {"sql": "SELECT *, keyed_hash(id) AS hashed FROM input", "hash_key": f"secret://{secret}"},
         }
     )
 
-    (warning,) = api("POST", "/plan", json={"document": document}).json()["warnings"]
-    assert secret in warning
+    warnings = api("POST", "/plan", json={"document": document}).json()["warnings"]
+    assert [secret in warning for warning in warnings] == [True, True]  # ingest needs it, and the transformer
     assert api("PUT", f"/secrets/{secret}", json={"value": first}).json()["version"] == 1
     assert api("PUT", f"/datasets/{dataset}", json={"document": document}).json()["warnings"] == []
     settled(client, dataset, 500)
@@ -285,6 +287,10 @@ def test_a_secret_is_nowhere(platform: Platform, postgres_url: str, dataset: str
     assert api("POST", "/secrets/rotate").json()["rotated"] == 0
     login.add(1001, 500)
     settled(client, dataset, 1500)
+
+    for number, key in ((1, first), (1500, second)):  # a new value of the secret is a new key
+        [[hashed]] = client.query(f"SELECT hashed FROM {dataset} WHERE id = {number}").rows
+        assert hashed == hmac.new(key.encode(), str(number).encode(), "sha256").hexdigest()
 
     for path in ("/secrets", "/datasets", "/status", f"/datasets/{dataset}", f"/datasets/{dataset}/ledger"):
         assert api("GET", path).is_success, path
