@@ -120,6 +120,8 @@ class Trail:
     def records_from(self, topic: str, partition: int, offset: int, patience_s: float) -> Iterator[Message]:
         """The records of a partition from an offset to its end, or until the time is up."""
         deadline = time.monotonic() + patience_s
+        if offset >= self.bounds(topic, partition)[1]:  # to ask also spares waiting until the client knows the topic
+            return
         self._place(topic, partition, offset)
         while time.monotonic() < deadline and (message := self._next(topic)) is not None:
             yield message

@@ -3,7 +3,6 @@
 import base64
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -13,7 +12,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pytest
 from clickhouse_connect.driver.client import Client
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from fastapi.testclient import TestClient
 
@@ -53,7 +52,7 @@ transform:
 checks: [{{name: few, check: between, column: n, max: 100, severity: flag}}]
 {more}
 """
-OWN: Final[tuple[pa.Field[Any], ...]] = (pa.field("n", pa.int64()), pa.field("item", pa.string()))
+OWN: "Final[tuple[pa.Field[Any], ...]]" = (pa.field("n", pa.int64()), pa.field("item", pa.string()))
 RAW: Final = pa.schema([*OWN, *columns.RAW_FIELDS])
 STAGED: Final = pa.schema([*OWN, *columns.STAGED_FIELDS])
 TRANSFORMED: Final = pa.schema([*OWN, *columns.TRANSFORMED_FIELDS])
@@ -99,11 +98,19 @@ class Bench:
 
     def abort(self, kind: str) -> int:
         """Write a record and take it back. Returns where it was."""
-        at = self.messages(kind)[-1][0] + 2  # behind the marker
-        with suppress(KeyError), self._writer.transaction() as transaction:
-            transaction.produce(self._topics[kind], [b"nobody may see this"], partition=1)
-            raise KeyError
-        return at
+        places: list[int] = []
+        producer = Producer(self._connection.client(transactional_id=f"abort-{self.name}"))
+        producer.init_transactions(30)
+        producer.begin_transaction()
+        producer.produce(
+            self._topics[kind],
+            b"nobody may see this",
+            partition=1,
+            on_delivery=lambda _, sent: places.append(sent.offset() or 0),
+        )
+        assert producer.flush(30) == 0
+        producer.abort_transaction(30)
+        return places[0]
 
     def messages(self, kind: str) -> list[tuple[int, bytes | None]]:
         """Offset and value of every record in the partition, by a reader of the tests' own."""
@@ -188,7 +195,7 @@ class Bench:
         table = quarantined(self.contract)
         self._warehouse.command(f"CREATE DATABASE IF NOT EXISTS {table.database}")
         self._warehouse.command(create_table(table, shape(schema)))
-        row = rejected(0, partition=1, **fields)
+        row = rejected(fields.pop("offset"), partition=1, **fields)
         self._warehouse.insert_arrow(table.id, pa.Table.from_pylist([row], schema))
 
     def land(self) -> None:
@@ -368,7 +375,7 @@ def test_a_quarantined_row_says_why_and_what_was_done(make_bench: MakeBench) -> 
     here = bench.passport(bad)
     assert here["fate"]["state"] == "quarantined"
     [aside] = here["quarantined"]
-    assert (aside["id"], aside["reason"], aside["state"], aside["became"]) == ("1-0", "check_references", "open", [])
+    assert (aside["id"], aside["reason"], aside["state"], aside["became"]) == ("1-3", "check_references", "open", [])
 
 
 def test_records_that_retention_took_are_told_by_the_lake_or_not_at_all(make_bench: MakeBench) -> None:
