@@ -66,13 +66,11 @@ checks:
     assert sum(after for (fate, _), (_, after) in fates.items() if fate == "quarantined") == 11
     [column] = found.columns
     assert (column.column, column.rows, found.compared) == ("twice", 7, 8)  # three times nothing is twice nothing
-    live = platform.client.dataset(orders).version
+    assert found.version == platform.client.dataset(orders).version
 
-    platform.client.apply(orders, DOCUMENT.format(name=orders, more=stricter))
-    platform.push(orders, ROWS)
-    books = platform.client.wait_settled(orders, timeout_s=120)
-    assert found.version == live
-    assert (books.loaded - 20, sum(books.quarantined.values())) == (8, 11)
+    # Under a name of its own: rows that are pushed right behind a new version may still meet the old one.
+    books = platform.client.ledger(applied(platform, named("stricter"), stricter, ROWS))
+    assert (books.loaded, sum(books.quarantined.values()), books.filtered_rows) == (8, 11, 1)
 
 
 def test_only_the_newest_rows_are_put_to_it(platform: Platform) -> None:

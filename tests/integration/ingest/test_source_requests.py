@@ -65,7 +65,7 @@ def test_where_no_ingest_runs_it_is_said(gateway: TestClient, monkeypatch: pytes
     monkeypatch.setattr("services.gateway.adapters.http.sources._PATIENCE_S", 1.0)
     alone = gateway.post("/api/v1/sources/check", json={"document": "source: {type: file, path: a.csv}"})
     assert alone.status_code == 503
-    assert "no ingest answers" in alone.json()["detail"]
+    assert "ingest does not answer" in alone.json()["detail"]
 
 
 def test_a_database_says_what_there_is_to_choose(ingest: Ingest, gateway: TestClient, tmp_path: Path) -> None:
