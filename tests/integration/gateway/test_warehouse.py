@@ -93,7 +93,8 @@ def rejected(offset: int, **fields: Any) -> dict[str, Any]:
         "dataset": "", "generation": 1, "version": 1, "stage": "transformer", "reason": "check_references",
         "detail": "dest SJU is not known", "rule": "references_dest", "column": "dest", "topic": "t", "partition": 0,
         "offset": offset, "raw_offset": offset, "seq": 0, "schema_id": 7, "value": b"\xff\x00", "source": None,
-        "fields": '{"dest": "SJU", "delay": NaN}', "quarantined_at": datetime(2026, 1, 2, 3, 4, tzinfo=UTC) + timedelta(seconds=offset),
+        "fields": '{"dest": "SJU", "delay": NaN}',
+        "quarantined_at": datetime(2026, 1, 2, 3, 4, tzinfo=UTC) + timedelta(seconds=offset),
         "_load_partition": 1, "_load_offset": offset, "act": "quarantined",
     } | fields  # fmt: skip
 
