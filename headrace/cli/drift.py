@@ -13,6 +13,7 @@ from headrace.cli import tables
 from headrace.cli.files import STANDARD, text_of
 from headrace.cli.observe import DatasetArgument
 from headrace.cli.quarantine import Because, Wait
+from headrace.cli.quarantine_tables import outcome_of
 from headrace.cli.render import Format, Output, emit, note, safe
 from headrace.cli.session import session_of
 from headrace.client import Client, DriftEdit, QuarantineOutcome
@@ -187,7 +188,7 @@ def _decide(
         outcome = client.wait_quarantine(dataset, decided)
         outcome = _with_late_ones(client, dataset, column, asked, outcome)
     shown = {"decided": decided, "outcome": outcome}
-    emit(shown, output, lambda: [*tables.drift_decided(dataset, decided), *tables.quarantine_outcome(dataset, outcome)])
+    emit(shown, output, lambda: [*tables.drift_decided(dataset, decided), *outcome_of(dataset, outcome)])
     if outcome.refused:
         raise typer.Exit(1)
 

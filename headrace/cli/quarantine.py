@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from headrace.cli import files, tables
+from headrace.cli import files, quarantine_tables
 from headrace.cli.observe import DatasetArgument
 from headrace.cli.quarantine_export import ExportFormat, lines
 from headrace.cli.render import Format, Output, count, emit, note
@@ -55,7 +55,7 @@ def quarantine_ls(
     """
     with session_of(context).client() as client:
         found = client.quarantine(dataset, reason, limit, everything=everything)
-    emit(found, output, lambda: tables.quarantine(dataset, found))
+    emit(found, output, lambda: quarantine_tables.listed(dataset, found))
 
 
 @app.command("show")
@@ -73,7 +73,7 @@ def quarantine_show(
     """
     with session_of(context).client() as client:
         row = client.quarantined(dataset, row_id)
-    emit(row, output, lambda: tables.quarantined(row))
+    emit(row, output, lambda: quarantine_tables.one(row))
 
 
 @app.command("clusters")
@@ -97,7 +97,7 @@ def quarantine_clusters(
     """
     with session_of(context).client() as client:
         found = client.quarantine_clusters(dataset, hours, everything=everything)
-    emit(found, output, lambda: tables.quarantine_clusters(dataset, found))
+    emit(found, output, lambda: quarantine_tables.clustered(dataset, found))
 
 
 @app.command("export")
@@ -211,10 +211,10 @@ def _ask(
     with session_of(context).client() as client:
         asked = client.ask_quarantine(dataset, act, **body)
         if asked.request is None or not wait:
-            emit(asked, output, lambda: tables.quarantine_asked(dataset, act, asked))
+            emit(asked, output, lambda: quarantine_tables.asked_for(dataset, act, asked))
             return
         outcome = client.wait_quarantine(dataset, asked)
-    emit(outcome, output, lambda: tables.quarantine_outcome(dataset, outcome))
+    emit(outcome, output, lambda: quarantine_tables.outcome_of(dataset, outcome))
     if outcome.refused:
         raise typer.Exit(1)
 

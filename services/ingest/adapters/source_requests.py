@@ -8,7 +8,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
 
@@ -17,7 +16,7 @@ from confluent_kafka import Producer
 from headrace.connector import Connector
 from headrace.contract import Contract
 from headrace.contract.loading import validated
-from headrace.errors import Fatal, HeadraceError
+from headrace.errors import HeadraceError
 from headrace.stream import topics
 from headrace.stream.control import Controls
 from headrace.stream.kafka import Connection, Questions
@@ -36,7 +35,7 @@ class SourceRequests:
     def __init__(self, connection: Connection, registry: Registry, connect: Callable[[Contract], Connector]) -> None:
         self._controls = Controls(registry)
         self._connect = connect
-        self._questions = Questions(connection, topics.SOURCE_REQUESTS, GROUP, self._take)
+        self._questions = Questions(connection, self._controls, topics.SOURCE_REQUESTS, GROUP, self._take)
         self._turn = threading.Semaphore(_AT_ONCE)
 
     def start(self) -> None:
@@ -47,17 +46,11 @@ class SourceRequests:
         """Stop. Answers that are under way are left: their askers hear nothing more."""
         self._questions.close()
 
-    def _take(self, producer: Producer, values: Sequence[bytes]) -> None:
-        for value in values:
-            try:
-                request = self._controls.decode(value)
-            except Fatal:
-                log.exception("a source request cannot be read")
-                continue
-            if request["until"] > datetime.now(UTC):
-                # A daemon: a source that does not answer must not keep the process from ending.
-                asked = (producer, request)
-                threading.Thread(target=self._answer, args=asked, name="source request", daemon=True).start()
+    def _take(self, producer: Producer, requests: Sequence[dict[str, Any]]) -> None:
+        for request in requests:
+            # A daemon: a source that does not answer must not keep the process from ending.
+            asked = (producer, request)
+            threading.Thread(target=self._answer, args=asked, name="source request", daemon=True).start()
 
     def _answer(self, producer: Producer, request: dict[str, Any]) -> None:
         """Send the parts of an answer, when it is its turn."""

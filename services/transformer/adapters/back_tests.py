@@ -16,7 +16,7 @@ from typing import Any, Final
 from confluent_kafka import Producer
 
 from headrace.contract import Contract
-from headrace.errors import Fatal, HeadraceError, Transient
+from headrace.errors import HeadraceError, Transient
 from headrace.stream import topics
 from headrace.stream.control import Controls
 from headrace.stream.decode import Decoder
@@ -49,7 +49,7 @@ class BackTests:
         self._open_stage = open_stage
         self._memory_limit = memory_limit
         self._datasets: Mapping[str, LiveDataset] = {}
-        self._questions = Questions(connection, topics.BACK_TESTS, GROUP, self._take)
+        self._questions = Questions(connection, self._controls, topics.BACK_TESTS, GROUP, self._take)
         self._waiting: queue.Queue[tuple[Producer, dict[str, Any]]] = queue.Queue(_MOST_WAITING)
         self._stopping = threading.Event()
         # Not the thread of the questions: a back-test takes longer than a consumer may be silent.
@@ -69,15 +69,8 @@ class BackTests:
             self._worker.join(_STOP_S)
         self._questions.close()
 
-    def _take(self, producer: Producer, values: Sequence[bytes]) -> None:
-        for value in values:
-            try:
-                request = self._controls.decode(value)
-            except Fatal:
-                log.exception("a back-test cannot be read")
-                continue
-            if request["until"] < datetime.now(UTC):
-                continue
+    def _take(self, producer: Producer, requests: Sequence[dict[str, Any]]) -> None:
+        for request in requests:
             try:
                 self._waiting.put_nowait((producer, request))
                 self._send(producer, request, "progress", {"rows": 0, "of": request["rows"]})

@@ -38,7 +38,7 @@ class Trials:
         self._decoder = Decoder(registry)
         self._open_stage = open_stage
         self._datasets: Mapping[str, LiveDataset] = {}
-        self._questions = Questions(connection, topics.TRIALS, GROUP, self._take, _MOST)
+        self._questions = Questions(connection, self._controls, topics.TRIALS, GROUP, self._take, _MOST)
 
     def learn(self, datasets: Mapping[str, LiveDataset]) -> None:
         """Note which datasets there are."""
@@ -49,20 +49,15 @@ class Trials:
         """Stop."""
         self._questions.close()
 
-    def _take(self, producer: Producer, values: Sequence[bytes]) -> None:
-        for said in self._verdicts(values):
+    def _take(self, producer: Producer, trials: Sequence[Trial]) -> None:
+        for said in self._verdicts(trials):
             producer.produce(topics.VERDICTS, self._controls.encode("verdict", said), said["request"].encode())
         producer.flush(_REPLY_S)
 
-    def _verdicts(self, values: Sequence[bytes]) -> Iterator[dict[str, Any]]:
+    def _verdicts(self, every: Sequence[Trial]) -> Iterator[dict[str, Any]]:
         """What would become of each, dataset by dataset."""
         by_dataset: dict[str, list[Trial]] = {}
-        for value in values:
-            try:
-                trial = self._controls.decode(value)
-            except Fatal:
-                log.exception("a trial cannot be read")
-                continue
+        for trial in every:
             by_dataset.setdefault(trial["dataset"], []).append(trial)
         for name, trials in by_dataset.items():
             try:

@@ -1,32 +1,24 @@
 """Routes: what another version of a dataset file would make of the rows that are there."""
 
-import json
-from collections.abc import Iterator
 from http import HTTPStatus
-from itertools import chain
-from typing import Any, Final
+from typing import Final
 
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
 from headrace.contract import load
-from headrace.errors import Transient
 from services.gateway.adapters.http import models
 from services.gateway.adapters.http.access import PREFIX, Administering, Parts, may_answer
 from services.gateway.adapters.http.datasets import known
+from services.gateway.adapters.http.streamed import described, streamed
 from services.gateway.adapters.inquiry import Part
 
 router = APIRouter(prefix=PREFIX, tags=["datasets"])
 
-_NDJSON: Final = "application/x-ndjson"
 _PATIENCE_S: Final = 600.0
-_ANSWER: Final[dict[int | str, dict[str, Any]]] = {
-    HTTPStatus.OK.value: {
-        "description": "A line of JSON for each part: `progress` as it goes on, then `report`, or `failure`.",
-        "content": {_NDJSON: {"schema": {"$ref": f"#/components/schemas/{models.BackTestPart.__name__}"}}},
-        "model": models.BackTestPart,
-    }
-}
+_ANSWER: Final = described(
+    models.BackTestPart, "A line of JSON for each part: `progress` as it goes on, then `report`, or `failure`."
+)
 
 
 @router.post(
@@ -45,17 +37,4 @@ def back_test(body: models.BackTestRequest, gateway: Parts, caller: Administerin
     contract = load(body.document)
     known(gateway.datasets, contract.dataset)
     parts = gateway.back_tests.ask(contract, body.rows, caller.name, _PATIENCE_S)
-    first = next(parts)  # before the status is sent: where nobody answers, it is an error
-    return StreamingResponse(_lines(chain([first], parts)), media_type=_NDJSON)
-
-
-def _lines(parts: Iterator[Part]) -> Iterator[str]:
-    try:
-        for part in parts:
-            yield _line(part.kind, part.body)
-    except Transient as error:
-        yield _line("failure", {"message": str(error)})
-
-
-def _line(kind: str, body: dict[str, Any]) -> str:
-    return json.dumps({"part": kind, **body}, ensure_ascii=False) + "\n"
+    return streamed(parts, lambda error: [Part("failure", {"message": str(error)})])

@@ -17,6 +17,7 @@ from services.gateway.adapters.http import models
 from services.gateway.adapters.http.access import PREFIX, Administering, Calling, Parts, may_answer
 from services.gateway.adapters.http.datasets import known
 from services.gateway.adapters.http.problems import ProblemError, not_found
+from services.gateway.adapters.http.streamed import NDJSON
 from services.gateway.adapters.quarantine import Chosen
 from services.gateway.adapters.quarantine_desk import Wish
 from services.gateway.core.datasets import DatasetVersion
@@ -33,7 +34,6 @@ _ASKING: Final = may_answer(
 _MOST_TRIED: Final = 200
 _PATIENCE_S: Final = 60.0
 _CAUSES: Final = ("stage", "reason", "rule", "column", "shape")
-_NDJSON: Final = "application/x-ndjson"
 
 
 _Only = Annotated[str | None, Query(description="Only rows that were set aside by this.", max_length=200)]
@@ -94,7 +94,7 @@ def clusters(
     | {
         HTTPStatus.OK.value: {
             "description": "A line of JSON for each row.",
-            "content": {_NDJSON: {"schema": {"$ref": f"#/components/schemas/{models.QuarantinedRow.__name__}"}}},
+            "content": {NDJSON: {"schema": {"$ref": f"#/components/schemas/{models.QuarantinedRow.__name__}"}}},
         }
     },
 )
@@ -118,7 +118,7 @@ def export(
     rows = gateway.quarantine.export(dataset.name, chosen)
     first = list(islice(rows, 1))  # before the status is sent: where the warehouse is away, it is an error
     return StreamingResponse(
-        (models.QuarantinedRow(**row).model_dump_json() + "\n" for row in chain(first, rows)), media_type=_NDJSON
+        (models.QuarantinedRow(**row).model_dump_json() + "\n" for row in chain(first, rows)), media_type=NDJSON
     )
 
 

@@ -1,10 +1,7 @@
 """Routes: look at a source before anything is saved of it."""
 
-import json
-from collections.abc import Iterator
 from http import HTTPStatus
-from itertools import chain
-from typing import Any, Final
+from typing import Final
 
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
@@ -15,6 +12,7 @@ from headrace.errors import Transient
 from services.gateway.adapters.http import models
 from services.gateway.adapters.http.access import PREFIX, Administering, Parts, may_answer
 from services.gateway.adapters.http.problems import ProblemError
+from services.gateway.adapters.http.streamed import described, streamed
 from services.gateway.adapters.inquiry import Part
 from services.gateway.adapters.source_desk import Act
 from services.gateway.core.sources import completed
@@ -22,15 +20,10 @@ from services.gateway.gateway import Gateway
 
 router = APIRouter(prefix=PREFIX, tags=["sources"])
 
-_NDJSON: Final = "application/x-ndjson"
 _PATIENCE_S: Final = 120.0
-_ANSWER: Final[dict[int | str, dict[str, Any]]] = {
-    HTTPStatus.OK.value: {
-        "description": "A line of JSON for each part: `step`, then `stream` when discovering, then `end`.",
-        "content": {_NDJSON: {"schema": {"$ref": f"#/components/schemas/{models.SourcePart.__name__}"}}},
-        "model": models.SourcePart,
-    }
-}
+_ANSWER: Final = described(
+    models.SourcePart, "A line of JSON for each part: `step`, then `stream` when discovering, then `end`."
+)
 _RESPONSES: Final = _ANSWER | may_answer(HTTPStatus.FORBIDDEN, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
@@ -68,18 +61,9 @@ def _answered(gateway: Gateway, act: Act, body: models.SourceFile, by: str) -> S
         )
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "pushed-source", "This source is not read", detail)
     parts = gateway.sources.ask(act, contract, by, _PATIENCE_S)
-    first = next(parts)  # before the status is sent: where nobody answers, it is an error
-    return StreamingResponse(_lines(chain([first], parts)), media_type=_NDJSON)
+    return streamed(parts, _broken_off)
 
 
-def _lines(parts: Iterator[Part]) -> Iterator[str]:
-    try:
-        for part in parts:
-            yield _line(part.kind, part.body)
-    except Transient as error:
-        yield _line("step", {"name": "answer", "ok": False, "message": str(error), "remedy": "", "field": None})
-        yield _line("end", {"ok": False, "took_s": None})
-
-
-def _line(kind: str, body: dict[str, Any]) -> str:
-    return json.dumps({"part": kind, **body}, ensure_ascii=False) + "\n"
+def _broken_off(error: Transient) -> list[Part]:
+    said = {"name": "answer", "ok": False, "message": str(error), "remedy": "", "field": None}
+    return [Part("step", said), Part("end", {"ok": False, "took_s": None})]
