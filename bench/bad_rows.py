@@ -20,7 +20,7 @@ KINDS: Final[dict[str, tuple[str, Any, dict[str, Any]]]] = {
     "currency": ("currency", "XYZ", {"check": "format", "column": "currency", "format": "currency"}),
     "country": ("country", "ZZ", {"check": "format", "column": "country", "format": "country"}),
     "known_country": ("country", "CH", {"check": "references", "column": "country", "dataset": "bench.countries", "to": "code"}),
-    "items": ("items", -5, {"check": "expression", "sql": "items >= 0 OR amount < 0"}),
+    "items": ("items", -5, {"check": "expression", "sql": "items >= 0 OR currency IS NULL"}),
     "note": ("note", "x" * 200, {"check": "length", "column": "note", "max": 100}),
     "number": ("code", "12b", {"check": "type", "column": "code", "logicalType": "integer"}),
     "uuid": ("uuid", "no-uuid", {"check": "format", "column": "uuid", "format": "uuid"}),
