@@ -1,7 +1,7 @@
 """Guesses the types of columns from a sample with DuckDB's sniffers, and keeps a guess only if the whole sample fits it."""
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -104,7 +104,9 @@ def _object_ladder(guess: pa.DataType, values: Sequence[Any]) -> Iterator[pa.Dat
     yield JSON
 
 
-def _all_values_fit(values: Iterable[Any], to: pa.DataType) -> bool:
+def _all_values_fit(values: Sequence[Any], to: pa.DataType) -> bool:
+    if _T.is_temporal(to) and all(isinstance(value, str) for value in values):
+        return not fit_texts(pa.array(values, pa.string()), to, ())[1].any()
     try:
         for value in values:
             fit_value(value, to)

@@ -174,8 +174,10 @@ def _fitted(found: Object, converters: Sequence[tuple[str, Converter]]) -> list[
 
 
 _AFTER_OBJECT: Final = re.compile(rb"\}[ \t\r]*[^ \t\r\n,}\]]")
-#: May have more digits than a double holds, which Arrow would round.
+#: May have more digits than a double holds, which Arrow would round. It is slow to search for, hence `_MANY_DIGITS` before it.
 _LONG_INTEGER: Final = re.compile(rb"[:,\[ \t-]\d{16,}[ \t]*[,}\]]")
+_DIGITS_AS_ZERO: Final = bytes.maketrans(b"123456789", b"000000000")
+_MANY_DIGITS: Final = b"0" * 16
 
 
 def _read_plain(lines: Sequence[bytes], schema: pa.Schema) -> pa.RecordBatch | None:
@@ -186,12 +188,12 @@ def _read_plain(lines: Sequence[bytes], schema: pa.Schema) -> pa.RecordBatch | N
     """
     if not lines or not len(schema) or not all(_is_plain(field.type) for field in schema):
         return None
-    if any(line.lstrip()[:1] != b"{" for line in lines):
+    if any(line[:1] != b"{" and line.lstrip()[:1] != b"{" for line in lines):
         return None
     block = b"\n".join(lines) + b"\n"
     if block.count(b"\n") != len(lines):
         return None  # a line with a break inside could be half of an object whose other half is the next one
-    if b"NaN" in block or b"Inf" in block or _AFTER_OBJECT.search(block) or _LONG_INTEGER.search(block):
+    if b"NaN" in block or b"Inf" in block or _AFTER_OBJECT.search(block) or _has_long_integer(block):
         return None
     try:
         block.decode()
@@ -216,6 +218,10 @@ def _read_plain(lines: Sequence[bytes], schema: pa.Schema) -> pa.RecordBatch | N
             return None
         columns.append(fitted)
     return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _has_long_integer(block: bytes) -> bool:
+    return _MANY_DIGITS in block.translate(_DIGITS_AS_ZERO) and _LONG_INTEGER.search(block) is not None
 
 
 def is_time(arrow: pa.DataType) -> bool:

@@ -122,7 +122,7 @@ class AirbyteConnector:
             key, where = _named(stream, part.to_slice())
             for number, record in enumerate(self._asked(part.read()), 1):
                 stream.cursor.observe(record)
-                line = line_of(dict(record.data))
+                line = line_of(dict(record.data), plain=True)
                 if reading.is_new(key, line, _cursor(stream, record)):
                     lines.append((line, f"{where}, record {number}"))
                 if len(lines) >= self._surroundings.batch_rows or (lines and self._clock.monotonic() >= due):

@@ -16,7 +16,7 @@ from services.ingest.connectors.file.format import FileOptions
 from services.ingest.core.faults import Fault, set_aside
 from services.ingest.core.json_elements import Opening, Skipping, elements
 from services.ingest.core.json_rows import Object, parse_lines, read_lines
-from services.ingest.core.lines import spans_of_lines
+from services.ingest.core.lines import Int64s, spans_of_lines
 from services.ingest.core.progress import FileProgress
 
 _SAMPLE_BYTES: Final = 1 << 20
@@ -203,16 +203,15 @@ class JsonLinesFiles:
 
     def _parse(self, block: bytes, origin: str, line: int, final: bool) -> Outcome:
         spans = spans_of_lines(block, final, self._options.batch_rows)
-        places = [
-            (int(start), int(stop), int(number))
-            for start, stop, number in zip(spans.start, spans.stop, spans.line, strict=True)
-            if not block[start:stop].isspace()
-        ]
-        lines = [block[start:stop] for start, stop, _ in places]
-        fetched = self._rows(lines, [line + number + 1 for _, _, number in places], origin)
+        lines = [block[start:stop] for start, stop in zip(spans.start.tolist(), spans.stop.tolist(), strict=True)]
+        numbers = spans.line + line + 1
+        if any(map(bytes.isspace, lines)):
+            kept = [row for row, text in enumerate(lines) if not text.isspace()]
+            lines, numbers = [lines[row] for row in kept], numbers[kept]
+        fetched = self._rows(lines, numbers, origin)
         return Outcome(spans.consumed, spans.lines, fetched)
 
-    def _rows(self, lines: Sequence[bytes], numbers: Sequence[int], origin: str) -> Fetched:
+    def _rows(self, lines: Sequence[bytes], numbers: Sequence[int] | Int64s, origin: str) -> Fetched:
         """The rows of lines with an object each; `numbers` are those of the lines in the file, from 1."""
         long = [row for row, text in enumerate(lines) if len(text) > self._limit]
         faults = [

@@ -84,7 +84,8 @@ class RestConnector:
             trying, at = "read", "source.url"
             found = document(answer, signature)
             at = "source.records"
-            lines = [line_of(record) for record in records(self._source.records, found, shown(answer.url))]
+            there = records(self._source.records, found.value, shown(answer.url))
+            lines = [line_of(record, found.plain) for record in there]
             yield Step(trying, True, f"{len(lines)} records on the first page")
             trying = "infer"
             yield self._described(first_schema(lines[:_SAMPLED], self._typing, object_types))
@@ -203,13 +204,13 @@ class RestConnector:
         if not answer.body.strip():
             return _Page(None, [], [], None)
         found = document(answer, signature)
-        there = records(self._source.records, found, shown(answer.url))
-        following = self._pages.next(self._base(since), place, Seen(found, answer.headers, len(there)))
+        there = records(self._source.records, found.value, shown(answer.url))
+        following = self._pages.next(self._base(since), place, Seen(found.value, answer.headers, len(there)))
         if following is not None and "next" in following:  # servers repeat the query they were asked with
             following = {"next": signature.unsigned(self._base(since).join(following["next"])).raw_path.decode()}
         name = self._source.incremental.field if self._source.incremental else None
         cursors = [record.get(name) if isinstance(record, dict) else None for record in there] if name else []
-        return _Page(found, [line_of(record) for record in there], cursors, following)
+        return _Page(found.value, [line_of(record, found.plain) for record in there], cursors, following)
 
     def _answer(self, place: Place, since: Any) -> tuple[Answer, Signature]:
         """What the server answers at a place; once more when it does not take a credential that can be renewed."""

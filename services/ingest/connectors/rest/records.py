@@ -3,6 +3,7 @@
 import codecs
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import pyarrow as pa
@@ -37,24 +38,45 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found if len(found) == len(pairs) else _Repeated(pairs)
 
 
-_DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, parse_float=Number, parse_constant=Number)
+class _Numbers:
+    """Reads the numbers of a document. `plain`: all so far are written as Python writes them."""
+
+    def __init__(self) -> None:
+        self.plain = True
+
+    def read(self, text: str) -> Number:
+        """A number beside its text."""
+        number = Number(text)
+        self.plain = self.plain and float.__repr__(number) == text
+        return number
 
 
-def document(answer: Answer, signature: Signature) -> Any:
-    """The value of an answer; what is wrong inside a record is left in it. Errors: Fatal when it is no JSON."""
+@dataclass(frozen=True, slots=True)
+class Document:
+    """The value of an answer. `plain`: json writes every number in it as it was written."""
+
+    value: Any
+    plain: bool
+
+
+def document(answer: Answer, signature: Signature) -> Document:
+    """What an answer holds; what is wrong inside a record is left in it. Errors: Fatal when it is no JSON."""
     charset = answer.headers.get("content-type", "").partition("charset=")[2].strip(' "').split(";")[0] or "utf-8"
     try:
         codecs.lookup(charset)
     except LookupError:
         charset = "utf-8"
+    numbers = _Numbers()
+    decoder = json.JSONDecoder(object_pairs_hook=_object, parse_float=numbers.read, parse_constant=numbers.read)
     try:
-        return _DECODER.decode(answer.body.removeprefix(b"\xef\xbb\xbf").decode(charset, "surrogateescape"))
+        value = decoder.decode(answer.body.removeprefix(b"\xef\xbb\xbf").decode(charset, "surrogateescape"))
     except (ValueError, RecursionError) as error:
         kind = answer.headers.get("content-type", "no content type")[:60]
         why = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deeply"
         raise Fatal(
             f"the answer of {shown(answer.url)} is no JSON ({why}; {kind}): {words(answer, signature)}; correct source.url"
         ) from error
+    return Document(value, numbers.plain)
 
 
 def records(path: str, found: Any, where: str) -> list[Any]:
@@ -71,10 +93,13 @@ def records(path: str, found: Any, where: str) -> list[Any]:
     ]  # fmt: skip
 
 
-def line_of(record: Any) -> bytes:
-    """A record as a line. What makes it unreadable is still in it."""
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":"))
+
+
+def line_of(record: Any, plain: bool) -> bytes:
+    """A record as a line. What makes it unreadable is still in it. `plain` as in `Document`: such are written far faster."""
     try:
-        text = json_text(record)
+        text = _ENCODER.encode(record) if plain else json_text(record)
     except RecursionError:
         return b"[" * 1000  # read as nested too deeply
     try:
