@@ -1,5 +1,6 @@
 """Each connector beside the bare library it is built on, on the same source: rows a second to the last row read, and to the
-last Kafka commit. Beside it: what Kafka takes when nothing is read, and dlt, which loads the same table and the same API.
+last Kafka commit. Beside it: what Kafka takes when nothing is read, what the library and Kafka take one after the other, which is the
+least that a program of one thread can, and dlt, which loads the same table and the same API.
 
 The sides take turns, so that a slow moment meets all of them; the median of the rounds counts. The databases and the API are
 started for it, on loopback.
@@ -103,6 +104,7 @@ def _measured(case: Case, place: "Place") -> list[Finding]:
         Finding("connectors", f"{case.name}: read", read, "rows/s", f"{case.library} alone", read / alone),
         _finding(case, committed, f"{case.library} alone", alone),
         _finding(case, committed, "the same records to Kafka, nothing read", kafka),
+        _finding(case, committed, f"{case.library}, then Kafka", 1 / (1 / alone + 1 / kafka)),
     ]
     for peer in case.peers:
         sys.stderr.write(f"measuring {peer.name}\n")
