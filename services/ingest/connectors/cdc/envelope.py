@@ -221,4 +221,6 @@ def _misfit(place: int, column: Column, value: Any) -> Fault:
     shown = json.dumps(value, ensure_ascii=False)
     text = shown if len(shown) <= 80 else shown[:77] + "..."
     what = f"{text} (from the log) is not of type {column.type}, or is outside the years 1 to 9999"
+    if column.doubted and value == 0:
+        what = "it is 1970-01-01 or 0000-00-00: in the log they are the same where a column takes no null"
     return Fault(place, "wrong_type", f"column {column.name!r}: {what}", column.name)

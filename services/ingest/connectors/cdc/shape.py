@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from services.ingest.core.fit import fit_array
 from services.ingest.core.types import JSON
@@ -24,6 +25,8 @@ Field = Mapping[str, Any]
 _DECIMAL_DIGITS: Final = 38
 _UTC: Final = pa.timestamp("us", "UTC")
 _LOCAL: Final = pa.timestamp("us")
+_CALLED: Final = "__debezium.source.column.type"
+_EPOCH: Final = "1970-01-01T00:00:00Z"
 _DAY_US: Final = 86_400_000_000
 _FIRST_DAY, _LAST_DAY = -719_162, 2_932_896  # of the years 1 to 9999
 _PLAIN: Final[Mapping[str, pa.DataType]] = {
@@ -72,11 +75,15 @@ Read = Callable[[Sequence[Any]], tuple[pa.Array, Mask]]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of the table. `read` gives its values, and which of them are none of its type (null in the result)."""
+    """A column of the table. `read` gives its values, and which of them are none of its type (null in the result).
+
+    `doubted`: the first moment of 1970 may be 0000-00-00, of which Debezium makes it where a column takes no null.
+    """
 
     name: str
     type: pa.DataType
     read: Read
+    doubted: bool = False
 
 
 def columns(row: Field) -> list[Column]:
@@ -87,7 +94,9 @@ def columns(row: Field) -> list[Column]:
 def column(field: Field) -> Column:
     """The column of a field."""
     kind, read = _reading(field, field.get("parameters") or {})
-    return Column(field["field"], kind, read)
+    if not _doubted(field):
+        return Column(field["field"], kind, read)
+    return Column(field["field"], kind, lambda values: _without_zeros(read(values), values), doubted=True)
 
 
 def unavailable(value: Any) -> bool:
@@ -97,17 +106,33 @@ def unavailable(value: Any) -> bool:
     return isinstance(value, list) and value in _UNAVAILABLE_ITEMS
 
 
+def _doubted(field: Field) -> bool:
+    """Whether a column is a date of MariaDB that takes no null, and has no default to be taken instead."""
+    called = (field.get("parameters") or {}).get(_CALLED)
+    return called in ("DATE", "DATETIME") and not field.get("optional") and not field.get("default")
+
+
 def _reading(field: Field, parameters: Mapping[str, str]) -> tuple[pa.DataType, Read]:
     kind, name = field["type"], field.get("name") or ""
+    called = parameters.get(_CALLED, "")
+    if called == "TIME":  # as it is in MariaDB: from -838:59:59 to 838:59:59
+        decimals = int(parameters.get("__debezium.source.column.length", "0"))
+        return pa.string(), lambda values: _each(values, pa.string(), lambda count: _duration(count, decimals))
     if name in _COUNTS:
         to, factor = _COUNTS[name]
         return to, lambda values: _counted(values, to, factor)
+    if called == "UUID":  # of which the batch connector makes text, too
+        return pa.string(), lambda values: _plain(values, pa.string())
+    if called == "TIMESTAMP":  # one begins after 1970 did: what the log calls that moment is 0000-00-00
+        return _UTC, lambda values: _fitted([None if value == _EPOCH else value for value in values], _UTC)
     if name in _TEXTS:
         to = _TEXTS[name]
         return to, lambda values: fit_array(pa.array(values, pa.string()), to)
     if name == "io.debezium.data.Bits":
         length = int((field.get("parameters") or {}).get("length", "0"))
-        fixed = not parameters.get("__debezium.source.column.type", "").endswith("VARBIT")
+        if called == "BIT":
+            return pa.uint64(), lambda values: _each(values, pa.uint64(), _number)
+        fixed = not called.endswith("VARBIT")
         return pa.string(), lambda values: _each(values, pa.string(), lambda text: _bits(text, length if fixed else 0))
     if name == "org.apache.kafka.connect.data.Decimal":
         scale = int((field.get("parameters") or {}).get("scale", "0"))
@@ -129,7 +154,7 @@ def _reading(field: Field, parameters: Mapping[str, str]) -> tuple[pa.DataType, 
 
 def _decimal(parameters: Mapping[str, str]) -> pa.DataType | None:
     """The type of a number that travels as text: a decimal when the database says how many digits it has, else text."""
-    if not parameters.get("__debezium.source.column.type", "").lstrip("_").startswith(("NUMERIC", "DECIMAL")):
+    if not parameters.get(_CALLED, "").lstrip("_").startswith(("NUMERIC", "DECIMAL")):
         return None
     digits = int(parameters.get("__debezium.source.column.length", "0"))
     scale = int(parameters.get("__debezium.source.column.scale", "0"))
@@ -179,6 +204,12 @@ def _counted(values: Sequence[Any], to: pa.DataType, factor: int) -> tuple[pa.Ar
     return (whole.cast(pa.int32()) if pa.types.is_date(to) else whole).cast(to), bad
 
 
+def _without_zeros(read: tuple[pa.Array, Mask], values: Sequence[Any]) -> tuple[pa.Array, Mask]:
+    found, bad = read
+    zeros = np.fromiter((value == 0 for value in values), bool, len(values))
+    return pc.if_else(pa.array(zeros), pa.scalar(None, found.type), found), bad | zeros
+
+
 def _lists(values: Sequence[Any], to: pa.DataType, read: Read) -> tuple[pa.Array, Mask]:
     missing = np.fromiter((value is None for value in values), bool, len(values))
     sizes = np.fromiter((0 if value is None else len(value) for value in values), np.int64, len(values))
@@ -193,8 +224,19 @@ def _lists(values: Sequence[Any], to: pa.DataType, read: Read) -> tuple[pa.Array
 
 def _bits(text: str, length: int) -> str:
     """A bit string; the bytes have its last bit first. How many leading zeros a `bit varying` has is not in the log."""
-    number = int.from_bytes(base64.b64decode(text), "little")
+    number = _number(text)
     return f"{number:0{length}b}" if length or number else ""
+
+
+def _number(text: str) -> int:
+    return int.from_bytes(base64.b64decode(text), "little")
+
+
+def _duration(count_us: int, decimals: int) -> str:
+    """A time as MariaDB writes it, with so many digits of a second."""
+    seconds, parts = divmod(abs(count_us), 1_000_000)
+    text = f"{'-' if count_us < 0 else ''}{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+    return f"{text}.{parts:06d}"[: len(text) + 1 + decimals] if decimals else text
 
 
 def _unscaled(text: str | None, scale: int) -> str | None:

@@ -1,0 +1,190 @@
+"""What is MariaDB's own about captured changes: its types, a log that is kept for a time, and what its user needs."""
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from headrace.errors import Fatal
+from headrace.stream import metrics
+from services.ingest.connectors.cdc.connect import Connect
+from services.ingest.connectors.cdc.names import Names
+from tests.integration.ingest.captured import Captured, CapturedOfMariaDb
+from tests.integration.ingest.mariadb_types import READ, TYPES, VALUES
+from tests.integration.ingest.running import until
+from tests.stack import Stack
+
+PASSWORD = "c4nary:p@ss/w%rd'"
+
+
+@pytest.fixture
+def captured(capturing: Stack, mariadb_url: str) -> Iterator[Callable[..., Captured]]:
+    """Tables, taken away at the end with all that was set up for them."""
+    made: list[Captured] = []
+
+    def table(*arguments: Any, **settings: Any) -> Captured:
+        made.append(CapturedOfMariaDb(mariadb_url, capturing, *arguments, **settings))
+        return made[-1]
+
+    yield table
+    for each in made:
+        each.close()
+
+
+@contextmanager
+def globally(table: Captured, name: str, value: str) -> Iterator[None]:
+    """The server with another setting."""
+    ((before,),) = table.asked(f"SELECT @@global.{name}")
+    table.execute(f"SET GLOBAL {name} = {value}")
+    try:
+        yield
+    finally:
+        table.execute(f"SET GLOBAL {name} = {before!r}")
+
+
+def test_every_type_is_read_from_snapshot_and_log_as_sql_reads_it(captured: Callable[..., Captured]) -> None:
+    types, values, read = TYPES.replace(", ip inet6", ""), VALUES.replace(", '::1'", ""), {**READ}
+    del read["ip"]
+    table = captured(types)
+    table.execute("SET time_zone = '+00:00'")
+    with globally(table, "time_zone", "'+05:00'"):
+        table.execute(f"INSERT INTO {table.name} VALUES ({values})")
+        connector = table.connector()
+        (first,), position = table.read(connector, None, 1)
+        table.execute(f"DELETE FROM {table.name}")
+        table.execute(f"INSERT INTO {table.name} VALUES ({values})")
+        (deleted, second), _ = table.read(connector, position, 2)
+    point = '{"x":1.0,"y":2.0,"wkb":"AQEAAAAAAAAAAADwPwAAAAAAAABA","srid":null}'
+    for row, op in ((first, "snapshot"), (deleted, "delete"), (second, "insert")):
+        assert {**row, "_source_ts": None} == {**read, "g": point, "_op": op, "_source_ts": None}
+    (stream,) = connector.discover()
+    described = {field.name: field.type for field in stream.schema}
+    assert connector._schema is not None
+    assert {field.name: field.type for field in connector._schema} == {name: described[name] for name in read}
+
+
+def test_a_zero_date_is_no_value_and_where_there_must_be_one_it_is_not_made_up(
+    captured: Callable[..., Captured],
+) -> None:
+    """The control: the first day of 1970, which Debezium makes of it, is a day where a column may be null."""
+    table = captured("id int PRIMARY KEY, may date, must date NOT NULL, seen timestamp NOT NULL")
+    table.execute("SET sql_mode = ''")
+    rows = "(1, 0, '2024-01-01', 0), (2, '1970-01-01', '2024-01-01', '2024-01-01'), (3, '2024-01-01', 0, '2024-01-01')"
+    table.execute(f"INSERT INTO {table.name} VALUES {rows}")
+    connector = table.connector()
+    good: list[Any] = []
+    bad: list[Any] = []
+
+    def enough() -> bool:
+        for fetched, _ in connector.read(None):
+            good.extend(fetched.rows.to_pylist())
+            bad.extend(fetched.rejected)
+        return len(good) + len(bad) == 3
+
+    until(enough, "three rows", 90)
+    assert [(row["id"], row["may"], row["seen"] is None) for row in good] == [
+        (1, None, True),
+        (2, dt.date(1970, 1, 1), False),
+    ]
+    assert [(row.reason, row.column) for row in bad] == [("wrong_type", "must")]
+    assert "0000-00-00" in bad[0].detail
+
+
+def test_a_log_that_is_gone_stops_it_and_only_a_new_number_takes_a_new_snapshot(
+    captured: Callable[..., Captured], capturing: Stack
+) -> None:
+    table = captured()
+    table.insert(0, 3)
+    _, position = table.read(table.connector(), None, 3)
+    name = Names(table.dataset, 1).connector
+    Connect(capturing.settings.connect_url).halt(name)
+    table.insert(3, 1)
+
+    def purged() -> bool:
+        """The server keeps a log that a reader has, also one that has just gone."""
+        table.execute("FLUSH BINARY LOGS")
+        *_, (last, *_) = table.asked("SHOW BINARY LOGS")
+        table.execute(f"PURGE BINARY LOGS TO '{last}'")
+        return len(table.asked("SHOW BINARY LOGS")) == 1
+
+    until(purged, "the log is gone", 30)
+    with pytest.raises(Fatal, match=r"changes with it.*source\.snapshot` to 2"):
+        table.read(table.connector(), position, 1)
+    rows, _ = table.read(table.connector(snapshot=2), position, 4)
+    assert [(row["id"], row["_op"]) for row in rows] == [(number, "snapshot") for number in range(4)]
+
+
+def test_how_far_it_is_behind_is_shown(captured: Callable[..., Captured], capturing: Stack) -> None:
+    table = captured(heartbeat_s=1)
+    table.insert(0, 3)
+    connector = table.connector()
+    _, position = table.read(connector, None, 3)
+    behind = metrics.SOURCE_BEHIND_BYTES.labels(table.dataset)._value
+
+    def caught_up() -> bool:
+        list(connector.read(position))
+        return bool(behind.get() < 1000)
+
+    until(caught_up, "it has caught up", 30)
+    worker, name = Connect(capturing.settings.connect_url), Names(table.dataset, 1).connector
+    worker.pause(name)
+    table.insert(10, 2000)
+    until(lambda: (list(connector.read(position)), behind.get() > 10_000)[1], "the log grows", 30)
+    worker.resume(name)
+
+
+GRANTS = "SELECT, RELOAD, REPLICATION SLAVE, REPLICATION CLIENT"
+
+
+def test_a_user_who_may_do_what_is_documented_and_no_more_is_enough(captured: Callable[..., Captured]) -> None:
+    table = captured()
+    user = f"r{table.name[-8:]}"
+    with table.connection.cursor() as cursor:
+        cursor.execute(f"CREATE USER {user}@'127.0.0.1' IDENTIFIED BY %s", (PASSWORD,))
+    seen = table.surroundings(secret=lambda _: SecretStr(PASSWORD))
+
+    def check() -> Any:
+        *_, step = table.connector(seen, user=user, password="secret://shop").check()
+        assert PASSWORD not in str(step)
+        return step
+
+    table.execute(f"GRANT SELECT ON shop.* TO {user}@'127.0.0.1'")
+    assert (check().ok, check().field) == (False, "source.user")
+    assert check().remedy.startswith("GRANT REPLICATION SLAVE, REPLICATION CLIENT, RELOAD ON *.*")
+    table.execute(f"GRANT {GRANTS} ON *.* TO {user}@'127.0.0.1'")
+    assert check().ok, check()
+    table.insert(0, 3)
+    connector = table.connector(seen, user=user, password="secret://shop")
+    _, position = table.read(connector, None, 3)
+    table.insert(3, 1)
+    assert [row["id"] for row in table.read(connector, position, 1)[0]] == [3]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("binlog_format", "'MIXED'", "binlog_format is MIXED"),
+        ("binlog_row_image", "'MINIMAL'", "binlog_row_image is MINIMAL"),
+        ("binlog_expire_logs_seconds", "600", "keeps its log for 600 s"),
+    ],
+)
+def test_a_log_that_would_not_do_is_said(captured: Callable[..., Captured], name: str, value: str, said: str) -> None:
+    table = captured()
+    with globally(table, name, value):
+        *_, step = table.connector().check()
+    assert (step.name, step.ok) == ("log", False)
+    assert said in step.message
+
+
+def test_a_server_of_the_other_kind_is_said(captured: Callable[..., Captured]) -> None:
+    *_, step = captured(type="mysql_cdc").connector().check()
+    assert (step.ok, step.field, step.remedy) == (False, "source.type", "set source.type to mariadb_cdc")
+
+
+def test_a_table_that_debezium_cannot_read_is_said(captured: Callable[..., Captured]) -> None:
+    *_, step = captured("id int PRIMARY KEY, ip inet6").connector().check()
+    assert (step.name, step.ok, step.field) == ("table", False, "source.table")
+    assert step.message.endswith("the type of ip")
