@@ -1,6 +1,5 @@
 """What tests of ingest may use."""
 
-import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,7 +8,6 @@ import pytest
 from fastapi.testclient import TestClient
 from pydantic import SecretStr
 
-from deploy.local import stack as local
 from services.gateway.bootstrap import build, serve
 from services.gateway.settings import GatewaySettings
 from tests.integration.ingest.running import Platform
@@ -56,12 +54,3 @@ def gateway(stack: Stack, tmp_path: Path) -> Iterator[TestClient]:
     )
     with TestClient(serve(build(settings)), headers={"Authorization": f"Bearer {ADMIN}"}) as client:
         yield client
-
-
-@pytest.fixture(scope="module")
-def capturing(stack: Stack) -> Iterator[Stack]:
-    """The stack with Kafka Connect, which is left out of it again."""
-    local.up(stack.settings, only=["connect"])
-    yield stack
-    local.stop(stack.settings, "connect")
-    shutil.rmtree(stack.settings.home / "connect")

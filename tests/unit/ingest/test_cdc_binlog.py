@@ -18,6 +18,10 @@ ALL = ["GRANT ALL PRIVILEGES ON *.* TO `root`@`localhost` WITH GRANT OPTION"]
         ({"version": "8.4.3"}, ["the server is 8.4.3"]),
         ({"expire_logs_days": "0.000000", "binlog_expire_logs_seconds": "0"}, []),
         ({"expire_logs_days": "10"}, []),
+        ({"log_bin_compress": "ON"}, ["log_bin_compress is ON"]),
+        ({"log_slave_updates": "OFF", "slaves_running": "0"}, []),
+        ({"log_slave_updates": "ON", "slaves_running": "1"}, []),
+        ({"log_slave_updates": "OFF", "slaves_running": "1"}, ["the server is a replica that does not log"]),
         ({"binlog_expire_logs_seconds": "3600"}, ["the server keeps its log for 3600 s: an outage that lasts longer"]),
     ],
 )

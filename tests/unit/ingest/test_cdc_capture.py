@@ -134,6 +134,7 @@ def test_a_task_that_fails_is_started_again_ever_more_rarely(clock: Clock) -> No
         ),
         ("Caused by: X: DDL statement couldn't be parsed.", r"snapshot` to 2 .* to begin behind it"),
         ("Caused by: X: Access denied for user 'r'@'h'", "refused by the database"),
+        ("Caused by: java.lang.IllegalArgumentException\n\tat java.sql/java.sql.Date.valueOf(U)", "the year 0000"),
         ('Caused by: X: FATAL: password authentication failed for user "a"', "refused by the database"),
     ],
 )

@@ -8,10 +8,12 @@ import pyarrow as pa
 from pydantic import SecretStr
 
 from headrace.connector import Step, Targets
+from headrace.errors import Fatal
 from services.ingest.connectors.cdc.database import Log, Table
-from services.ingest.connectors.cdc.settings import BinlogCdcSource
+from services.ingest.connectors.cdc.settings import BinlogCdcSource, MariadbCdcSource
 from services.ingest.connectors.cdc.shape import column
 from services.ingest.connectors.sql import literals
+from services.ingest.connectors.sql.databases import Session
 from services.ingest.connectors.sql.mysql import MySql
 from services.ingest.connectors.sql.server import Server
 
@@ -22,8 +24,9 @@ _COLUMNS: Final = (
 )
 _VARIABLES: Final = (
     "SHOW GLOBAL VARIABLES WHERE variable_name IN ('version', 'log_bin', 'binlog_format', 'binlog_row_image', "
-    "'expire_logs_days', 'binlog_expire_logs_seconds')"
+    "'expire_logs_days', 'binlog_expire_logs_seconds', 'log_bin_compress', 'log_slave_updates')"
 )
+_STATUS: Final = "SHOW GLOBAL STATUS WHERE variable_name = 'Slaves_running'"
 #: Types that Debezium does not know: it cannot read the definition of a table that has one.
 _UNKNOWN: Final = ("inet4", "inet6", "xmltype")
 _LEAST_KEPT_S: Final = 86_400
@@ -64,18 +67,24 @@ class Binlog:
         rows = self._asked(_COLUMNS.format(database=database, table=table))
         if not rows:
             return None
-        of_mariadb = self._source.type == "mariadb_cdc"
+        of_mariadb = isinstance(self._source, MariadbCdcSource)
         columns = pa.schema([_field(name, kind, digits, scale, of_mariadb) for name, kind, digits, scale, *_ in rows])
         key = [name for name, *_, in_key in rows if in_key == "PRI"]
-        if not of_mariadb:
+        if not isinstance(self._source, MariadbCdcSource):
             return Table(columns, key, whole_deletes=True)
-        said = f"0000-00-00 would come as the column's default: {', '.join(names)}." if (names := dated(rows)) else ""
-        return Table(columns, key, whole_deletes=True, caution=said, unknown=unknown(rows))
+        caution = ""
+        if self._source.zero_dates and (names := dated(rows)):
+            caution = (
+                f"Rows with the default of {', '.join(names)} are quarantined, as Debezium makes that of 0000-00-00: "
+                "set source.zero_dates to false where there is no such date."
+            )
+        return Table(columns, key, whole_deletes=True, caution=caution, unknown=unknown(rows))
 
     def logging(self) -> Step | None:
         """See `Database.logging`."""
-        found = {name.lower(): str(value) for name, value in self._asked(_VARIABLES)}
-        granted = [line for (line,) in self._asked("SHOW GRANTS")]
+        with self._server.session("asking") as session:
+            found = _variables(session)
+            granted = [line for (line,) in session.asked("SHOW GRANTS")]
         for said, field, remedy in faults(self._source.type, self._source.user, found, granted):
             return Step("log", False, said, field, remedy)
         kept = _kept_s(found)
@@ -88,11 +97,21 @@ class Binlog:
 
     def behind(self, offset: Mapping[str, Any]) -> int | None:
         """See `Database.behind`."""
-        return behind([(name, int(size)) for name, size, *_ in self._asked("SHOW BINARY LOGS")], offset)
+        with self._server.session("asking") as session:
+            variables = _variables(session)
+            logs = session.asked("SHOW BINARY LOGS")
+        if said := passed_over(variables):
+            again = f"correct it, and set source.snapshot to {self._source.snapshot + 1} to have every row read again"
+            raise Fatal(f"{said}; {again}")
+        return behind([(name, int(size)) for name, size, *_ in logs], offset)
 
     def _asked(self, sql: str) -> list[tuple[Any, ...]]:
         with self._server.session("asking") as session:
             return session.asked(sql)
+
+
+def _variables(session: Session) -> dict[str, str]:
+    return {name.lower(): str(value) for sql in (_VARIABLES, _STATUS) for name, value in session.asked(sql)}
 
 
 def unknown(columns: Iterable[Sequence[Any]]) -> list[str]:
@@ -135,6 +154,12 @@ def faults(kind: str, user: str, variables: Mapping[str, str], grants: Iterable[
                 "source.host",
                 f"set {name} = {wanted} in the server's configuration, and begin new sessions",
             )
+    if said := passed_over(variables):
+        yield (
+            said,
+            "source.host",
+            "set log_bin_compress = OFF, or log_slave_updates = ON, in the server's configuration",
+        )
     kept = _kept_s(variables)
     if kept and kept < _LEAST_KEPT_S:
         said = f"the server keeps its log for {kept:g} s: an outage that lasts longer would lose changes"
@@ -142,6 +167,15 @@ def faults(kind: str, user: str, variables: Mapping[str, str], grants: Iterable[
     if missing := missing_grants(grants):
         said = f"the user {user} lacks {', '.join(missing)}"
         yield said, "source.user", f"GRANT {', '.join(missing)} ON *.* TO '{user}'@'%' (with the user's own host part)"
+
+
+def passed_over(variables: Mapping[str, str]) -> str | None:
+    """Why changes would be missed without a word from Debezium; None when none would be."""
+    if variables.get("log_bin_compress") == "ON":
+        return "log_bin_compress is ON: Debezium passes over what is compressed in the log"
+    if variables.get("slaves_running", "0") != "0" and variables.get("log_slave_updates") == "OFF":
+        return "the server is a replica that does not log what it is sent (log_slave_updates is OFF)"
+    return None
 
 
 def missing_grants(grants: Iterable[str]) -> list[str]:

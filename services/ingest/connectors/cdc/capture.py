@@ -54,6 +54,8 @@ _REFUSED: Final = (
 )
 #: What Debezium says of a definition of a table that it cannot read, be it another table's of the same database.
 _UNPARSED: Final = "DDL statement couldn't be parsed"
+#: Where Debezium's snapshot of MariaDB fails on the year 0000 (it would be 2000 if the driver were told to make a number of it).
+_YEAR_ZERO: Final = "java.sql.Date.valueOf("
 
 
 @dataclass
@@ -159,6 +161,11 @@ class Capture:
             raise Fatal(
                 f"Debezium does not understand a definition in the database's log: {status.cause[:500]}; where it is another "
                 f"table's, set `source.snapshot` to {self.names.snapshot + 1} in the dataset file to begin behind it"
+            )
+        if _YEAR_ZERO in status.trace:
+            raise Fatal(
+                "Debezium cannot read the year 0000 of a column of type year in a snapshot: make another year, or null, of it in "
+                "the database; then resume the source"
             )
         if now < self._restart_at:
             return

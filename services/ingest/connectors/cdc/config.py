@@ -45,6 +45,7 @@ _COMMON: Final[Config] = {
     "key.converter.schemas.enable": "false",
     "value.converter": "org.apache.kafka.connect.json.JsonConverter",
     "value.converter.schemas.enable": "true",
+    "value.converter.replace.null.with.default": "false",  # a null is not the column's default
     "topic.creation.default.partitions": "1",
     "topic.creation.default.replication.factor": "-1",
     "producer.override.compression.type": "zstd",
@@ -68,6 +69,7 @@ _POSTGRES: Final[Config] = {
 }
 _BINLOG: Final[Config] = {
     "include.schema.changes": "false",
+    "enable.time.adjuster": "false",  # the years 0 to 99 are what they are: the server makes four digits of two
     "bigint.unsigned.handling.mode": "precise",
     "schema.history.internal.store.only.captured.tables.ddl": "true",
     "schema.history.internal.store.only.captured.databases.ddl": "true",
@@ -78,7 +80,7 @@ _BINLOGS: Final[Mapping[str, Config]] = {
     # Times, dates and others, too, say what they are in the database: see `shape`.
     "mariadb_cdc": {
         "connector.class": MARIADB,
-        "datatype.propagate.source.type": r".+\.(DECIMAL|TIME|BIT|DATE|UUID).*",
+        "datatype.propagate.source.type": r".+\.(DECIMAL|TIME|BIT|DATE|YEAR|UUID).*",
     },
 }
 

@@ -33,7 +33,7 @@ from services.ingest.connectors.cdc.envelope import Changes, Envelopes, Truncate
 from services.ingest.connectors.cdc.names import Names
 from services.ingest.connectors.cdc.position import Place
 from services.ingest.connectors.cdc.postgres import Postgres
-from services.ingest.connectors.cdc.settings import BinlogCdcSource, PostgresCdcSource
+from services.ingest.connectors.cdc.settings import BinlogCdcSource, MariadbCdcSource, PostgresCdcSource
 from services.ingest.core.tables import conformed, described
 
 log = logging.getLogger(__name__)
@@ -279,7 +279,8 @@ class CdcConnector:
             self._replay.seek({0: place.offset or self._first(self._replay)})
         self._trim(names, place)
         if self._envelopes is None:
-            self._envelopes = Envelopes(self._table().whole_deletes)
+            zero_dates = isinstance(self._source, MariadbCdcSource) and self._source.zero_dates
+            self._envelopes = Envelopes(self._table().whole_deletes, zero_dates=zero_dates)
         reached, self._at = place, None  # where a step is not taken to its end, its batch is read again from its start
         for records in self._replay.advance():
             for fetched, offset in self._read(self._envelopes, records):

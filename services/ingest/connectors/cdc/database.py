@@ -70,5 +70,8 @@ class Database(Protocol):
         ...
 
     def behind(self, offset: Mapping[str, Any]) -> int | None:
-        """How many bytes of log are behind the offset that Debezium noted; None where a slot says so, or nobody can."""
+        """How many bytes of log are behind the offset that Debezium noted; None where a slot says so, or nobody can.
+
+        Errors: Fatal, too, when the log has what Debezium passes over.
+        """
         ...

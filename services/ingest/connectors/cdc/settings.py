@@ -94,3 +94,8 @@ class MariadbCdcSource(BinlogCdcSource):
     """Every row of a MariaDB table, then every change of it, through Debezium."""
 
     type: Literal["mariadb_cdc"] = Setting(description="The connector.")
+    zero_dates: bool = Setting(
+        True,
+        description="Whether dates such as 0000-00-00 may be in columns that take no null. Debezium makes the column's default "
+        "of them, else 1970-01-01: such rows are quarantined, unless it is said here that there are no zero dates.",
+    )

@@ -26,7 +26,8 @@ _DECIMAL_DIGITS: Final = 38
 _UTC: Final = pa.timestamp("us", "UTC")
 _LOCAL: Final = pa.timestamp("us")
 _CALLED: Final = "__debezium.source.column.type"
-_EPOCH: Final = "1970-01-01T00:00:00Z"
+_FIRST_SECOND: Final = "1970-01-01T00:00:00"  # zeros of a fraction may follow
+_YEAR_ZERO: Final = 1900
 _DAY_US: Final = 86_400_000_000
 _FIRST_DAY, _LAST_DAY = -719_162, 2_932_896  # of the years 1 to 9999
 _PLAIN: Final[Mapping[str, pa.DataType]] = {
@@ -77,26 +78,27 @@ Read = Callable[[Sequence[Any]], tuple[pa.Array, Mask]]
 class Column:
     """A column of the table. `read` gives its values, and which of them are none of its type (null in the result).
 
-    `doubted`: the first moment of 1970 may be 0000-00-00, of which Debezium makes it where a column takes no null.
+    `doubted`: the value, as it is in the log, that Debezium makes of 0000-00-00 where a column takes no null.
     """
 
     name: str
     type: pa.DataType
     read: Read
-    doubted: bool = False
+    doubted: int | str | None = None
 
 
-def columns(row: Field) -> list[Column]:
-    """The columns of a table, from the schema of its rows."""
-    return [column(field) for field in row["fields"]]
+def columns(row: Field, *, zero_dates: bool = True) -> list[Column]:
+    """The columns of a table, from the schema of its rows. `zero_dates`: whether there may be dates such as 0000-00-00."""
+    return [column(field, zero_dates=zero_dates) for field in row["fields"]]
 
 
-def column(field: Field) -> Column:
+def column(field: Field, *, zero_dates: bool = True) -> Column:
     """The column of a field."""
     kind, read = _reading(field, field.get("parameters") or {})
-    if not _doubted(field):
+    doubted = _doubted(field) if zero_dates else None
+    if doubted is None:
         return Column(field["field"], kind, read)
-    return Column(field["field"], kind, lambda values: _without_zeros(read(values), values), doubted=True)
+    return Column(field["field"], kind, lambda values: _without(doubted, values, read(values)), doubted)
 
 
 def unavailable(value: Any) -> bool:
@@ -106,10 +108,16 @@ def unavailable(value: Any) -> bool:
     return isinstance(value, list) and value in _UNAVAILABLE_ITEMS
 
 
-def _doubted(field: Field) -> bool:
-    """Whether a column is a date of MariaDB that takes no null, and has no default to be taken instead."""
-    called = (field.get("parameters") or {}).get(_CALLED)
-    return called in ("DATE", "DATETIME") and not field.get("optional") and not field.get("default")
+def _doubted(field: Field) -> int | str | None:
+    """What stands for a zero date in a column of MariaDB that takes no null; None when nothing does, or only a zero date."""
+    called, default = (field.get("parameters") or {}).get(_CALLED), field.get("default")
+    if field.get("optional"):
+        return None
+    if called in ("DATE", "DATETIME"):
+        return default or 0
+    if called == "TIMESTAMP" and isinstance(default, str) and not default.startswith(_FIRST_SECOND):
+        return default
+    return None
 
 
 def _reading(field: Field, parameters: Mapping[str, str]) -> tuple[pa.DataType, Read]:
@@ -123,8 +131,10 @@ def _reading(field: Field, parameters: Mapping[str, str]) -> tuple[pa.DataType, 
         return to, lambda values: _counted(values, to, factor)
     if called == "UUID":  # of which the batch connector makes text, too
         return pa.string(), lambda values: _plain(values, pa.string())
-    if called == "TIMESTAMP":  # one begins after 1970 did: what the log calls that moment is 0000-00-00
-        return _UTC, lambda values: _fitted([None if value == _EPOCH else value for value in values], _UTC)
+    if called == "YEAR":  # they begin with 1901: what the log calls 1900 is 0000
+        return pa.int32(), lambda values: _plain([0 if value == _YEAR_ZERO else value for value in values], pa.int32())
+    if called == "TIMESTAMP":  # one begins a second after 1970 did: what the log calls that moment is 0000-00-00
+        return _UTC, lambda values: _fitted([_moment(value) for value in values], _UTC)
     if name in _TEXTS:
         to = _TEXTS[name]
         return to, lambda values: fit_array(pa.array(values, pa.string()), to)
@@ -204,10 +214,10 @@ def _counted(values: Sequence[Any], to: pa.DataType, factor: int) -> tuple[pa.Ar
     return (whole.cast(pa.int32()) if pa.types.is_date(to) else whole).cast(to), bad
 
 
-def _without_zeros(read: tuple[pa.Array, Mask], values: Sequence[Any]) -> tuple[pa.Array, Mask]:
+def _without(doubted: int | str, values: Sequence[Any], read: tuple[pa.Array, Mask]) -> tuple[pa.Array, Mask]:
     found, bad = read
-    zeros = np.fromiter((value == 0 for value in values), bool, len(values))
-    return pc.if_else(pa.array(zeros), pa.scalar(None, found.type), found), bad | zeros
+    left_out = np.fromiter((value == doubted for value in values), bool, len(values))
+    return pc.if_else(pa.array(left_out), pa.scalar(None, found.type), found), bad | left_out
 
 
 def _lists(values: Sequence[Any], to: pa.DataType, read: Read) -> tuple[pa.Array, Mask]:
@@ -230,6 +240,10 @@ def _bits(text: str, length: int) -> str:
 
 def _number(text: str) -> int:
     return int.from_bytes(base64.b64decode(text), "little")
+
+
+def _moment(text: str | None) -> str | None:
+    return None if text is None or text.startswith(_FIRST_SECOND) else text
 
 
 def _duration(count_us: int, decimals: int) -> str:

@@ -22,7 +22,7 @@ from headrace.stream.holdings import Holding, HoldingLog
 from services.ingest.connectors.cdc.connect import Connect
 from services.ingest.connectors.cdc.departure import PUBLICATION, SLOT
 from services.ingest.connectors.cdc.names import Names
-from tests.integration.ingest.captured import KINDS, Captured, CapturedOfMariaDb, UnderTest
+from tests.integration.ingest.cdc.captured import KINDS, Captured, CapturedOfMariaDb, UnderTest
 from tests.integration.ingest.running import Ingest, Platform, ingest, until
 from tests.stack import Stack
 
@@ -239,6 +239,19 @@ def test_what_a_killed_worker_had_not_committed_is_not_read(
     rows, _ = table.read(connector, position, 1)
     assert [row["id"] for row in rows] == [3]
     assert everything(capturing, topic) == 5
+
+
+@of_each
+def test_a_null_stays_null_where_the_column_has_a_default(captured: Callable[..., Captured]) -> None:
+    table = captured("id int PRIMARY KEY, name varchar(9) DEFAULT 'none', amount int DEFAULT 7")
+    insert = f"INSERT INTO {table.name} VALUES ({{}}, NULL, NULL)"
+    table.execute(insert.format(1))
+    table.execute(f"INSERT INTO {table.name} (id) VALUES (2)")
+    connector = table.connector()
+    first, position = table.read(connector, None, 2)
+    table.execute(insert.format(3))
+    more, _ = table.read(connector, position, 1)
+    assert [(row["name"], row["amount"]) for row in (*first, *more)] == [(None, None), ("none", 7), (None, None)]
 
 
 @of_each

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from deploy.local import stack as local
-from tests.integration.ingest.captured import KINDS, Captured
+from tests.integration.ingest.cdc.captured import KINDS, Captured
 from tests.integration.ingest.running import Platform, ingest, until
 from tests.stack import Stack
 

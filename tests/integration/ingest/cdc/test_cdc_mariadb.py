@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from headrace.connector import SourceRow
+from headrace.connector.conformance import Row
 from headrace.errors import Fatal
 from headrace.stream import metrics
 from services.ingest.connectors.cdc.connect import Connect
 from services.ingest.connectors.cdc.names import Names
-from tests.integration.ingest.captured import Captured, CapturedOfMariaDb
+from tests.integration.ingest.cdc.captured import Captured, CapturedOfMariaDb
 from tests.integration.ingest.mariadb_types import READ, TYPES, VALUES
 from tests.integration.ingest.running import until
 from tests.stack import Stack
@@ -66,31 +68,91 @@ def test_every_type_is_read_from_snapshot_and_log_as_sql_reads_it(captured: Call
     assert {field.name: field.type for field in connector._schema} == {name: described[name] for name in read}
 
 
-def test_a_zero_date_is_no_value_and_where_there_must_be_one_it_is_not_made_up(
+ODD = """
+    id int PRIMARY KEY, en enum('a','b'), st set('x','y'), t time(1), day date DEFAULT '2024-01-01',
+    local datetime(6) DEFAULT '2024-01-01 01:02:03.000004', part date, early date, name varchar(9) DEFAULT 'none',
+    n int DEFAULT 7, bits bit(3) DEFAULT b'101', seen timestamp(6) NOT NULL"""
+
+
+def test_values_at_the_edge_are_read_from_snapshot_and_log_as_sql_reads_them(captured: Callable[..., Captured]) -> None:
+    table = captured(ODD)
+    table.execute("SET sql_mode = ''")
+    zeros = "'no such', '', '-00:00:00.5', 0, 0, '2024-00-00', '0024-01-02', '', 0, 0, 0"
+    nulls = f"{', '.join(['NULL'] * 10)}, '2024-01-01'"
+    insert = f"INSERT INTO {table.name} VALUES ({{}}, {zeros}), ({{}}, {nulls})"
+    table.execute(insert.format(1, 2))
+    connector = table.connector()
+    first, position = table.read(connector, None, 2)
+    table.execute(insert.format(3, 4))
+    more, _ = table.read(connector, position, 2)
+    none: dict[str, Any] = dict.fromkeys(["en", "st", "t", "day", "local", "part", "early", "name", "n", "bits"])
+    odd = none | {
+        "en": "",
+        "st": "",
+        "t": "-00:00:00.5",
+        "early": dt.date(24, 1, 2),
+        "name": "",
+        "n": 0,
+        "bits": 0,
+    }
+    for zero, null in (first, more):
+        assert {name: zero[name] for name in none} == odd
+        assert {name: null[name] for name in none} == none
+        assert (zero["seen"], null["seen"] is None) == (None, False)
+
+
+def test_the_year_zero_comes_through_the_log_and_is_said_where_a_snapshot_has_it(
     captured: Callable[..., Captured],
 ) -> None:
-    """The control: the first day of 1970, which Debezium makes of it, is a day where a column may be null."""
-    table = captured("id int PRIMARY KEY, may date, must date NOT NULL, seen timestamp NOT NULL")
-    table.execute("SET sql_mode = ''")
-    rows = "(1, 0, '2024-01-01', 0), (2, '1970-01-01', '2024-01-01', '2024-01-01'), (3, '2024-01-01', 0, '2024-01-01')"
-    table.execute(f"INSERT INTO {table.name} VALUES {rows}")
+    table = captured("id int PRIMARY KEY, y year")
+    table.execute(f"INSERT INTO {table.name} VALUES (1, 2000)")
     connector = table.connector()
-    good: list[Any] = []
-    bad: list[Any] = []
+    first, position = table.read(connector, None, 1)
+    table.execute(f"INSERT INTO {table.name} VALUES (2, 0)")
+    more, position = table.read(connector, position, 1)
+    assert [row["y"] for row in (*first, *more)] == [2000, 0]
+    with pytest.raises(Fatal, match="the year 0000"):
+        table.read(table.connector(snapshot=2), position, 2)
 
-    def enough() -> bool:
-        for fetched, _ in connector.read(None):
+
+def test_a_date_that_may_be_a_zero_date_is_set_aside_unless_there_is_none(captured: Callable[..., Captured]) -> None:
+    """The control is the first day of 1970, of which Debezium makes no zero date where another day is the default."""
+    table = captured(
+        "id int PRIMARY KEY, must date NOT NULL, until_ date NOT NULL DEFAULT '9999-12-31', "
+        "at datetime NOT NULL DEFAULT '2024-01-01', seen timestamp NOT NULL DEFAULT '2024-01-01'"
+    )
+    table.execute("SET sql_mode = ''")
+    (caution,) = (step.message for step in table.connector().check() if step.name == "table")
+    assert "until_, at, seen" in caution
+    day = "'2024-02-02'"
+    rows = [[day] * 4, *([day] * at + ["0"] + [day] * (3 - at) for at in range(4)), [day, "'1970-01-01'", day, day]]
+    written = ", ".join(f"({number}, {', '.join(row)})" for number, row in enumerate(rows))
+    table.execute(f"INSERT INTO {table.name} VALUES {written}")
+    connector = table.connector()
+    good: list[Row] = []
+    bad: list[SourceRow] = []
+    position: str | None = None
+
+    def enough(count: int) -> bool:
+        nonlocal position
+        for fetched, reached in connector.read(position):
+            position = reached
             good.extend(fetched.rows.to_pylist())
             bad.extend(fetched.rejected)
-        return len(good) + len(bad) == 3
+        return len(good) + len(bad) == count
 
-    until(enough, "three rows", 90)
-    assert [(row["id"], row["may"], row["seen"] is None) for row in good] == [
-        (1, None, True),
-        (2, dt.date(1970, 1, 1), False),
-    ]
-    assert [(row.reason, row.column) for row in bad] == [("wrong_type", "must")]
-    assert "0000-00-00" in bad[0].detail
+    until(lambda: enough(6), "six rows", 90)
+    table.execute(f"UPDATE {table.name} SET id = id + 10")
+    until(lambda: enough(6 + 2 * 6), "their changes", 90)
+    assert [row["id"] for row in good if row["_op"] != "delete"] == [0, 5, 10, 14, 15]
+    assert next(row["seen"] for row in good if row["id"] == 14) is None, "there, the log tells one from the other"
+    assert [row["id"] for row in good if row["_op"] == "delete"] == list(range(6)), "of these, the key matters"
+    assert {row["until_"] for row in good if row["id"] % 10 == 5} == {dt.date(1970, 1, 1)}
+    assert {row.reason for row in bad} == {"wrong_type"}
+    assert [row.column for row in bad] == ["must", "until_", "at", "seen", "must", "until_", "at"]
+    assert all("0000-00-00" in row.detail for row in bad)
+    read, _ = table.read(table.connector(zero_dates=False), None, 6)
+    assert [row["until_"] for row in read][2] == dt.date(9999, 12, 31)
 
 
 def test_a_log_that_is_gone_stops_it_and_only_a_new_number_takes_a_new_snapshot(
@@ -115,6 +177,21 @@ def test_a_log_that_is_gone_stops_it_and_only_a_new_number_takes_a_new_snapshot(
         table.read(table.connector(), position, 1)
     rows, _ = table.read(table.connector(snapshot=2), position, 4)
     assert [(row["id"], row["_op"]) for row in rows] == [(number, "snapshot") for number in range(4)]
+
+
+def test_a_log_of_which_a_part_is_passed_over_stops_it(captured: Callable[..., Captured]) -> None:
+    """The control is what it guards against: Debezium says nothing of the row, and goes on."""
+    table = captured()
+    table.insert(0, 3)
+    connector = table.connector()
+    _, position = table.read(connector, None, 3)
+    with globally(table, "log_bin_compress", "1"):
+        table.execute(f"INSERT INTO {table.name} (id, name) VALUES (3, '{'x' * 9000}')")
+        with pytest.raises(Fatal, match=r"log_bin_compress is ON.*source\.snapshot to 2"):
+            table.read(connector, position, 2)
+    table.insert(4, 1)
+    rows, _ = table.read(table.connector(), position, 1)
+    assert [row["id"] for row in rows] == [4], "the one before it is not there"
 
 
 def test_how_far_it_is_behind_is_shown(captured: Callable[..., Captured], capturing: Stack) -> None:
@@ -169,6 +246,7 @@ def test_a_user_who_may_do_what_is_documented_and_no_more_is_enough(captured: Ca
         ("binlog_format", "'MIXED'", "binlog_format is MIXED"),
         ("binlog_row_image", "'MINIMAL'", "binlog_row_image is MINIMAL"),
         ("binlog_expire_logs_seconds", "600", "keeps its log for 600 s"),
+        ("log_bin_compress", "ON", "log_bin_compress is ON"),
     ],
 )
 def test_a_log_that_would_not_do_is_said(captured: Callable[..., Captured], name: str, value: str, said: str) -> None:
