@@ -47,9 +47,16 @@ def test_what_a_user_lacks_is_named(grants: list[str], missing: list[str]) -> No
 
 def test_how_much_log_is_behind_an_offset() -> None:
     logs = [("binlog.1", 100), ("binlog.2", 50), ("binlog.3", 7)]
-    assert behind(logs, {"file": "binlog.2", "pos": 20}) == 37
-    assert behind(logs, {"file": "binlog.3", "pos": 7}) == 0
-    assert behind(logs, {"file": "another.9", "pos": 7}) is None
+    assert behind(logs, {"file": "binlog.2", "pos": 20}, "") == 37
+    assert behind(logs, {"file": "binlog.3", "pos": 7}, "") == 0
+    assert behind(logs, {"file": "another.9", "pos": 7}, "") is None
+
+
+def test_where_the_last_transaction_is_read_nothing_is_behind() -> None:
+    """The control: one more is."""
+    at = {"file": "binlog.1", "pos": 4, "gtids": "1-1-7,0-1-3"}
+    assert behind([("binlog.1", 100)], at, "0-1-3,1-1-7") == 0
+    assert behind([("binlog.1", 100)], at, "0-1-4,1-1-7") == 96
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,8 @@ _COLUMNS: Final = (
 )
 _VARIABLES: Final = (
     "SHOW GLOBAL VARIABLES WHERE variable_name IN ('version', 'log_bin', 'binlog_format', 'binlog_row_image', "
-    "'expire_logs_days', 'binlog_expire_logs_seconds', 'log_bin_compress', 'log_slave_updates')"
+    "'expire_logs_days', 'binlog_expire_logs_seconds', 'log_bin_compress', 'log_slave_updates', "
+    "'gtid_binlog_pos')"
 )
 _STATUS: Final = "SHOW GLOBAL STATUS WHERE variable_name = 'Slaves_running'"
 #: Types that Debezium does not know: it cannot read the definition of a table that has one.
@@ -103,7 +104,8 @@ class Binlog:
         if said := passed_over(variables):
             again = f"correct it, and set source.snapshot to {self._source.snapshot + 1} to have every row read again"
             raise Fatal(f"{said}; {again}")
-        return behind([(name, int(size)) for name, size, *_ in logs], offset)
+        written = variables.get("gtid_binlog_pos", "")
+        return behind([(name, int(size)) for name, size, *_ in logs], offset, written)
 
     def _asked(self, sql: str) -> list[tuple[Any, ...]]:
         with self._server.session("asking") as session:
@@ -130,8 +132,14 @@ def dated(columns: Iterable[Sequence[Any]]) -> list[str]:
     ]
 
 
-def behind(logs: Iterable[tuple[str, int]], offset: Mapping[str, Any]) -> int | None:
-    """How many bytes of log, given as names and sizes in their order, are behind an offset; None when its file is not there."""
+def behind(logs: Iterable[tuple[str, int]], offset: Mapping[str, Any], written: str) -> int | None:
+    """How many bytes of log are behind an offset; None when its file is not there.
+
+    `logs`: names and sizes, in their order. `written`: the last transactions in them, if the server numbers them: Debezium
+    notes the start of the file until something happens that it has not read.
+    """
+    if written and set(written.split(",")) == set(str(offset.get("gtids", "")).split(",")):
+        return 0
     sizes = dict(logs)
     names = list(sizes)
     if (file := offset.get("file")) not in sizes:

@@ -69,6 +69,7 @@ _POSTGRES: Final[Config] = {
 }
 _BINLOG: Final[Config] = {
     "include.schema.changes": "false",
+    "event.converting.failure.handling.mode": "fail",  # else a value that it cannot read becomes null
     "enable.time.adjuster": "false",  # the years 0 to 99 are what they are: the server makes four digits of two
     "bigint.unsigned.handling.mode": "precise",
     "schema.history.internal.store.only.captured.tables.ddl": "true",

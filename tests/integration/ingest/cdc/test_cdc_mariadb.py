@@ -196,21 +196,25 @@ def test_a_log_of_which_a_part_is_passed_over_stops_it(captured: Callable[..., C
 
 def test_how_far_it_is_behind_is_shown(captured: Callable[..., Captured], capturing: Stack) -> None:
     table = captured(heartbeat_s=1)
-    table.insert(0, 3)
+    table.insert(0, 2000)
     connector = table.connector()
-    _, position = table.read(connector, None, 3)
+    _, position = table.read(connector, None, 2000)
     behind = metrics.SOURCE_BEHIND_BYTES.labels(table.dataset)._value
+    behind.set(-1)
 
-    def caught_up() -> bool:
+    def shown() -> float:
         list(connector.read(position))
-        return bool(behind.get() < 1000)
+        return float(behind.get())
 
-    until(caught_up, "it has caught up", 30)
+    until(lambda: 0 <= shown() < 1000, "it has caught up", 30)
     worker, name = Connect(capturing.settings.connect_url), Names(table.dataset, 1).connector
     worker.pause(name)
-    table.insert(10, 2000)
-    until(lambda: (list(connector.read(position)), behind.get() > 10_000)[1], "the log grows", 30)
+    table.insert(2000, 2000)
+    until(lambda: shown() > 10_000, "the log grows", 30)
     worker.resume(name)
+    table.insert(4000, 1)  # the last transaction counts as behind
+    _, position = table.read(connector, position, 2001)
+    until(lambda: 0 <= shown() < 1000, "it has caught up again", 30)
 
 
 GRANTS = "SELECT, RELOAD, REPLICATION SLAVE, REPLICATION CLIENT"
