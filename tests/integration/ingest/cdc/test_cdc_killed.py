@@ -98,7 +98,7 @@ def test_nothing_is_lost_and_nothing_comes_twice(
         platform.retire(table.dataset)
     found = platform.rows(table.dataset).to_pylist()
     assert Counter(row["_op"] for row in found) == Counter(op for op, *_ in changes) + Counter(snapshot=rows, insert=1)
-    seen = [(row["_op"], row["id"], row["name"]) for row in found if row["_op"] != "snapshot" and row["id"] != 99999999]
+    seen = [_change(row) for row in found if row["_op"] != "snapshot" and row["id"] != 99999999]
     assert off(changes, seen) == (0, 0)
     assert off(changes, seen[1:]) == (1, 0), "the control: one that is missing shows"
     assert off(changes, [*seen, seen[0]]) == (0, 1), "the control: one that came twice shows"
@@ -108,6 +108,11 @@ def test_nothing_is_lost_and_nothing_comes_twice(
 
 def _reached(platform: Platform, dataset: str, rows: int) -> Callable[[], bool]:
     return lambda: platform.rows_read(dataset) >= rows
+
+
+def _change(row: dict[str, Any]) -> Change:
+    """What a row says happened. Some databases also log the name that a deleted row had; each is deleted once."""
+    return row["_op"], row["id"], None if row["_op"] == "delete" else row["name"]
 
 
 def _folded(found: Sequence[dict[str, Any]]) -> dict[int, str]:
