@@ -25,8 +25,19 @@ _FOLDERS = ("unit", "contract", "integration", "e2e", "chaos")
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Cheap folders first, so that a plain mistake shows early; what breaks the stack on purpose last. Random within."""
-    items.sort(key=lambda item: _FOLDERS.index(item.path.relative_to(Path(__file__).parent).parts[0]))
+    """Cheap folders first, so that a plain mistake shows early; what breaks the stack on purpose last. Random within.
+
+    What is in a folder stays together, so that what its tests share is started once.
+    """
+    first: dict[Path, int] = {}
+    for at, item in enumerate(items):
+        first.setdefault(item.path.parent, at)
+
+    def place(item: pytest.Item) -> tuple[int, int]:
+        kind = item.path.relative_to(Path(__file__).parent).parts[0]
+        return _FOLDERS.index(kind), first[item.path.parent]
+
+    items.sort(key=place)
 
 
 @atexit.register

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import pytest
 
-from tests.mariadb import MariaDb
+from tests.mariadb import BINLOG, MariaDb
 from tests.postgresql import PostgreSql
 from tests.stack import free_ports
 
@@ -48,8 +48,8 @@ def postgres_url(postgresql: PostgreSql) -> str:
 
 @pytest.fixture(scope="session")
 def mariadb() -> Iterator[MariaDb]:
-    """A MariaDB server."""
-    with server(MariaDb) as found:
+    """A MariaDB server that logs its changes."""
+    with server(lambda home, port: MariaDb(home, port, BINLOG)) as found:
         yield found
 
 

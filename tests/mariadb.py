@@ -15,6 +15,9 @@ import pytest
 
 _START_S: Final = 60
 
+#: A server whose changes can be captured.
+BINLOG: Final = ("--log-bin=binlog", "--binlog-format=ROW", "--server-id=1")
+
 
 @dataclass
 class MariaDb:

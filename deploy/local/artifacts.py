@@ -14,7 +14,8 @@ from deploy.local.errors import StackError
 
 KAFKA_VERSION = "4.3.1"
 REGISTRY_VERSION = "3.3.3"
-DEBEZIUM_VERSION = "3.6.1.Final"
+#: Debezium's connectors, each with its version; Kafka Connect keeps the classes of one from those of another.
+DEBEZIUM_VERSIONS = {"postgres": "3.6.1.Final", "mysql": "3.6.1.Final", "mariadb": "3.5.0.Final"}
 POM = Path(__file__).with_name("pom.xml")
 
 _PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1"
@@ -70,10 +71,10 @@ def _fetch_registry(folder: Path) -> None:
     _fetch_archive(coordinates, folder, f"Apicurio Registry {REGISTRY_VERSION}")
 
 
-def _fetch_debezium(folder: Path) -> None:
-    for database in ("postgres", "mysql"):
-        coordinates = f"io.debezium:debezium-connector-{database}:{DEBEZIUM_VERSION}:tar.gz:plugin"
-        _fetch_archive(coordinates, folder, f"Debezium {DEBEZIUM_VERSION} for {database}")
+def _debezium(database: str, version: str) -> Artifact:
+    coordinates = f"io.debezium:debezium-connector-{database}:{version}:tar.gz:plugin"
+    what = f"Debezium {version} for {database}"
+    return Artifact(f"debezium-{database}-{version}", lambda folder: _fetch_archive(coordinates, folder, what))
 
 
 def _fetch_archive(coordinates: str, folder: Path, what: str) -> None:
@@ -86,7 +87,7 @@ def _fetch_archive(coordinates: str, folder: Path, what: str) -> None:
 
 KAFKA = Artifact(f"kafka-{KAFKA_VERSION}", _fetch_kafka)
 REGISTRY = Artifact(f"apicurio-registry-{REGISTRY_VERSION}", _fetch_registry)
-DEBEZIUM = Artifact(f"debezium-{DEBEZIUM_VERSION}", _fetch_debezium)
+DEBEZIUM = tuple(_debezium(database, version) for database, version in DEBEZIUM_VERSIONS.items())
 
 
 def _run_maven(arguments: list[str], what: str) -> None:

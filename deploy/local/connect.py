@@ -70,7 +70,7 @@ def _command(settings: StackSettings, home: Path) -> tuple[str, ...]:
 
 def _prepare(settings: StackSettings, home: Path) -> None:
     artifacts.ensure(artifacts.KAFKA, settings.cache)
-    plugins = artifacts.ensure(artifacts.DEBEZIUM, settings.cache)
+    plugins = [artifacts.ensure(plugin, settings.cache) for plugin in artifacts.DEBEZIUM]
     share_base_classes()
     for folder in (home / "scratch", settings.logs):
         folder.mkdir(parents=True, exist_ok=True)
@@ -80,7 +80,7 @@ def _prepare(settings: StackSettings, home: Path) -> None:
             bootstrap_servers=settings.bootstrap_servers,
             host=HOST,
             port=settings.connect_port,
-            plugins=plugins,
+            plugins=",".join(map(str, plugins)),
             secrets=settings.connect_secrets,
         )
     )

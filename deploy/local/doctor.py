@@ -77,7 +77,7 @@ def _java() -> Finding:
 
 
 def _maven(settings: StackSettings) -> Finding:
-    needed = [artifacts.KAFKA, artifacts.REGISTRY, *([artifacts.DEBEZIUM] if connect.wanted(settings) else [])]
+    needed = [artifacts.KAFKA, artifacts.REGISTRY, *(artifacts.DEBEZIUM if connect.wanted(settings) else [])]
     missing = [each.name for each in needed if not each.present(settings.cache)]
     if not missing:
         return Finding("downloads", "ok", f"all in {settings.cache}")

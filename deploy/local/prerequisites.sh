@@ -7,7 +7,7 @@ command -v mvn >/dev/null || missing+=(maven)
 "${PYTHON:-python3}" -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
 if [ "${1:-}" = test ]; then # the gateway's database in production is tested for real, and so are sources
   compgen -G '/usr/lib/postgresql/*/bin/pg_ctl' >/dev/null || missing+=(postgresql)
-  PATH="$PATH:/usr/sbin" command -v mariadbd >/dev/null || missing+=(mariadb-server) # a source of the sql connector
+  PATH="$PATH:/usr/sbin" command -v mariadbd >/dev/null || missing+=(mariadb-server) # a source of sql and mariadb_cdc
 fi
 if [ "${1:-}" = bench ]; then # Kafka Streams is a peer
   command -v javac >/dev/null || missing+=(default-jdk-headless)

@@ -32,8 +32,8 @@ def up(
     What runs already is left alone, and data of earlier runs is kept. Ports, memory and folders are set in the
     environment: HEADRACE_STACK_GATEWAY_PORT, HEADRACE_STACK_DATA_DIR and so on.
 
-    Datasets that capture changes (postgres_cdc, mysql_cdc) need Kafka Connect, which takes about 1 GB: ask for it once
-    with --with connect; from then on it belongs to this stack, and is started with it.
+    Datasets that capture changes (postgres_cdc, mariadb_cdc, mysql_cdc) need Kafka Connect, which takes about 1 GB: ask for it
+    once with --with connect; from then on it belongs to this stack, and is started with it.
 
     Examples:
 

@@ -127,6 +127,14 @@ def test_a_task_that_fails_is_started_again_ever_more_rarely(clock: Clock) -> No
             "org.postgresql.util.PSQLException: ERROR: requested WAL segment 1 has already been removed",
             r"snapshot` to 2",
         ),
+        (
+            "Caused by: X: Could not find GTID state requested by slave in any binlog files. Probably the slave state is too "
+            "old and required binlog files have been purged.",
+            r"snapshot` to 2",
+        ),
+        ("Caused by: X: DDL statement couldn't be parsed.", r"snapshot` to 2 .* to begin behind it"),
+        ("Caused by: X: Access denied for user 'r'@'h'", "refused by the database"),
+        ("Caused by: java.lang.IllegalArgumentException\n\tat java.sql/java.sql.Date.valueOf(U)", "the year 0000"),
         ('Caused by: X: FATAL: password authentication failed for user "a"', "refused by the database"),
     ],
 )

@@ -14,7 +14,7 @@ from services.ingest.connectors.cdc.config import config, differs
 from services.ingest.connectors.cdc.connect import Connect, Status
 from services.ingest.connectors.cdc.names import Names, pattern
 from services.ingest.connectors.cdc.position import Place
-from services.ingest.connectors.cdc.settings import MysqlCdcSource, PostgresCdcSource
+from services.ingest.connectors.cdc.settings import MariadbCdcSource, MysqlCdcSource, PostgresCdcSource
 from tests.unit.contract.documents import edited, problems
 from tests.unit.ingest.rest_api import Api, Reply, served
 
@@ -33,12 +33,18 @@ def mysql(**more: Any) -> dict[str, str]:
     return config(source, Names("shop.orders", 1), "203.0.113.7", SECRETS, "broker:9092")
 
 
+def mariadb(**more: Any) -> dict[str, str]:
+    settings = {"type": "mariadb_cdc", "host": "db.example", "user": "reader", "table": "shop.orders"}
+    source = MariadbCdcSource.model_validate({**settings, **more})
+    return config(source, Names("shop.orders", 1), "203.0.113.7", SECRETS, "broker:9092")
+
+
 def test_the_password_is_named_and_not_told() -> None:
     assert postgres(password="secret://shop")["database.password"] == "${directory:/secrets:shop.orders.cdc1}"
     assert "database.password" not in postgres()
 
 
-@pytest.mark.parametrize("made", [postgres(), mysql()])
+@pytest.mark.parametrize("made", [postgres(), mysql(), mariadb()])
 def test_everything_is_written_exactly_once_and_nothing_is_rounded_or_skipped(made: dict[str, str]) -> None:
     assert made["exactly.once.support"] == "required"
     assert made["decimal.handling.mode"] == "string"
@@ -52,6 +58,12 @@ def test_the_address_that_was_looked_at_is_connected_to_but_a_verified_name_is_n
     assert postgres(tls="verified")["database.hostname"] == "db.example"
     assert postgres(tls="verified")["database.sslmode"] == "verify-full"
     assert mysql(tls="on")["database.ssl.mode"] == "required"
+    assert mariadb(tls="on")["database.ssl.mode"] == "trust"
+
+
+def test_mariadb_has_a_plugin_of_its_own_and_the_rest_as_mysql() -> None:
+    differing = {name for name in mysql() if mysql()[name] != mariadb()[name]}
+    assert differing == {"connector.class", "database.ssl.mode", "datatype.propagate.source.type"}
 
 
 def test_one_table_is_captured_whatever_its_name_is_made_of() -> None:

@@ -141,6 +141,22 @@ def test_of_a_deleted_row_only_what_the_log_has_is_told() -> None:
     assert (made_up[-1]["name"], made_up[-1]["extra"]) == ("e", 8), "with REPLICA IDENTITY FULL all of it is there"
 
 
+@pytest.mark.parametrize(("op", "bad"), [("c", 1), ("u", 1), ("r", 1), ("d", 0)])
+def test_a_date_that_may_be_a_zero_date_does_not_keep_a_row_from_being_deleted(op: str, bad: int) -> None:
+    called = {"__debezium.source.column.type": "DATE"}
+    fields = [
+        {"type": "int64", "field": "id"},
+        {"type": "int32", "field": "day", "name": "io.debezium.time.Date", "parameters": called},
+    ]
+    row = {"id": 1, "day": 0}
+    schema = {"type": "struct", "fields": [{"type": "struct", "fields": fields, "field": "after"}]}
+    payload = {"before": row, "after": None if op == "d" else row, "op": op, "source": {}}
+    value = json.dumps({"schema": schema, "payload": payload}, separators=(",", ":")).encode()
+    (found,) = read([(b"{}", value)], whole_deletes=True)
+    assert isinstance(found, Changes)
+    assert (len(found.faults), found.rows.to_pylist()) == (bad, [{"id": 1, "day": None}])
+
+
 def test_a_value_that_is_not_in_the_log_is_never_taken_for_one() -> None:
     faults = [fault for part in read(recorded("changes")) if isinstance(part, Changes) for fault in part.faults]
     assert [(fault.reason, fault.column) for fault in faults] == [("unreadable_row", "big")]

@@ -6,9 +6,10 @@ snapshot mends that, which a person asks for.
 
 import logging
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
@@ -41,6 +42,7 @@ _LOST: Final = (
     "Could not find first log file name",
     "purged required binary logs",
     "required GTIDs have been purged",
+    "required binlog files have been purged",
 )
 #: What a database says that trying again does not change.
 _REFUSED: Final = (
@@ -50,11 +52,18 @@ _REFUSED: Final = (
     "must be superuser or",
     "Access denied for user",
 )
+#: What Debezium says of a definition of a table that it cannot read, be it another table's of the same database.
+_UNPARSED: Final = "DDL statement couldn't be parsed"
+#: Where Debezium's snapshot of MariaDB fails on the year 0000 (it would be 2000 if the driver were told to make a number of it).
+_YEAR_ZERO: Final = "java.sql.Date.valueOf("
 
 
 @dataclass
 class Capture:
-    """The capture of one snapshot's number. `log` is None where the database keeps no slot. One thread at a time."""
+    """The capture of one snapshot's number. One thread at a time.
+
+    `log` is None where the database keeps no slot; there, `behind` says how many bytes of log are behind an offset.
+    """
 
     names: Names
     config: Config
@@ -63,6 +72,7 @@ class Capture:
     log: Log | None
     secrets: Path
     password: SecretStr | None
+    behind: Callable[[Mapping[str, Any]], int | None] = lambda _: None
     _settled: bool = False
     _looked_at: float = 0.0
     _said_at: float = 0.0
@@ -147,6 +157,16 @@ class Capture:
                 f"Debezium is refused by the database: {status.cause}; "
                 "docs/sources/changes.md says what its user needs to be allowed"
             )
+        if _UNPARSED in status.trace:
+            raise Fatal(
+                f"Debezium does not understand a definition in the database's log: {status.cause[:500]}; where it is another "
+                f"table's, set `source.snapshot` to {self.names.snapshot + 1} in the dataset file to begin behind it"
+            )
+        if _YEAR_ZERO in status.trace:
+            raise Fatal(
+                "Debezium cannot read the year 0000 of a column of type year in a snapshot: make another year, or null, of it in "
+                "the database; then resume the source"
+            )
         if now < self._restart_at:
             return
         log.warning(
@@ -160,17 +180,22 @@ class Capture:
         self._wait_s = min(2 * self._wait_s, _MOST_WAIT_S)
 
     def _tell(self, slot: Slot | None, now: float) -> None:
-        if slot is None:
+        behind_bytes = self._behind_bytes() if slot is None else slot.behind_bytes
+        if behind_bytes is None:
             return
-        metrics.SOURCE_BEHIND_BYTES.labels(self.names.dataset).set(slot.behind_bytes)
+        metrics.SOURCE_BEHIND_BYTES.labels(self.names.dataset).set(behind_bytes)
         if now > self._said_at + _SAY_EVERY_S:
             self._said_at = now
             log.info(
-                "the slot %s is %d bytes of log behind",
-                self.names.slot,
-                slot.behind_bytes,
+                "capture %s is %d bytes of log behind",
+                self.names.connector,
+                behind_bytes,
                 extra={"dataset": self.names.dataset},
             )
+
+    def _behind_bytes(self) -> int | None:
+        offsets = self.connect.offsets(self.names.connector)
+        return self.behind(offsets[0]) if offsets else None
 
 
 def topic_id(connection: Connection, name: str) -> str | None:

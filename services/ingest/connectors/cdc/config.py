@@ -9,18 +9,20 @@ from pathlib import Path
 from typing import Final
 
 from services.ingest.connectors.cdc.names import Names, pattern
-from services.ingest.connectors.cdc.settings import CdcSource, MysqlCdcSource, PostgresCdcSource
+from services.ingest.connectors.cdc.settings import BinlogCdcSource, CdcSource, PostgresCdcSource
 
 Config = dict[str, str]
 
 POSTGRES: Final = "io.debezium.connector.postgresql.PostgresConnector"
 MYSQL: Final = "io.debezium.connector.mysql.MySqlConnector"
+MARIADB: Final = "io.debezium.connector.mariadb.MariaDbConnector"
 
 #: Written into the database's log by our own heartbeat, and read by nobody.
 HEARTBEAT_PREFIX: Final = "headrace-heartbeat"
 _TLS: Final = {
     POSTGRES: {"off": "disable", "on": "require", "verified": "verify-full"},
     MYSQL: {"off": "disabled", "on": "required", "verified": "verify_identity"},
+    MARIADB: {"off": "disable", "on": "trust", "verified": "verify-full"},
 }
 
 #: The same for every dataset.
@@ -43,6 +45,7 @@ _COMMON: Final[Config] = {
     "key.converter.schemas.enable": "false",
     "value.converter": "org.apache.kafka.connect.json.JsonConverter",
     "value.converter.schemas.enable": "true",
+    "value.converter.replace.null.with.default": "false",  # a null is not the column's default
     "topic.creation.default.partitions": "1",
     "topic.creation.default.replication.factor": "-1",
     "producer.override.compression.type": "zstd",
@@ -64,12 +67,22 @@ _POSTGRES: Final[Config] = {
     "heartbeat.action.query": f"SELECT pg_logical_emit_message(false, '{HEARTBEAT_PREFIX}', '')",
     "message.prefix.exclude.list": HEARTBEAT_PREFIX,
 }
-_MYSQL: Final[Config] = {
-    "connector.class": MYSQL,
+_BINLOG: Final[Config] = {
     "include.schema.changes": "false",
+    "event.converting.failure.handling.mode": "fail",  # else a value that it cannot read becomes null
+    "enable.time.adjuster": "false",  # the years 0 to 99 are what they are: the server makes four digits of two
     "bigint.unsigned.handling.mode": "precise",
     "schema.history.internal.store.only.captured.tables.ddl": "true",
     "schema.history.internal.store.only.captured.databases.ddl": "true",
+}
+
+_BINLOGS: Final[Mapping[str, Config]] = {
+    "mysql_cdc": {"connector.class": MYSQL},
+    # Times, dates and others, too, say what they are in the database: see `shape`.
+    "mariadb_cdc": {
+        "connector.class": MARIADB,
+        "datatype.propagate.source.type": r".+\.(DECIMAL|TIME|BIT|DATE|YEAR|UUID).*",
+    },
 }
 
 
@@ -88,8 +101,8 @@ def config(source: CdcSource, names: Names, host: str, secrets: Path, bootstrap_
         made["message.key.columns"] = f"{pattern(*_table(source))}:{','.join(map(pattern, source.row_key))}"
     if isinstance(source, PostgresCdcSource):
         return made | _postgres(source, names)
-    if isinstance(source, MysqlCdcSource):
-        return made | _mysql(source, names, bootstrap_servers)
+    if isinstance(source, BinlogCdcSource):
+        return made | _binlog(source, names, bootstrap_servers)
     raise TypeError(f"no configuration for sources of type {source.type}")
 
 
@@ -99,7 +112,7 @@ def reference(secrets: Path, name: str) -> str:
 
 
 def _table(source: CdcSource) -> tuple[str, str]:
-    assert isinstance(source, PostgresCdcSource | MysqlCdcSource)  # the two there are
+    assert isinstance(source, PostgresCdcSource | BinlogCdcSource)  # the two kinds there are
     return source.schema_and_table
 
 
@@ -114,17 +127,22 @@ def _postgres(source: PostgresCdcSource, names: Names) -> Config:
     }
 
 
-def _mysql(source: MysqlCdcSource, names: Names, bootstrap_servers: str) -> Config:
+def _binlog(source: BinlogCdcSource, names: Names, bootstrap_servers: str) -> Config:
     database, _ = source.schema_and_table
-    return _MYSQL | {
-        "database.port": str(source.port),
-        "database.ssl.mode": _TLS[MYSQL][source.tls],
-        "database.server.id": str(source.server_id or names.server_id),
-        "database.include.list": pattern(database),
-        "table.include.list": pattern(*source.schema_and_table),
-        "schema.history.internal.kafka.bootstrap.servers": bootstrap_servers,
-        "schema.history.internal.kafka.topic": names.history,
-    }
+    plugin = _BINLOGS[source.type]
+    return (
+        _BINLOG
+        | plugin
+        | {
+            "database.port": str(source.port),
+            "database.ssl.mode": _TLS[plugin["connector.class"]][source.tls],
+            "database.server.id": str(source.server_id or names.server_id),
+            "database.include.list": pattern(database),
+            "table.include.list": pattern(*source.schema_and_table),
+            "schema.history.internal.kafka.bootstrap.servers": bootstrap_servers,
+            "schema.history.internal.kafka.topic": names.history,
+        }
+    )
 
 
 def _routed(names: Names) -> Config:

@@ -1,6 +1,6 @@
-"""The connectors `postgres_cdc` and `mysql_cdc`: Debezium writes a table's rows and changes to a topic, which is read here.
+"""The connectors `postgres_cdc`, `mysql_cdc` and `mariadb_cdc`: Debezium writes a table's rows and changes to a topic.
 
-Debezium writes them exactly once and in the order of the database's log, into one partition. So a position is an offset, and
+It writes them exactly once and in the order of the database's log, into one partition. So a position is an offset, and
 rows keep their order, also those whose key changed.
 """
 
@@ -23,17 +23,17 @@ from headrace.stream.columns import OP, SOURCE_TS, TIMESTAMP
 from headrace.stream.kafka import Connection, Replay
 from headrace.stream.stage import Records
 from services.ingest.connectors.cdc import passwords, snapshot
+from services.ingest.connectors.cdc.binlog import Binlog
 from services.ingest.connectors.cdc.capture import Capture, topic_id
 from services.ingest.connectors.cdc.config import config, reference
 from services.ingest.connectors.cdc.connect import Connect
 from services.ingest.connectors.cdc.database import Database, Table
 from services.ingest.connectors.cdc.departure import PUBLICATION, SLOT, Departure
 from services.ingest.connectors.cdc.envelope import Changes, Envelopes, Truncated, Unreadable, with_marks
-from services.ingest.connectors.cdc.mysql import Mysql
 from services.ingest.connectors.cdc.names import Names
 from services.ingest.connectors.cdc.position import Place
 from services.ingest.connectors.cdc.postgres import Postgres
-from services.ingest.connectors.cdc.settings import MysqlCdcSource, PostgresCdcSource
+from services.ingest.connectors.cdc.settings import BinlogCdcSource, MariadbCdcSource, PostgresCdcSource
 from services.ingest.core.tables import conformed, described
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ _FIELDS: Final = {
 }
 
 
-CdcTable = PostgresCdcSource | MysqlCdcSource
+CdcTable = PostgresCdcSource | BinlogCdcSource
 DatabaseAt = Callable[[str, SecretStr | None], Database]
 """A database at an address that may be reached, with the password of its user."""
 
@@ -118,7 +118,12 @@ class CdcConnector:
             yield step
             if not step.ok:
                 return
-            trying, at_fault = "capture", "source.host"
+            trying = "log"
+            if (logging := self._database.logging()) is not None:
+                yield logging
+                if not logging.ok:
+                    return
+            trying = "capture"
             yield self._permitted(capture)
         except (Fatal, Transient) as error:
             yield Step(trying, False, str(error), at_fault)
@@ -209,6 +214,7 @@ class CdcConnector:
             self._database.log,
             self._worker.secrets,
             self._password(),
+            self._database.behind,
         )
 
     def _password(self) -> SecretStr | None:
@@ -232,6 +238,11 @@ class CdcConnector:
         if unknown := [name for name in self._source.row_key if name not in table.columns.names]:
             said = f"{self._source.table} has no column {', '.join(unknown)}"
             return Step("table", False, said, "source.row_key", "name the columns that identify a row")
+        if table.unknown:
+            said = f"Debezium cannot read {self._source.table}: it does not know the type of {', '.join(table.unknown)}"
+            return Step(
+                "table", False, said, "source.table", "give these columns another type, or read it by type: sql"
+            )
         said = f"{len(table.columns)} columns: {', '.join(table.columns.names)}"
         return Step("table", True, f"{said}. {table.caution}" if table.caution else said)
 
@@ -268,7 +279,8 @@ class CdcConnector:
             self._replay.seek({0: place.offset or self._first(self._replay)})
         self._trim(names, place)
         if self._envelopes is None:
-            self._envelopes = Envelopes(self._table().whole_deletes)
+            zero_dates = isinstance(self._source, MariadbCdcSource) and self._source.zero_dates
+            self._envelopes = Envelopes(self._table().whole_deletes, zero_dates=zero_dates)
         reached, self._at = place, None  # where a step is not taken to its end, its batch is read again from its start
         for records in self._replay.advance():
             for fetched, offset in self._read(self._envelopes, records):
@@ -376,6 +388,6 @@ def opened_postgres(source: PostgresCdcSource, surroundings: Surroundings) -> Cd
     return CdcConnector(source, surroundings, lambda address, password: Postgres(source, address, password))
 
 
-def opened_mysql(source: MysqlCdcSource, surroundings: Surroundings) -> CdcConnector:
-    """The connector of a table of MySQL. Errors: Fatal when ingest knows no Kafka Connect."""
-    return CdcConnector(source, surroundings, lambda address, password: Mysql(source, address, password))
+def opened_binlog(source: BinlogCdcSource, surroundings: Surroundings) -> CdcConnector:
+    """The connector of a table of MySQL or MariaDB. Errors: Fatal when ingest knows no Kafka Connect."""
+    return CdcConnector(source, surroundings, lambda _, password: Binlog(source, password, surroundings.targets))

@@ -1,10 +1,12 @@
 """What is asked of a database beside Debezium: the table as it is, and what holds its changes for us."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
+
+from headrace.connector import Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,12 +14,14 @@ class Table:
     """What a database says of the table.
 
     `whole_deletes`: the log has all columns of a row that was deleted, not its key alone. `caution`: what to beware of.
+    `unknown`: columns of types for which Debezium refuses the table.
     """
 
     columns: pa.Schema
     key: Sequence[str]
     whole_deletes: bool
     caution: str = ""
+    unknown: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,4 +63,15 @@ class Database(Protocol):
 
     def table(self) -> Table | None:
         """The table; None when there is none that this user can see."""
+        ...
+
+    def logging(self) -> Step | None:
+        """Whether the log has what a capture needs, and the user may read it; None where Debezium says so itself."""
+        ...
+
+    def behind(self, offset: Mapping[str, Any]) -> int | None:
+        """How many bytes of log are behind the offset that Debezium noted; None where a slot says so, or nobody can.
+
+        Errors: Fatal, too, when the log has what Debezium passes over.
+        """
         ...

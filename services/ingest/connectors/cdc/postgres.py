@@ -1,6 +1,6 @@
 """What is asked of PostgreSQL beside Debezium: the table as it is, and the replication slot that holds the log for us."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import quote
@@ -65,6 +65,12 @@ class Postgres:
             identity == "f",
             " ".join(filter(None, cautions)),
         )
+
+    def logging(self) -> None:
+        """See `Database.logging`."""
+
+    def behind(self, offset: Mapping[str, Any]) -> None:
+        """See `Database.behind`."""
 
     def slot(self, name: str) -> Slot | None:
         """See `Log.slot`."""

@@ -58,10 +58,9 @@ class PostgresCdcSource(CdcSource):
         return (schema, table) if dot else ("public", schema)
 
 
-class MysqlCdcSource(CdcSource):
-    """Every row of a MySQL table, then every change of it, through Debezium."""
+class BinlogCdcSource(CdcSource):
+    """What MySQL and MariaDB have in common: a log that is kept for a time, whoever has read it."""
 
-    type: Literal["mysql_cdc"] = Setting(description="The connector.")
     port: int = Setting(3306, ge=1, le=65535, description="Its port.")
     table: str = Setting(min_length=1, description="The table, as `database.table`.")
     server_id: int | None = Setting(
@@ -83,3 +82,20 @@ class MysqlCdcSource(CdcSource):
         if not all(self.schema_and_table):
             raise ValueError("a table named with its database: `database.table`")
         return self
+
+
+class MysqlCdcSource(BinlogCdcSource):
+    """Every row of a MySQL table, then every change of it, through Debezium."""
+
+    type: Literal["mysql_cdc"] = Setting(description="The connector.")
+
+
+class MariadbCdcSource(BinlogCdcSource):
+    """Every row of a MariaDB table, then every change of it, through Debezium."""
+
+    type: Literal["mariadb_cdc"] = Setting(description="The connector.")
+    zero_dates: bool = Setting(
+        True,
+        description="Whether dates such as 0000-00-00 may be in columns that take no null. Debezium makes the column's default "
+        "of them, else 1970-01-01: such rows are quarantined, unless it is said here that there are no zero dates.",
+    )

@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from services.ingest.core.fit import fit_array
 from services.ingest.core.types import JSON
@@ -24,6 +25,9 @@ Field = Mapping[str, Any]
 _DECIMAL_DIGITS: Final = 38
 _UTC: Final = pa.timestamp("us", "UTC")
 _LOCAL: Final = pa.timestamp("us")
+_CALLED: Final = "__debezium.source.column.type"
+_FIRST_SECOND: Final = "1970-01-01T00:00:00"  # zeros of a fraction may follow
+_YEAR_ZERO: Final = 1900
 _DAY_US: Final = 86_400_000_000
 _FIRST_DAY, _LAST_DAY = -719_162, 2_932_896  # of the years 1 to 9999
 _PLAIN: Final[Mapping[str, pa.DataType]] = {
@@ -72,22 +76,29 @@ Read = Callable[[Sequence[Any]], tuple[pa.Array, Mask]]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of the table. `read` gives its values, and which of them are none of its type (null in the result)."""
+    """A column of the table. `read` gives its values, and which of them are none of its type (null in the result).
+
+    `doubted`: the value, as it is in the log, that Debezium makes of 0000-00-00 where a column takes no null.
+    """
 
     name: str
     type: pa.DataType
     read: Read
+    doubted: int | str | None = None
 
 
-def columns(row: Field) -> list[Column]:
-    """The columns of a table, from the schema of its rows."""
-    return [column(field) for field in row["fields"]]
+def columns(row: Field, *, zero_dates: bool = True) -> list[Column]:
+    """The columns of a table, from the schema of its rows. `zero_dates`: whether there may be dates such as 0000-00-00."""
+    return [column(field, zero_dates=zero_dates) for field in row["fields"]]
 
 
-def column(field: Field) -> Column:
+def column(field: Field, *, zero_dates: bool = True) -> Column:
     """The column of a field."""
     kind, read = _reading(field, field.get("parameters") or {})
-    return Column(field["field"], kind, read)
+    doubted = _doubted(field) if zero_dates else None
+    if doubted is None:
+        return Column(field["field"], kind, read)
+    return Column(field["field"], kind, lambda values: _without(doubted, values, read(values)), doubted)
 
 
 def unavailable(value: Any) -> bool:
@@ -97,17 +108,41 @@ def unavailable(value: Any) -> bool:
     return isinstance(value, list) and value in _UNAVAILABLE_ITEMS
 
 
+def _doubted(field: Field) -> int | str | None:
+    """What stands for a zero date in a column of MariaDB that takes no null; None when nothing does, or only a zero date."""
+    called, default = (field.get("parameters") or {}).get(_CALLED), field.get("default")
+    if field.get("optional"):
+        return None
+    if called in ("DATE", "DATETIME"):
+        return default or 0
+    if called == "TIMESTAMP" and isinstance(default, str) and not default.startswith(_FIRST_SECOND):
+        return default
+    return None
+
+
 def _reading(field: Field, parameters: Mapping[str, str]) -> tuple[pa.DataType, Read]:
     kind, name = field["type"], field.get("name") or ""
+    called = parameters.get(_CALLED, "")
+    if called == "TIME":  # as it is in MariaDB: from -838:59:59 to 838:59:59
+        decimals = int(parameters.get("__debezium.source.column.length", "0"))
+        return pa.string(), lambda values: _each(values, pa.string(), lambda count: _duration(count, decimals))
     if name in _COUNTS:
         to, factor = _COUNTS[name]
         return to, lambda values: _counted(values, to, factor)
+    if called == "UUID":  # of which the batch connector makes text, too
+        return pa.string(), lambda values: _plain(values, pa.string())
+    if called == "YEAR":  # they begin with 1901: what the log calls 1900 is 0000
+        return pa.int32(), lambda values: _plain([0 if value == _YEAR_ZERO else value for value in values], pa.int32())
+    if called == "TIMESTAMP":  # one begins a second after 1970 did: what the log calls that moment is 0000-00-00
+        return _UTC, lambda values: _fitted([_moment(value) for value in values], _UTC)
     if name in _TEXTS:
         to = _TEXTS[name]
         return to, lambda values: fit_array(pa.array(values, pa.string()), to)
     if name == "io.debezium.data.Bits":
         length = int((field.get("parameters") or {}).get("length", "0"))
-        fixed = not parameters.get("__debezium.source.column.type", "").endswith("VARBIT")
+        if called == "BIT":
+            return pa.uint64(), lambda values: _each(values, pa.uint64(), _number)
+        fixed = not called.endswith("VARBIT")
         return pa.string(), lambda values: _each(values, pa.string(), lambda text: _bits(text, length if fixed else 0))
     if name == "org.apache.kafka.connect.data.Decimal":
         scale = int((field.get("parameters") or {}).get("scale", "0"))
@@ -129,7 +164,7 @@ def _reading(field: Field, parameters: Mapping[str, str]) -> tuple[pa.DataType, 
 
 def _decimal(parameters: Mapping[str, str]) -> pa.DataType | None:
     """The type of a number that travels as text: a decimal when the database says how many digits it has, else text."""
-    if not parameters.get("__debezium.source.column.type", "").lstrip("_").startswith(("NUMERIC", "DECIMAL")):
+    if not parameters.get(_CALLED, "").lstrip("_").startswith(("NUMERIC", "DECIMAL")):
         return None
     digits = int(parameters.get("__debezium.source.column.length", "0"))
     scale = int(parameters.get("__debezium.source.column.scale", "0"))
@@ -179,6 +214,12 @@ def _counted(values: Sequence[Any], to: pa.DataType, factor: int) -> tuple[pa.Ar
     return (whole.cast(pa.int32()) if pa.types.is_date(to) else whole).cast(to), bad
 
 
+def _without(doubted: int | str, values: Sequence[Any], read: tuple[pa.Array, Mask]) -> tuple[pa.Array, Mask]:
+    found, bad = read
+    left_out = np.fromiter((value == doubted for value in values), bool, len(values))
+    return pc.if_else(pa.array(left_out), pa.scalar(None, found.type), found), bad | left_out
+
+
 def _lists(values: Sequence[Any], to: pa.DataType, read: Read) -> tuple[pa.Array, Mask]:
     missing = np.fromiter((value is None for value in values), bool, len(values))
     sizes = np.fromiter((0 if value is None else len(value) for value in values), np.int64, len(values))
@@ -193,8 +234,23 @@ def _lists(values: Sequence[Any], to: pa.DataType, read: Read) -> tuple[pa.Array
 
 def _bits(text: str, length: int) -> str:
     """A bit string; the bytes have its last bit first. How many leading zeros a `bit varying` has is not in the log."""
-    number = int.from_bytes(base64.b64decode(text), "little")
+    number = _number(text)
     return f"{number:0{length}b}" if length or number else ""
+
+
+def _number(text: str) -> int:
+    return int.from_bytes(base64.b64decode(text), "little")
+
+
+def _moment(text: str | None) -> str | None:
+    return None if text is None or text.startswith(_FIRST_SECOND) else text
+
+
+def _duration(count_us: int, decimals: int) -> str:
+    """A time as MariaDB writes it, with so many digits of a second."""
+    seconds, parts = divmod(abs(count_us), 1_000_000)
+    text = f"{'-' if count_us < 0 else ''}{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+    return f"{text}.{parts:06d}"[: len(text) + 1 + decimals] if decimals else text
 
 
 def _unscaled(text: str | None, scale: int) -> str | None:

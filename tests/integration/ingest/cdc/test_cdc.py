@@ -1,4 +1,4 @@
-"""Changes of a real PostgreSQL come through a real Debezium exactly once, whatever happens to the worker in between."""
+"""Changes of a real PostgreSQL, or MariaDB, come through a real Debezium exactly once, whatever happens to the worker."""
 
 import json
 from collections import Counter
@@ -22,31 +22,28 @@ from headrace.stream.holdings import Holding, HoldingLog
 from services.ingest.connectors.cdc.connect import Connect
 from services.ingest.connectors.cdc.departure import PUBLICATION, SLOT
 from services.ingest.connectors.cdc.names import Names
-from tests.integration.ingest.captured import Captured, UnderTest, without_worker
+from tests.integration.ingest.cdc.captured import KINDS, Captured, CapturedOfMariaDb, UnderTest
 from tests.integration.ingest.running import Ingest, Platform, ingest, until
 from tests.stack import Stack
 
 
-@pytest.fixture(scope="module")
-def capturing(stack: Stack) -> Iterator[Stack]:
-    """The stack with Kafka Connect, which is left out of it again."""
-    local.up(stack.settings, only=["connect"])
-    yield stack
-    without_worker(stack)
-
-
 @pytest.fixture
-def captured(capturing: Stack, postgres_url: str) -> Iterator[Callable[..., Captured]]:
-    """Tables, taken away at the end with all that was set up for them."""
+def captured(request: pytest.FixtureRequest, capturing: Stack) -> Iterator[Callable[..., Captured]]:
+    """Tables, of PostgreSQL where the test does not say, taken away at the end with all that was set up for them."""
     made: list[Captured] = []
+    kind, server = KINDS[getattr(request, "param", "postgres")]
+    url = request.getfixturevalue(server)
 
     def table(*arguments: Any, **settings: Any) -> Captured:
-        made.append(Captured(postgres_url, capturing, *arguments, **settings))
+        made.append(kind(url, capturing, *arguments, **settings))
         return made[-1]
 
     yield table
     for each in made:
         each.close()
+
+
+of_each = pytest.mark.parametrize("captured", list(KINDS), indirect=True)
 
 
 class TestTable(Conformance):
@@ -69,6 +66,7 @@ def folded(rows: Sequence[Row]) -> list[Row]:
     return [state[number] for number in sorted(state)]
 
 
+@of_each
 def test_inserts_updates_and_deletes_lead_to_the_same_table(captured: Callable[..., Captured]) -> None:
     table = captured()
     table.insert(0, 100)
@@ -84,7 +82,7 @@ def test_inserts_updates_and_deletes_lead_to_the_same_table(captured: Callable[.
     assert folded([*first, *more]) == table.content()
     assert all(row["_source_ts"] is not None for row in more)
     deleted = next(row for row in more if row["_op"] == "delete")
-    assert (deleted["name"], deleted["amount"]) == (None, None), "what the log does not have is not made up"
+    assert (deleted["name"] is not None) == table.whole_deletes, "what the log does not have is not made up"
 
 
 def test_a_large_value_that_an_update_does_not_touch_stays(captured: Callable[..., Captured]) -> None:
@@ -98,6 +96,7 @@ def test_a_large_value_that_an_update_does_not_touch_stays(captured: Callable[..
     assert (row["_op"], row["name"], row["note"]) == ("update", "b", "x" * 9000)
 
 
+@of_each
 def test_a_new_column_flows_on_and_a_dropped_one_is_missing(captured: Callable[..., Captured]) -> None:
     table = captured()
     table.insert(0, 1)
@@ -111,6 +110,7 @@ def test_a_new_column_flows_on_and_a_dropped_one_is_missing(captured: Callable[.
     assert [(row["id"], row["note"], row["extra"]) for row in rows] == [(1, None, 7), (2, None, 8)]
 
 
+@of_each
 def test_truncate_stops_until_a_person_has_decided(captured: Callable[..., Captured]) -> None:
     table = captured()
     table.insert(0, 3)
@@ -151,14 +151,15 @@ def test_a_dropped_slot_stops_it_and_only_a_new_number_takes_a_new_snapshot(capt
         table.read(table.connector(), position, 1)
 
 
+@of_each
 def test_what_is_taken_away_leaves_nothing(captured: Callable[..., Captured], capturing: Stack) -> None:
     table = captured()
     table.insert(0, 3)
     table.read(table.connector(), None, 3)
-    assert table.held() == {SLOT, PUBLICATION}
+    assert table.held() == table.holds
     name = Names(table.dataset, 1).connector
     for _ in range(2):
-        assert table.connector().leave(name, (SLOT, PUBLICATION)) == []
+        assert table.connector().leave(name, tuple(table.holds)) == []
     assert table.held() == set()
     topics = (
         Consumer({"bootstrap.servers": capturing.bootstrap_servers, "group.id": "x"}).list_topics(timeout=10).topics
@@ -240,6 +241,20 @@ def test_what_a_killed_worker_had_not_committed_is_not_read(
     assert everything(capturing, topic) == 5
 
 
+@of_each
+def test_a_null_stays_null_where_the_column_has_a_default(captured: Callable[..., Captured]) -> None:
+    table = captured("id int PRIMARY KEY, name varchar(9) DEFAULT 'none', amount int DEFAULT 7")
+    insert = f"INSERT INTO {table.name} VALUES ({{}}, NULL, NULL)"
+    table.execute(insert.format(1))
+    table.execute(f"INSERT INTO {table.name} (id) VALUES (2)")
+    connector = table.connector()
+    first, position = table.read(connector, None, 2)
+    table.execute(insert.format(3))
+    more, _ = table.read(connector, position, 1)
+    assert [(row["name"], row["amount"]) for row in (*first, *more)] == [(None, None), ("none", 7), (None, None)]
+
+
+@of_each
 def test_numbers_stay_exact(captured: Callable[..., Captured]) -> None:
     table = captured()
     table.execute(f"INSERT INTO {table.name} VALUES (1, 'a', 9999999999.99, NULL), (2, 'b', NULL, NULL)")
@@ -276,20 +291,14 @@ def test_a_step_that_was_not_taken_to_its_end_is_gone_on_with(captured: Callable
     assert [row["id"] for row in rows] == [4, 5, 6, 7, 8]
 
 
+@of_each
 def test_a_check_says_what_the_worker_and_the_database_say(captured: Callable[..., Captured]) -> None:
     table = captured()
-    assert [(step.name, step.ok) for step in table.connector().check()] == [
-        ("resolve", True),
-        ("worker", True),
-        ("table", True),
-        ("capture", True),
-    ]
-    wrong = {
-        "table": "no_such_table",
-        "row_key": ["no_such_column"],
-        "name": "no_such_database",
-        "user": "nobody_at_all",
-    }
+    steps = ["resolve", "worker", "table", *(["log"] if isinstance(table, CapturedOfMariaDb) else []), "capture"]
+    assert [(step.name, step.ok) for step in table.connector().check()] == [(name, True) for name in steps]
+    wrong = {"table": "no_such.table", "row_key": ["no_such_column"], "user": "nobody_at_all"}
+    if "name" in table.settings():
+        wrong["name"] = "no_such_database"
     for setting, value in wrong.items():
         step = list(table.connector(None, **{setting: value}).check())[-1]
         assert not step.ok

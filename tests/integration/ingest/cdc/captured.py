@@ -1,21 +1,20 @@
-"""A table of PostgreSQL whose changes are captured, and a Kafka Connect to do it."""
+"""A table of PostgreSQL or MariaDB whose changes are captured, and a Kafka Connect to do it."""
 
-import shutil
+import json
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlparse
 
 import adbc_driver_postgresql.dbapi
-from adbc_driver_manager.dbapi import Connection
+import pymysql
 
-from deploy.local import stack as local
 from headrace.connector import Connector, KafkaConnect, Surroundings, opened
 from headrace.connector.conformance import LOOPBACK, Row
+from headrace.contract import Contract
 from services.ingest.connectors.cdc.connector import CdcConnector
 from services.ingest.connectors.cdc.departure import PUBLICATION, SLOT
 from services.ingest.connectors.cdc.names import Names
-from services.ingest.connectors.cdc.settings import PostgresCdcSource
 from tests.integration.ingest.running import until
 from tests.stack import Stack
 
@@ -23,16 +22,24 @@ COLUMNS = "id bigint PRIMARY KEY, name text NOT NULL, amount numeric(12,2), note
 
 
 class Captured:
-    """A table of its own. `dataset` is whose it is; what was set up for it is taken away by `close`."""
+    """A table of its own, of PostgreSQL. `dataset` is whose it is; what was set up for it is taken away by `close`."""
+
+    #: What the database holds for a capture.
+    holds = frozenset([SLOT, PUBLICATION])
+    #: Whether a deleted row comes with all its columns.
+    whole_deletes = False
 
     def __init__(self, url: str, stack: Stack, columns: str = COLUMNS, **settings: Any) -> None:
         self._stack = stack
         self.url, suffix = url, uuid.uuid4().hex[:8]
         self.name, self.dataset = f"orders_{suffix}", f"cdc.t{suffix}"
         self._settings = settings
-        self.connection: Connection = adbc_driver_postgresql.dbapi.connect(url, autocommit=True)
+        self.connection = self._connected()
         self.execute(f"CREATE TABLE {self.name} ({columns})")
         self.rows: list[Row] = []
+
+    def _connected(self) -> Any:
+        return adbc_driver_postgresql.dbapi.connect(self.url, autocommit=True)
 
     def execute(self, sql: str) -> None:
         with self.connection.cursor() as cursor:
@@ -45,17 +52,21 @@ class Captured:
 
     def content(self) -> list[Mapping[str, Any]]:
         """The table as it is, by id."""
-        with self.connection.cursor() as cursor:
-            cursor.execute(f"SELECT id, name, amount::text, note FROM {self.name} ORDER BY id")
-            found: list[Any] = cursor.fetch_arrow_table().to_pylist()
-        return found
+        rows = self.asked(f"SELECT id, name, CAST(amount AS char(14)), note FROM {self.name} ORDER BY id")
+        return [
+            {"id": id, "name": name, "amount": amount and amount.strip(), "note": note}
+            for id, name, amount, note in rows
+        ]
 
     def insert(self, first: int, count: int) -> None:
         """Rows with consecutive ids, in one transaction."""
         self.execute(
             f"INSERT INTO {self.name} (id, name, amount) "
-            f"SELECT n, 'n' || n, n / 4.0 FROM generate_series({first}, {first + count - 1}) AS n"
+            f"SELECT n, concat('n', n), n / 4.0 FROM {self._numbers(first, first + count - 1)}"
         )
+
+    def _numbers(self, first: int, last: int) -> str:
+        return f"generate_series({first}, {last}) AS n"
 
     def settings(self, **more: Any) -> dict[str, Any]:
         """The `source` of a dataset file."""
@@ -63,10 +74,10 @@ class Captured:
         where = {"host": at.hostname, "port": at.port, "name": at.path[1:], "user": at.username, "table": self.name}
         return {"type": "postgres_cdc", **where, **self._settings, **more}
 
-    def document(self) -> dict[str, Any]:
+    def document(self, **more: Any) -> dict[str, Any]:
         """A dataset file."""
         said = {"dataset": self.dataset, "description": "a test", "owner": {"team": "tests"}}
-        return {**said, "source": self.settings(), "key": ["id"], "load": {"mode": "upsert"}}
+        return {**said, "source": self.settings(**more), "key": ["id"], "load": {"mode": "upsert"}}
 
     def surroundings(self, **more: Any) -> Surroundings:
         return Surroundings(self.dataset, **{"targets": LOOPBACK, **self._platform(), **more})
@@ -80,8 +91,8 @@ class Captured:
 
     def connector(self, surroundings: Surroundings | None = None, **more: Any) -> CdcConnector:
         """A new connector, as another process would have it."""
-        source = PostgresCdcSource.model_validate(self.settings(**more))
-        connector = opened(source, surroundings or self.surroundings())
+        contract = Contract.from_json(json.dumps(self.document(**more)))
+        connector = opened(contract.source, surroundings or self.surroundings())
         assert isinstance(connector, CdcConnector)
         return connector
 
@@ -115,7 +126,7 @@ class Captured:
         for number in (2, 1):
             assert (
                 self.connector(port=urlparse(self.url).port).leave(
-                    Names(self.dataset, number).connector, (SLOT, PUBLICATION)
+                    Names(self.dataset, number).connector, tuple(self.holds)
                 )
                 == []
             )
@@ -123,10 +134,42 @@ class Captured:
         self.connection.close()
 
 
-def without_worker(stack: Stack) -> None:
-    """Leave Kafka Connect out of the stack again."""
-    local.stop(stack.settings, "connect")
-    shutil.rmtree(stack.settings.home / "connect")
+class CapturedOfMariaDb(Captured):
+    """The same of MariaDB, which holds nothing for anybody."""
+
+    holds = frozenset()
+    whole_deletes = True
+
+    def _connected(self) -> Any:
+        at = urlparse(self.url)
+        return pymysql.connect(
+            host=at.hostname,
+            port=at.port or 0,
+            user=at.username,
+            database=at.path[1:],
+            charset="utf8mb4",
+            autocommit=True,
+        )
+
+    def _numbers(self, first: int, last: int) -> str:
+        return f"(SELECT seq AS n FROM seq_{first}_to_{last}) AS numbers"
+
+    def settings(self, **more: Any) -> dict[str, Any]:
+        """See `Captured.settings`."""
+        at = urlparse(self.url)
+        where = {"host": at.hostname, "port": at.port, "user": at.username, "table": f"{at.path[1:]}.{self.name}"}
+        return {"type": "mariadb_cdc", **where, **self._settings, **more}
+
+    def held(self, number: int = 1) -> set[str]:
+        """See `Captured.held`."""
+        return set()
+
+
+#: The databases by name, with the fixture that says where each is.
+KINDS: Final[Mapping[str, tuple[type[Captured], str]]] = {
+    "postgres": (Captured, "postgres_url"),
+    "mariadb": (CapturedOfMariaDb, "mariadb_url"),
+}
 
 
 class UnderTest(Captured):
