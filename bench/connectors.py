@@ -1,6 +1,6 @@
 """Each connector beside the bare library it is built on, on the same source: rows a second to the last row read, and to the
-last Kafka commit. Beside it: what Kafka takes when nothing is read, what the library and Kafka take one after the other, which is the
-least that a program of one thread can, and dlt, which loads the same table and the same API.
+last Kafka commit. Beside it: what Kafka takes when nothing is read; what the library and Kafka take one after the other, the
+least that one thread can; and dlt, which loads the same table and the same API.
 
 The sides take turns, so that a slow moment meets all of them; the median of the rounds counts. The databases and the API are
 started for it, on loopback.
