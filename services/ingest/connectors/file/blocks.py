@@ -8,7 +8,7 @@ from headrace.connector import Fetched, SourceRow
 from services.ingest.connectors.file.content import Trail
 from services.ingest.core.progress import FileProgress
 
-_BLOCK_BYTES: Final = 8 << 20
+_BLOCK_BYTES: Final = 2 << 20
 _KEPT_BYTES: Final = 64 << 10  # of a record over the cap: enough to recognise it
 
 
