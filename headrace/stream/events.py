@@ -35,6 +35,11 @@ _INCIDENTS: Final = (
         "Read the message and the service's log, mend the cause, then apply the dataset anew or restart the service.",
     ),
     Kind(
+        "generation_stopped",
+        "A service stopped working on a generation of a dataset that is not the live one.",
+        "`headrace generations ls DATASET` shows which. Read the message; retire it, and replay a file that is mended.",
+    ),
+    Kind(
         "source_down",
         "A source does not answer; it is tried again, and read on from where it was when it is back.",
         "Read the message. Mend the source, or its settings; nothing else has to be done.",

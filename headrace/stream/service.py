@@ -10,9 +10,9 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Final, Protocol
 
 from prometheus_client import start_http_server
 from pydantic import Field
@@ -59,13 +59,28 @@ class ServiceSettings(BaseSettings):
 
 @dataclass(frozen=True, slots=True)
 class LiveDataset:
-    """The version of a dataset that is live."""
+    """A version of a dataset, and the generation it makes: the live one, or one of those `beside` it.
+
+    `role` is live, candidate or kept; `promoted` says that the live one was another before.
+    """
 
     name: str
     version: int
     generation: int
     state: str  # active, paused or retired
     contract: Contract
+    role: str = "live"
+    promoted: bool = False
+    beside: tuple["LiveDataset", ...] = ()
+    retired: tuple[int, ...] = ()  # numbers of generations
+
+    def alone(self) -> "LiveDataset":
+        """Without what is beside it, so that its work goes on when something comes or goes there."""
+        return replace(self, beside=(), retired=())
+
+
+LIVE: Final = "live"
+RETIRED: Final = "retired"
 
 
 class Worker(Protocol):
@@ -83,22 +98,41 @@ class Worker(Protocol):
 #: and again whenever the worker has to join anew.
 WorkersFor = Callable[[LiveDataset], Iterable[Callable[[], Worker]]]
 
+#: The generations of a dataset that a service works on.
+Generations = Callable[[LiveDataset], Iterable[LiveDataset]]
+
 
 def live_datasets(connection: Connection, registry: Registry) -> Followed[LiveDataset]:
     """The datasets as they are live, kept in step with their topic."""
     controls = Controls(registry)
 
-    def decode(value: bytes) -> LiveDataset:
-        record = controls.decode(value)
-        return LiveDataset(
-            record["name"],
-            record["version"],
-            record["generation"],
-            record["state"],
-            Contract.from_json(record["document"]),
-        )
+    return Followed(connection, topics.DATASETS, lambda value: _live(controls.decode(value)))
 
-    return Followed(connection, topics.DATASETS, decode)
+
+def _live(record: Mapping[str, Any]) -> LiveDataset:
+    """The live generation that a record tells of, with those beside it."""
+
+    def one(fields: Mapping[str, Any], role: str) -> LiveDataset:
+        contract = Contract.from_json(fields["document"])
+        return LiveDataset(record["name"], fields["version"], fields["generation"], record["state"], contract, role)
+
+    others: Sequence[Mapping[str, Any]] = record.get("beside", ())
+    return replace(
+        one(record, LIVE),
+        promoted=record.get("live_since") is not None,
+        beside=tuple(one(each, each["state"]) for each in others if each["state"] != RETIRED),
+        retired=tuple(each["generation"] for each in others if each["state"] == RETIRED),
+    )
+
+
+def live_only(dataset: LiveDataset) -> Iterable[LiveDataset]:
+    """The generations that a service works on which all of them share."""
+    return (dataset.alone(),)
+
+
+def every_generation(dataset: LiveDataset) -> Iterable[LiveDataset]:
+    """The generations that a service works on for each of them."""
+    return (dataset.alone(), *dataset.beside)
 
 
 class Lane:
@@ -153,7 +187,7 @@ class Lane:
 
 
 class Lanes:
-    """Keeps one lane for each active dataset, always of its live version and of what else `needs_of` says it works with."""
+    """Keeps a lane for each generation of an active dataset, always of its version and of what else `needs_of` says it works with."""
 
     _PATIENCE_S = 20.0
 
@@ -164,24 +198,27 @@ class Lanes:
         on_start: Callable[[LiveDataset], None],
         on_failure: Callable[[LiveDataset, str, BaseException], None],
         needs_of: Callable[[LiveDataset], object] = lambda _: None,
+        generations: Generations = live_only,
     ) -> None:
         self._service = service
+        self._generations = generations
         self._workers_for = workers_for
         self._on_start = on_start
         self._on_failure = on_failure
         self._needs_of = needs_of
-        self._lanes: dict[str, Lane] = {}
+        self._lanes: dict[tuple[str, int], Lane] = {}
 
     def follow(self, datasets: Mapping[str, LiveDataset]) -> None:
         """Start what is new, restart what changed, stop what is paused, retired or gone."""
-        wanted = {name: (dataset, self._needs_of(dataset)) for name, dataset in datasets.items()}
-        self._end([name for name, lane in self._lanes.items() if wanted.get(name) != (lane.dataset, lane.needs)])
-        for name, (dataset, needs) in wanted.items():
-            if dataset.state == "active" and name not in self._lanes:
-                log.info("working on version %d", dataset.version, extra={"dataset": name})
-                self._lanes[name] = Lane(dataset, self._workers_for, self._on_failure, needs)
+        every = [each for dataset in datasets.values() for each in self._generations(dataset)]
+        wanted = {(each.name, each.generation): (each, self._needs_of(each)) for each in every}
+        self._end([at for at, lane in self._lanes.items() if wanted.get(at) != (lane.dataset, lane.needs)])
+        for at, (dataset, needs) in wanted.items():
+            if dataset.state == "active" and at not in self._lanes:
+                log.info("working on version %d", dataset.version, extra={"dataset": dataset.name})
+                self._lanes[at] = Lane(dataset, self._workers_for, self._on_failure, needs)
                 self._on_start(dataset)
-                self._lanes[name].start()
+                self._lanes[at].start()
         states = [dataset.state for dataset in datasets.values()]
         for state in ("active", "paused", "retired"):
             metrics.DATASETS.labels(self._service, state).set(states.count(state))
@@ -190,13 +227,13 @@ class Lanes:
         """Stop everything."""
         self._end(list(self._lanes))
 
-    def _end(self, names: Sequence[str]) -> None:
+    def _end(self, places: Sequence[tuple[str, int]]) -> None:
         """Stop these lanes side by side. One that takes too long runs out on its own: its successor shuts it out."""
-        ending = {name: self._lanes.pop(name) for name in names}
+        ending = {at: self._lanes.pop(at) for at in places}
         for lane in ending.values():
             lane.stop()
         deadline = time.monotonic() + self._PATIENCE_S
-        for name, lane in ending.items():
+        for (name, _), lane in ending.items():
             if not lane.join(max(0.0, deadline - time.monotonic())):
                 log.error("did not stop in %g s", self._PATIENCE_S, extra={"dataset": name})
 
@@ -216,6 +253,7 @@ def run_service(
     workers_for: WorkersFor,
     on_datasets: Callable[[Mapping[str, LiveDataset]], None] = lambda _: None,
     needs_of: Callable[[LiveDataset], object] = lambda _: None,
+    generations: Generations = live_only,
 ) -> int:
     """Work on every live dataset until SIGTERM or SIGINT. Returns the exit code.
 
@@ -236,12 +274,22 @@ def run_service(
         message = f"{service} stopped working on {dataset.name} ({worker}): {error}"
         log.error(message, exc_info=error, extra={"dataset": dataset.name})
         data = {"version": dataset.version, "worker": worker, "error": type(error).__name__}
-        notices.incident("dataset_stopped", dataset.name, message, data)
+        if dataset.role == LIVE:
+            notices.incident("dataset_stopped", dataset.name, message, data)
+            return
+        about = f"{service} {settings.instance} g{dataset.generation}"
+        data["generation"] = dataset.generation
+        notices.incident("generation_stopped", dataset.name, f"generation {dataset.generation}: {message}", data, about)
 
     def started(dataset: LiveDataset) -> None:
-        notices.resolved("dataset_stopped", dataset.name, f"{service} works on {dataset.name} again")
+        again = f"{service} works on {dataset.name} again"
+        if dataset.role == LIVE:
+            notices.resolved("dataset_stopped", dataset.name, again)
+        if dataset.role != LIVE or dataset.promoted:
+            about = f"{service} {settings.instance} g{dataset.generation}"
+            notices.resolved("generation_stopped", dataset.name, again, about)
 
-    lanes = Lanes(service, workers_for, started, failed, needs_of)
+    lanes = Lanes(service, workers_for, started, failed, needs_of, generations)
     try:
         _follow(connection, registry, lanes, on_datasets, stopping)
     except Fatal:

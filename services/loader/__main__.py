@@ -2,10 +2,10 @@
 
 import sys
 
-from headrace.stream.service import run_service
+from headrace.stream.service import every_generation, run_service
 from services.loader.bootstrap import workers
 from services.loader.settings import LoaderSettings
 
 if __name__ == "__main__":
     settings = LoaderSettings()
-    sys.exit(run_service("loader", settings, workers(settings)))
+    sys.exit(run_service("loader", settings, workers(settings), generations=every_generation))

@@ -11,11 +11,12 @@ from headrace.stream import topics
 from headrace.stream.notices import Notices
 from headrace.stream.pump import Pump, Sink
 from headrace.stream.registry import Registry
-from headrace.stream.service import LiveDataset, Worker, WorkersFor
+from headrace.stream.service import LIVE, LiveDataset, Worker, WorkersFor
 from headrace.stream.wiring import kafka_pump
 from services.loader.adapters.clickhouse import ClickHouse
 from services.loader.adapters.run_keeper import RunKeeper
 from services.loader.adapters.sink import WarehouseSink
+from services.loader.adapters.view_keeper import ViewKeeper
 from services.loader.adapters.warehouse import LoaderWarehouse, Warehouse
 from services.loader.core.stage import LoaderStage
 from services.loader.core.table import Table, published, quarantined
@@ -31,12 +32,14 @@ def workers(
     connect = partial(warehouse or clickhouse, settings)
 
     def workers_for(dataset: LiveDataset) -> Iterable[Callable[[], Worker]]:
-        pumps: tuple[Callable[[], Worker], ...] = (
-            partial(pump_for, dataset, settings, registry, connect),
-            partial(quarantine_pump_for, dataset, settings, registry, connect),
-        )
-        in_runs = dataset.contract.load.mode == "replace"
-        return (*pumps, partial(keeper_for, dataset, settings, registry, connect, notices)) if in_runs else pumps
+        yield partial(pump_for, dataset, settings, registry, connect)
+        if dataset.role != LIVE:
+            return
+        yield partial(quarantine_pump_for, dataset, settings, registry, connect)
+        if dataset.contract.load.mode == "replace":
+            yield partial(keeper_for, dataset, settings, registry, connect, notices)
+        elif dataset.promoted:
+            yield partial(view_keeper_for, dataset, connect)
 
     return workers_for
 
@@ -56,7 +59,7 @@ def pump_for(
 ) -> Pump:
     """The pump from validated into the dataset's table."""
     name, generation = dataset.name, dataset.generation
-    table = published(dataset.contract, generation)
+    table = published(dataset.contract, generation, live=dataset.role == LIVE)
     return _pump(dataset, settings, registry, connect, "loader", topics.validated(name, generation), table)
 
 
@@ -86,6 +89,11 @@ def keeper_for(
         transaction_timeout_ms=settings.transaction_timeout_ms,
         compare=settings.compare_runs,
     )
+
+
+def view_keeper_for(dataset: LiveDataset, connect: Callable[[], LoaderWarehouse]) -> ViewKeeper:
+    """Who has the dataset's view show the generation that was promoted."""
+    return ViewKeeper(dataset, connect())
 
 
 def _pump(

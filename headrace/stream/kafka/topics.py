@@ -89,11 +89,11 @@ def ensure_control(connection: Connection, replication: int = -1) -> None:
     logs = {name: 1 for name in topics.CONTROL if name not in topics.COMPACTED | topics.PASSING | {requests}}
     ensure(connection, logs, {"retention.ms": "-1"}, replication)
     ensure(connection, {requests: 1}, {**_WAITING, "max.message.bytes": str(MOST_MESSAGE_BYTES)}, replication)
-    kept = topics.COMPACTED - {topics.PUSH_KEYS, topics.SOURCE_POSITIONS}
+    kept = topics.COMPACTED - {topics.PUSH_KEYS, topics.SOURCE_POSITIONS, topics.DATASETS}
     ensure(connection, dict.fromkeys(kept, 1), _COMPACTED, replication)
-    # The position of a source names every file it has.
+    # The position of a source names every file it has; a dataset has the files of its generations.
     large = {**_COMPACTED, "max.message.bytes": str(MOST_MESSAGE_BYTES)}
-    ensure(connection, {topics.SOURCE_POSITIONS: _POSITION_PARTITIONS}, large, replication)
+    ensure(connection, {topics.SOURCE_POSITIONS: _POSITION_PARTITIONS, topics.DATASETS: 1}, large, replication)
     ensure(connection, {topics.PUSH_KEYS: 1}, _EXPIRING, replication)
     passing = {**_PASSING, "max.message.bytes": str(MOST_MESSAGE_BYTES)}
     ensure(connection, dict.fromkeys(topics.PASSING, 1), passing, replication)

@@ -204,6 +204,8 @@ class ControlFold:
         if value is None:
             return key, None
         fields, kind = self._controls.decode(value), _KINDS[message.topic()]
+        if kind is DatasetVersion:
+            return key, DatasetVersion.of(fields)
         return key, kind(**{name: fields[name] for name in kind.__dataclass_fields__ if name in fields})
 
 

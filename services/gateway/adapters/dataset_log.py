@@ -13,6 +13,7 @@ from headrace.stream.control import Controls
 from headrace.stream.kafka import Connection, Followed, SoleWriter, TransactionalWriter
 from headrace.stream.kafka import topics as kafka_topics
 from services.gateway.core.datasets import DatasetVersion
+from services.gateway.core.generations import RETIRED
 
 _WRITER_ID: Final = "headrace-gateway-datasets"
 
@@ -56,12 +57,12 @@ class DatasetLog:
 
     def _write(self, writer: TransactionalWriter, version: DatasetVersion) -> None:
         partitions = version.contract().partitions
-        kafka_topics.ensure_dataset(self._connection, version.name, version.generation, partitions)
+        standing = [version.generation, *(each.generation for each in version.beside if each.state != RETIRED)]
+        for generation in standing:
+            kafka_topics.ensure_dataset(self._connection, version.name, generation, partitions)
         value = self._controls.encode("dataset", asdict(version))
         with writer.transaction() as transaction:
             transaction.produce(topics.DATASETS, [value], keys=[version.name.encode()])
 
     def _version(self, value: bytes) -> DatasetVersion:
-        record = self._controls.decode(value)
-        known = DatasetVersion.__dataclass_fields__  # an earlier version of Headrace may not have written all of them
-        return DatasetVersion(**{name: record[name] for name in known if name in record})
+        return DatasetVersion.of(self._controls.decode(value))

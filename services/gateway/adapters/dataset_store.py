@@ -1,13 +1,15 @@
 """Reads the datasets that are live from their projection in the database, and folds their topic into it."""
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from typing import Any
+from datetime import datetime
+from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, Table, delete, insert, select, update
 
 from services.gateway.adapters.tables import DATASET_VERSIONS, DATASETS, SOURCE_POSITIONS
-from services.gateway.core.datasets import DatasetVersion, SourcePosition
+from services.gateway.core.datasets import DatasetVersion, Generation, SourcePosition
 
 
 class DatasetStore:
@@ -20,13 +22,13 @@ class DatasetStore:
         """Every dataset that is live, by name, in the order of names."""
         with self._engine.connect() as connection:
             rows = connection.execute(select(DATASETS).order_by(DATASETS.c.name)).mappings()
-            return {row["name"]: DatasetVersion(**row) for row in rows}
+            return {row["name"]: _version(row) for row in rows}
 
     def get(self, name: str) -> DatasetVersion | None:
         """One dataset."""
         with self._engine.connect() as connection:
             row = connection.execute(select(DATASETS).where(DATASETS.c.name == name)).mappings().one_or_none()
-            return None if row is None else DatasetVersion(**row)
+            return None if row is None else _version(row)
 
     def version(self, name: str, version: int) -> DatasetVersion | None:
         """A version of a dataset that is or was live; None when it was never seen here."""
@@ -49,8 +51,10 @@ def fold_datasets(connection: Connection, versions: Iterable[tuple[str, DatasetV
         if version is None:
             connection.execute(delete(DATASETS).where(DATASETS.c.name == name))
             continue
-        put(connection, DATASETS, asdict(version))
-        put(connection, DATASET_VERSIONS, {key: value for key, value in asdict(version).items() if key != "state"})
+        put(connection, DATASETS, asdict(version) | {"beside": _text(version.beside)})
+        for each in (version, *(other for other in version.beside if other.document)):
+            told = {column.name: getattr(each, column.name) for column in DATASET_VERSIONS.c if column.name != "name"}
+            put(connection, DATASET_VERSIONS, told | {"name": name})
 
 
 def fold_source_positions(connection: Connection, positions: Iterable[tuple[str, SourcePosition | None]]) -> None:
@@ -67,3 +71,16 @@ def put(connection: Connection, table: Table, row: Mapping[str, Any]) -> None:
     key = [column == row[column.name] for column in table.primary_key.columns]
     if connection.execute(update(table).where(*key).values(row)).rowcount == 0:
         connection.execute(insert(table).values(row))
+
+
+_MOMENTS: Final = ("applied_at", "at")
+
+
+def _text(beside: Iterable[Generation]) -> str:
+    return json.dumps([asdict(each) for each in beside], default=datetime.isoformat)
+
+
+def _version(row: Mapping[str, Any]) -> DatasetVersion:
+    beside = json.loads(row["beside"])
+    moments = ({name: datetime.fromisoformat(each[name]) for name in _MOMENTS} for each in beside)
+    return DatasetVersion.of({**row, "beside": [each | at for each, at in zip(beside, moments, strict=True)]})

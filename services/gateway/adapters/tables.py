@@ -58,6 +58,10 @@ DATASETS: Final = Table(
     Column("applied_at", UtcDateTime, nullable=False),
     Column("applied_by", _NAME, nullable=False),
     Column("tests_skipped", Text, nullable=False, server_default=""),
+    Column("live_since", UtcDateTime, nullable=True),
+    Column("live_by", _NAME, nullable=False, server_default=""),
+    Column("live_because", Text, nullable=False, server_default=""),
+    Column("beside", Text, nullable=False, server_default="[]"),  # JSON
 )
 
 #: Every version that was ever seen live, from the same topic.

@@ -3,13 +3,30 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from headrace.contract import Change, Contract, dependencies, diff, needs_generation
 
 
 @dataclass(frozen=True, slots=True)
+class Generation:
+    """A generation of a dataset that is not live. Fields: those of `beside` in `schemas/dataset.avsc`."""
+
+    generation: int
+    version: int
+    state: str  # candidate, kept or retired
+    document: str
+    applied_at: datetime
+    applied_by: str
+    tests_skipped: str
+    at: datetime
+    by: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
 class DatasetVersion:
-    """A version of a dataset file, as it is live. Fields: `schemas/dataset.avsc`."""
+    """A version of a dataset file, as it is live, and the generations beside it. Fields: `schemas/dataset.avsc`."""
 
     name: str
     version: int
@@ -19,6 +36,30 @@ class DatasetVersion:
     applied_at: datetime
     applied_by: str
     tests_skipped: str = ""  # why; empty when they passed or there are none
+    live_since: datetime | None = None  # None: live from the first
+    live_by: str = ""
+    live_because: str = ""
+    beside: tuple[Generation, ...] = ()
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> "DatasetVersion":
+        """The version that a record tells of. An earlier version of Headrace may not have written all of its fields."""
+        known = {name: record[name] for name in cls.__dataclass_fields__ if name in record}
+        return cls(**known | {"beside": tuple(Generation(**each) for each in known.get("beside", ()))})
+
+    @property
+    def highest_generation(self) -> int:
+        """The highest number that a generation of it ever had."""
+        return max(self.generation, *(each.generation for each in self.beside), 0)
+
+    @property
+    def highest_version(self) -> int:
+        """The highest version that there ever was of it."""
+        return max(self.version, *(each.version for each in self.beside), 0)
+
+    def other(self, generation: int) -> Generation | None:
+        """The generation with this number, if it is not the live one."""
+        return next((each for each in self.beside if each.generation == generation), None)
 
     def contract(self) -> Contract:
         """The dataset file."""
@@ -60,8 +101,9 @@ class Proposal:
     @property
     def next_version(self) -> int:
         """The version the file would have: the live one when nothing changes."""
-        live = self.current.version if self.current else 0
-        return live + 1 if self.changed else live
+        if self.current is None:
+            return 1
+        return self.current.highest_version + 1 if self.changed else self.current.version
 
     @property
     def changed(self) -> bool:
@@ -101,4 +143,5 @@ def _refusals(contract: Contract, live: Mapping[str, DatasetVersion], changes: t
         yield Refusal("unknown-parents", f"apply first what it refers to: {', '.join(unknown)}")
     if breaking := [change for change in changes if change.breaking]:
         what = "; ".join(f"{change.path}: {change.why}" for change in breaking)
-        yield Refusal("breaking-change", f"what is live would break. {what}")
+        hint = f"headrace replay {contract.dataset} -f FILE --because TEXT fills new tables by it beside the live ones"
+        yield Refusal("breaking-change", f"what is live would break. {what}. Instead: {hint}")

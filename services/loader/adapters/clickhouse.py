@@ -57,7 +57,7 @@ class ClickHouse:
         engine = self._pairs("tables", "name", table, "name", "engine_full")[table.name]
         if statement := statements.alter_retention(table, engine):
             self._run(statement, f"changing the retention of {table.id}")
-        if table.view is not None and not table.in_runs:
+        if table.view is not None and not table.in_runs and self._may_show(table):
             self._run(statements.create_view(table, self._columns(table)), f"creating the view of {table.id}")
 
     def newest(self, table: Table, partitions: Iterable[int]) -> dict[int, Fence]:
@@ -144,6 +144,11 @@ class ClickHouse:
         if self._connected is not None:
             self._connected.close()
             self._connected = None
+
+    def _may_show(self, table: Table) -> bool:
+        """Whether its view is this table's already, or nobody's: to take it over is for who follows what is live."""
+        selects = self.shows(table)
+        return selects is None or statements.shown_generation(selects) == table.generation
 
     def _columns(self, table: Table) -> dict[str, Any]:
         """The types of the columns the table holds: the engine says them best as the Arrow schema of no rows."""

@@ -3,6 +3,7 @@
 Everything here is a value; `services/loader/adapters/clickhouse.py` carries it out.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -44,6 +45,7 @@ _COMMENTS: Final = {
     columns.QUARANTINE_ID: "The quarantined row that this one was before it was resubmitted.",
     columns.ORIGIN_OFFSET: "Offset of the raw record that a resubmitted row is as old as.",
 }
+_OF_GENERATION: Final = re.compile(r"FROM\s+`?\w+`?\.`?\w+__g(\d+)`?")
 _INTERVALS: Final = {"h": "toIntervalHour", "d": "toIntervalDay", "m": "toIntervalMonth", "y": "toIntervalYear"}
 
 
@@ -60,6 +62,7 @@ class Table:
     key: tuple[str, ...] = ()
     view: str | None = None
     in_runs: bool = False
+    generation: int = 1
     ttl: str | None = None
     description: str = ""
     comments: Mapping[str, str] = field(default_factory=dict)
@@ -80,8 +83,8 @@ class Table:
         return frozenset((*self.order_by, *self.key))
 
 
-def published(contract: Contract, generation: int) -> Table:
-    """The table of a dataset's rows."""
+def published(contract: Contract, generation: int, *, live: bool = True) -> Table:
+    """The table of a dataset's rows. That of a generation which is not live is seen by no view."""
     upsert = contract.load.mode == "upsert"
     order_by = contract.load.order_by or contract.key
     return Table(
@@ -89,12 +92,19 @@ def published(contract: Contract, generation: int) -> Table:
         f"{contract.table}__g{generation}",
         order_by=tuple(order_by) or (LOAD_PARTITION, LOAD_OFFSET),
         key=tuple(contract.key) if upsert else (),
-        view=contract.table,
+        view=contract.table if live else None,
         in_runs=contract.load.mode == "replace",
+        generation=generation,
         ttl=_ttl(contract),
         description=contract.description,
         comments=_COMMENTS | {column.name: column.description or "" for column in contract.schema_.fields},
     )
+
+
+def shown_generation(selects: str | None) -> int | None:
+    """The generation whose table a view selects from; None when there is no view, or one of something else."""
+    found = _OF_GENERATION.search(selects or "")
+    return int(found[1]) if found else None
 
 
 def quarantined(contract: Contract) -> Table:

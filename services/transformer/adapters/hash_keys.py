@@ -10,7 +10,7 @@ from headrace.secrets.reference import resolved
 from headrace.stream.kafka import Connection
 from headrace.stream.known_secrets import KnownSecrets
 from headrace.stream.registry import Registry
-from headrace.stream.service import LiveDataset
+from headrace.stream.service import LiveDataset, every_generation
 
 
 class HashKeys:
@@ -26,7 +26,8 @@ class HashKeys:
 
     def learn(self, datasets: Mapping[str, LiveDataset]) -> None:
         """Note what the secrets are now, if a dataset names one. Errors: Transient."""
-        if any(dataset.contract.transform_secrets for dataset in datasets.values()):
+        every = (each for dataset in datasets.values() for each in every_generation(dataset))
+        if any(each.contract.transform_secrets for each in every):
             self._followed().refresh()
 
     def needs_of(self, dataset: LiveDataset) -> object:
