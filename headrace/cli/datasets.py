@@ -124,7 +124,7 @@ def plan(
     from headrace.cli.back_test import back_tested, shown
     from headrace.cli.documents import read
 
-    documents = in_order(_all_valid(read(paths)))
+    documents = in_order(all_valid(read(paths)))
     with session_of(context).client() as client:
         plans = planned(client, documents)
         changed = {plan.dataset for plan in plans if plan.current_version is not None and plan.changes_something}
@@ -178,7 +178,7 @@ def apply(
     from headrace.cli.documents import read
 
     reason = _reason(skip_tests, because)
-    documents = in_order(_all_valid(read(paths)))
+    documents = in_order(all_valid(read(paths)))
     if reason is None:
         testing.all_pass(documents)
     with session_of(context).client() as client, LoadBoard() as board:
@@ -197,7 +197,7 @@ def _reason(skip_tests: bool, because: str | None) -> str | None:
     return reason or None
 
 
-def _all_valid(documents: list["Document"]) -> list["Document"]:
+def all_valid(documents: list["Document"]) -> list["Document"]:
     """The documents, when none has a problem; otherwise every problem is shown before anything is sent."""
     from headrace.cli import excerpt
 

@@ -12,6 +12,7 @@ from headrace.cli import (
     datasets,
     demo,
     drift,
+    generations,
     local,
     observe,
     quarantine,
@@ -81,7 +82,7 @@ def version(context: typer.Context, output: Output = Format.TABLE) -> None:
 
 
 def _assemble() -> None:
-    start, files, look = "Local stack", "Dataset files", "Look"
+    start, files, change, look = "Local stack", "Dataset files", "Safe change", "Look"
     for command, panel in (
         (local.up, start), (local.down, start), (local.doctor, start), (demo.demo, start),
         (datasets.init, files), (datasets.validate, files), (datasets.plan, files), (datasets.apply, files),
@@ -99,6 +100,9 @@ def _assemble() -> None:
     app.add_typer(runs.app, name="runs", rich_help_panel=files)
     app.add_typer(contracts.app, name="contract", rich_help_panel=files)
     app.add_typer(secrets.app, name="secret", rich_help_panel=files)
+    for step in (generations.replay, generations.promote, generations.rollback, generations.retire):
+        app.command(rich_help_panel=change)(step)
+    app.add_typer(generations.app, name="generations", rich_help_panel=change)
     app.command()(version)
 
 

@@ -15,6 +15,7 @@ from headrace.client import (
     DatasetStatus,
     Drift,
     DriftDecided,
+    Generation,
     Ledger,
     QueryResult,
     Run,
@@ -294,6 +295,31 @@ def runs(dataset: str, items: Sequence[Run]) -> Iterator[RenderableType]:
         counts = map(number, (run.rows, run.loaded, run.quarantined, run.filtered))
         shown.add_row(str(run.run), safe(run.state), place, moment(run.begun_at), *counts, safe(run.message))
     yield shown
+
+
+def generations(dataset: str, items: Sequence[Generation]) -> Iterator[RenderableType]:
+    """The generations of a dataset: which is live, which readers see, and how far each has got."""
+    figures = ("read", "loaded", "quarantined", "filtered", "behind")
+    shown = table("gen", "state", "version", *figures, "since", "by", "why", right=("gen", "version", *figures))
+    for each in items:
+        state = "[green]live[/]" if each.state == "live" else safe(each.state)
+        state += ", [green]shown[/]" if each.shown else ""
+        gone = each.state == "retired"
+        counts = (number(None if gone else getattr(each, name)) for name in figures)
+        told = (moment(each.since), safe(each.by), safe(each.because))
+        shown.add_row(str(each.generation), state, str(each.version), *counts, *told)
+    yield shown
+    for each in items:
+        if each.problem:
+            yield f"[red]generation {each.generation} has stopped:[/] {safe(each.problem)}"
+    live = next((each for each in items if each.state == "live"), None)
+    if live is not None and not live.shown:
+        yield f"Generation {live.generation} is live; the loader has yet to show it."
+    for each in items:
+        if each.state == "candidate" and each.caught_up:
+            yield f"Generation {each.generation} has caught up. To have readers see it: " + command(
+                f"promote {dataset} {each.generation} --because TEXT"
+            )
 
 
 def _backfills(items: Sequence[Run]) -> RenderableType:

@@ -1,7 +1,7 @@
 """What a gateway can be asked, and waiting for what it was asked."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Final, Literal, Self
@@ -21,6 +21,7 @@ from headrace.client.results import (
     Drift,
     DriftDecided,
     Fingerprints,
+    Generation,
     Ledger,
     Passport,
     Passports,
@@ -223,6 +224,34 @@ class Client:
     def rollback_run(self, dataset: str) -> Asked:
         """Have the run shown that showed before."""
         return self._calls.read(Asked, self._calls.send("POST", _dataset(dataset, "runs", "rollback"), safe=False))
+
+    def generations(self, dataset: str) -> list[Generation]:
+        """The generations of a dataset, the newest first, and how far each has got."""
+        return self._calls.items(Generation, self._calls.send("GET", _dataset(dataset, "generations")))
+
+    def replay(self, dataset: str, document: str, because: str, *, skip_tests: str | None = None) -> Generation:
+        """Have a dataset file make a generation beside the live one, from the first staged record on.
+
+        The gateway refuses it when one of its tests fails, unless `skip_tests` says why they are not to be run.
+        """
+        body = {"document": document, "because": because, "skip_tests": skip_tests}
+        return self._generation(dataset, body, timeout=httpx.Timeout(_APPLY_S, connect=5))
+
+    def promote(self, dataset: str, generation: int, because: str, *, force: bool = False) -> Generation:
+        """Have readers see this generation; `force`: also when it has not caught up. Of the live one it changes nothing."""
+        return self._generation(dataset, {"because": because, "force": force}, str(generation), "promote")
+
+    def rollback(self, dataset: str, leaving: int, because: str) -> Generation:
+        """Have readers see the generation that was live before `leaving`, which is live now."""
+        return self._generation(dataset, {"because": because, "leaving": leaving}, "rollback")
+
+    def retire(self, dataset: str, generation: int, because: str) -> Generation:
+        """Give a generation up for ever: its topics and its table are dropped."""
+        return self._generation(dataset, {"because": because}, str(generation), "retire")
+
+    def _generation(self, dataset: str, body: Mapping[str, object], *path: str, timeout: Any = _ASKING_S) -> Generation:
+        where = _dataset(dataset, "generations", *path)
+        return self._calls.read(Generation, self._calls.send("POST", where, safe=False, json=body, timeout=timeout))
 
     def pause_source(self, dataset: str, because: str) -> Wish:
         """Read nothing of a source, and take no pushes, until it is resumed."""

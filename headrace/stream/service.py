@@ -27,6 +27,7 @@ from headrace.stream.kafka import Connection, Followed
 from headrace.stream.kafka import topics as kafka_topics
 from headrace.stream.notices import Notices
 from headrace.stream.registry import Registry
+from headrace.stream.retirement import Estate, Retirements
 
 log = logging.getLogger(__name__)
 
@@ -187,7 +188,10 @@ class Lane:
 
 
 class Lanes:
-    """Keeps a lane for each generation of an active dataset, always of its version and of what else `needs_of` says it works with."""
+    """Keeps a lane for each generation of an active dataset that `generations` names.
+
+    It is always of its present version, and of what else `needs_of` says it works with.
+    """
 
     _PATIENCE_S = 20.0
 
@@ -253,12 +257,13 @@ def run_service(
     workers_for: WorkersFor,
     on_datasets: Callable[[Mapping[str, LiveDataset]], None] = lambda _: None,
     needs_of: Callable[[LiveDataset], object] = lambda _: None,
-    generations: Generations = live_only,
+    estate: Estate | None = None,
 ) -> int:
     """Work on every live dataset until SIGTERM or SIGINT. Returns the exit code.
 
     `on_datasets` is told which datasets there are, whenever their topic was looked at. `needs_of` is asked then what else
     the work on a dataset depends on: when that is another value than before, the work begins anew, as with a new version.
+    A service that has an `estate` works on each generation of a dataset, and drops what is its own of those that are retired.
     """
     logs.configure(service, settings.instance, settings.log_level)
     relax_collector()
@@ -289,14 +294,24 @@ def run_service(
             about = f"{service} {settings.instance} g{dataset.generation}"
             notices.resolved("generation_stopped", dataset.name, again, about)
 
-    lanes = Lanes(service, workers_for, started, failed, needs_of, generations)
+    lanes = Lanes(service, workers_for, started, failed, needs_of, every_generation if estate else live_only)
+    retirements = Retirements(connection, estate) if estate else None
+
+    def follow(datasets: Mapping[str, LiveDataset]) -> None:
+        on_datasets(datasets)
+        lanes.follow(datasets)
+        if retirements is not None:
+            retirements.follow((name, number) for name, dataset in datasets.items() for number in dataset.retired)
+
     try:
-        _follow(connection, registry, lanes, on_datasets, stopping)
+        _follow(connection, registry, follow, stopping)
     except Fatal:
         log.exception("cannot go on")
         return 1
     finally:
         lanes.close()
+        if retirements is not None:
+            retirements.close()
     log.info("stopped")
     return 0
 
@@ -304,8 +319,7 @@ def run_service(
 def _follow(
     connection: Connection,
     registry: Registry,
-    lanes: Lanes,
-    on_datasets: Callable[[Mapping[str, LiveDataset]], None],
+    follow: Callable[[Mapping[str, LiveDataset]], None],
     stopping: threading.Event,
 ) -> None:
     datasets: Followed[LiveDataset] | None = None
@@ -318,8 +332,7 @@ def _follow(
                     datasets = live_datasets(connection, registry)
                     log.info("started")
                 datasets.refresh()
-                on_datasets(datasets.state)
-                lanes.follow(datasets.state)
+                follow(datasets.state)
             except Transient as error:
                 log.warning("waiting: %s", error)
                 stopping.wait(1.0)

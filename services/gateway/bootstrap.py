@@ -35,6 +35,7 @@ from services.gateway.adapters.transform_tests import TransformTests
 from services.gateway.adapters.warehouse import Warehouse
 from services.gateway.adapters.wish_store import WishStore
 from services.gateway.gateway import Gateway
+from services.gateway.generations import Generations
 from services.gateway.passports import Passports
 from services.gateway.settings import GatewaySettings
 
@@ -61,7 +62,7 @@ def build(settings: GatewaySettings) -> Gateway:
         settings.query_timeout_s,
     )
     quarantine, progress = Quarantine(warehouse), Progress(connection)
-    published = PublishedRows(warehouse)
+    published, ledger, incidents = PublishedRows(warehouse), LedgerStore(engine), IncidentStore(engine)
     runs, wishes = RunLog(connection, controls), WishStore(engine, connection, controls)
     return Gateway(
         engine,
@@ -71,7 +72,7 @@ def build(settings: GatewaySettings) -> Gateway:
         SecretKeeper(SecretLog(connection, controls, "gateway", settings.instance), keys) if keys else None,
         runs,
         fold,
-        Accounts(datasets, LedgerStore(engine), IncidentStore(engine), progress, fold, runs, wishes),
+        Accounts(datasets, ledger, incidents, progress, fold, runs, wishes),
         TokenStore(engine, settings.gateway_admin_token, _token_key(settings)),
         warehouse,
         quarantine,
@@ -85,6 +86,7 @@ def build(settings: GatewaySettings) -> Gateway:
         BackTestDesk(connection, controls),
         TransformTests(),
         Passports(connection, registry, controls, datasets, progress, published, quarantine, Lake(settings), runs),
+        Generations(ledger, incidents, progress, fold, warehouse),
     )
 
 

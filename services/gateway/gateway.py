@@ -23,6 +23,7 @@ from services.gateway.adapters.token_store import TokenStore
 from services.gateway.adapters.transform_tests import TransformTests
 from services.gateway.adapters.warehouse import Warehouse
 from services.gateway.adapters.wish_store import WishStore
+from services.gateway.generations import Generations
 from services.gateway.passports import Passports
 
 
@@ -51,3 +52,4 @@ class Gateway:
     back_tests: BackTestDesk
     transform_tests: TransformTests
     passports: Passports
+    generations: Generations

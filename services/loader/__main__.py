@@ -2,10 +2,10 @@
 
 import sys
 
-from headrace.stream.service import every_generation, run_service
-from services.loader.bootstrap import workers
+from headrace.stream.service import run_service
+from services.loader.bootstrap import estate, workers
 from services.loader.settings import LoaderSettings
 
 if __name__ == "__main__":
     settings = LoaderSettings()
-    sys.exit(run_service("loader", settings, workers(settings), generations=every_generation))
+    sys.exit(run_service("loader", settings, workers(settings), estate=estate(settings)))

@@ -5,12 +5,14 @@ Beside them, where a dataset is loaded in runs, who sees to it that its view sho
 
 import uuid
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from functools import partial
 
 from headrace.stream import topics
 from headrace.stream.notices import Notices
 from headrace.stream.pump import Pump, Sink
 from headrace.stream.registry import Registry
+from headrace.stream.retirement import Estate
 from headrace.stream.service import LIVE, LiveDataset, Worker, WorkersFor
 from headrace.stream.wiring import kafka_pump
 from services.loader.adapters.clickhouse import ClickHouse
@@ -19,7 +21,7 @@ from services.loader.adapters.sink import WarehouseSink
 from services.loader.adapters.view_keeper import ViewKeeper
 from services.loader.adapters.warehouse import LoaderWarehouse, Warehouse
 from services.loader.core.stage import LoaderStage
-from services.loader.core.table import Table, published, quarantined
+from services.loader.core.table import Table, published, quarantined, table_of
 from services.loader.settings import LoaderSettings
 
 
@@ -42,6 +44,16 @@ def workers(
             yield partial(view_keeper_for, dataset, connect)
 
     return workers_for
+
+
+def estate(settings: LoaderSettings, warehouse: Callable[[LoaderSettings], LoaderWarehouse] | None = None) -> Estate:
+    """What the loader has of each generation: its group, and the table."""
+
+    def drop(dataset: str, generation: int) -> None:
+        with closing((warehouse or clickhouse)(settings)) as connected:
+            connected.drop(table_of(dataset, generation))
+
+    return Estate("loader", drop=drop)
 
 
 def clickhouse(settings: LoaderSettings) -> ClickHouse:

@@ -5,7 +5,9 @@ import sys
 from collections.abc import Mapping
 
 from headrace.errors import Fatal
-from headrace.stream.service import LiveDataset, every_generation, run_service
+from headrace.stream import topics
+from headrace.stream.retirement import Estate
+from headrace.stream.service import LiveDataset, run_service
 from services.transformer.bootstrap import back_tests, hash_keys, trials, workers
 from services.transformer.settings import TransformerSettings
 
@@ -26,7 +28,8 @@ def main() -> int:
         testing.learn(datasets)
 
     try:
-        return run_service("transformer", settings, workers(settings, keys), learn, keys.needs_of, every_generation)
+        estate = Estate("transformer", topics.transformed)
+        return run_service("transformer", settings, workers(settings, keys), learn, keys.needs_of, estate)
     finally:
         trying.close()
         testing.close()

@@ -29,7 +29,7 @@ from headrace.client.results.quarantine import (
     Verdict,
 )
 from headrace.client.results.rows import Column, QueryResult, TailRecord
-from headrace.client.results.runs import Asked, Run, SourceHolding, Wish
+from headrace.client.results.runs import Asked, Generation, Run, SourceHolding, Wish
 from headrace.client.results.secrets import FailedRotation, RotatedSecrets, Secret, Secrets
 from headrace.client.results.status import DatasetStatus, Latency, SourceStatus, StageStatus, Version
 
@@ -57,6 +57,7 @@ __all__ = [
     "Fingerprint",
     "Fingerprints",
     "FlagCount",
+    "Generation",
     "Latency",
     "Ledger",
     "MadeRow",

@@ -33,6 +33,28 @@ class Asked(Result):
     run: int
 
 
+class Generation(Result):
+    """A generation of a dataset: topics and a table of its own, made by one version of its file."""
+
+    dataset: str
+    generation: int
+    state: str  # live, candidate, kept or retired
+    shown: bool  # readers of the view see it
+    version: int
+    applied_at: datetime
+    applied_by: str
+    since: datetime  # it is what `state` says
+    by: str = ""
+    because: str = ""
+    read: int = 0
+    loaded: int = 0
+    quarantined: int = 0
+    filtered: int = 0
+    behind: int = 0
+    caught_up: bool = False
+    problem: str = ""
+
+
 class SourceHolding(Result):
     """What a source keeps outside of Headrace; `message` is what could not be taken away yet, and how to do it by hand."""
 

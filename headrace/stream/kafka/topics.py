@@ -1,8 +1,9 @@
-"""Creates topics, and notices one that exists in another shape."""
+"""Creates topics, notices one that exists in another shape, and deletes what is given up."""
 
 import logging
 from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[attr-defined]
@@ -129,3 +130,29 @@ def ensure_dataset(
     passing = (name for name in topics.of_dataset(dataset, generation) if name != reference)
     ensure(connection, dict.fromkeys(passing, partitions), config, replication)
     ensure(connection, {reference: partitions}, config | {"retention.ms": "-1"}, replication)
+
+
+def forget_group(connection: Connection, group: str) -> bool:
+    """Delete a consumer group with its offsets, if nobody is in it. Returns whether it is gone. Errors: Transient, Fatal."""
+    [asked] = AdminClient(connection.client()).delete_consumer_groups([group], request_timeout=_REPLY_S).values()
+    return _gone(asked, KafkaError.GROUP_ID_NOT_FOUND, f"deleting group {group}", KafkaError.NON_EMPTY_GROUP)
+
+
+def forget_topic(connection: Connection, topic: str) -> None:
+    """Delete a topic, if it is there. Errors: Transient, Fatal."""
+    [asked] = AdminClient(connection.client()).delete_topics([topic], request_timeout=_REPLY_S).values()
+    _gone(asked, KafkaError.UNKNOWN_TOPIC_OR_PART, f"deleting topic {topic}")
+
+
+def _gone(asked: Any, missing: int, doing: str, in_use: int | None = None) -> bool:
+    try:
+        asked.result(_REPLY_S)
+    except KafkaException as error:
+        code = error.args[0].code()
+        if code == in_use:
+            return False
+        if code != missing:
+            raise mapped(error, doing) from error
+    except TimeoutError as error:
+        raise Transient(f"{doing}: no answer in {_REPLY_S:g} s") from error
+    return True

@@ -22,13 +22,13 @@ class DatasetStore:
         """Every dataset that is live, by name, in the order of names."""
         with self._engine.connect() as connection:
             rows = connection.execute(select(DATASETS).order_by(DATASETS.c.name)).mappings()
-            return {row["name"]: _version(row) for row in rows}
+            return {row["name"]: _version(dict(row)) for row in rows}
 
     def get(self, name: str) -> DatasetVersion | None:
         """One dataset."""
         with self._engine.connect() as connection:
             row = connection.execute(select(DATASETS).where(DATASETS.c.name == name)).mappings().one_or_none()
-            return None if row is None else _version(row)
+            return None if row is None else _version(dict(row))
 
     def version(self, name: str, version: int) -> DatasetVersion | None:
         """A version of a dataset that is or was live; None when it was never seen here."""

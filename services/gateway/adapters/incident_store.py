@@ -18,7 +18,7 @@ class IncidentStore:
         self._engine = engine
 
     def open(self) -> dict[str, list[Incident]]:
-        """The open incidents of each dataset, in the order of services."""
+        """The open incidents of each dataset, or `<dataset>/gN` for a generation beside it, in the order of services."""
         found: dict[str, list[Incident]] = defaultdict(list)
         with self._engine.connect() as connection:
             for row in connection.execute(select(INCIDENTS).order_by(INCIDENTS.c.service)).mappings():
@@ -33,7 +33,7 @@ def fold_incidents(connection: Connection, incidents: Iterable[tuple[str, Incide
         if incident is None or incident.type not in KEPT or incident.dataset is None:
             continue
         if incident.state == "open":
-            row = asdict(incident)
+            row = asdict(incident) | {"dataset": incident.subject}
             put(connection, INCIDENTS, {column.name: row[column.name] for column in INCIDENTS.c})
         else:
             connection.execute(delete(INCIDENTS).where(INCIDENTS.c.id == incident.id))

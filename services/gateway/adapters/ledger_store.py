@@ -5,11 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, RowMapping, and_, delete, func, select
+from sqlalchemy import Connection, Engine, RowMapping, and_, delete, func, or_, select
 
 from headrace.stream.ledger import LedgerEntry
 from services.gateway.adapters.dataset_store import put
 from services.gateway.adapters.tables import LEDGER_ACTIVITY, LEDGER_FATES, LEDGER_SUMS
+from services.gateway.core.conservation import SHARED
 from services.gateway.core.folding import (
     Activity,
     BucketKey,
@@ -19,6 +20,7 @@ from services.gateway.core.folding import (
     bucket_key,
     histograms_added,
     sums_key,
+    together,
     with_entry,
 )
 
@@ -40,15 +42,21 @@ class LedgerStore:
         self._engine = engine
 
     def sums(self, dataset: str, generation: int) -> dict[tuple[str, int], Sums]:
-        """The sums of a dataset's generation, by stage and partition."""
+        """The sums of a dataset's generation, by stage and partition. Of stages that generations share, those of all."""
         with self._engine.connect() as connection:
-            found = _sums(connection, dataset, generation)
-        return {(key.stage, key.partition): sums for key, sums in found.items()}
+            found = _sums(connection, dataset)
+        sums: dict[tuple[str, int], Sums] = {}
+        for key, each in found.items():
+            if key.generation == generation or key.stage in SHARED:
+                at = key.stage, key.partition
+                sums[at] = together(sums[at], each) if at in sums else each
+        return sums
 
     def pace(self, dataset: str, generation: int, now: datetime) -> dict[str, Pace]:
         """How fast each stage of a dataset is."""
         table = LEDGER_ACTIVITY
-        mine = and_(table.c.dataset == dataset, table.c.generation == generation)
+        of_generation = or_(table.c.generation == generation, table.c.stage.in_(SHARED))
+        mine = and_(table.c.dataset == dataset, of_generation)
         last = select(table.c.stage, func.max(table.c.start_s).label("last_s")).where(mine).group_by(table.c.stage)
         newest = last.subquery()
         recent = (
@@ -106,8 +114,8 @@ _FATES = ("filtered", "quarantined", "resubmitted", "discarded")
 _COUNTED = frozenset(Sums.__dataclass_fields__) - set(_FATES)
 
 
-def _sums(connection: Connection, dataset: str, generation: int, *stage_and_partition: Any) -> dict[SumsKey, Sums]:
-    wanted = (dataset, generation, *stage_and_partition)
+def _sums(connection: Connection, *wanted: Any) -> dict[SumsKey, Sums]:
+    """The sums of all keys that begin with these values."""
     fates: dict[SumsKey, dict[str, dict[str, int]]] = defaultdict(lambda: {fate: {} for fate in _FATES})
     for row in connection.execute(select(LEDGER_FATES).where(*_is(LEDGER_FATES, wanted))).mappings():
         fates[_key(row)][row["fate"]][row["cause"]] = row["rows"]

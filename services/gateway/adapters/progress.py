@@ -50,6 +50,10 @@ class Progress:
         """The end of each partition, with what is not decided yet. Errors: Transient."""
         return self._ends(slots, IsolationLevel.READ_UNCOMMITTED)
 
+    def starts(self, slots: Iterable[Slot]) -> dict[Slot, int]:
+        """The first offset that each partition still has. Errors: Transient."""
+        return self._offsets(slots, OffsetSpec.earliest(), IsolationLevel.READ_UNCOMMITTED)  # type: ignore[no-untyped-call]
+
     def undecided(self, slots: Collection[Slot]) -> set[Slot]:
         """The partitions with a transaction open: what others committed behind it cannot be read. Errors: Transient."""
         ends = self.ends(slots)  # first: what is written from here on does not matter
@@ -57,8 +61,10 @@ class Progress:
         return {slot for slot, end in ends.items() if readable[slot] < end}
 
     def _ends(self, slots: Iterable[Slot], isolation: IsolationLevel) -> dict[Slot, int]:
-        latest: Any = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        wanted = {TopicPartition(*slot): latest for slot in slots}
+        return self._offsets(slots, OffsetSpec.latest(), isolation)  # type: ignore[no-untyped-call]
+
+    def _offsets(self, slots: Iterable[Slot], which: Any, isolation: IsolationLevel) -> dict[Slot, int]:
+        wanted = {TopicPartition(*slot): which for slot in slots}
         if not wanted:
             return {}
         try:

@@ -50,7 +50,7 @@ class PublishedRows:
             offsets = ", ".join(str(int(offset)) for offset in loaded_at)
             found += f" AND `_load_partition` = {int(place.partition)} AND `_load_offset` IN ({offsets})"
         return self._records(
-            f"SELECT * FROM {table_of(dataset)}{final} WHERE {found} ORDER BY `{columns.SEQ}` LIMIT {_MOST_SIBLINGS}"
+            f"SELECT * FROM {_live(dataset)}{final} WHERE {found} ORDER BY `{columns.SEQ}` LIMIT {_MOST_SIBLINGS}"
         )
 
     def shown(self, dataset: DatasetVersion, place: Place) -> set[int]:
@@ -65,7 +65,7 @@ class PublishedRows:
     def resubmitted(self, dataset: DatasetVersion, quarantine_id: str) -> list[Place]:
         """The raw records as which a quarantined row was read anew and loaded. Errors: Transient."""
         rows = self._records(
-            f"SELECT DISTINCT `{columns.PARTITION}` AS partition, `{columns.OFFSET}` AS offset FROM {table_of(dataset)} "
+            f"SELECT DISTINCT `{columns.PARTITION}` AS partition, `{columns.OFFSET}` AS offset FROM {_live(dataset)} "
             f"WHERE `{columns.QUARANTINE_ID}` = {{id:String}} LIMIT 10",
             {"id": quarantine_id},
         )
@@ -80,7 +80,11 @@ class PublishedRows:
             raise
 
 
-def table_of(dataset: DatasetVersion) -> str:
-    """The table that the loader writes the live generation to."""
-    domain, _, name = dataset.name.partition(".")
-    return f"`{domain}`.`{name}__g{dataset.generation}`"
+def _live(dataset: DatasetVersion) -> str:
+    return table_of(dataset.name, dataset.generation)
+
+
+def table_of(dataset: str, generation: int) -> str:
+    """The table that the loader writes a generation to."""
+    domain, _, name = dataset.partition(".")
+    return f"`{domain}`.`{name}__g{generation}`"

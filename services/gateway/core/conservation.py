@@ -17,6 +17,8 @@ from headrace.stream.ledger import add_hashes
 from services.gateway.core.folding import Sums
 
 STAGES: Final = ("ingest", "stager", "transformer", "quality", "loader")
+#: The stages that all generations of a dataset share, and whose entries name the one that was live then.
+SHARED: Final = frozenset({"ingest", "stager"})
 _SWAPPED: Final = 2  # one lost, one too many
 
 

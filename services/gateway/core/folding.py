@@ -103,6 +103,28 @@ def added(sums: Sums, entry: LedgerEntry) -> Sums:
     )
 
 
+def together(one: Sums, other: Sums) -> Sums:
+    """The sums of both."""
+    latest = [at for at in (one.last_commit_at, other.last_commit_at) if at is not None]
+    return Sums(
+        entries=one.entries + other.entries,
+        rows_in=one.rows_in + other.rows_in,
+        in_hash=add_hashes(one.in_hash, other.in_hash),
+        emitted=one.emitted + other.emitted,
+        emitted_hash=add_hashes(one.emitted_hash, other.emitted_hash),
+        rows_out=one.rows_out + other.rows_out,
+        out_hash=add_hashes(one.out_hash, other.out_hash),
+        filtered=_merged(one.filtered, other.filtered),
+        filtered_hash=add_hashes(one.filtered_hash, other.filtered_hash),
+        quarantined=_merged(one.quarantined, other.quarantined),
+        quarantined_hash=add_hashes(one.quarantined_hash, other.quarantined_hash),
+        bytes_in=one.bytes_in + other.bytes_in,
+        last_commit_at=max(latest, default=None),
+        resubmitted=_merged(one.resubmitted, other.resubmitted),
+        discarded=_merged(one.discarded, other.discarded),
+    )
+
+
 def with_entry(activity: Activity, entry: LedgerEntry) -> Activity:
     """The activity of a bucket after one more entry."""
     return Activity(

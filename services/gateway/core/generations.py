@@ -11,6 +11,7 @@ from typing import NamedTuple
 from headrace.contract import Contract
 from services.gateway.core.datasets import DatasetVersion, Generation, Refusal
 
+LIVE = "live"
 CANDIDATE = "candidate"
 KEPT = "kept"
 RETIRED = "retired"
@@ -30,7 +31,9 @@ def stands_against(contract: Contract, live: Contract) -> Refusal | None:
         detail = "a dataset with load.mode replace is read anew in runs: apply the file, and the next run is made by it"
         return Refusal("loaded-in-runs", detail)
     if contract.partitions != live.partitions:
-        detail = f"the live generation has {live.partitions} partitions, and its records stay in them: leave `partitions`"
+        detail = (
+            f"the live generation has {live.partitions} partitions, and its records stay in them: leave `partitions`"
+        )
         return Refusal("other-partitions", detail)
     if contract.load.mode == "upsert" and contract.key != live.key and live.partitions > 1:
         detail = (

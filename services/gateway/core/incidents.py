@@ -10,7 +10,8 @@ from services.gateway.core.datasets import DatasetVersion
 
 STOPPED: Final = "dataset_stopped"
 SOURCE_DOWN: Final = "source_down"  # passes by itself: it is waited for
-KEPT: Final = (STOPPED, SOURCE_DOWN)
+GENERATION_STOPPED: Final = "generation_stopped"  # one that is not live: its dataset does not mind
+KEPT: Final = (STOPPED, SOURCE_DOWN, GENERATION_STOPPED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,12 @@ class Incident:
         """The dataset's version that the service worked on, when the incident says so."""
         found = self._said("version")
         return found if isinstance(found, int) else None
+
+    @property
+    def subject(self) -> str:
+        """What it is kept under: the dataset, or a generation of it that is not the live one."""
+        generation = self._said("generation")
+        return f"{self.dataset}/g{generation}" if self.type == GENERATION_STOPPED else self.dataset or ""
 
     @property
     def since(self) -> datetime:

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple
 
+from services.gateway.core.conservation import SHARED
+
 State = Literal[
     "loaded",
     "filtered",
@@ -190,7 +192,8 @@ def stamped(entry: Mapping[str, Any], partition: int, generation: int, wanted: M
     """The stage whose dealing with the record a ledger entry tells of; `wanted` is its input offset by stage."""
     stage: str = entry["stage"]
     offset = wanted.get(stage)
-    ours = offset is not None and entry["partition"] == partition and entry["generation"] == generation
+    ours = offset is not None and entry["partition"] == partition
+    ours = ours and (entry["generation"] == generation or stage in SHARED)
     return stage if ours and entry["from_offset"] <= (offset or 0) <= entry["to_offset"] else None
 
 

@@ -139,6 +139,13 @@ class ClickHouse:
         if count:
             self._run(f"ALTER TABLE {table.path} DELETE WHERE {only}", f"deleting old runs from {table.id}")
 
+    def drop(self, table: Table) -> None:
+        """See `FullLoads.drop`."""
+        if statements.shown_generation(self.shows(table)) == table.generation:
+            raise Transient(f"{table.id} still shows: the view is to be repointed first")
+        self._run(f"DROP TABLE IF EXISTS {table.path} SYNC", f"dropping {table.id}")
+        self._run(fencing.delete_fences(table), f"deleting the fences of {table.id}")
+
     def close(self) -> None:
         """Give the connection up."""
         if self._connected is not None:

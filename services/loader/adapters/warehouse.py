@@ -77,6 +77,10 @@ class FullLoads(Protocol):
         """Begin to delete the rows that meet a condition. It is done in the background, and may be asked for again."""
         ...
 
+    def drop(self, table: Table) -> None:
+        """Delete a table with its fences, if it is there; again and again, if need be. Errors: also Transient while it shows."""
+        ...
+
     def close(self) -> None: ...
 
 

@@ -79,6 +79,11 @@ def insert_fences(table: Table, fences: Mapping[int, Fence]) -> str:
     return f"INSERT INTO {FENCES} (`table`, `partition`, epoch, owner) VALUES {rows}"  # noqa: S608
 
 
+def delete_fences(table: Table) -> str:
+    """The statement that forgets who wrote a table that is gone."""
+    return f"ALTER TABLE {FENCES} DELETE WHERE `table` = {literal(table.id)}"
+
+
 def insert_rows(table: Table, schema: pa.Schema, fences: Mapping[int, Fence]) -> str:
     """The statement that writes the Arrow rows sent with it, unless one of `fences` has been outranked.
 

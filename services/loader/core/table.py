@@ -83,13 +83,23 @@ class Table:
         return frozenset((*self.order_by, *self.key))
 
 
+def table_of(dataset: str, generation: int) -> Table:
+    """As much of the table of a generation as its names tell: of one that is to be dropped, nothing else is known."""
+    database, _, name = dataset.partition(".")
+    return Table(database, _named(name, generation), (), view=name, generation=generation)
+
+
+def _named(table: str, generation: int) -> str:
+    return f"{table}__g{generation}"
+
+
 def published(contract: Contract, generation: int, *, live: bool = True) -> Table:
     """The table of a dataset's rows. That of a generation which is not live is seen by no view."""
     upsert = contract.load.mode == "upsert"
     order_by = contract.load.order_by or contract.key
     return Table(
         contract.domain,
-        f"{contract.table}__g{generation}",
+        _named(contract.table, generation),
         order_by=tuple(order_by) or (LOAD_PARTITION, LOAD_OFFSET),
         key=tuple(contract.key) if upsert else (),
         view=contract.table if live else None,

@@ -11,6 +11,7 @@ from services.gateway.adapters.http import (
     back_tests,
     datasets,
     drift,
+    generations,
     ledger,
     operations,
     problems,
@@ -27,6 +28,7 @@ from services.gateway.adapters.http.middleware import Requests
 
 _TAGS: Final = [
     {"name": "datasets", "description": "Plan and apply dataset files; see what is live."},
+    {"name": "generations", "description": "Another version beside the live one: replay, promote, roll back, retire."},
     {"name": "sources", "description": "Look at a source before anything is saved of it."},
     {"name": "books", "description": "Where every row is: status, ledger, quarantine, the newest records."},
     {"name": "queries", "description": "Ask the warehouse."},
@@ -63,6 +65,7 @@ def create_app(lifespan: Lifespan | None = None) -> FastAPI:
         back_tests.router,
         sources.router,
         runs.router,
+        generations.router,
         source_control.router,
         queries.router,
         tokens.router,

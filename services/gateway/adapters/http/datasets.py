@@ -74,7 +74,7 @@ def make_live(
     """
     name = contract.dataset
     if skip_tests is None:
-        _refuse_failed(gateway.transform_tests.failed(contract), len(contract.tests))
+        refuse_failed_tests(gateway, contract)
     decided: list[Proposal] = []
 
     def decide(live: Mapping[str, DatasetVersion]) -> DatasetVersion | None:
@@ -82,7 +82,7 @@ def make_live(
         if over is not None and (proposal.current is None or proposal.current.version != over):
             detail = f"version {over} of {name} is not live any more; look at it, and ask again"
             raise ProblemError(HTTPStatus.CONFLICT, "changed-meanwhile", "The file has changed meanwhile", detail)
-        _refuse(proposal)
+        refuse(proposal)
         decided.append(proposal)
         return proposal.successor(datetime.now(UTC), by, skip_tests or "") if proposal.changed else None
 
@@ -123,13 +123,16 @@ def known(datasets: DatasetStore, name: str) -> DatasetVersion:
 def _summary(version: DatasetVersion) -> dict[str, object]:
     contract: Contract = version.contract()
     shown = {"description": contract.description, "owner": contract.owner.team, "tags": contract.tags}
-    return {name: value for name, value in asdict(version).items() if name != "document"} | shown
+    return {
+        name: value for name, value in asdict(version).items() if name in models.DatasetSummary.model_fields
+    } | shown
 
 
-def _refuse(proposal: Proposal) -> None:
-    if not proposal.refusals:
+def refuse(proposal: Proposal, *, breaking: bool = True) -> None:
+    """Errors: ProblemError, when something stands against a file; with `breaking` also that it would break what is live."""
+    refusal = next((each for each in proposal.refusals if breaking or each.code != "breaking-change"), None)
+    if refusal is None:
         return
-    refusal = proposal.refusals[0]
     breaking = refusal.code == "breaking-change"
     status = HTTPStatus.CONFLICT if breaking else HTTPStatus.UNPROCESSABLE_ENTITY
     faults = [asdict(change) for change in proposal.changes if change.breaking] if breaking else []
@@ -139,6 +142,11 @@ def _refuse(proposal: Proposal) -> None:
 def _skipped(contract: Contract, reason: str | None) -> list[str]:
     number = len(contract.tests)
     return [f"its {number} test{'s' if number != 1 else ''} did not run: {reason}"] if number and reason else []
+
+
+def refuse_failed_tests(gateway: Gateway, contract: Contract) -> None:
+    """Errors: ProblemError (422), when a test of a file fails."""
+    _refuse_failed(gateway.transform_tests.failed(contract), len(contract.tests))
 
 
 def _refuse_failed(failed: Sequence[Verdict], ran: int) -> None:

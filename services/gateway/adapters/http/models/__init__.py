@@ -44,6 +44,14 @@ from services.gateway.adapters.http.models.drift import (
     DriftItem,
     DriftReader,
 )
+from services.gateway.adapters.http.models.generations import (
+    Generation,
+    GenerationAct,
+    Generations,
+    Promotion,
+    Replay,
+    Rollback,
+)
 from services.gateway.adapters.http.models.passport import (
     AppliedVersion,
     LandedRecord,
@@ -104,11 +112,12 @@ __all__ = [
     "Books", "Change", "Cluster", "Column", "ColumnChange", "CreatedToken", "DatasetApplication", "DatasetDetail",
     "DatasetFile", "DatasetStatus", "DatasetSummary", "Datasets", "Drift", "DriftChoice", "DriftDecided", "DriftEdit",
     "DriftHits", "DriftItem", "DriftReader", "FailedRotation", "FateCount", "FateMove", "Fingerprint", "Fingerprints",
-    "FlagCount", "Health", "Hop", "LandedRecord", "Latency", "Ledger", "Leg", "LoadRun", "LoadedAs", "MadeRow", "Name",
-    "NewSecret", "NewToken", "Origin", "Part", "PartitionBooks", "Passport", "Passports", "Plan", "Problems", "QuarantineAsked",
-    "QuarantineChoice", "QuarantineOutcome", "Quarantined", "QuarantinedRow", "Query", "QueryResult", "RawField", "RawRecord",
-    "RawSchema", "Reason", "Refusal", "Refused", "Release", "Resubmission", "RotatedSecrets", "RowFate", "Rows", "RowsWanted",
-    "Run", "Runs", "Secret", "SecretName", "Secrets", "SetAsideRow", "SourceFile", "SourceHolding", "SourceHoldings",
-    "SourcePart", "SourceStatus", "StageBooks", "StageStatus", "Statuses", "TailRecord", "TailRecords", "TailStage", "Token",
-    "Tokens", "Verdict", "Version", "Warnings", "Whereabouts", "Wish",
+    "FlagCount", "Generation", "GenerationAct", "Generations", "Health", "Hop", "LandedRecord", "Latency", "Ledger", "Leg",
+    "LoadRun", "LoadedAs", "MadeRow", "Name", "NewSecret", "NewToken", "Origin", "Part", "PartitionBooks", "Passport",
+    "Passports", "Plan", "Problems", "Promotion", "QuarantineAsked", "QuarantineChoice", "QuarantineOutcome", "Quarantined",
+    "QuarantinedRow", "Query", "QueryResult", "RawField", "RawRecord", "RawSchema", "Reason", "Refusal", "Refused",
+    "Release", "Replay", "Resubmission", "Rollback", "RotatedSecrets", "RowFate", "Rows", "RowsWanted", "Run", "Runs",
+    "Secret", "SecretName", "Secrets", "SetAsideRow", "SourceFile", "SourceHolding", "SourceHoldings", "SourcePart",
+    "SourceStatus", "StageBooks", "StageStatus", "Statuses", "TailRecord", "TailRecords", "TailStage", "Token", "Tokens",
+    "Verdict", "Version", "Warnings", "Whereabouts", "Wish",
 ]  # fmt: skip

@@ -1,0 +1,93 @@
+"""Drops what a generation leaves behind that is given up: each service its own, once no worker of it is left anywhere.
+
+That the generation is retired stands in `_headrace.datasets` before this begins, and everything here can be done again: it is
+begun anew whenever a service starts, and by each of its instances.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from headrace.errors import HeadraceError, Transient
+from headrace.stream import topics
+from headrace.stream.kafka import Connection
+from headrace.stream.kafka import topics as kafka_topics
+
+log = logging.getLogger(__name__)
+
+_AGAIN_S: Final = 2.0
+
+
+def nothing(dataset: str, generation: int) -> None:
+    """What a service drops that keeps nothing but topics and groups."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estate:
+    """What a service has of each generation: a group that reads, perhaps a topic that it writes, and what `drop` takes away.
+
+    `drop` is given the dataset's name and the number; it can be repeated. Errors: Transient, Fatal.
+    """
+
+    stage: str
+    topic: Callable[[str, int], str] | None = None
+    drop: Callable[[str, int], None] = nothing
+
+
+class Retirements:
+    """Drops the estates of retired generations, in a thread that lives as long as there is something to drop."""
+
+    def __init__(self, connection: Connection, estate: Estate) -> None:
+        self._connection = connection
+        self._estate = estate
+        self._stopping = threading.Event()
+        self._turn = threading.Lock()
+        self._open: set[tuple[str, int]] = set()
+        self._done: set[tuple[str, int]] = set()
+        self._thread: threading.Thread | None = None
+
+    def follow(self, retired: Iterable[tuple[str, int]]) -> None:
+        """Begin to drop these generations. The workers of this process have been told to end by now."""
+        with self._turn:
+            self._open |= set(retired) - self._done
+            if self._open and self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="retirements", daemon=True)
+                self._thread.start()
+
+    def close(self) -> None:
+        """Leave the rest to the next start."""
+        self._stopping.set()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            for name, generation in sorted(self._open):
+                try:
+                    if dropped(self._connection, self._estate, name, generation):
+                        log.info("dropped what was left of generation %d", generation, extra={"dataset": name})
+                        self._done.add((name, generation))
+                except Transient as error:
+                    log.info("generation %d is dropped later: %s", generation, error, extra={"dataset": name})
+                except HeadraceError as error:
+                    log.error("generation %d cannot be dropped: %s", generation, error, extra={"dataset": name})
+            with self._turn:
+                self._open -= self._done
+                if not self._open:
+                    self._thread = None
+                    return
+            self._stopping.wait(_AGAIN_S)
+
+
+def dropped(connection: Connection, estate: Estate, dataset: str, generation: int) -> bool:
+    """Drop what a service has of a generation, unless a worker of it is left. Returns whether it is gone.
+
+    The group goes first: it can only go when no worker is in it, and who is in none neither writes its topic nor its table.
+    Errors: Transient, Fatal.
+    """
+    if not kafka_topics.forget_group(connection, topics.group(estate.stage, dataset, generation)):
+        return False
+    if estate.topic is not None:
+        kafka_topics.forget_topic(connection, estate.topic(dataset, generation))
+    estate.drop(dataset, generation)
+    return True
