@@ -61,7 +61,7 @@ def build(settings: GatewaySettings) -> Gateway:
         settings.warehouse_reader_password.get_secret_value(),
         settings.query_timeout_s,
     )
-    quarantine, progress = Quarantine(warehouse), Progress(connection)
+    quarantine, progress = Quarantine(warehouse, datasets.get), Progress(connection)
     published, ledger, incidents = PublishedRows(warehouse), LedgerStore(engine), IncidentStore(engine)
     runs, wishes = RunLog(connection, controls), WishStore(engine, connection, controls)
     return Gateway(

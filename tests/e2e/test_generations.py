@@ -116,7 +116,7 @@ def after(count: int) -> Seen:
     return Seen(count, count, "String")
 
 
-def test_replay_promote_and_roll_back(platform: Platform, client: Client, name: str) -> None:
+def test_a_change_is_replayed_promoted_taken_back_and_retired(platform: Platform, client: Client, name: str) -> None:
     platform.client.apply(name, DOCUMENT.format(name=name, more=BEFORE))
     platform.push(name, rows(1, ROWS))
     platform.client.wait_settled(name, timeout_s=120)
@@ -151,10 +151,10 @@ def test_replay_promote_and_roll_back(platform: Platform, client: Client, name: 
     with pytest.raises(ApiError, match="is live, not 2"):
         platform.client.rollback(name, 2, "once more")
     assert platform.client.dataset(name).generation == 1
+    what_is_retired_is_dropped_and_nothing_else(platform, client, name)
 
 
-def test_what_is_retired_is_dropped_and_nothing_else(platform: Platform, client: Client, name: str) -> None:
-    """Behind the test above: generation 2 is a candidate again."""
+def what_is_retired_is_dropped_and_nothing_else(platform: Platform, client: Client, name: str) -> None:
     connection = Connection(platform.stack.bootstrap_servers)
     with pytest.raises(ApiError, match="is live"):
         platform.client.retire(name, 1, "a mistake")
@@ -184,7 +184,7 @@ def test_what_is_retired_is_dropped_and_nothing_else(platform: Platform, client:
 
 def everything(admin: AdminClient, client: Client, name: str) -> set[str]:
     """The topics, groups and tables that begin with the dataset's name."""
-    database, _, table = name.partition(".")
+    database = name.partition(".")[0]
     found = {topic for topic in admin.list_topics(timeout=10).topics if topic.startswith(f"{name}.")}
     groups = admin.list_consumer_groups().result(10).valid
     found |= {group.group_id for group in groups if f".{name}" in group.group_id}

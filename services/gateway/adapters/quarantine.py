@@ -6,7 +6,7 @@ values travel as parameters, so that no statement below is made of foreign text.
 # ruff: noqa: S608
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -14,6 +14,8 @@ from typing import Any, Final
 from headrace.contract import DRIFT
 from headrace.stream.columns import QUARANTINE_ID
 from services.gateway.adapters.warehouse import QueryError, Warehouse
+from services.gateway.core.conservation import SHARED
+from services.gateway.core.datasets import DatasetVersion
 from services.gateway.core.drift import Drift
 from services.gateway.core.json_values import json_value
 
@@ -147,14 +149,16 @@ class Outcome:
 class Quarantine:
     """The quarantine tables of the warehouse."""
 
-    def __init__(self, warehouse: Warehouse) -> None:
+    def __init__(self, warehouse: Warehouse, known: Callable[[str], DatasetVersion | None]) -> None:
         self._warehouse = warehouse
+        self._known = known
 
     def find(self, dataset: str, chosen: Chosen, limit: int) -> SetAside:
         """The chosen rows of a dataset; newest first. Errors: Transient."""
+        rows = self._rows(dataset, chosen)
         clusters = self._records(
             dataset,
-            f"SELECT {_CAUSE}, count() AS rows FROM {_SET_ASIDE} WHERE {chosen.condition} "
+            f"SELECT {_CAUSE}, count() AS rows FROM {rows} WHERE {chosen.condition} "
             f"GROUP BY {_CAUSE} ORDER BY rows DESC, {_CAUSE} LIMIT {_MOST_CLUSTERS}",
             _MOST_CLUSTERS,
             chosen.parameters,
@@ -164,7 +168,7 @@ class Quarantine:
         total = self.count(dataset, chosen)
         items = self._records(
             dataset,
-            f"SELECT * FROM {_SET_ASIDE} WHERE {chosen.condition} "
+            f"SELECT * FROM {rows} WHERE {chosen.condition} "
             f"ORDER BY quarantined_at DESC, _load_partition, _load_offset LIMIT {limit}",
             limit,
             chosen.parameters,
@@ -173,7 +177,7 @@ class Quarantine:
 
     def count(self, dataset: str, chosen: Chosen) -> int:
         """How many rows are chosen. Errors: Transient."""
-        counted = f"SELECT count() AS rows FROM {_SET_ASIDE} WHERE {chosen.condition}"
+        counted = f"SELECT count() AS rows FROM {self._rows(dataset, chosen)} WHERE {chosen.condition}"
         return sum(found["rows"] for found in self._records(dataset, counted, 1, chosen.parameters))
 
     def fingerprints(self, dataset: str, chosen: Chosen, span: timedelta) -> list[Fingerprint]:
@@ -190,7 +194,8 @@ class Quarantine:
             "max(`quarantined_at`) AS last, "
             f"arraySort(groupUniqArray({_EXAMPLES})(leftUTF8({_OFFENDING}, {_EXAMPLE}))) AS examples, "
             f"arrayMap(each -> each.2, arraySort(groupArraySorted({_EXAMPLES})(({place}, id)))) AS ids, "
-            f"sumMapIf([{age}], [toUInt64(1)], {age} < {_BUCKETS}) AS trend FROM {_SET_ASIDE} WHERE {chosen.condition} "
+            f"sumMapIf([{age}], [toUInt64(1)], {age} < {_BUCKETS}) AS trend FROM {self._rows(dataset, chosen)} "
+            f"WHERE {chosen.condition} "
             f"GROUP BY {_CAUSE}, shape ORDER BY rows DESC, {_CAUSE}, shape LIMIT {_MOST_FINGERPRINTS}",
             _MOST_FINGERPRINTS,
             chosen.parameters | {"now": datetime.now(UTC)},
@@ -214,11 +219,12 @@ class Quarantine:
 
     def _pages(self, dataset: str, chosen: Chosen, wanted: str, most: int | None) -> Iterator[dict[str, Any]]:
         after, left = (-1, -1), most
+        rows = self._rows(dataset, chosen)
         while left is None or left > 0:
             size = _PAGE if left is None else min(_PAGE, left)
             page = self._records(
                 dataset,
-                f"SELECT {wanted} FROM {_SET_ASIDE} WHERE {chosen.condition} "
+                f"SELECT {wanted} FROM {rows} WHERE {chosen.condition} "
                 "AND (_load_partition, _load_offset) > ({partition:Int32}, {offset:Int64}) "
                 f"ORDER BY _load_partition, _load_offset LIMIT {size}",
                 size,
@@ -239,7 +245,8 @@ class Quarantine:
         """The raw records as which a row was resubmitted and set aside once more. Errors: Transient."""
         found = self._records(
             dataset,
-            f"SELECT DISTINCT `partition`, assumeNotNull(raw_offset) AS raw_offset FROM {_SET_ASIDE} "
+            f"SELECT DISTINCT `partition`, assumeNotNull(raw_offset) AS raw_offset "
+            f"FROM {self._rows(dataset, Chosen())} "
             f"WHERE raw_offset IS NOT NULL AND JSONExtractString(ifNull(fields, ''), '{QUARANTINE_ID}') = {{again:String}} "
             "LIMIT 10",
             10,
@@ -270,7 +277,8 @@ class Quarantine:
         found = self._records(
             dataset,
             f"SELECT `column`, `reason`, count() AS rows, min(quarantined_at) AS since, max(quarantined_at) AS until, "
-            f"argMin(id, {place}) AS first, argMin(ifNull(`source`, ''), {place}) AS place FROM {_SET_ASIDE} "
+            f"argMin(id, {place}) AS first, argMin(ifNull(`source`, ''), {place}) AS place "
+            f"FROM {self._rows(dataset, Chosen())} "
             f"WHERE state = 'open' AND `stage` = 'ingest' AND `reason` IN ({reasons}) AND `column` IS NOT NULL "
             f"GROUP BY `column`, `reason` ORDER BY since, `column` LIMIT {_MOST_CLUSTERS}",
             _MOST_CLUSTERS,
@@ -278,6 +286,10 @@ class Quarantine:
         )
         moments = ("since", "until")
         return [Drift(**{**each, **{name: datetime.fromisoformat(each[name]) for name in moments}}) for each in found]
+
+    def _rows(self, dataset: str, chosen: Chosen) -> str:
+        """A row that is asked for by its id is found whichever generation set it aside."""
+        return _set_aside(self._known(dataset), everywhere=bool(chosen.ids))
 
     def _records(self, dataset: str, sql: str, limit: int, parameters: dict[str, Any]) -> list[dict[str, Any]]:
         """The rows of a query over `{table}`. Nothing was ever done where the table does not know of acts yet."""
@@ -299,19 +311,48 @@ def _never() -> dict[str, str]:
     return dict.fromkeys(_ACTED, "NULL")
 
 
-#: The rows that were set aside, each with what was done about it.
-_SET_ASIDE: Final = f"""(
-SELECT concat(toString(_load_partition), '-', toString(_load_offset)) AS id, _load_partition, _load_offset, {_COLUMNS},
+_ID: Final = "concat(toString({0}_load_partition), '-', toString({0}_load_offset))"
+_DONE: Final = "assumeNotNull(act) AS done_act, acted_by, because, edit, request, quarantined_at AS at"
+_ACTS: Final = f"SELECT assumeNotNull(act_on) AS row, {_DONE} FROM {{table}} WHERE act IN ('resubmitted', 'discarded')"
+_SHARED_STAGES: Final = ", ".join(f"'{stage}'" for stage in sorted(SHARED))
+
+
+def _set_aside(dataset: DatasetVersion | None, *, everywhere: bool = False) -> str:
+    """The rows that were set aside, each with what was done about it.
+
+    Of a dataset with several generations they are those that the live one set aside, and the stages that all share; or all,
+    `everywhere`. Another generation reads a record that was set aside, and may set it aside as well: what was done about the
+    one is done about both.
+    """
+    several = dataset is not None and bool(dataset.beside)
+    live = dataset.generation if dataset is not None else 1
+    done = f"{_ACTS} UNION ALL {_done_elsewhere(live)}" if several else _ACTS
+    seen = f" AND (rows.generation = {live} OR rows.stage IN ({_SHARED_STAGES}))" if several and not everywhere else ""
+    return f"""(
+SELECT {_ID.format("")} AS id, _load_partition, _load_offset, {_COLUMNS},
     if(empty(done.done_act), 'open', done.done_act) AS state, done.done_by AS acted_by, done.done_because AS because,
     done.done_at AS acted_at, done.done_edit AS edit, done.done_request AS request
 FROM {{table}} AS rows LEFT JOIN (
-    SELECT assumeNotNull(act_on) AS row, any(assumeNotNull(act)) AS done_act, any(acted_by) AS done_by,
-        any(because) AS done_because, any(edit) AS done_edit, any(request) AS done_request,
-        toNullable(max(quarantined_at)) AS done_at
-    FROM {{table}} WHERE act IN ('resubmitted', 'discarded') GROUP BY row
-) AS done ON done.row = concat(toString(rows._load_partition), '-', toString(rows._load_offset))
-WHERE ifNull(rows.act, 'quarantined') = 'quarantined'
+    SELECT row, any(done_act) AS done_act, any(acted_by) AS done_by, any(because) AS done_because, any(edit) AS done_edit,
+        any(request) AS done_request, toNullable(max(at)) AS done_at
+    FROM ({done}) GROUP BY row
+) AS done ON done.row = {_ID.format("rows.")}
+WHERE ifNull(rows.act, 'quarantined') = 'quarantined'{seen}
 )"""
+
+
+def _done_elsewhere(live: int) -> str:
+    """What was done about rows that another generation set aside, as done about those of the live one from the same record."""
+    place = "`partition` AS at_partition, assumeNotNull(raw_offset) AS at_offset, seq AS at_seq"
+    rows = f"SELECT {_ID.format('')} AS row, {place} FROM {{table}} WHERE raw_offset IS NOT NULL AND "
+    rows += f"ifNull(act, 'quarantined') = 'quarantined' AND stage NOT IN ({_SHARED_STAGES}) AND generation "
+    return (
+        f"SELECT mine.row AS row, acts.done_act AS done_act, acts.acted_by AS acted_by, acts.because AS because, "
+        f"acts.edit AS edit, acts.request AS request, acts.at AS at FROM ({_ACTS}) AS acts "
+        f"INNER JOIN ({rows} != {live}) AS theirs ON acts.row = theirs.row "
+        f"INNER JOIN ({rows} = {live}) AS mine ON mine.at_partition = theirs.at_partition "
+        "AND mine.at_offset = theirs.at_offset AND mine.at_seq = theirs.at_seq"
+    )
 
 
 def _table(dataset: str) -> str:

@@ -66,8 +66,9 @@ def test_any_order_of_acts_leaves_one_live_and_no_number_twice(steps: list[Step]
         retired_once |= {each.generation for each in found.beside if each.state == "retired"}
         assert found.generation not in retired_once
         assert retired_once == {each.generation for each in found.beside if each.state == "retired"}
-        for each in (found, *found.beside):
-            made.setdefault(each.version, set()).add(each.generation)
+        of_versions = {(found.version, found.generation), *((each.version, each.generation) for each in found.beside)}
+        for version, generation in of_versions:
+            made.setdefault(version, set()).add(generation)
         dataset = found
     assert all(len(generations) == 1 for generations in made.values()), "a version makes one generation"
     assert all(bool(each.document) != (each.state == "retired") for each in dataset.beside)

@@ -30,14 +30,14 @@ class Pages:
 @pytest.mark.parametrize(("most", "sizes"), [(None, [2000] * 3), (200, [200]), (3000, [2000, 1000])])
 def test_no_more_rows_are_read_than_are_asked_for(most: int | None, sizes: list[int]) -> None:
     pages = Pages()
-    found = list(Quarantine(cast(Warehouse, pages)).every("d.t", Chosen(), most=most))
+    found = list(Quarantine(cast(Warehouse, pages), lambda _: None).every("d.t", Chosen(), most=most))
     assert [row["_load_offset"] for row in found] == list(range(ROWS if most is None else most))
     assert [limit for _, limit in pages.asked] == sizes
 
 
 def test_their_bytes_are_read_only_for_what_is_written_anew() -> None:
     pages = Pages()
-    quarantine = Quarantine(cast(Warehouse, pages))
+    quarantine = Quarantine(cast(Warehouse, pages), lambda _: None)
     assert list(quarantine.every("d.t", Chosen(), most=1, whole=False))
     assert list(quarantine.every("d.t", Chosen(), most=1))
     discarded, resubmitted = (sql.partition(" FROM ")[0] for sql, _ in pages.asked)
