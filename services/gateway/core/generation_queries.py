@@ -1,0 +1,250 @@
+"""Decides what the warehouse is asked in order to compare two generations, so that it stays linear in rows.
+
+Every row falls into one of 1024 buckets by the hash of what it is matched by. First, sums over each bucket tell which of them differ
+at all (`sums`). Then only the rows of those are brought together (`differing`). Both in portions of buckets, so that a query is
+short and holds few rows; and there are never more than sixteen portions, because each of them reads the columns of the whole
+table. Beyond that a portion grows, and what it groups goes to disk.
+
+Everything that a table can name is quoted and stands behind the table's alias; whatever is named here begins with `__`.
+"""
+# ruff: noqa: S608
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from headrace.stream import columns
+from services.gateway.core import generation_values as values
+from services.gateway.core.generation_diff import Comparison, Pair, Side
+from services.gateway.core.generation_values import literal, quoted
+
+BUCKETS: Final = 1024
+MOST_PORTIONS: Final = 16
+_PORTION_ROWS: Final = 1_000_000
+_ODD: Final = "bitOr(reinterpretAsUInt64(__m), 1)"
+_T: Final = "__t"
+#: Stages behind the point where generations part; what those before set aside is missing in both.
+_APART: Final = "('transformer', 'quality', 'loader')"
+SPILL_BYTES: Final = 256 << 20
+
+Bound = Mapping[int, int]
+
+
+def reached(side: Side) -> str:
+    """The last raw offset of each partition that the table has a row of."""
+    return f"SELECT `_partition`, max(`_offset`) FROM {side.path} GROUP BY `_partition`"
+
+
+def seen(side: Side) -> str:
+    """How many rows readers see."""
+    return f"SELECT count() FROM {side.rows}"
+
+
+def held(side: Side) -> str:
+    """The columns of the table, in their order."""
+    return (
+        f"SELECT name, type FROM system.columns WHERE database = {literal(side.database)} "
+        f"AND table = {literal(side.table)} ORDER BY position"
+    )
+
+
+def aside_reached(generations: Iterable[int]) -> str:
+    """The last raw offset of each partition of which a generation set a row aside. Over `{quarantine}`."""
+    return (
+        f"SELECT `generation`, `partition`, max(raw_offset) FROM {{quarantine}} WHERE `generation` IN {_list(generations)} "
+        f"AND `stage` IN {_APART} AND raw_offset IS NOT NULL AND {_ASIDE} GROUP BY `generation`, `partition`"
+    )
+
+
+def aside(comparison: Comparison, bound: Bound) -> str:
+    """The rows that either generation set aside, by cause. Over `{quarantine}`."""
+    before, after = (side.generation for side in comparison.sides)
+    cause = "`stage`, `reason`, `rule`, `column`"
+    return (
+        f"SELECT {cause}, countIf(`generation` = {before}), countIf(`generation` = {after}) FROM {{quarantine}} "
+        f"WHERE `generation` IN ({before}, {after}) AND `stage` IN {_APART} AND {_ASIDE} AND {_within_aside(bound)} "
+        f"GROUP BY {cause} ORDER BY {cause}"
+    )
+
+
+def portions(rows: int, portion_rows: int = _PORTION_ROWS) -> list[range]:
+    """Ranges of buckets for so many rows of both sides."""
+    count = max(1, min(MOST_PORTIONS, -(-rows // portion_rows)))
+    edges = [BUCKETS * at // count for at in range(count + 1)]
+    return [range(*edge) for edge in zip(edges, edges[1:], strict=False)]
+
+
+def packed(rows_of: Mapping[int, int], portion_rows: int = _PORTION_ROWS) -> list[list[int]]:
+    """Differing buckets in portions of about so many rows, at most sixteen. `rows_of`: bucket to its rows of both sides."""
+    size = max(portion_rows, -(-sum(rows_of.values()) // (MOST_PORTIONS - 1)))
+    packs: list[list[int]] = []
+    room = 0
+    for bucket, rows in sorted(rows_of.items()):
+        if not packs or (rows > room and len(packs) < MOST_PORTIONS):
+            packs.append([])
+            room = size
+        packs[-1].append(bucket)
+        room -= rows
+    return packs
+
+
+def sums(comparison: Comparison, bound: Bound, buckets: range) -> str:
+    """What each bucket of a side holds, order aside: side, bucket, rows, identities, then of each compared column its values, then
+    the sums of numbers as text.
+    """
+    where = _in(buckets)
+    asked = []
+    for at, side in enumerate(comparison.sides):
+        hashes = [f"{values.hashed(pair.of(at), pair.by, _T)} AS __h{n}" for n, pair in enumerate(comparison.compared)]
+        numbers = [f"{values.named(pair.of(at), _T)} AS __n{n}" for n, pair in enumerate(comparison.sums)]
+        wanted = ", ".join([f"{_match(comparison, at)} AS __m", *hashes, *numbers])
+        rows = (
+            f"SELECT {wanted} FROM {side.rows} {_prewhere(comparison, at, where)} "
+            f"WHERE {_settled(comparison, side, at, bound, where)}"
+        )
+        found = [f"{at} AS __side", f"{_BUCKET} AS __b", "count() AS __rows", "sum(reinterpretAsUInt64(__m)) AS __ids"]
+        found += [f"sum(__h{n} * {_ODD}) AS __s{n}" for n in range(len(hashes))]
+        found += [f"{values.summed(pair.of(at), f'__n{n}')} AS __t{n}" for n, pair in enumerate(comparison.sums)]
+        asked.append(f"SELECT {', '.join(found)} FROM ({rows}) GROUP BY __b")
+    return " UNION ALL ".join(asked)
+
+
+def differing(comparison: Comparison, pairs: Sequence[Pair], bound: Bound, buckets: Sequence[int], samples: int) -> str:
+    """What differs in buckets: rows added, removed and changed; removed that the generation after set aside, and added that the one
+    before did; then lists of samples of each kind; then in how many changed rows each of `pairs` differs. Over `{quarantine}`.
+
+    A row that is the same on both sides cancels out. Of rows that share what they are matched by, as many as there are on both sides
+    count as changed.
+    """
+    where = _in(buckets)
+    row = _row_hash
+    branches = []
+    for at, side in enumerate(comparison.sides):
+        hashes = "".join(f", {values.hashed(pair.of(at), pair.by, _T)} AS __h{n}" for n, pair in enumerate(pairs))
+        branches.append(
+            f"SELECT {'-1' if at == 0 else '1'} AS __sign, {_match(comparison, at)} AS __m{hashes}, "
+            f"{row(len(pairs))} AS __r, {_T}.`_partition` AS __p, {_T}.`_offset` AS __o FROM {side.rows} "
+            f"{_prewhere(comparison, at, where)} WHERE {_settled(comparison, side, at, bound, where)}"
+        )
+    kept = "".join(f", any(__h{n}) AS __k{n}" for n in range(len(pairs)))
+    rows = (
+        f"SELECT __m, __r, sum(__sign) AS __net, any(__p) AS __pa, any(__o) AS __oa{kept} "
+        f"FROM ({' UNION ALL '.join(branches)}) GROUP BY __m, __r HAVING __net != 0"
+    )
+    differs = "".join(f", sum(__net * __k{n}) != 0 AS __d{n}" for n in range(len(pairs)))
+    before, after = comparison.sides
+    groups = (
+        "SELECT __m, sumIf(__net, __net > 0) AS __more, -sumIf(__net, __net < 0) AS __less, "
+        "least(__more, __less) AS __changed, __more - __changed AS __added, __less - __changed AS __removed, "
+        f"least(__removed, -sumIf(__net, __net < 0 AND {_set_aside_by(after)})) AS __gone_aside, "
+        f"least(__added, sumIf(__net, __net > 0 AND {_set_aside_by(before)})) AS __come_back, "
+        f"hex(minIf(__r, __net < 0)) AS __ra, hex(minIf(__r, __net > 0)) AS __rb{differs} FROM ({rows}) GROUP BY __m"
+    )
+    sample = "(hex(__m), __ra, __rb)"
+    lists = [
+        f"groupArraySortedIf({max(samples, 1)})({sample}, {'__' + kind} > 0)" for kind in ("added", "removed", "changed")
+    ]
+    counts = [f"sumIf(__changed, __d{n} = 1)" for n in range(len(pairs))]
+    total = ["sum(__added)", "sum(__removed)", "sum(__changed)", "sum(__gone_aside)", "sum(__come_back)"]
+    return f"SELECT {', '.join(total + lists + counts)} FROM ({groups})"
+
+
+def sampled(comparison: Comparison, pairs: Sequence[Pair], at: int, wanted: Iterable[tuple[str, str]]) -> str:
+    """The rows of a side with these hashes (of what they are matched by, and of `pairs`), once each: both hashes, `_partition`,
+    `_offset`, the matched columns, and all that are shown.
+    """
+    side = comparison.sides[at]
+    both = sorted(set(wanted))
+    rows = ", ".join(f"({_unhex(m)}, {_unhex(r)})" for m, r in both)
+    only = ", ".join(_unhex(m) for m in sorted({m for m, _ in both}))
+    hashes = ", ".join(values.hashed(pair.of(at), pair.by, _T) for pair in pairs)
+    shown = [values.shown(pair.of(at), _T) for pair in comparison.matched]
+    shown += [values.shown(column, _T) for column in comparison.held[at]]
+    listed = "".join(f", {each} AS __v{n}" for n, each in enumerate(shown))
+    match = _match(comparison, at)
+    return (
+        f"SELECT hex({match}) AS __m, hex({_hash_of(hashes)}) AS __r, {_T}.`_partition` AS __p, {_T}.`_offset` AS __o{listed} "
+        f"FROM {side.rows} PREWHERE {match} IN ({only}) WHERE ({match}, {_hash_of(hashes)}) IN ({rows}) "
+        "ORDER BY __m, __r, __p, __o LIMIT 1 BY __m, __r"
+    )
+
+
+_BUCKET: Final = f"bitAnd(reinterpretAsUInt64(__m), {BUCKETS - 1})"
+_ASIDE: Final = "ifNull(`act`, 'quarantined') = 'quarantined'"
+
+
+def _match(comparison: Comparison, at: int) -> str:
+    """What a row is matched by, as sixteen bytes."""
+    parts = ", ".join(values.hashed_widely(pair.of(at), pair.by, _T) for pair in comparison.matched)
+    return f"sipHash128({parts})"
+
+
+def _row_hash(count: int) -> str:
+    return _hash_of(", ".join(f"__h{n}" for n in range(count)))
+
+
+def _hash_of(hashes: str) -> str:
+    return f"sipHash128({hashes or '0'})"
+
+
+def _prewhere(comparison: Comparison, at: int, buckets: str) -> str:
+    return f"PREWHERE {buckets.replace('__m', _match(comparison, at))}"
+
+
+def _settled(comparison: Comparison, side: Side, at: int, bound: Bound, buckets: str) -> str:
+    """Which rows both sides had the time to make. Where the newest row of a key counts: none of a key that is being replaced."""
+    within = _within(f"{_T}.`_partition`", f"{_T}.`_offset`", bound)
+    if comparison.by == "identity":
+        return within
+    moving = " UNION ALL ".join(
+        f"SELECT {_match(comparison, other)} AS __m FROM {each.path} AS __t "
+        f"WHERE NOT ({within}) AND {buckets.replace('__m', _match(comparison, other))}"
+        for other, each in enumerate(comparison.sides)
+    )
+    return f"{within} AND {_match(comparison, at)} NOT IN ({moving})"
+
+
+def _within(partition: str, offset: str, bound: Bound) -> str:
+    if not bound:
+        return "false"
+    known = ", ".join(str(int(number)) for number in bound)
+    ends = ", ".join(f"toInt64({int(end)})" for end in bound.values())
+    return f"{offset} <= transform(toInt64({partition}), [{known}], [{ends}], toInt64(-1))"
+
+
+def _within_aside(bound: Bound) -> str:
+    return _within("`partition`", "ifNull(raw_offset, 0)", bound)
+
+
+def _set_aside_by(side: Side) -> str:
+    return (
+        f"(__pa, __oa) IN (SELECT `partition`, assumeNotNull(raw_offset) FROM {{quarantine}} "
+        f"WHERE `generation` = {side.generation} AND raw_offset IS NOT NULL AND `stage` IN {_APART} AND {_ASIDE})"
+    )
+
+
+def _in(buckets: Sequence[int]) -> str:
+    if isinstance(buckets, range):
+        return f"({_BUCKET} >= {buckets.start} AND {_BUCKET} < {buckets.stop})"
+    return f"{_BUCKET} IN {_list(buckets)}"
+
+
+def _list(numbers: Iterable[int]) -> str:
+    return f"({', '.join(str(int(number)) for number in numbers)})"
+
+
+def _unhex(digits: str) -> str:
+    return f"toFixedString(unhex({literal(digits)}), 16)"
+
+
+def quarantine_of(side: Side) -> str:
+    """The table of what a dataset set aside."""
+    return f"{quoted(side.contract.domain)}.{quoted(side.contract.table + '__quarantine')}"
+
+
+#: What stands in for that table where nothing was ever set aside.
+NO_QUARANTINE: Final = (
+    "(SELECT toInt32(0) AS `generation`, '' AS `stage`, '' AS `reason`, CAST(NULL AS Nullable(String)) AS `rule`, "
+    "CAST(NULL AS Nullable(String)) AS `column`, toInt32(0) AS `partition`, CAST(NULL AS Nullable(Int64)) AS raw_offset, "
+    "CAST(NULL AS Nullable(String)) AS `act` WHERE false)"
+)
+IDENTITY_COLUMNS: Final = columns.IDENTITY
