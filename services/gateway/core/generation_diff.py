@@ -134,3 +134,11 @@ def _shown(held: Sequence[Column]) -> tuple[Column, ...]:
 def _is_sum(pair: Pair) -> bool:
     user = not pair.name.startswith("_")
     return user and pair.before.summable and pair.after.summable
+
+
+def bound_of(before: Mapping[int, int], after: Mapping[int, int]) -> dict[int, int]:
+    """Up to which raw offset of each partition both sides are compared: to what the slower one has reached.
+
+    A partition of which one of them has nothing yet is left out.
+    """
+    return {partition: min(before[partition], after[partition]) for partition in sorted(before.keys() & after.keys())}

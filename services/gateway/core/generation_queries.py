@@ -9,22 +9,24 @@ Everything that a table can name is quoted and stands behind the table's alias; 
 """
 # ruff: noqa: S608
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
-from headrace.stream import columns
 from services.gateway.core import generation_values as values
 from services.gateway.core.generation_diff import Comparison, Pair, Side
 from services.gateway.core.generation_values import literal, quoted
 
 BUCKETS: Final = 1024
 MOST_PORTIONS: Final = 16
-_PORTION_ROWS: Final = 1_000_000
+PORTION_ROWS: Final = 1_000_000
 _ODD: Final = "bitOr(reinterpretAsUInt64(__m), 1)"
 _T: Final = "__t"
 #: Stages behind the point where generations part; what those before set aside is missing in both.
 _APART: Final = "('transformer', 'quality', 'loader')"
 SPILL_BYTES: Final = 256 << 20
+MOST_COLUMNS: Final = 10_000
+MOST_CAUSES: Final = 1000
+MOST_PARTITIONS: Final = 1000
 
 Bound = Mapping[int, int]
 
@@ -66,14 +68,14 @@ def aside(comparison: Comparison, bound: Bound) -> str:
     )
 
 
-def portions(rows: int, portion_rows: int = _PORTION_ROWS) -> list[range]:
+def portions(rows: int, portion_rows: int = PORTION_ROWS) -> list[range]:
     """Ranges of buckets for so many rows of both sides."""
     count = max(1, min(MOST_PORTIONS, -(-rows // portion_rows)))
     edges = [BUCKETS * at // count for at in range(count + 1)]
     return [range(*edge) for edge in zip(edges, edges[1:], strict=False)]
 
 
-def packed(rows_of: Mapping[int, int], portion_rows: int = _PORTION_ROWS) -> list[list[int]]:
+def packed(rows_of: Mapping[int, int], portion_rows: int = PORTION_ROWS) -> list[list[int]]:
     """Differing buckets in portions of about so many rows, at most sixteen. `rows_of`: bucket to its rows of both sides."""
     size = max(portion_rows, -(-sum(rows_of.values()) // (MOST_PORTIONS - 1)))
     packs: list[list[int]] = []
@@ -91,17 +93,14 @@ def sums(comparison: Comparison, bound: Bound, buckets: range) -> str:
     """What each bucket of a side holds, order aside: side, bucket, rows, identities, then of each compared column its values, then
     the sums of numbers as text.
     """
-    where = _in(buckets)
     asked = []
     for at, side in enumerate(comparison.sides):
         hashes = [f"{values.hashed(pair.of(at), pair.by, _T)} AS __h{n}" for n, pair in enumerate(comparison.compared)]
         numbers = [f"{values.named(pair.of(at), _T)} AS __n{n}" for n, pair in enumerate(comparison.sums)]
         wanted = ", ".join([f"{_match(comparison, at)} AS __m", *hashes, *numbers])
-        rows = (
-            f"SELECT {wanted} FROM {side.rows} {_prewhere(comparison, at, where)} "
-            f"WHERE {_settled(comparison, side, at, bound, where)}"
-        )
-        found = [f"{at} AS __side", f"{_BUCKET} AS __b", "count() AS __rows", "sum(reinterpretAsUInt64(__m)) AS __ids"]
+        wanted += f", {_bucket(comparison, at)} AS __b"
+        rows = f"SELECT {wanted} FROM {side.rows} {_only(comparison, at, bound, buckets)}"
+        found = [f"{at} AS __side", "__b", "count() AS __rows", "sum(reinterpretAsUInt64(__m)) AS __ids"]
         found += [f"sum(__h{n} * {_ODD}) AS __s{n}" for n in range(len(hashes))]
         found += [f"{values.summed(pair.of(at), f'__n{n}')} AS __t{n}" for n, pair in enumerate(comparison.sums)]
         asked.append(f"SELECT {', '.join(found)} FROM ({rows}) GROUP BY __b")
@@ -115,15 +114,13 @@ def differing(comparison: Comparison, pairs: Sequence[Pair], bound: Bound, bucke
     A row that is the same on both sides cancels out. Of rows that share what they are matched by, as many as there are on both sides
     count as changed.
     """
-    where = _in(buckets)
-    row = _row_hash
     branches = []
     for at, side in enumerate(comparison.sides):
         hashes = "".join(f", {values.hashed(pair.of(at), pair.by, _T)} AS __h{n}" for n, pair in enumerate(pairs))
         branches.append(
             f"SELECT {'-1' if at == 0 else '1'} AS __sign, {_match(comparison, at)} AS __m{hashes}, "
-            f"{row(len(pairs))} AS __r, {_T}.`_partition` AS __p, {_T}.`_offset` AS __o FROM {side.rows} "
-            f"{_prewhere(comparison, at, where)} WHERE {_settled(comparison, side, at, bound, where)}"
+            f"{_row(f'__h{n}' for n in range(len(pairs)))} AS __r, {_T}.`_partition` AS __p, {_T}.`_offset` AS __o "
+            f"FROM {side.rows} {_only(comparison, at, bound, buckets)}"
         )
     kept = "".join(f", any(__h{n}) AS __k{n}" for n in range(len(pairs)))
     rows = (
@@ -154,21 +151,19 @@ def sampled(comparison: Comparison, pairs: Sequence[Pair], at: int, wanted: Iter
     """
     side = comparison.sides[at]
     both = sorted(set(wanted))
-    rows = ", ".join(f"({_unhex(m)}, {_unhex(r)})" for m, r in both)
+    rows = ", ".join(f"({_unhex(m)}, {literal(r)})" for m, r in both)
     only = ", ".join(_unhex(m) for m in sorted({m for m, _ in both}))
-    hashes = ", ".join(values.hashed(pair.of(at), pair.by, _T) for pair in pairs)
     shown = [values.shown(pair.of(at), _T) for pair in comparison.matched]
     shown += [values.shown(column, _T) for column in comparison.held[at]]
     listed = "".join(f", {each} AS __v{n}" for n, each in enumerate(shown))
-    match = _match(comparison, at)
+    match, row = _match(comparison, at), _row(values.hashed(pair.of(at), pair.by, _T) for pair in pairs)
     return (
-        f"SELECT hex({match}) AS __m, hex({_hash_of(hashes)}) AS __r, {_T}.`_partition` AS __p, {_T}.`_offset` AS __o{listed} "
-        f"FROM {side.rows} PREWHERE {match} IN ({only}) WHERE ({match}, {_hash_of(hashes)}) IN ({rows}) "
+        f"SELECT hex({match}) AS __m, hex({row}) AS __r, {_T}.`_partition` AS __p, {_T}.`_offset` AS __o{listed} "
+        f"FROM {side.rows} PREWHERE {match} IN ({only}) WHERE ({match}, hex({row})) IN ({rows}) "
         "ORDER BY __m, __r, __p, __o LIMIT 1 BY __m, __r"
     )
 
 
-_BUCKET: Final = f"bitAnd(reinterpretAsUInt64(__m), {BUCKETS - 1})"
 _ASIDE: Final = "ifNull(`act`, 'quarantined') = 'quarantined'"
 
 
@@ -178,29 +173,31 @@ def _match(comparison: Comparison, at: int) -> str:
     return f"sipHash128({parts})"
 
 
-def _row_hash(count: int) -> str:
-    return _hash_of(", ".join(f"__h{n}" for n in range(count)))
-
-
-def _hash_of(hashes: str) -> str:
-    return f"sipHash128({hashes or '0'})"
-
-
-def _prewhere(comparison: Comparison, at: int, buckets: str) -> str:
-    return f"PREWHERE {buckets.replace('__m', _match(comparison, at))}"
-
-
-def _settled(comparison: Comparison, side: Side, at: int, bound: Bound, buckets: str) -> str:
-    """Which rows both sides had the time to make. Where the newest row of a key counts: none of a key that is being replaced."""
-    within = _within(f"{_T}.`_partition`", f"{_T}.`_offset`", bound)
+def _bucket(comparison: Comparison, at: int) -> str:
+    """Which bucket a row falls into: cheap, because every portion asks it of every row."""
     if comparison.by == "identity":
-        return within
+        return f"bitAnd({_T}.`_offset`, {BUCKETS - 1})"
+    return f"bitAnd({_row(values.hashed(pair.of(at), pair.by, _T) for pair in comparison.matched)}, {BUCKETS - 1})"
+
+
+def _row(hashes: Iterable[str]) -> str:
+    """The hash of a row from those of its values."""
+    return f"xxh3({', '.join(hashes) or '0'})"
+
+
+def _only(comparison: Comparison, at: int, bound: Bound, buckets: Sequence[int]) -> str:
+    """The rows in some buckets that both sides had the time to make. Where the newest row of a key counts, none of a key that is
+    being replaced. A condition on the key may stand in front of FINAL.
+    """
+    within = _within(f"{_T}.`_partition`", f"{_T}.`_offset`", bound)
+    chosen = [_in(_bucket(comparison, each), buckets) for each in (0, 1)]
+    if comparison.by == "identity":
+        return f"PREWHERE {chosen[at]} WHERE {within}"
     moving = " UNION ALL ".join(
-        f"SELECT {_match(comparison, other)} AS __m FROM {each.path} AS __t "
-        f"WHERE NOT ({within}) AND {buckets.replace('__m', _match(comparison, other))}"
-        for other, each in enumerate(comparison.sides)
+        f"SELECT {_match(comparison, other)} AS __m FROM {side.path} AS __t WHERE {chosen[other]} AND NOT ({within})"
+        for other, side in enumerate(comparison.sides)
     )
-    return f"{within} AND {_match(comparison, at)} NOT IN ({moving})"
+    return f"PREWHERE {chosen[at]} WHERE {within} AND {_match(comparison, at)} NOT IN ({moving})"
 
 
 def _within(partition: str, offset: str, bound: Bound) -> str:
@@ -222,10 +219,10 @@ def _set_aside_by(side: Side) -> str:
     )
 
 
-def _in(buckets: Sequence[int]) -> str:
+def _in(bucket: str, buckets: Sequence[int]) -> str:
     if isinstance(buckets, range):
-        return f"({_BUCKET} >= {buckets.start} AND {_BUCKET} < {buckets.stop})"
-    return f"{_BUCKET} IN {_list(buckets)}"
+        return f"{bucket} >= {buckets.start} AND {bucket} < {buckets.stop}"
+    return f"{bucket} IN {_list(buckets)}"
 
 
 def _list(numbers: Iterable[int]) -> str:
@@ -236,15 +233,25 @@ def _unhex(digits: str) -> str:
     return f"toFixedString(unhex({literal(digits)}), 16)"
 
 
-def quarantine_of(side: Side) -> str:
-    """The table of what a dataset set aside."""
-    return f"{quoted(side.contract.domain)}.{quoted(side.contract.table + '__quarantine')}"
-
-
-#: What stands in for that table where nothing was ever set aside.
+#: What stands in for the table of what was set aside where nothing ever was.
 NO_QUARANTINE: Final = (
     "(SELECT toInt32(0) AS `generation`, '' AS `stage`, '' AS `reason`, CAST(NULL AS Nullable(String)) AS `rule`, "
     "CAST(NULL AS Nullable(String)) AS `column`, toInt32(0) AS `partition`, CAST(NULL AS Nullable(Int64)) AS raw_offset, "
     "CAST(NULL AS Nullable(String)) AS `act` WHERE false)"
 )
-IDENTITY_COLUMNS: Final = columns.IDENTITY
+
+
+def quarantine_columns(side: Side) -> str:
+    """The columns of the table of what a dataset set aside."""
+    return (
+        f"SELECT name FROM system.columns WHERE database = {literal(side.contract.domain)} "
+        f"AND table = {literal(side.contract.table + '__quarantine')}"
+    )
+
+
+def quarantine(side: Side, known: Collection[str]) -> str:
+    """What stands behind FROM for `{quarantine}`. `known` are the columns of that table; none when it does not exist."""
+    if not known:
+        return NO_QUARANTINE
+    table = f"{quoted(side.contract.domain)}.{quoted(side.contract.table + '__quarantine')}"
+    return table if "act" in known else f"(SELECT *, CAST(NULL AS Nullable(String)) AS `act` FROM {table})"

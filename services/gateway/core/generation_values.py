@@ -68,7 +68,7 @@ def measure(before: Column, after: Column) -> Measure:
 
 def hashed(column: Column, by: Measure, table: str) -> str:
     """The hash of a value, 64 bits, never NULL. `table` is the alias of the table."""
-    return f"ifNull(sipHash64({_measured(column, by, table)}), {_NULL_HASH})"
+    return f"ifNull(xxh3({_measured(column, by, table)}), {_NULL_HASH})"
 
 
 def hashed_widely(column: Column, by: Measure, table: str) -> str:
