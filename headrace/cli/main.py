@@ -12,6 +12,7 @@ from headrace.cli import (
     datasets,
     demo,
     drift,
+    generation_diff,
     local,
     observe,
     quarantine,
@@ -86,6 +87,7 @@ def _assemble() -> None:
         (local.up, start), (local.down, start), (local.doctor, start), (demo.demo, start),
         (datasets.init, files), (datasets.validate, files), (datasets.plan, files), (datasets.apply, files),
         (observe.status, look), (observe.tail, look), (observe.ledger, look), (observe.query, look), (rows.row, look),
+        (generation_diff.diff, look),
     ):  # fmt: skip
         app.command(rich_help_panel=panel)(command)
     control = source_control

@@ -15,6 +15,9 @@ from services.gateway.adapters.control_fold import ControlFold
 from services.gateway.adapters.database import open_database, upgrade
 from services.gateway.adapters.dataset_log import DatasetLog
 from services.gateway.adapters.dataset_store import DatasetStore
+from services.gateway.adapters.generation_reach import GenerationReach
+from services.gateway.adapters.generation_sides import LiveSides
+from services.gateway.adapters.generations_compared import GenerationDiffs
 from services.gateway.adapters.health import Health
 from services.gateway.adapters.holding_store import HoldingStore
 from services.gateway.adapters.http.app import create_app
@@ -62,6 +65,8 @@ def build(settings: GatewaySettings) -> Gateway:
     )
     quarantine, progress = Quarantine(warehouse), Progress(connection)
     published = PublishedRows(warehouse)
+    ledger, reach = LedgerStore(engine), GenerationReach(connection, registry, progress)
+    diffs = GenerationDiffs(warehouse, LiveSides(datasets, reach), ledger.filtered, settings.diff_timeout_s)
     runs, wishes = RunLog(connection, controls), WishStore(engine, connection, controls)
     return Gateway(
         engine,
@@ -71,7 +76,7 @@ def build(settings: GatewaySettings) -> Gateway:
         SecretKeeper(SecretLog(connection, controls, "gateway", settings.instance), keys) if keys else None,
         runs,
         fold,
-        Accounts(datasets, LedgerStore(engine), IncidentStore(engine), progress, fold, runs, wishes),
+        Accounts(datasets, ledger, IncidentStore(engine), progress, fold, runs, wishes),
         TokenStore(engine, settings.gateway_admin_token, _token_key(settings)),
         warehouse,
         quarantine,
@@ -85,6 +90,7 @@ def build(settings: GatewaySettings) -> Gateway:
         BackTestDesk(connection, controls),
         TransformTests(),
         Passports(connection, registry, controls, datasets, progress, published, quarantine, Lake(settings), runs),
+        diffs,
     )
 
 

@@ -23,9 +23,7 @@ class LiveSides:
     `reached` says how far a generation of a dataset got (`GenerationReach`); where it gives None, its table has to tell.
     """
 
-    def __init__(
-        self, datasets: DatasetStore, reached: Callable[[DatasetVersion], Mapping[int, int] | None]
-    ) -> None:
+    def __init__(self, datasets: DatasetStore, reached: Callable[[DatasetVersion], Mapping[int, int] | None]) -> None:
         self._datasets = datasets
         self._reached = reached
 

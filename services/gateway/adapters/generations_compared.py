@@ -58,8 +58,8 @@ class GenerationDiffs:
     def parts(self, dataset: DatasetVersion, generation: int, against: int, samples: int) -> Iterator[Part]:
         """How far the comparison is, as it goes on; at last the `report`, or why there is none: `failure`.
 
-        Errors, before the first part only: DiffRefusedError, QueryError, Transient. Closing the iterator ends the comparison, once
-        the query that runs is answered.
+        Errors, before the first part only: DiffRefusedError, QueryError, Transient. Closing the iterator ends the comparison,
+        once the query that runs is answered.
         """
         with self._alone(dataset.name):
             run = _Run(self._warehouse, time.monotonic() + self._most_s, self._most_s, self._portion_rows)
@@ -115,7 +115,9 @@ class _Run:
     def prepared(self, before: Side, after: Side) -> Comparison:
         """How they are compared. From here on, what is loaded meanwhile makes no difference."""
         if before.generation == after.generation:
-            raise DiffRefusedError("same-generation", "a generation does not differ from itself: name another with `against`")
+            raise DiffRefusedError(
+                "same-generation", "a generation does not differ from itself: name another with `against`"
+            )
         held = [self._columns(side) for side in (before, after)]
         comparison = compare(before, after, *held)
         if isinstance(comparison, Refusal):
@@ -159,8 +161,8 @@ class _Run:
         if not held:
             raise DiffRefusedError(
                 "nothing-loaded",
-                f"generation {side.generation} of {side.contract.dataset} has no table yet: the loader makes it with the first row; "
-                "see what has become of its rows in its books and in quarantine",
+                f"generation {side.generation} of {side.contract.dataset} has no table yet: the loader makes it "
+                "with the first row; see what has become of its rows in its books and in quarantine",
             )
         return held
 
@@ -172,7 +174,10 @@ class _Run:
         """The last raw offset of each partition of which the side shows what became of it."""
         if side.reached is not None:
             return dict(side.reached)
-        found = {int(partition): int(offset) for partition, offset in self._rows(queries.reached(side), queries.MOST_PARTITIONS)}
+        found = {
+            int(partition): int(offset)
+            for partition, offset in self._rows(queries.reached(side), queries.MOST_PARTITIONS)
+        }
         for generation, partition, offset in aside:
             if generation == side.generation:
                 found[partition] = max(found.get(partition, -1), offset)
@@ -198,6 +203,6 @@ def _refused(error: DiffRefusedError | QueryError, most_s: float) -> DiffRefused
 def _too_long(most_s: float) -> DiffRefusedError:
     return DiffRefusedError(
         "diff-too-long",
-        f"the comparison was given up: it may take {most_s:g} s, and a single query of it the time of any query. Give the gateway more "
-        "with HEADRACE_DIFF_TIMEOUT_S or HEADRACE_QUERY_TIMEOUT_S, or try when the warehouse has less to do",
+        f"the comparison was given up: it may take {most_s:g} s, and a single query of it the time of any query. "
+        "Give the gateway more with HEADRACE_DIFF_TIMEOUT_S or HEADRACE_QUERY_TIMEOUT_S, or try when the warehouse has less to do",
     )

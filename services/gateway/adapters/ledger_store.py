@@ -1,6 +1,6 @@
 """Keeps the books in the database: adds ledger entries to the sums, and reads the sums back."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -44,6 +44,13 @@ class LedgerStore:
         with self._engine.connect() as connection:
             found = _sums(connection, dataset, generation)
         return {(key.stage, key.partition): sums for key, sums in found.items()}
+
+    def filtered(self, dataset: str, generation: int) -> dict[str, int]:
+        """How many rows of a dataset's generation were filtered, by rule."""
+        found: Counter[str] = Counter()
+        for sums in self.sums(dataset, generation).values():
+            found.update(sums.filtered)
+        return dict(found)
 
     def pace(self, dataset: str, generation: int, now: datetime) -> dict[str, Pace]:
         """How fast each stage of a dataset is."""

@@ -66,7 +66,9 @@ class Warehouse:
     ) -> Answer:
         """The first `limit` rows of a query that is itself cut to one more, which tells whether there are more.
 
-        `settings` are the engine's, each given if the reader may set it. Values: `services.gateway.core.json_values`; strings that are not UTF-8 come as hexadecimal digits.
+        `settings` are the engine's, each given if the reader may set it.
+
+        Values: `services.gateway.core.json_values`; strings that are not UTF-8 come as hexadecimal digits.
         Errors: QueryError with the engine's words; Transient.
         """
         started = time.perf_counter()

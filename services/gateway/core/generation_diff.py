@@ -88,8 +88,8 @@ class Comparison:
 def compare(before: Side, after: Side, held: Sequence[Column], will_hold: Sequence[Column]) -> Comparison | Refusal:
     """How to compare two generations whose tables have these columns.
 
-    Where both keep the newest row of the same key, by that key. Else rows that come from the same raw record are the same, if both
-    read the same topic; else those with the same key.
+    Where both keep the newest row of the same key, by that key. Else rows that come from the same raw record are the same, if
+    both read the same topic; else those with the same key.
     """
     if "replace" in (before.contract.load.mode, after.contract.load.mode):
         return Refusal("in-runs", f"{before.contract.dataset} is loaded in runs: each reads the source as it then is")

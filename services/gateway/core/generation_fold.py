@@ -62,7 +62,7 @@ class Sums:
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """A row that differs, by its hashes: of what it is matched by, and of what each side holds; empty where it has no such row."""
+    """A row that differs, by its hashes: of what it is matched by, and of what each side holds; empty where it has none."""
 
     kind: Kind
     match: str
@@ -108,8 +108,8 @@ SampleRows = Mapping[tuple[str, str], Sequence[Any]]
 
 
 def sample(comparison: Comparison, pairs: Sequence[Pair], one: Sampled, rows: tuple[SampleRows, SampleRows]) -> Any:
-    """A row that differs as people see it: its key, its raw records, and its values before and after; of a changed row those of the
-    columns that differ, of another all. None where it is not there any more.
+    """A row that differs as people see it: its key, its raw records, and its values before and after; of a changed row those of
+    the columns that differ, of another all. None where it is not there any more.
     """
     found = [rows[0].get((one.match, one.before)), rows[1].get((one.match, one.after))]
     if [bool(row) for row in found] != [bool(one.before), bool(one.after)]:

@@ -1,7 +1,7 @@
 """Decides what the warehouse is asked in order to compare two generations, so that it stays linear in rows.
 
-Every row falls into one of 1024 buckets by the hash of what it is matched by. First, sums over each bucket tell which of them differ
-at all (`sums`). Then only the rows of those are brought together (`differing`). Both in portions of buckets, so that a query is
+Every row falls into one of 1024 buckets by the hash of what it is matched by. First, sums over each bucket tell which of them
+differ at all (`sums`). Then only the rows of those are brought together (`differing`). Both in portions of buckets, so that a query is
 short and holds few rows; and there are never more than sixteen portions, because each of them reads the columns of the whole
 table. Beyond that a portion grows, and what it groups goes to disk.
 
@@ -10,6 +10,7 @@ Everything that a table can name is quoted and stands behind the table's alias; 
 # ruff: noqa: S608
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Final
 
 from services.gateway.core import generation_values as values
@@ -72,7 +73,7 @@ def portions(rows: int, portion_rows: int = PORTION_ROWS) -> list[range]:
     """Ranges of buckets for so many rows of both sides."""
     count = max(1, min(MOST_PORTIONS, -(-rows // portion_rows)))
     edges = [BUCKETS * at // count for at in range(count + 1)]
-    return [range(*edge) for edge in zip(edges, edges[1:], strict=False)]
+    return [range(*edge) for edge in pairwise(edges)]
 
 
 def packed(rows_of: Mapping[int, int], portion_rows: int = PORTION_ROWS) -> list[list[int]]:
@@ -90,8 +91,8 @@ def packed(rows_of: Mapping[int, int], portion_rows: int = PORTION_ROWS) -> list
 
 
 def sums(comparison: Comparison, bound: Bound, buckets: range) -> str:
-    """What each bucket of a side holds, order aside: side, bucket, rows, identities, then of each compared column its values, then
-    the sums of numbers as text.
+    """What each bucket of a side holds, order aside: side, bucket, rows, identities, then of each compared column its values,
+    then the sums of numbers as text.
     """
     asked = []
     for at, side in enumerate(comparison.sides):
@@ -108,11 +109,11 @@ def sums(comparison: Comparison, bound: Bound, buckets: range) -> str:
 
 
 def differing(comparison: Comparison, pairs: Sequence[Pair], bound: Bound, buckets: Sequence[int], samples: int) -> str:
-    """What differs in buckets: rows added, removed and changed; removed that the generation after set aside, and added that the one
-    before did; then lists of samples of each kind; then in how many changed rows each of `pairs` differs. Over `{quarantine}`.
+    """What differs in buckets: rows added, removed and changed; removed that the generation after set aside, and added
+    that the one before did; then lists of samples of each kind; then in how many changed rows each of `pairs` differs. Over `{quarantine}`.
 
-    A row that is the same on both sides cancels out. Of rows that share what they are matched by, as many as there are on both sides
-    count as changed.
+    A row that is the same on both sides cancels out. Of rows that share what they are matched by, as many as there are on both
+    sides count as changed.
     """
     branches = []
     for at, side in enumerate(comparison.sides):
@@ -138,7 +139,8 @@ def differing(comparison: Comparison, pairs: Sequence[Pair], bound: Bound, bucke
     )
     sample = "(hex(__m), __ra, __rb)"
     lists = [
-        f"groupArraySortedIf({max(samples, 1)})({sample}, {'__' + kind} > 0)" for kind in ("added", "removed", "changed")
+        f"groupArraySortedIf({max(samples, 1)})({sample}, {'__' + kind} > 0)"
+        for kind in ("added", "removed", "changed")
     ]
     counts = [f"sumIf(__changed, __d{n} = 1)" for n in range(len(pairs))]
     total = ["sum(__added)", "sum(__removed)", "sum(__changed)", "sum(__gone_aside)", "sum(__come_back)"]

@@ -21,7 +21,12 @@ def report(
     partitions = sorted(reached[0].keys() | reached[1].keys())
     return {
         **{
-            name: {"generation": side.generation, "version": side.version, "rows": rows[at], "left_out": max(seen[at] - rows[at], 0)}
+            name: {
+                "generation": side.generation,
+                "version": side.version,
+                "rows": rows[at],
+                "left_out": max(seen[at] - rows[at], 0),
+            }
             for at, (name, side) in enumerate(zip(("before", "after"), comparison.sides, strict=True))
         },
         "matched_by": comparison.by,
@@ -29,7 +34,7 @@ def report(
         "upto": [
             {
                 "partition": at,
-                "offset": bound.get(at),
+                "offset": bound[at] if bound.get(at, -1) >= 0 else None,
                 "reached_before": reached[0].get(at),
                 "reached_after": reached[1].get(at),
             }
