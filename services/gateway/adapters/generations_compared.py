@@ -107,7 +107,7 @@ class _Run:
         self._most_s = most_s
         self._portion_rows = portion_rows
         self._quarantine = queries.NO_QUARANTINE
-        self._bound: dict[int, int] = {}
+        self._bound: queries.Bound = None
         self._reached: list[dict[int, int]] = []
         self.seen: list[int] = []
         self.report: dict[str, Any] = {}
@@ -125,7 +125,7 @@ class _Run:
         self._quarantine = self._quarantine_of(after)
         aside = self._rows(queries.aside_reached((before.generation, after.generation)), queries.MOST_PARTITIONS)
         self._reached = [self._reach(side, aside) for side in (before, after)]
-        self._bound = bound_of(*self._reached)
+        self._bound = bound_of(*self._reached) if before.staged == after.staged else None
         self.seen = [int(self._rows(queries.seen(side), 1)[0][0]) for side in (before, after)]
         return comparison
 

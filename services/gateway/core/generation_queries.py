@@ -29,7 +29,8 @@ MOST_COLUMNS: Final = 10_000
 MOST_CAUSES: Final = 1000
 MOST_PARTITIONS: Final = 1000
 
-Bound = Mapping[int, int]
+#: The last raw offset of each partition that is compared; None where both sides are compared as they are.
+Bound = Mapping[int, int] | None
 
 
 def reached(side: Side) -> str:
@@ -133,8 +134,8 @@ def differing(comparison: Comparison, pairs: Sequence[Pair], bound: Bound, bucke
     groups = (
         "SELECT __m, sumIf(__net, __net > 0) AS __more, -sumIf(__net, __net < 0) AS __less, "
         "least(__more, __less) AS __changed, __more - __changed AS __added, __less - __changed AS __removed, "
-        f"least(__removed, -sumIf(__net, __net < 0 AND {_set_aside_by(after)})) AS __gone_aside, "
-        f"least(__added, sumIf(__net, __net > 0 AND {_set_aside_by(before)})) AS __come_back, "
+        f"least(__removed, -sumIf(__net, __net < 0 AND {_set_aside_by(after, bound)})) AS __gone_aside, "
+        f"least(__added, sumIf(__net, __net > 0 AND {_set_aside_by(before, bound)})) AS __come_back, "
         f"hex(minIf(__r, __net < 0)) AS __ra, hex(minIf(__r, __net > 0)) AS __rb{differs} FROM ({rows}) GROUP BY __m"
     )
     sample = "(hex(__m), __ra, __rb)"
@@ -161,7 +162,7 @@ def sampled(comparison: Comparison, pairs: Sequence[Pair], at: int, wanted: Iter
     match, row = _match(comparison, at), _row(values.hashed(pair.of(at), pair.by, _T) for pair in pairs)
     return (
         f"SELECT hex({match}) AS __m, hex({row}) AS __r, {_T}.`_partition` AS __p, {_T}.`_offset` AS __o{listed} "
-        f"FROM {side.rows} PREWHERE {match} IN ({only}) WHERE ({match}, hex({row})) IN ({rows}) "
+        f"FROM {side.rows} {_first(comparison, at, f'{match} IN ({only})')} ({match}, hex({row})) IN ({rows}) "
         "ORDER BY __m, __r, __p, __o LIMIT 1 BY __m, __r"
     )
 
@@ -189,20 +190,30 @@ def _row(hashes: Iterable[str]) -> str:
 
 def _only(comparison: Comparison, at: int, bound: Bound, buckets: Sequence[int]) -> str:
     """The rows in some buckets that both sides had the time to make. Where the newest row of a key counts, none of a key that is
-    being replaced. A condition on the key may stand in front of FINAL.
+    being replaced.
     """
     within = _within(f"{_T}.`_partition`", f"{_T}.`_offset`", bound)
     chosen = [_in(_bucket(comparison, each), buckets) for each in (0, 1)]
-    if comparison.by == "identity":
-        return f"PREWHERE {chosen[at]} WHERE {within}"
+    if comparison.by == "identity" or bound is None:
+        return f"{_first(comparison, at, chosen[at])} {within}"
     moving = " UNION ALL ".join(
         f"SELECT {_match(comparison, other)} AS __m FROM {side.path} AS __t WHERE {chosen[other]} AND NOT ({within})"
         for other, side in enumerate(comparison.sides)
     )
-    return f"PREWHERE {chosen[at]} WHERE {within} AND {_match(comparison, at)} NOT IN ({moving})"
+    return f"{_first(comparison, at, chosen[at])} {within} AND {_match(comparison, at)} NOT IN ({moving})"
+
+
+def _first(comparison: Comparison, at: int, condition: str) -> str:
+    """A condition on what rows are matched by, to which another is to follow. It may choose among the versions of a row before FINAL
+    does only where it takes all of a key or none.
+    """
+    early = comparison.by == "key" or not comparison.sides[at].upsert
+    return f"PREWHERE {condition} WHERE" if early else f"WHERE {condition} AND"
 
 
 def _within(partition: str, offset: str, bound: Bound) -> str:
+    if bound is None:
+        return "true"
     if not bound:
         return "false"
     known = ", ".join(str(int(number)) for number in bound)
@@ -214,7 +225,9 @@ def _within_aside(bound: Bound) -> str:
     return _within("`partition`", "ifNull(raw_offset, 0)", bound)
 
 
-def _set_aside_by(side: Side) -> str:
+def _set_aside_by(side: Side, bound: Bound) -> str:
+    if bound is None:
+        return "false"  # its raw records are others
     return (
         f"(__pa, __oa) IN (SELECT `partition`, assumeNotNull(raw_offset) FROM {{quarantine}} "
         f"WHERE `generation` = {side.generation} AND raw_offset IS NOT NULL AND `stage` IN {_APART} AND {_ASIDE})"

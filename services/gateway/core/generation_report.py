@@ -10,7 +10,7 @@ from services.gateway.core.generation_fold import Differences, Sums
 
 def report(
     comparison: Comparison,
-    bound: Mapping[int, int],
+    bound: Mapping[int, int] | None,
     reached: Sequence[Mapping[int, int]],
     seen: Sequence[int],
     sums: Sums,
@@ -18,6 +18,7 @@ def report(
 ) -> dict[str, Any]:
     """What differs, but for samples and rows that were set aside. `seen` are the rows that readers see of each side."""
     rows = sums.rows(0), sums.rows(1)
+    upto = bound or {}
     partitions = sorted(reached[0].keys() | reached[1].keys())
     return {
         **{
@@ -34,7 +35,7 @@ def report(
         "upto": [
             {
                 "partition": at,
-                "offset": bound[at] if bound.get(at, -1) >= 0 else None,
+                "offset": upto[at] if upto.get(at, -1) >= 0 else None,
                 "reached_before": reached[0].get(at),
                 "reached_after": reached[1].get(at),
             }

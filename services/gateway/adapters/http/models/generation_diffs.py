@@ -22,7 +22,10 @@ class DiffBound(Answer):
     """How far a partition was compared, in offsets of the raw topic."""
 
     partition: int
-    offset: int | None = Field(description="The last offset compared; null when one of the two has nothing of it yet.")
+    offset: int | None = Field(
+        description="The last offset compared; null when one of the two has nothing of it yet, "
+        "or each reads a topic of its own."
+    )
     reached_before: int | None
     reached_after: int | None
 
