@@ -13,6 +13,7 @@ from headrace.cli import (
     demo,
     drift,
     generations,
+    generation_diff,
     local,
     observe,
     quarantine,
@@ -87,6 +88,7 @@ def _assemble() -> None:
         (local.up, start), (local.down, start), (local.doctor, start), (demo.demo, start),
         (datasets.init, files), (datasets.validate, files), (datasets.plan, files), (datasets.apply, files),
         (observe.status, look), (observe.tail, look), (observe.ledger, look), (observe.query, look), (rows.row, look),
+        (generation_diff.diff, look),
     ):  # fmt: skip
         app.command(rich_help_panel=panel)(command)
     control = source_control

@@ -41,11 +41,13 @@ from headrace.client.results import (
     Version,
     Wish,
 )
+from headrace.client.results.generation_diffs import DiffPart
 
 _REASONS_SHOWN: Final = 3
 _ASKING_S: Final = 300.0  # many rows are asked for one by one
 _APPLY_S: Final = 100.0  # longer than the gateway gives the tests of a dataset file
 _BACK_TEST_S: Final = 630.0  # longer than the gateway waits for a back-test
+_DIFF_S: Final = 630.0  # between two lines of an answer; the gateway stops a query long before
 _TRACING_S: Final = 90.0  # each row's record is looked for in several topics
 _SOURCE_S: Final = 130.0  # longer than the gateway waits for a source
 
@@ -106,6 +108,15 @@ class Client:
         timeout = httpx.Timeout(_BACK_TEST_S, connect=5)
         body = {"document": document, "rows": rows}
         return self._calls.lines(BackTestPart, "/plan/back-test", json=body, timeout=timeout)
+
+    def diff(
+        self, dataset: str, generation: int, *, against: int | None = None, sample: int = 20
+    ) -> Iterator[DiffPart]:
+        """What differs between a generation of a dataset and another (the live one). Changes nothing."""
+        params = {"sample": str(sample)} | ({"against": str(against)} if against is not None else {})
+        timeout = httpx.Timeout(_DIFF_S, connect=5)
+        path = _dataset(dataset, "generations", str(generation), "diff")
+        return self._calls.lines(DiffPart, path, method="GET", params=params, timeout=timeout)
 
     def inspect_source(self, document: str, *, discover: bool = False) -> Iterator[SourcePart]:
         """Try the source of a dataset file step by step; with `discover`, also describe what it offers. Saves nothing."""

@@ -15,6 +15,9 @@ from services.gateway.adapters.control_fold import ControlFold
 from services.gateway.adapters.database import open_database, upgrade
 from services.gateway.adapters.dataset_log import DatasetLog
 from services.gateway.adapters.dataset_store import DatasetStore
+from services.gateway.adapters.generation_reach import GenerationReach
+from services.gateway.adapters.generation_sides import StoredSides
+from services.gateway.adapters.generations_compared import GenerationDiffs
 from services.gateway.adapters.health import Health
 from services.gateway.adapters.holding_store import HoldingStore
 from services.gateway.adapters.http.app import create_app
@@ -63,6 +66,8 @@ def build(settings: GatewaySettings) -> Gateway:
     )
     quarantine, progress = Quarantine(warehouse, datasets.get), Progress(connection)
     published, ledger, incidents = PublishedRows(warehouse), LedgerStore(engine), IncidentStore(engine)
+    reach = GenerationReach(connection, registry, progress)
+    diffs = GenerationDiffs(warehouse, StoredSides(datasets, reach), ledger.filtered, settings.diff_timeout_s)
     runs, wishes = RunLog(connection, controls), WishStore(engine, connection, controls)
     return Gateway(
         engine,
@@ -87,6 +92,7 @@ def build(settings: GatewaySettings) -> Gateway:
         TransformTests(),
         Passports(connection, registry, controls, datasets, progress, published, quarantine, Lake(settings), runs),
         Generations(ledger, incidents, progress, fold, warehouse),
+        diffs,
     )
 
 

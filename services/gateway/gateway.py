@@ -10,6 +10,7 @@ from services.gateway.adapters.back_test_desk import BackTestDesk
 from services.gateway.adapters.control_fold import ControlFold
 from services.gateway.adapters.dataset_log import DatasetLog
 from services.gateway.adapters.dataset_store import DatasetStore
+from services.gateway.adapters.generations_compared import GenerationDiffs
 from services.gateway.adapters.health import Health
 from services.gateway.adapters.holding_store import HoldingStore
 from services.gateway.adapters.quarantine import Quarantine
@@ -53,3 +54,4 @@ class Gateway:
     transform_tests: TransformTests
     passports: Passports
     generations: Generations
+    diffs: GenerationDiffs

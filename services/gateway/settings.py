@@ -28,6 +28,8 @@ class GatewaySettings(LakeSettings, KeySettings):
     warehouse_reader_password: SecretStr = Field(SecretStr(""), description="The reader's password.")
     query_timeout_s: int = Field(30, ge=1, description="A query is stopped after this long.")
 
+    diff_timeout_s: int = Field(600, ge=1, description="A comparison of two generations is given up after this long.")
+
     @property
     def database_url(self) -> str:
         """Where the gateway's database is."""

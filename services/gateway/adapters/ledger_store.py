@@ -1,6 +1,6 @@
 """Keeps the books in the database: adds ledger entries to the sums, and reads the sums back."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -51,6 +51,13 @@ class LedgerStore:
                 at = key.stage, key.partition
                 sums[at] = together(sums[at], each) if at in sums else each
         return sums
+
+    def filtered(self, dataset: str, generation: int) -> dict[str, int]:
+        """How many rows of a dataset's generation were filtered, by rule."""
+        found: Counter[str] = Counter()
+        for sums in self.sums(dataset, generation).values():
+            found.update(sums.filtered)
+        return dict(found)
 
     def pace(self, dataset: str, generation: int, now: datetime) -> dict[str, Pace]:
         """How fast each stage of a dataset is."""

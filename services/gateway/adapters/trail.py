@@ -108,6 +108,13 @@ class Trail:
         reaches_back = low == 0 or (oldest is not None and oldest[1] <= raw_offset)
         return Found(tuple(offsets), reaches_back, beyond)
 
+    def identity_from(self, topic: str, partition: int, offset: int) -> int | None:
+        """The raw offset that the first record there or behind was made of; None when there is no such record."""
+        if offset >= self.bounds(topic, partition)[1]:
+            return None
+        found = self._identity(topic, partition, offset)
+        return None if found is None else found[1]
+
     def offset_at(self, topic: str, partition: int, timestamp_ms: int) -> int | None:
         """The offset of the first record that was written then or later; None when there is none."""
         try:

@@ -57,8 +57,16 @@ class Warehouse:
         self._turn = threading.Lock()
         self._client: Client | None = None
 
-    def query(self, sql: str, limit: int, parameters: Mapping[str, Any] | None = None) -> Answer:
+    def query(
+        self,
+        sql: str,
+        limit: int,
+        parameters: Mapping[str, Any] | None = None,
+        settings: Mapping[str, int] | None = None,
+    ) -> Answer:
         """The first `limit` rows of a query that is itself cut to one more, which tells whether there are more.
+
+        `settings` are the engine's, each given if the reader may set it.
 
         Values: `services.gateway.core.json_values`; strings that are not UTF-8 come as hexadecimal digits.
         Errors: QueryError with the engine's words; Transient.
@@ -66,9 +74,8 @@ class Warehouse:
         started = time.perf_counter()
         try:
             client = self._connected()
-            result = client.query(
-                sql, parameters=dict(parameters or {}), settings=self._settings(client), tz_mode="schema"
-            )
+            given = self._settings(client, {"max_execution_time": self._timeout_s, **(settings or {})})
+            result = client.query(sql, parameters=dict(parameters or {}), settings=given, tz_mode="schema")
         except DatabaseError as error:
             if error.code is None and isinstance(error, OperationalError):
                 self._client = None
@@ -83,10 +90,10 @@ class Warehouse:
         """Errors: Transient when the warehouse does not answer."""
         self.query("SELECT 1", 1)
 
-    def _settings(self, client: Client) -> dict[str, Any]:
-        """The time limit, if the reader may set one (`readonly = 2`); else its profile must have it."""
-        known = client.server_settings.get("max_execution_time")
-        return {} if known is None or known.readonly else {"max_execution_time": self._timeout_s}
+    def _settings(self, client: Client, wanted: Mapping[str, int]) -> dict[str, Any]:
+        """Those that the reader may set (`readonly = 2`), such as the time limit; else its profile must have them."""
+        known = client.server_settings
+        return {name: value for name, value in wanted.items() if name in known and not known[name].readonly}
 
     def _connected(self) -> Client:
         with self._turn:

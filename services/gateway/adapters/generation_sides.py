@@ -1,0 +1,55 @@
+"""Finds the generations of a dataset that can be compared: their tables, their dataset files, and how far they got."""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from headrace.stream import topics
+from services.gateway.adapters.dataset_store import DatasetStore
+from services.gateway.core.datasets import DatasetVersion
+from services.gateway.core.generation_diff import Side
+from services.gateway.core.generations import RETIRED, as_live
+
+
+class Sides(Protocol):
+    """What knows the generations of datasets."""
+
+    def __call__(self, dataset: DatasetVersion, generation: int) -> Side | None:
+        """The generation; None when there is no such one. Errors: Transient."""
+        ...
+
+
+class StoredSides:
+    """Knows the generations of each dataset that are not retired.
+
+    `reached` says how far a generation of a dataset got (`GenerationReach`); where it gives None, its table has to tell.
+    """
+
+    def __init__(self, datasets: DatasetStore, reached: Callable[[DatasetVersion], Mapping[int, int] | None]) -> None:
+        self._datasets = datasets
+        self._reached = reached
+
+    def __call__(self, dataset: DatasetVersion, generation: int) -> Side | None:
+        """See `Sides`."""
+        live = self._datasets.get(dataset.name)
+        if live is None:
+            return None
+        version, other = live, live.other(generation)
+        if generation != live.generation:
+            if other is None or other.state == RETIRED:
+                return None
+            version = as_live(live, other)
+        return side_of(version, self._reached(version))
+
+
+def side_of(version: DatasetVersion, reached: Mapping[int, int] | None) -> Side:
+    """A generation as it is compared: the one that this version of the dataset file makes."""
+    contract = version.contract()
+    return Side(
+        contract.domain,
+        f"{contract.table}__g{version.generation}",
+        version.generation,
+        version.version,
+        contract,
+        topics.staged(version.name),
+        reached,
+    )
