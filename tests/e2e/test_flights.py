@@ -5,7 +5,10 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,11 @@ import pytest
 
 from deploy.local import programs
 from deploy.local import stack as local
+from headrace.client import Generation
+from headrace.client.results.generation_diffs import DiffPart
 from tests.chaos.run import Run
+from tests.e2e.flights_replayed import Expected, changed, expected
+from tests.full_loads import warehouse
 from tests.stack import Platform, eventually
 
 READ, LOADED, QUARANTINED, FILTERED = 336_776, 320_960, 7_561, 8_255
@@ -190,3 +197,73 @@ def kill_at(run: Run, service: str, share: int) -> None:
     assert run.progress("loader") < LOADED, f"{service} would be killed after its work"
     local.kill(run.platform.stack.settings, service)
     local.start_service(run.platform.stack.settings, service)
+
+
+def test_another_rule_replayed_over_all_flights_differs_as_duckdb_says(
+    platform: Platform, first: dict[str, Any]
+) -> None:
+    """What differs is computed from the files once more, without Headrace; then readers see one table or the other, whole."""
+    client, name = platform.client, "nyc.flights"
+    wanted = expected(platform.files / "data")
+    document = changed((EXAMPLES / "flights.yaml").read_text(encoding="utf-8"))
+    live = client.dataset(name).generation
+    candidate = client.replay(name, document, "unknown airports are flagged").generation
+    eventually(lambda: generation(platform, candidate).caught_up, 240, "the candidate has caught up")
+    *_, found = client.diff(name, candidate, sample=5)
+    assert found.part == "report", found.message
+    compare(found, wanted)
+    rows = {live: (wanted["rows_before"], wanted["distance_before"])}
+    rows[candidate] = wanted["rows_after"], wanted["distance_after"]
+    with polled(platform, name) as seen:
+        client.promote(name, candidate, "as wanted")
+        eventually(lambda: generation(platform, candidate).shown, 60, "the candidate shows")
+        eventually(lambda: rows[candidate] in seen, 30, "it was seen")
+        client.rollback(name, candidate, "not as wanted")
+        eventually(lambda: generation(platform, live).shown, 60, "the one before shows")
+    assert seen == [rows[live], rows[candidate], rows[live]]
+    client.retire(name, candidate, "given up")
+
+
+def generation(platform: Platform, number: int) -> Generation:
+    return next(each for each in platform.client.generations("nyc.flights") if each.generation == number)
+
+
+def compare(found: DiffPart, wanted: Expected) -> None:
+    assert (found.before.rows, found.after.rows) == (wanted["rows_before"], wanted["rows_after"])
+    assert (found.added, found.removed, found.changed) == (wanted["added"], wanted["removed"], wanted["changed"])
+    assert {column.column: column.rows for column in found.columns if column.rows} == {
+        name: wanted[name] for name in ("speed_mph", "gained_min")
+    }
+    sums = {each.column: (int(each.before), int(each.after)) for each in found.sums if each.exact}
+    assert sums["distance"] == (wanted["distance_before"], wanted["distance_after"])
+    assert sums["gained_min"] == (wanted["gained_before"], wanted["gained_after"])
+    assert found.added_quarantined_before == wanted["added_from_quarantine"]
+    assert found.removed_quarantined_after == wanted["removed_by_quarantine"]
+    assert sum(cause.before for cause in found.quarantine) == wanted["unknown_before"]
+    assert sum(cause.after for cause in found.quarantine) == wanted["late_after"]
+    assert sum(rule.before for rule in found.filtered) == wanted["cancelled"]
+    assert sum(rule.after for rule in found.filtered) == wanted["cancelled"] + wanted["short"]
+    assert {sample.kind for sample in found.samples} == {"added", "removed", "changed"}
+
+
+@contextmanager
+def polled(platform: Platform, table: str) -> Iterator[list[tuple[int, int]]]:
+    """Somebody who asks for rows and miles every 10 ms: each answer that differs from the one before."""
+    seen: list[tuple[int, int]] = []
+    done = threading.Event()
+
+    def ask() -> None:
+        with warehouse(platform.stack) as own:
+            while not done.wait(0.01):
+                [(rows, miles)] = own.query(f"SELECT count(), sum(distance) FROM {table}").result_rows
+                if seen[-1:] != [(int(rows), int(miles))]:
+                    seen.append((int(rows), int(miles)))
+
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(ask)
+        eventually(lambda: bool(seen), 30, "somebody has asked")
+        try:
+            yield seen
+        finally:
+            done.set()
+            asking.result(30)
