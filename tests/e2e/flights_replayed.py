@@ -17,15 +17,22 @@ CHANGED: Mapping[str, str] = {
     "    to: faa\n": "    to: faa\n    severity: flag\n",
     "    max: 720\n    severity: flag\n    description: More": "    max: 300\n    description: More",
 }
+NOT_TRUE_ANY_MORE = (
+    "an overnight arrival",
+    "a cancelled flight is left out",
+    "a flight to an unknown airport is set aside",
+)
 BOTH = "was AND becomes"
 FLIGHTS = f"""
     WITH flights AS (SELECT * FROM read_csv('{{folder}}/flights.csv', nullstr=['', 'NA'])),
     airports AS (SELECT faa FROM read_csv('{{folder}}/airports.csv', nullstr=['', 'NA'])),
+    measured AS (
+        SELECT *, dep_time IS NOT NULL AS flew, faa IS NOT NULL AS known,
+            distance * 60.0 / air_time AS speed, dep_delay - arr_delay AS gained
+        FROM flights LEFT JOIN airports ON faa = dest
+    ),
     judged AS (
-        SELECT *, dep_time IS NOT NULL AS flew, dest IN (SELECT faa FROM airports) AS known,
-            distance * 60.0 / air_time AS speed, dep_delay - arr_delay AS gained,
-            flew AND known AS was, flew AND distance >= 200 AND dep_delay <= 300 AS becomes
-        FROM flights
+        SELECT *, flew AND known AS was, flew AND distance >= 200 AND dep_delay <= 300 AS becomes FROM measured
     )
     SELECT
         count(*) FILTER (becomes AND NOT was) AS added,
@@ -70,7 +77,5 @@ def changed(document: str) -> str:
         assert document.count(before) == 1 or before.startswith("WHERE"), before
         document = document.replace(before, after, 1)
     parsed: dict[str, Any] = yaml.safe_load(document)
-    parsed["tests"] = [
-        test for test in parsed["tests"] if "filtered" not in test["expect"] and "rejected" not in test["expect"]
-    ]
+    parsed["tests"] = [test for test in parsed["tests"] if test["name"] not in NOT_TRUE_ANY_MORE]
     return yaml.safe_dump(parsed, sort_keys=False)
