@@ -232,7 +232,7 @@ def compare(found: DiffPart, wanted: Expected) -> None:
     assert (found.before.rows, found.after.rows) == (wanted["rows_before"], wanted["rows_after"])
     assert (found.added, found.removed, found.changed) == (wanted["added"], wanted["removed"], wanted["changed"])
     assert {column.column: column.rows for column in found.columns if column.rows} == {
-        name: wanted[name] for name in ("speed_mph", "gained_min")
+        name: wanted[name] for name in ("speed_mph", "gained_min", "_flags")
     }
     sums = {each.column: (int(each.before), int(each.after)) for each in found.sums if each.exact}
     assert sums["distance"] == (wanted["distance_before"], wanted["distance_after"])
