@@ -40,7 +40,7 @@ FLIGHTS = f"""
         count(*) FILTER ({BOTH} AND (round(speed, 1) IS DISTINCT FROM round(speed) OR gained IS NULL)) AS changed,
         count(*) FILTER ({BOTH} AND round(speed, 1) IS DISTINCT FROM round(speed)) AS speed_mph,
         count(*) FILTER ({BOTH} AND gained IS NULL) AS gained_min,
-        count(*) FILTER ({BOTH} AND round(speed, 1) BETWEEN 60 AND 650 IS DISTINCT FROM round(speed) BETWEEN 60 AND 650) AS _flags,
+        count(*) FILTER ({BOTH} AND round(speed, 1) BETWEEN 60 AND 650 <> round(speed) BETWEEN 60 AND 650) AS _flags,
         count(*) FILTER (was) AS rows_before, count(*) FILTER (becomes) AS rows_after,
         sum(distance) FILTER (was) AS distance_before, sum(distance) FILTER (becomes) AS distance_after,
         sum(gained) FILTER (was) AS gained_before, sum(coalesce(gained, 0)) FILTER (becomes) AS gained_after,
