@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Set
 from dataclasses import asdict
 from typing import Final
 
+from headrace.contract import waiting_checks
 from headrace.errors import Fatal
 from headrace.stream import topics
 from headrace.stream.control import Controls
@@ -55,8 +56,10 @@ class DatasetLog:
             followed.close()
 
     def _write(self, writer: TransactionalWriter, version: DatasetVersion) -> None:
-        partitions = version.contract().partitions
-        kafka_topics.ensure_dataset(self._connection, version.name, version.generation, partitions)
+        contract = version.contract()
+        waits = bool(waiting_checks(contract.checks))
+        whose = version.name, version.generation, contract.partitions
+        kafka_topics.ensure_dataset(self._connection, *whose, waits=waits)
         value = self._controls.encode("dataset", asdict(version))
         with writer.transaction() as transaction:
             transaction.produce(topics.DATASETS, [value], keys=[version.name.encode()])
