@@ -125,9 +125,9 @@ class References(_Check):
     to: ColumnName = Setting(description="The column of that dataset which holds the known values.")
     wait: Wait | None = Setting(
         None,
-        description="How long a row waits for a value that is not known yet: a number and `s`, `m`, `h` or `d`, such as `10m`; at "
-        "most `30d`. It goes on when the value is there, and is quarantined as `parent_late` when the time is up. Without it, it is "
-        "quarantined at once. See docs/late-parents.md.",
+        description="How long a row waits for a value that is not known yet: a number and `s`, `m`, `h` or `d`, such as "
+        "`10m`; at most `30d`. It goes on when the value is there, and is quarantined as `parent_late` when the time is up. "
+        "Without it, it is quarantined at once. See docs/late-parents.md.",
     )
 
     @property

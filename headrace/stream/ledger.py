@@ -184,7 +184,8 @@ def entries_of(
 ) -> tuple[LedgerEntry, ...]:
     """The books of one transaction: an entry for each partition in `records`, and of the rows that had been parked.
 
-    Shapes: `released` has what each of those rows waited for, in their order. Units: `now_ms` is when the batch was decided, milliseconds since the epoch. Errors: Fatal (see `fates`).
+    Shapes: `released` has what each of those rows waited for, in their order. Units: `now_ms` is when the batch was decided,
+    milliseconds since the epoch. Errors: Fatal (see `fates`).
     """
     partition, offset = _array(records.partition), _array(records.offset)
     values = [value or b"" for value in records.values] if None in records.values else records.values

@@ -179,7 +179,8 @@ class _Told:
             code[each.row] = fates.setdefault(Fate("quarantined", each.rule or each.reason), len(fates))
         for waiting in outcome.parked:
             code[waiting.row] = fates.setdefault(Fate("parked", waiting.rule), len(fates))
-        return cls(code, list(fates), {each.row: each.detail for each in (*outcome.rejected, *outcome.parked)})
+        details = {each.row: each.detail for each in outcome.rejected}
+        return cls(code, list(fates), details | {each.row: each.detail for each in outcome.parked})
 
     def counted(self) -> Iterable[tuple[Fate, int]]:
         return zip(self.fates, np.bincount(self.code, minlength=len(self.fates)).tolist(), strict=True)

@@ -8,7 +8,7 @@ from functools import partial
 
 import pyarrow as pa
 
-from headrace.contract import compile_transform
+from headrace.contract import compile_transform, waiting_checks
 from headrace.errors import Transient
 from headrace.stream import topics
 from headrace.stream.codec import Codec, avro_schema
@@ -158,13 +158,14 @@ class _Waiting:
     def __init__(
         self, dataset: LiveDataset, settings: TransformerSettings, registry: Registry, arrivals: Arrivals
     ) -> None:
+        self._waits = bool(waiting_checks(dataset.contract.checks))
         self._parked = ParkedTopic(settings.connection(), registry, dataset)
         self._arrivals = arrivals
         self._source: WaitingSource | None = None
 
     def around(self, source: KafkaSource) -> Source:
         """Errors: Transient."""
-        if not self._parked.exists():
+        if not self._waits and not self._parked.exists():
             return source
         self._source = WaitingSource(source, self._parked, self._arrivals, lambda: time.time_ns() // 1_000_000)
         return self._source

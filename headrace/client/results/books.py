@@ -6,7 +6,7 @@ from headrace.client.results.base import Result
 
 
 class Books(Result):
-    """Rows by fate: read + multiplied = loaded + filtered + quarantined + discarded + parked + in flight, and the residue is 0."""
+    """Rows by fate: read + multiplied = loaded + filtered + quarantined + discarded + parked + in flight; the residue is 0."""
 
     read: int = 0
     multiplied: int = 0  # rows that exist because one row became several

@@ -4,6 +4,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence, Set
+from typing import Final
 
 import pyarrow as pa
 
@@ -13,7 +14,7 @@ from headrace.transform.engine import Engine
 from headrace.transform.quoting import quoted
 from services.transformer.adapters.references import References
 
-_VALUES = pa.schema([pa.field("at", pa.int64()), pa.field("wanted", pa.string())])
+_VALUES: Final[pa.Schema] = pa.schema({"at": pa.int64(), "wanted": pa.string()})
 
 
 class Arrivals:
@@ -43,11 +44,13 @@ class Arrivals:
         check = self._checks.get(rule)
         if check is None or (check.dataset, check.to) != (parent, to):
             return rows  # the dataset file does not ask for that any more
-        column, table = quoted(to), quoted(reference_table(parent))
-        values = pa.RecordBatch.from_arrays(
-            [pa.array(range(len(rows)), pa.int64()), pa.array([row.wanted for row in rows], pa.string())],
-            schema=_VALUES,
-        )
+        wait_ms = (check.wait_s or 0) * 1000
+        other = [row for row in rows if row.until_ms - row.since_ms != wait_ms]  # it gives them another time now
+        return [*other, *self._found(quoted(to), quoted(reference_table(parent)), rows)]
+
+    def _found(self, column: str, table: str, rows: Sequence[Waiting]) -> Sequence[Waiting]:
+        places, wanted = pa.array(range(len(rows)), pa.int64()), pa.array([row.wanted for row in rows], pa.string())
+        values = pa.RecordBatch.from_arrays([places, wanted], schema=_VALUES)
         [(_, kind)] = self._engine.produced(f"SELECT {column} FROM {table}", _VALUES)
         known = f"SELECT {column} FROM {table} WHERE {column} IS NOT NULL"
         found = self._engine.query(f"SELECT at FROM input WHERE TRY_CAST(wanted AS {kind}) IN ({known})", values)

@@ -43,7 +43,7 @@ class WaitingSource:
     """A `Source` that brings parked rows again beside those of `source`.
 
     `read_back` gives the parked rows of these partitions, as they stand (Errors: Transient). `arrived` says whose parents
-    are there; `anew` that it was asked about other rows before (Errors: Transient, Fatal). `now_ms`: the clock by which rows wait.
+    are there; `anew` that it is to look for all of them again (Errors: Transient, Fatal). `now_ms`: the clock by which they wait.
     """
 
     def __init__(
@@ -115,8 +115,7 @@ class WaitingSource:
     def _with(self, delivery: Delivery | None, again: list[Waiting]) -> Delivery | None:
         """The delivery with rows that come again. Where a partition stands is committed with them: a stale member is refused."""
         standing = self._source.standing()
-        known = {number for number in standing.next_offsets}
-        mine = [row for row in again if row.place.partition in known]
+        mine = [row for row in again if row.place.partition in standing.next_offsets]
         if not mine:
             return delivery
         needed = {row.place.partition for row in mine}
@@ -144,7 +143,7 @@ class ParkedTopic:
         self._topic = topics.parked(dataset.name, dataset.generation)
 
     def exists(self) -> bool:
-        """Whether rows of the dataset wait, or ever did. Errors: Transient."""
+        """Whether rows of the dataset ever waited. Errors: Transient."""
         return kafka_topics.exists(self._connection, self._topic)
 
     def __call__(self, partitions: Set[int]) -> list[Waiting]:

@@ -6,7 +6,7 @@ from services.gateway.adapters.http.models.words import Answer, Problems, Rows
 
 
 class Books(Answer):
-    """Rows by fate: read + multiplied = loaded + filtered + quarantined + discarded + parked + in flight, and the residue is 0."""
+    """Rows by fate: read + multiplied = loaded + filtered + quarantined + discarded + parked + in flight; the residue is 0."""
 
     read: int = Field(description="Rows ingest took from the source.", examples=[336776])
     multiplied: int = Field(description="Rows that exist because one row became several.", examples=[0])
