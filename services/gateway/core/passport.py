@@ -17,6 +17,7 @@ State = Literal[
     "loaded",
     "filtered",
     "quarantined",
+    "parked",
     "resubmitted",
     "discarded",
     "in_flight",
@@ -86,6 +87,7 @@ class Evidence:
     undecided: bool = False  # whether a transaction is open on the quarantine topic
     mode: str = "append"
     expires: bool = False
+    parked: Mapping[str, Any] | None = None  # its record among those that wait, if it does
     existed: bool = True  # whether it is known to have been there: in the raw topic, or in the lake
 
 
@@ -106,6 +108,8 @@ def fate(known: Evidence) -> Fate:
         return _set_aside(known.quarantined)
     if known.waiting:
         return Fate("quarantined", None, "it was set aside; the loader has not put it into the quarantine table yet")
+    if known.parked is not None:
+        return _parked(known.parked)
     at = max((number for number, step in enumerate(known.steps) if step.found.offsets), default=None)
     return _nowhere(known) if at is None else _along(known, at)
 
@@ -126,6 +130,12 @@ def _set_aside(states: Sequence[str]) -> Fate:
     if "resubmitted" in states:
         return Fate("resubmitted", None, "it was set aside, and read anew as another raw record since")
     return Fate("discarded", None, "it was set aside, and given up since")
+
+
+def _parked(record: Mapping[str, Any]) -> Fate:
+    since, until = (record[name].isoformat(timespec="seconds") for name in ("since", "until"))
+    wanted = f"{record['column']} '{record['wanted']}' is not known to {record['parent']}"
+    return Fate("parked", "transformer", f"{wanted}: it waits for that since {since}, until {until} ({record['rule']})")
 
 
 def _along(known: Evidence, at: int) -> Fate:

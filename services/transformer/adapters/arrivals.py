@@ -14,7 +14,8 @@ from headrace.transform.engine import Engine
 from headrace.transform.quoting import quoted
 from services.transformer.adapters.references import References
 
-_VALUES: Final[pa.Schema] = pa.schema({"at": pa.int64(), "wanted": pa.string()})
+_FIELDS: Final[tuple[pa.Field, ...]] = (pa.field("number", pa.int64()), pa.field("wanted", pa.string()))
+_VALUES: Final = pa.schema(_FIELDS)
 
 
 class Arrivals:
@@ -53,5 +54,5 @@ class Arrivals:
         values = pa.RecordBatch.from_arrays([places, wanted], schema=_VALUES)
         [(_, kind)] = self._engine.produced(f"SELECT {column} FROM {table}", _VALUES)
         known = f"SELECT {column} FROM {table} WHERE {column} IS NOT NULL"
-        found = self._engine.query(f"SELECT at FROM input WHERE TRY_CAST(wanted AS {kind}) IN ({known})", values)
+        found = self._engine.query(f"SELECT number FROM input WHERE TRY_CAST(wanted AS {kind}) IN ({known})", values)
         return [rows[at] for at in found.column(0).to_numpy().tolist()]

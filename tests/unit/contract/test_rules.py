@@ -31,8 +31,8 @@ CASES = {
     "range upside down": (("min: 0", "min: 5\n    max: 1"), "checks[0].max", "not below min"),
     "range of two kinds": (("min: 0", "min: 5\n    max: '2020-01-01'"), "checks[0].max", "of one kind"),
     "wait of a flag": (
-        ("check: between", "check: references"), ("min: 0", "dataset: shop.sums\n    to: total\n    wait: 5m\n    severity: flag"),
-        "checks[0].wait", "goes on at once",
+        ("check: between", "check: references"),
+        ("min: 0", "dataset: shop.sums\n    to: total\n    wait: 5m\n    severity: flag"), "checks[0].wait", "goes on at once",
     ),
     "wait in runs": (
         ("check: between", "check: references"), ("min: 0", "dataset: shop.sums\n    to: total\n    wait: 5m"),

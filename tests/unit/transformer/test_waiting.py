@@ -24,7 +24,8 @@ from services.transformer.core.waitlist import Waitlist
 
 CHILDREN = "shop.items"
 WAIT_S = 60
-SCHEMA = pa.schema([pa.field("n", pa.int64()), pa.field("parent", pa.int64()), *columns.STAGED_FIELDS])
+OWN = (pa.field("n", pa.int64()), pa.field("parent", pa.int64()))
+SCHEMA = pa.schema([*OWN, *columns.STAGED_FIELDS])
 
 
 class Family:
