@@ -4,10 +4,11 @@ The order of looking matters (`services.gateway.core.passport`): how far the sta
 warehouse.
 """
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, fields, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from headrace.errors import Fatal, HeadraceError
@@ -77,6 +78,13 @@ class _Parked:
 
     record: Mapping[str, Any] | None = None
     released_ms: int | None = None
+    read_whole: bool = True
+
+    def forgotten(self, raw: RawRecord | None) -> bool:
+        """Whether the record may have been in it, and it does not say so any more."""
+        if self.record is not None or self.released_ms is not None:
+            return False
+        return not self.read_whole or raw is None or datetime.now(UTC) - raw.at > kafka_topics.PARKED_TOLD
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +235,7 @@ class Passports:
             contract.load.mode,
             contract.retention is not None,
             parked=parked.record,
+            in_doubt=waits and parked.forgotten(record),
             existed=record is not None or landed.state == "landed",
         )
 
@@ -240,7 +249,7 @@ class Passports:
 
     def _parked(self, trail: Trail, topic: str, place: Place, written_ms: int) -> "_Parked":
         """What the topic of parked records says of a raw record, the last of which counts."""
-        found = _Parked()
+        found, deadline = _Parked(), time.monotonic() + _BOOKS_S
         first = trail.offset_at(topic, place.partition, written_ms - _CLOCKS_MS)
         for message in trail.records_from(topic, place.partition, first, _BOOKS_S) if first is not None else ():
             if message.key() != str(place).encode():
@@ -249,7 +258,7 @@ class Passports:
                 found = _Parked(released_ms=message.timestamp()[1])
             else:
                 found = _Parked(self._controls.decode(value))
-        return found
+        return replace(found, read_whole=time.monotonic() < deadline)
 
     def _waits(self, trail: Trail, reading: Reading, committed: int, place: Place) -> bool:
         """Whether a record's place in quarantine has not reached the table yet."""

@@ -1,4 +1,4 @@
-"""Children that come before their parents wait for them, are loaded in order when they are there, or set aside when time is up."""
+"""Children that come before their parents wait for them: loaded in order when they are there, set aside when the time is up."""
 
 import uuid
 

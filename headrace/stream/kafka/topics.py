@@ -37,12 +37,16 @@ _EXPIRING = {
 #: How long something may wait that is asked of quarantined rows.
 _WAITING = {"retention.ms": str(timedelta(days=7) // timedelta(milliseconds=1))}
 
+#: How long it can be told of a row that it had waited.
+PARKED_TOLD = timedelta(days=7)
+
 #: Whoever takes a partition over reads what is parked in it: small segments, which are compacted soon, keep that short.
 _PARKED = {
     **_COMPACTED,
     "segment.bytes": str(64 << 20),
     "segment.ms": str(timedelta(hours=1) // timedelta(milliseconds=1)),
     "min.cleanable.dirty.ratio": "0.2",
+    "delete.retention.ms": str(PARKED_TOLD // timedelta(milliseconds=1)),
 }
 
 _PASSING = {"retention.ms": str(timedelta(hours=1) // timedelta(milliseconds=1))}
