@@ -1,17 +1,24 @@
 """Rows whose parents are late, with the real transformer over the real broker: parked, released in order, given up in time."""
 
+import threading
 from typing import Any
 
 import pytest
+from confluent_kafka import IsolationLevel
 
 from headrace.stream import columns, topics
+from headrace.stream.control import Controls
+from headrace.stream.kafka import Replay, TransactionalWriter
 from headrace.stream.ledger import LedgerEntry
+from headrace.stream.parking import Place, Waiting, to_record
 from headrace.stream.service import LiveDataset
 from services.gateway.core.conservation import imbalance
 from services.gateway.core.folding import Sums, added
+from services.transformer.adapters import waiting
 from services.transformer.adapters.waiting import ParkedTopic
 from tests.integration.transformer.flow import Flow, until, with_system
 from tests.integration.transformer.test_pump import stage_rows, working
+from tests.stack import ends
 
 Row = dict[str, Any]
 
@@ -139,3 +146,29 @@ def test_rows_go_on_when_the_file_does_not_ask_for_the_parent_any_more(flow: Flo
         until(lambda: sums(flow, dataset).released_rows == 1)
     assert ids(flow, dataset) == [1, 0]
     assert parked(flow, dataset) == []
+
+
+@pytest.mark.parametrize("behind", [True, False])
+def test_a_row_in_a_transaction_that_is_being_decided_is_read_back_when_it_is(
+    flow: Flow, airports: LiveDataset, monkeypatch: pytest.MonkeyPatch, behind: bool
+) -> None:
+    """The offsets may be there before it is; with `behind` false, the control, it would be forgotten."""
+    dataset = flights(flow, airports)
+    if not behind:
+        monkeypatch.setattr(waiting, "Replay", lambda connection, topic, end: Replay(connection, topic))
+    topic = topics.parked(dataset.name, 1)
+    row = Waiting(Place(0, 7), 7, 0, None, b"value", "references_dest", "dest", airports.name, "code", "SJU", 1, 2)
+    record = Controls(flow.registry).encode("parked", to_record(dataset.name, 1, row))
+    read = ParkedTopic(flow.connection, flow.registry, dataset)
+    found: list[Waiting] = []
+    reading = threading.Thread(target=lambda: found.extend(read({0})))
+    writer = TransactionalWriter(flow.connection, f"open-{topic}")
+    with writer.transaction() as transaction:
+        transaction.produce(topic, [record], partition=0, keys=[row.message_key])
+        until(lambda: sum(ends(flow.connection, topic, IsolationLevel.READ_UNCOMMITTED)) > 0)
+        reading.start()
+        reading.join(1 if behind else 20)  # as long as it takes
+        assert reading.is_alive() is behind
+    reading.join(20)
+    writer.close()
+    assert found == ([row] if behind else [])

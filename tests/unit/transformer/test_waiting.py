@@ -24,7 +24,7 @@ from services.transformer.core.waitlist import Waitlist
 
 CHILDREN = "shop.items"
 WAIT_S = 60
-OWN = (pa.field("n", pa.int64()), pa.field("parent", pa.int64()))
+OWN: tuple[pa.Field, ...] = (pa.field("n", pa.int64()), pa.field("parent", pa.int64()))
 SCHEMA = pa.schema([*OWN, *columns.STAGED_FIELDS])
 
 
