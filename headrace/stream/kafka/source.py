@@ -59,7 +59,7 @@ class KafkaSource:
         self._epoch = next(_epochs)
         self._finish: Callable[[], None] = lambda: None
         self._next: dict[int, int] = {}  # of the partitions that are held, what comes next, where it is known
-        self._resting = False
+        self._resting: bool | None = None  # not known of what was assigned anew
         self._silences = 0  # in a row, of questions where to start
         self._config = connection.client(
             group_id=group,
@@ -198,7 +198,7 @@ class KafkaSource:
 
     def _starts(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
         """Where to read on. A partition never read before starts at its beginning; a lost position is never guessed."""
-        self._next, self._resting = {}, False  # what is assigned is read
+        self._next, self._resting = {}, None
         if not partitions:
             return []
         known = self._positions([partition.partition for partition in partitions])

@@ -16,6 +16,7 @@ from services.gateway.core.conservation import imbalance
 from services.gateway.core.folding import Sums, added
 from services.transformer.adapters import waiting
 from services.transformer.adapters.waiting import ParkedTopic
+from services.transformer.core.waitlist import Waitlist
 from tests.integration.transformer.flow import Flow, until, with_system
 from tests.integration.transformer.test_pump import stage_rows, working
 from tests.stack import ends
@@ -146,6 +147,22 @@ def test_rows_go_on_when_the_file_does_not_ask_for_the_parent_any_more(flow: Flo
         until(lambda: sums(flow, dataset).released_rows == 1)
     assert ids(flow, dataset) == [1, 0]
     assert parked(flow, dataset) == []
+
+
+def test_with_as_many_rows_as_may_wait_nothing_new_is_read_until_they_are_released(
+    flow: Flow, airports: LiveDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the rows that do not wait would go first, as in the first test."""
+    monkeypatch.setattr(Waitlist, "full", property(lambda self: len(self) >= 2))
+    dataset = flights(flow, airports)
+    with working(flow, dataset):
+        stage_rows(flow, dataset, sent("SJU", "SJU"), 0)
+        until(lambda: sums(flow, dataset).parked_rows == 2)
+        stage_rows(flow, dataset, sent("JFK", "JFK", first=2), 0, first=2)
+        known(flow, airports, "SJU", 1)
+        until(lambda: sums(flow, dataset).rows_in == 4)
+    assert ids(flow, dataset) == [0, 1, 2, 3]
+    assert sums(flow, dataset).released_rows == 2
 
 
 @pytest.mark.parametrize("behind", [True, False])
