@@ -82,7 +82,7 @@ def tail(
 
 
 def ledger(context: typer.Context, dataset: DatasetArgument, output: Output = Format.TABLE) -> None:
-    """Show where every row of a dataset went: read = loaded + filtered + quarantined + discarded + in flight.
+    """Show where every row of a dataset went: read = loaded + filtered + quarantined + discarded + parked + in flight.
 
     Whatever is left over is the residue. It must be 0.
 

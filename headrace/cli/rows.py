@@ -15,7 +15,7 @@ from headrace.cli.session import session_of
 from headrace.client import Passport, Passports
 from headrace.errors import HeadraceError
 
-_COLOURS: Final = {"loaded": "green", "in_flight": "yellow", "quarantined": "red", "missing": "red"}
+_COLOURS: Final = {"loaded": "green", "in_flight": "yellow", "parked": "yellow", "quarantined": "red", "missing": "red"}
 _BYTES_SHOWN: Final = 96
 
 

@@ -26,7 +26,7 @@ from headrace.client import (
 
 _NUMBERS: Final = ("Int", "UInt", "Float", "Decimal", "BFloat")
 _SOURCES: Final = {"reading": "green", "quiet": "dim", "paused": "yellow"}
-_FATES: Final = ("read", "loaded", "filtered", "quarantined", "discarded", "in flight", "residue")
+_FATES: Final = ("read", "loaded", "filtered", "quarantined", "discarded", "parked", "in flight", "residue")
 _STATES: Final = {"active": "green", "paused": "yellow", "retired": "dim"}
 
 
@@ -75,6 +75,7 @@ def status(items: Sequence[DatasetStatus]) -> Iterator[RenderableType]:
             "in quarantine": item.quarantined,
             "resubmitted": item.resubmitted,
             "discarded": item.discarded,
+            "waiting for their parents": item.parked,
         }
         if any(rows.values()):
             said = ", ".join(f"{number(figure)} {what}" for what, figure in rows.items() if figure)
@@ -115,6 +116,7 @@ def ledger(books: Ledger) -> Iterator[RenderableType]:
         ("filtered", books.filtered),
         ("quarantined", books.quarantined),
         ("discarded", books.discarded),
+        ("parked", books.parked),
     ):
         for cause, rows in sorted(by.items(), key=lambda item: -item[1]):
             causes.add_row(fate, safe(cause), number(rows))
@@ -152,6 +154,7 @@ def _fates(books: Books) -> list[str]:
         books.filtered_rows,
         books.quarantined_rows,
         books.discarded_rows,
+        books.parked_rows,
         books.in_flight,
     )
     return [*(number(n) for n in rows), residue]

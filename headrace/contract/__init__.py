@@ -13,6 +13,7 @@ from headrace.contract.checks import (
     NotNull,
     References,
     TypeIs,
+    waiting_checks,
 )
 from headrace.contract.dependencies import dependencies, in_dependency_order
 from headrace.contract.drift import DRIFT, Decision, FileEdit
@@ -79,4 +80,5 @@ __all__ = [
     "readers_of",
     "reference_table",
     "settings_on",
+    "waiting_checks",
 ]

@@ -1,16 +1,19 @@
 """The checks a row can be put to after the transform, and how a check without a name gets one."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field as Setting
-from pydantic import StringConstraints
+from pydantic import StringConstraints, field_validator
 
 from headrace.contract.fields import ColumnName, LogicalType, PhysicalType, TypeOptions
 from headrace.contract.section import Section
 
 DatasetName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$", max_length=120)]
 CheckName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=120)]
+Wait = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,6}[smhd]$")]
+_UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_LONGEST_WAIT_S: Final = 30 * 86400
 Bound = int | float | str
 FormatName = Literal[
     "email", "url", "hostname", "ip", "ipv4", "ipv6", "uuid", "phone", "country", "currency", "date", "datetime"
@@ -120,6 +123,24 @@ class References(_Check):
     column: ColumnName = Setting(description="The column to look at; a missing value passes.")
     dataset: DatasetName = Setting(description="The dataset that must know the value.")
     to: ColumnName = Setting(description="The column of that dataset which holds the known values.")
+    wait: Wait | None = Setting(
+        None,
+        description="How long a row waits for a value that is not known yet: a number and `s`, `m`, `h` or `d`, such as "
+        "`10m`; at most `30d`. It goes on when the value is there, and is quarantined as `parent_late` when the time is up. "
+        "Without it, it is quarantined at once. See docs/late-parents.md.",
+    )
+
+    @property
+    def wait_s(self) -> int | None:
+        """How long a row waits. Units: seconds."""
+        return None if self.wait is None else int(self.wait[:-1]) * _UNITS_S[self.wait[-1]]
+
+    @field_validator("wait")
+    @classmethod
+    def _not_for_ever(cls, value: str | None) -> str | None:
+        if value is not None and int(value[:-1]) * _UNITS_S[value[-1]] > _LONGEST_WAIT_S:
+            raise ValueError("at most `30d`: a row that waits is kept in memory")
+        return value
 
 
 class Expression(_Check):
@@ -136,6 +157,11 @@ Check = Annotated[
     NotNull | TypeIs | In | Between | Matches | FormatIs | Length | References | Expression,
     Setting(discriminator="check"),
 ]
+
+
+def waiting_checks(checks: Sequence[Check]) -> dict[str, References]:
+    """The checks whose rows wait for what they refer to, by name."""
+    return {check.name or "": check for check in checks if isinstance(check, References) and check.wait is not None}
 
 
 def named(checks: Sequence[Check]) -> list[Check]:

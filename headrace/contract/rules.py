@@ -244,6 +244,8 @@ def _checks(document: Mapping[str, Any], columns: Sequence[str] | None) -> Itera
         _text(f.get("name")): _text(f.get("logicalType")) for _, f in _items(_at(document, "schema", "fields"), ())
     }
     for path, check in _items(document.get("checks"), ("checks",)):
+        if check.get("wait") is not None:
+            yield from _waits(document, check, path)
         if (name := _text(check.get("name"))) is not None:
             names.append(((*path, "name"), name))
         if (column := _text(check.get("column"))) is not None:
@@ -264,6 +266,14 @@ def _checks(document: Mapping[str, Any], columns: Sequence[str] | None) -> Itera
                 issues = sql.examine_condition(condition, columns, _own_functions(document))
                 yield from (issue.under((*path, "sql")) for issue in issues)
     yield from _distinct(names)
+
+
+def _waits(document: Mapping[str, Any], check: Mapping[str, Any], path: Path) -> Iterator[Issue]:
+    if check.get("severity") == "flag":
+        yield Issue((*path, "wait"), "a wait on a check that flags", "none: a row that is only flagged goes on at once")
+    if _at(document, "load", "mode") == "replace":
+        expected = "none: a run is whole when all of it was read, and a row that waits would be missing from it"
+        yield Issue((*path, "wait"), "a wait beside load.mode replace", expected)
 
 
 def _measurable(check: Mapping[str, Any], path: Path, kind: str | None) -> Iterator[Issue]:

@@ -21,6 +21,7 @@ VERSION: Final = "_version"
 FLAGS: Final = "_flags"
 QUARANTINE_ID: Final = "_quarantine_id"
 ORIGIN_OFFSET: Final = "_origin_offset"
+PARKED_AT: Final = "_parked_at"
 SCHEMA_ID: Final = "_schema_id"  # of landed rows: which raw schema the record was written with
 
 OPS: Final = ("insert", "update", "delete", "snapshot")
@@ -52,6 +53,13 @@ RESUBMITTED_FIELDS: Final = (
     # the newest row of a key counts.
     pa.field(ORIGIN_OFFSET, pa.int64()),
 )
+
+#: What only rows have that waited for their parent, from the transformed topic on: since when. They stand there behind rows that
+#: are younger.
+PARKED_FIELD: Final = pa.field(PARKED_AT, TIMESTAMP)
+
+#: What only some rows have, and keep on their way.
+MARKS: Final = (*RESUBMITTED_FIELDS, PARKED_FIELD)
 
 IDENTITY: Final = (PARTITION, OFFSET, SEQ)
 

@@ -36,6 +36,7 @@ _SUBJECTS: Final = {
     "back_test": topics.subject(topics.BACK_TESTS),
     "back_test_answer": topics.subject(topics.BACK_TEST_ANSWERS),
     "quarantined": topics.subject("_headrace.quarantine"),
+    "parked": topics.subject("_headrace.parked"),
 }
 
 

@@ -68,6 +68,8 @@ class Decoder:
 def _runs(records: Records) -> list[tuple[int | None, range]]:
     """Neighbouring records that name the same schema, as (id, rows)."""
     values = records.values
+    if not values:
+        return []
     if None not in values:
         heads = [value[:5] for value in values if value is not None]
         if heads.count(heads[0]) == len(heads):

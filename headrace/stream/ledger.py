@@ -87,6 +87,10 @@ class LedgerEntry:
     committed_at: datetime
     resubmitted: dict[str, int] = field(default_factory=dict)
     discarded: dict[str, int] = field(default_factory=dict)
+    parked: dict[str, int] = field(default_factory=dict)
+    parked_hash: int = 0
+    released: dict[str, int] = field(default_factory=dict)
+    released_hash: int = 0
 
 
 def set_hash(partition: Int64s, offset: Int64s, seq: Int64s) -> int:
@@ -117,7 +121,7 @@ def add_hashes(*hashes: int) -> int:
     return total - (1 << 64) if total >> 63 else total
 
 
-EMIT, FILTER, QUARANTINE = 1, 2, 4
+EMIT, FILTER, QUARANTINE, PARK = 1, 2, 4, 8
 
 
 def fates(rows: int, outcome: Outcome) -> npt.NDArray[np.uint8]:
@@ -135,6 +139,9 @@ def fates(rows: int, outcome: Outcome) -> npt.NDArray[np.uint8]:
     rejected = [rejection.row for rejection in outcome.rejected]
     fate[rejected] |= QUARANTINE
     settled += len(rejected)
+    parked = [each.row for each in outcome.parked]
+    fate[parked] |= PARK
+    settled += len(parked)
     if settled != rows or not fate.all():
         raise Fatal(
             f"the stage's outcome does not account for its input: {rows} rows in, {int((fate == 0).sum())} without a fate, "
@@ -160,6 +167,10 @@ class _Page:
     filtered_hash: int = 0
     quarantined: Counter[str] = field(default_factory=Counter)
     quarantined_hash: int = 0
+    parked: Counter[str] = field(default_factory=Counter)
+    parked_hash: int = 0
+    released: Counter[str] = field(default_factory=Counter)
+    released_hash: int = 0
     latency_ms: Int64s = field(default_factory=lambda: np.zeros(len(LATENCY_BOUNDS_MS) + 1, np.int64))
 
 
@@ -169,10 +180,12 @@ def entries_of(
     portions: Iterable[tuple[Batch, Outcome]],
     undecodable: Sequence[Rejection],
     now_ms: int,
+    released: Sequence[str] = (),
 ) -> tuple[LedgerEntry, ...]:
-    """The books of one transaction: an entry for each partition in `records`.
+    """The books of one transaction: an entry for each partition in `records`, and of the rows that had been parked.
 
-    Units: `now_ms` is when the batch was decided, milliseconds since the epoch. Errors: Fatal (see `fates`).
+    Shapes: `released` has what each of those rows waited for, in their order. Units: `now_ms` is when the batch was decided,
+    milliseconds since the epoch. Errors: Fatal (see `fates`).
     """
     partition, offset = _array(records.partition), _array(records.offset)
     values = [value or b"" for value in records.values] if None in records.values else records.values
@@ -186,7 +199,11 @@ def entries_of(
             from_offset=int(offset[mine][0]),
             to_offset=int(offset[mine][-1]),
         )
+    waited = iter(released)
     for batch, outcome in portions:
+        if batch.since_ms is not None:
+            for number in _array(batch.raw.partition).tolist():
+                pages.setdefault(number, _Page()).released[next(waited)] += 1
         _account(pages, batch, outcome, now_ms)
     for rejection in undecodable:
         page = pages[int(partition[rejection.row])]
@@ -212,11 +229,15 @@ def _account(pages: dict[int, _Page], batch: Batch, outcome: Outcome, now_ms: in
         if not mine.any():
             continue
         emitted = mine & (fate == EMIT)
-        page.in_hash = add_hashes(page.in_hash, _sum(hashes[mine]))
+        if batch.since_ms is None:
+            page.in_hash = add_hashes(page.in_hash, _sum(hashes[mine]))
+        else:
+            page.released_hash = add_hashes(page.released_hash, _sum(hashes[mine]))
         page.emitted += int(emitted.sum())
         page.emitted_hash = add_hashes(page.emitted_hash, _sum(hashes[emitted]))
         page.filtered_hash = add_hashes(page.filtered_hash, _sum(hashes[mine & (fate == FILTER)]))
         page.quarantined_hash = add_hashes(page.quarantined_hash, _sum(hashes[mine & (fate == QUARANTINE)]))
+        page.parked_hash = add_hashes(page.parked_hash, _sum(hashes[mine & (fate == PARK)]))
         for rule, index in filtered:
             page.filtered[rule] += int(mine[index].sum())
         for parents, out_hashes in outputs:
@@ -226,6 +247,8 @@ def _account(pages: dict[int, _Page], batch: Batch, outcome: Outcome, now_ms: in
             page.latency_ms += np.bincount(ages[parents[here]], minlength=len(page.latency_ms))
     for rejection in outcome.rejected:
         pages[int(topic_partition[rejection.row])].quarantined[rejection.reason] += 1
+    for each in outcome.parked:
+        pages[int(topic_partition[each.row])].parked[each.rule] += 1
 
 
 def identities(batch: Batch) -> tuple[Int64s, Int64s, Int64s]:
@@ -287,4 +310,8 @@ def _entry(position: Position, partition: int, page: _Page, now_ms: int) -> Ledg
         latency_ms=page.latency_ms.tolist(),
         bytes_in=page.bytes_in,
         committed_at=datetime.fromtimestamp(now_ms / 1000, UTC),
+        parked=dict(page.parked),
+        parked_hash=page.parked_hash,
+        released=dict(page.released),
+        released_hash=page.released_hash,
     )

@@ -61,6 +61,7 @@ class MemorySource:
         log.generations[group] += 1
         self._generation = log.generations[group]
         self._next: dict[int, int] = {}
+        self._resting = False
         self.rewind()
 
     @property
@@ -71,6 +72,8 @@ class MemorySource:
     def poll(self, max_rows: int, timeout_s: float) -> Delivery | None:
         """See `headrace.stream.pump.Source.poll`; never waits."""
         del timeout_s
+        if self._resting:
+            return None
         found: list[tuple[int, int, Message]] = []
         for number, messages in sorted(self._log.topics[self._topic].items()):
             start = self._next.get(number, self._start(number))
@@ -94,6 +97,20 @@ class MemorySource:
         """See `headrace.stream.pump.Source.rewind`."""
         self._next = {}
         self._epoch = next(_epochs)
+
+    def standing(self) -> Delivery:
+        """See `headrace.stream.kafka.KafkaSource.standing`."""
+        held = {
+            number: self._next.get(number, self._start(number))
+            for (group, topic, number) in self._log.committed
+            if (group, topic) == (self._group, self._topic)
+        }
+        nothing = Records.numbered(self._topic, [])
+        return Delivery(nothing, held, (self._group, self._generation), self._epoch)
+
+    def rest(self, resting: bool) -> None:
+        """See `headrace.stream.kafka.KafkaSource.rest`."""
+        self._resting = resting
 
     def before_handover(self, finish: Callable[[], None]) -> None:
         """Partitions are taken, not asked for: a member learns of it when its commit is refused."""

@@ -14,6 +14,14 @@ ROWS_FILTERED: Final = Counter(
 ROWS_QUARANTINED: Final = Counter(
     "headrace_rows_quarantined_total", "Records set aside, by reason.", (*_STAGE, "reason")
 )
+ROWS_PARKED: Final = Counter(
+    "headrace_rows_parked_total",
+    "Records that began to wait for a row of another dataset, by check.",
+    (*_STAGE, "rule"),
+)
+ROWS_RELEASED: Final = Counter(
+    "headrace_rows_released_total", "Records that waited and were taken up again, by check.", (*_STAGE, "rule")
+)
 RETRIES: Final = Counter("headrace_retries_total", "Times a stage met a passing failure and rewound.", _STAGE)
 TRANSACTION_SECONDS: Final = Histogram(
     "headrace_transaction_seconds",

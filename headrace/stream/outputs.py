@@ -15,6 +15,7 @@ from headrace.errors import Transient
 from headrace.stream import columns, topics
 from headrace.stream.codec import Codec, avro_schema, schema_id_of
 from headrace.stream.control import Controls
+from headrace.stream.parking import to_record
 from headrace.stream.pump import Portion, Work
 from headrace.stream.registry import Schemas
 from headrace.stream.stage import Emitted, Records, Rejection
@@ -36,7 +37,7 @@ class Messages:
 class Outputs:
     """Encodes what a stage's transaction writes.
 
-    `ports` names the topic of each port. `extras` may add records of control topics.
+    `ports` names the topic of each port, `parked` that of records that wait. `extras` may add records of control topics.
     """
 
     def __init__(
@@ -45,11 +46,13 @@ class Outputs:
         ports: Mapping[str, str],
         quarantine: str,
         *,
+        parked: str | None = None,
         extras: Callable[[Work], Iterable[Messages]] | None = None,
     ) -> None:
         self._controls = Controls(registry)
         self._encoders = {port: _Encoder(registry, topic) for port, topic in ports.items()}
         self._quarantine = quarantine
+        self._parked = parked
         self._extras = extras
 
     def __call__(self, work: Work) -> list[Messages]:
@@ -61,6 +64,7 @@ class Outputs:
             for split in self._emitted(work.position.dataset, portion, part)
         ]
         messages.extend(self._quarantined(work))
+        messages.extend(self._waiting(work))
         ledger = [self._controls.encode("ledger_entry", asdict(entry)) for entry in work.entries]
         messages.append(Messages(topics.LEDGER, ledger, [work.position.dataset.encode()] * len(ledger)))
         if self._extras is not None:
@@ -83,6 +87,21 @@ class Outputs:
                 [raw.keys[at] for at in parents[mine].tolist()] if keyed else None,
                 number,
             )
+
+    def _waiting(self, work: Work) -> Iterator[Messages]:
+        """Takes the records away that came again, then puts those there that wait: some may go on to."""
+        if not work.delivery.again and not work.parking:
+            return
+        assert self._parked is not None
+        found: dict[int, list[tuple[bytes, bytes | None]]] = {}
+        for each in work.delivery.again:
+            found.setdefault(each.place.partition, []).append((each.message_key, None))
+        for each in work.parking:
+            record = to_record(work.position.dataset, work.position.version, each)
+            value = self._controls.encode("parked", record)
+            found.setdefault(each.place.partition, []).append((each.message_key, value))
+        for partition, messages in found.items():
+            yield Messages(self._parked, [value for _, value in messages], [key for key, _ in messages], partition)
 
     def _quarantined(self, work: Work) -> Iterator[Messages]:
         now = datetime.now(UTC)

@@ -8,7 +8,7 @@ without a stage noticing.
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -18,6 +18,7 @@ from headrace.stream import metrics
 from headrace.stream.committer import Committer
 from headrace.stream.decode import Decoder
 from headrace.stream.ledger import LedgerEntry, Position, entries_of
+from headrace.stream.parking import Waiting, decided, marked, records_of, waiting_of
 from headrace.stream.stage import Batch, Outcome, Records, Rejection, Stage
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,8 @@ class Delivery:
 
     `membership` is the consumer group metadata under which the records were read: the commit must carry it, or a
     member that has been replaced could commit again what its successor has committed. `epoch` changes whenever the
-    records no longer continue the ones before (a new assignment, a rewind). `backlog` says that more was waiting.
+    records no longer continue the ones before (a new assignment, a rewind). `backlog` says that more was waiting. `again` are
+    records that had been parked: they come before the others, and nothing but what is written says that they came.
     """
 
     records: Records
@@ -37,6 +39,7 @@ class Delivery:
     membership: object
     epoch: int
     backlog: bool = False
+    again: Sequence[Waiting] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,8 @@ class Portion:
 class Work:
     """Everything one transaction writes.
 
-    `undecodable` holds rejections whose `row` is an index into `delivery.records`.
+    `undecodable` holds rejections whose `row` is an index into `delivery.records`. `parking` are the records that wait from now
+    on, or go on to.
     """
 
     position: Position
@@ -59,6 +63,7 @@ class Work:
     portions: tuple[Portion, ...]
     undecodable: tuple[Rejection, ...]
     entries: tuple[LedgerEntry, ...]
+    parking: tuple[Waiting, ...] = ()
 
 
 class Source(Protocol):
@@ -102,7 +107,8 @@ class Pump:
     """Moves the records of one source through one stage into one sink. Run by one thread; commits run beside it.
 
     `before_batch` runs after a poll and before the stage sees what it brought: the place to bring what the stage
-    refers to up to date. It may raise Transient.
+    refers to up to date. It may raise Transient. `on_work` is told what was decided, before it is committed: what comes of
+    that is read back after a rewind.
     """
 
     def __init__(
@@ -115,6 +121,7 @@ class Pump:
         *,
         max_rows: int = 20_000,
         before_batch: Callable[[], None] | None = None,
+        on_work: Callable[[Work], None] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.position = position
@@ -124,6 +131,7 @@ class Pump:
         self._sink = sink
         self._max_rows = max_rows
         self._before_batch = before_batch
+        self._on_work = on_work
         self._clock = clock
         self._backlog = False
         self._committer = Committer(self._commit)
@@ -173,6 +181,8 @@ class Pump:
         if self._before_batch is not None:
             self._before_batch()
         work = self._decide(delivery)
+        if self._on_work is not None:
+            self._on_work(work)
         moved += self.settle()
         self._committer.begin(work)
         return moved
@@ -183,7 +193,7 @@ class Pump:
         if work is None:
             return 0
         self._observe(work)
-        return len(work.delivery.records)
+        return len(work.delivery.records) + len(work.delivery.again)
 
     def rewind(self) -> None:
         """Give up what was read and not committed: it will be read again. Errors: Transient."""
@@ -197,16 +207,31 @@ class Pump:
         metrics.TRANSACTION_SECONDS.labels(self.position.stage, self.position.dataset).observe(self._clock() - started)
 
     def _decide(self, delivery: Delivery) -> Work:
+        now_ms = int(self._clock() * 1000)
         batches, undecodable = self._decoder(delivery.records)
-        portions = tuple(Portion(batch, self._stage(batch)) for batch in batches)
+        portions = tuple(
+            Portion(batch, decided(batch, self._stage(batch), now_ms)) for batch in (*self._again(delivery), *batches)
+        )
         entries = entries_of(
             self.position,
             delivery.records,
             ((portion.batch, portion.outcome) for portion in portions),
             undecodable,
-            int(self._clock() * 1000),
+            now_ms,
+            [each.rule for each in delivery.again],
         )
-        return Work(self.position, delivery, portions, tuple(undecodable), entries)
+        parking = tuple(each for portion in portions for each in waiting_of(portion.batch, portion.outcome, now_ms))
+        return Work(self.position, delivery, portions, tuple(undecodable), entries, parking)
+
+    def _again(self, delivery: Delivery) -> Iterator[Batch]:
+        """The records that had been parked. Errors: Transient when one that was read then cannot be read now."""
+        batches, failed = self._decoder(records_of(delivery.records.topic, delivery.again))
+        if failed:
+            raise Transient(f"a parked record cannot be read: {failed[0].detail}")
+        first = 0
+        for batch in batches:
+            yield marked(batch, delivery.again[first : first + len(batch.raw)])
+            first += len(batch.raw)
 
     def _observe(self, work: Work) -> None:
         labels = (self.position.stage, self.position.dataset)
@@ -217,6 +242,10 @@ class Pump:
                 metrics.ROWS_FILTERED.labels(*labels, rule).inc(count)
             for reason, count in entry.quarantined.items():
                 metrics.ROWS_QUARANTINED.labels(*labels, reason).inc(count)
+            for rule, count in entry.parked.items():
+                metrics.ROWS_PARKED.labels(*labels, rule).inc(count)
+            for rule, count in entry.released.items():
+                metrics.ROWS_RELEASED.labels(*labels, rule).inc(count)
 
 
 class Backoff:

@@ -26,13 +26,13 @@ def nothing(dataset: str, generation: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Estate:
-    """What a service has of each generation: a group that reads, perhaps a topic that it writes, and what `drop` takes away.
+    """What a service has of each generation: a group that reads, topics that it writes, and what `drop` takes away.
 
     `drop` is given the dataset's name and the number; it can be repeated. Errors: Transient, Fatal.
     """
 
     stage: str
-    topic: Callable[[str, int], str] | None = None
+    topics: tuple[Callable[[str, int], str], ...] = ()
     drop: Callable[[str, int], None] = nothing
 
 
@@ -82,12 +82,12 @@ class Retirements:
 def dropped(connection: Connection, estate: Estate, dataset: str, generation: int) -> bool:
     """Drop what a service has of a generation, unless a worker of it is left. Returns whether it is gone.
 
-    The group goes first: it can only go when no worker is in it, and who is in none neither writes its topic nor its table.
+    The group goes first: it can only go when no worker is in it, and who is in none neither writes its topics nor its table.
     Errors: Transient, Fatal.
     """
     if not kafka_topics.forget_group(connection, topics.group(estate.stage, dataset, generation)):
         return False
-    if estate.topic is not None:
-        kafka_topics.forget_topic(connection, estate.topic(dataset, generation))
+    for topic in estate.topics:
+        kafka_topics.forget_topic(connection, topic(dataset, generation))
     estate.drop(dataset, generation)
     return True

@@ -60,12 +60,14 @@ class Records:
 class Batch:
     """n records that share one writer schema, beside their decoded rows.
 
-    Shapes: `raw` and `rows` both have n entries and are row-aligned.
+    Shapes: `raw` and `rows` both have n entries and are row-aligned; so has `since_ms`, which records have that were parked:
+    when each began to wait. Units: milliseconds since the epoch.
     """
 
     raw: Records
     rows: pa.RecordBatch
     schema_id: int
+    since_ms: pa.Int64Array | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +96,26 @@ class Rejection:
 
 
 @dataclass(frozen=True, slots=True)
+class Parked:
+    """Why one input row waits: for a row of `dataset` with `wanted` in its column `to`, `wait_s` from when it began to.
+
+    `detail` is what would be said of it if it were rejected.
+    """
+
+    row: int
+    rule: str
+    column: str
+    dataset: str
+    to: str
+    wanted: str
+    detail: str
+    wait_s: int
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
-    """The fate of every input row: emitted (at least once, through one port or more), filtered by a named rule, or quarantined.
+    """The fate of every input row: emitted (at least once, through one port or more), filtered by a named rule, quarantined, or
+    parked until a row of another dataset is there.
 
     Errors: `headrace.stream.pump` refuses an outcome in which a row has no fate, or two.
     """
@@ -103,6 +123,7 @@ class Outcome:
     emitted: tuple[Emitted, ...]
     filtered: Mapping[str, pa.Int64Array] = field(default_factory=dict)
     rejected: Sequence[Rejection] = ()
+    parked: Sequence[Parked] = ()
 
 
 class Stage(Protocol):

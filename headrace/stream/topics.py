@@ -79,8 +79,13 @@ def quarantine(dataset: str) -> str:
     return f"{dataset}.quarantine"
 
 
+def parked(dataset: str, generation: int) -> str:
+    """Staged records whose parent in another dataset is waited for, by their identity (compacted)."""
+    return f"{dataset}.parked.v{generation}"
+
+
 def of_dataset(dataset: str, generation: int) -> tuple[str, ...]:
-    """Every topic of a dataset, in the order data flows."""
+    """Every topic that each dataset has, in the order data flows."""
     return (
         raw(dataset),
         staged(dataset),

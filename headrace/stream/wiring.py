@@ -7,7 +7,7 @@ from headrace.stream.decode import Decoder
 from headrace.stream.kafka import KafkaSink, KafkaSource, TransactionalWriter
 from headrace.stream.ledger import Position
 from headrace.stream.outputs import Messages, Outputs
-from headrace.stream.pump import Pump, Sink, Work
+from headrace.stream.pump import Pump, Sink, Source, Work
 from headrace.stream.registry import Registry
 from headrace.stream.service import LiveDataset, ServiceSettings
 from headrace.stream.stage import Stage
@@ -24,10 +24,14 @@ def kafka_pump(
     extras: Callable[[Work], Iterable[Messages]] | None = None,
     around: Callable[[Sink], Sink] = lambda sink: sink,
     before_batch: Callable[[], None] | None = None,
+    around_source: Callable[[KafkaSource], Source] = lambda source: source,
+    parked: str | None = None,
+    on_work: Callable[[Work], None] | None = None,
 ) -> Pump:
     """A pump that reads `topic`, and writes each port to its topic, and what is set aside to the dataset's quarantine.
 
-    `around` wraps the Kafka sink, where something must be done before its transaction.
+    `around` wraps the Kafka sink, where something must be done before its transaction; `around_source` wraps the source, where
+    more comes than its topic brings. `parked` is the topic of records that wait.
     """
     connection = settings.connection()
     group = topics.group(stage.name, dataset.name, dataset.generation)
@@ -36,13 +40,14 @@ def kafka_pump(
         f"{group}.{settings.instance}",
         transaction_timeout_ms=settings.transaction_timeout_ms,
     )
-    outputs = Outputs(registry, ports, topics.quarantine(dataset.name), extras=extras)
+    outputs = Outputs(registry, ports, topics.quarantine(dataset.name), parked=parked, extras=extras)
     return Pump(
         Position(dataset.name, dataset.generation, dataset.version, stage.name, settings.instance),
-        KafkaSource(connection, topic, group, session_timeout_ms=settings.session_timeout_ms),
+        around_source(KafkaSource(connection, topic, group, session_timeout_ms=settings.session_timeout_ms)),
         Decoder(registry),
         stage,
         around(KafkaSink(writer, outputs)),
         max_rows=settings.max_batch_rows,
         before_batch=before_batch,
+        on_work=on_work,
     )

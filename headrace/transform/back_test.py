@@ -29,7 +29,10 @@ _PLACE: Final = "__place"
 
 
 class Fate(NamedTuple):
-    """What becomes of a row: `loaded`, `filtered` by a rule, or `quarantined` by a check; for a reason where no check did it."""
+    """What becomes of a row: `loaded`, `filtered` by a rule, or `quarantined` by a check; for a reason where no check did it.
+
+    One that would wait for its parent is `parked` by the check.
+    """
 
     fate: str
     rule: str = ""
@@ -174,7 +177,10 @@ class _Told:
             code[rows.to_numpy()] = fates.setdefault(Fate("filtered", rule), len(fates))
         for each in outcome.rejected:
             code[each.row] = fates.setdefault(Fate("quarantined", each.rule or each.reason), len(fates))
-        return cls(code, list(fates), {each.row: each.detail for each in outcome.rejected})
+        for waiting in outcome.parked:
+            code[waiting.row] = fates.setdefault(Fate("parked", waiting.rule), len(fates))
+        details = {each.row: each.detail for each in outcome.rejected}
+        return cls(code, list(fates), details | {each.row: each.detail for each in outcome.parked})
 
     def counted(self) -> Iterable[tuple[Fate, int]]:
         return zip(self.fates, np.bincount(self.code, minlength=len(self.fates)).tolist(), strict=True)

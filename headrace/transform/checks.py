@@ -35,6 +35,15 @@ _MOST_FOUND: Final = 200  # characters shown of a value
 
 
 @dataclass(frozen=True, slots=True)
+class Awaited:
+    """What a row that breaks a rule waits for: a row of `dataset` with its value in column `to`. Units: seconds."""
+
+    dataset: str
+    to: str
+    wait_s: int
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """A condition that rows must not break.
 
@@ -49,6 +58,7 @@ class Rule:
     broken: str
     found: str
     flag: bool = False
+    awaited: Awaited | None = None
 
     def detail(self, found: str | None) -> str:
         """What a user reads of a row that breaks it."""
@@ -74,8 +84,21 @@ def _rule(check: Check, kinds: Mapping[str, str]) -> Rule:
         length, unit = _length(check.column, kinds)
         found = f"{found} || ' (' || {length} || ' {unit}' || CASE {length} WHEN 1 THEN ')' ELSE 's)' END"
     return Rule(
-        check.name or check.check, f"check_{check.check}", column, expected, broken, found, check.severity == "flag"
+        check.name or check.check,
+        f"check_{check.check}",
+        column,
+        expected,
+        broken,
+        found,
+        check.severity == "flag",
+        _awaited(check),
     )
+
+
+def _awaited(check: Check) -> Awaited | None:
+    if not isinstance(check, References) or check.wait_s is None:
+        return None
+    return Awaited(check.dataset, check.to, check.wait_s)
 
 
 def _meaning(check: Check, kinds: Mapping[str, str]) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from headrace.transform.quoting import quoted
 ROW: Final = "__row"  # which input row it came from
 FAILED: Final = "__failed"  # index of the first rejecting rule it breaks; null when it breaks none
 FOUND: Final = "__found"  # the value that broke it, as text
+WANTED: Final = "__wanted"  # that value whole, where it is waited for; only where a rule waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,9 @@ def judgement(sql: str, produced: Sequence[tuple[str, str]], schema: Schema, che
     misfits += [_undeclared(column) for column in extra if closed and schema.evolution != "discard"]
     rules = rules_of(checks, {column.name: column.type for column in published})
     required = [_missing(column) for column in published if column.required]
-    rejecting = (*misfits, *required, *(rule for rule in rules if not rule.flag))
+    hard = [rule for rule in rules if not rule.flag]
+    hard.sort(key=lambda rule: rule.awaited is not None)  # a row that is wrong anyway does not wait
+    rejecting = (*misfits, *required, *hard)
     flagging = tuple(rule for rule in rules if rule.flag)
     typed = _typed(sql, published, given, misfits)
     return Judgement(_judged(typed, published, len(misfits), rejecting, flagging), published, rejecting, flagging)
@@ -134,6 +137,12 @@ def _judged(
         found = [(f"{FAILED} < {misfits}", "__raw")] if misfits else []
         found += [(f"{FAILED} = {at}", rule.found) for at, rule in enumerate(rejecting) if at >= misfits]
         names += [FAILED, f"{case(found)} AS {FOUND}"]
+        wanted = [
+            (f"{FAILED} = {at}", f"{quoted(rule.column or '')}::VARCHAR")
+            for at, rule in enumerate(rejecting)
+            if rule.awaited
+        ]
+        names += [f"{case(wanted)} AS {WANTED}"] if wanted else []
     names += [flag_column(at) for at in range(len(flagging))]
     return f"SELECT {', '.join(names)} FROM ({judged}) AS judged"
 

@@ -7,30 +7,38 @@ import pyarrow as pa
 
 from headrace.stream import columns
 from headrace.stream.codec import conform
-from headrace.stream.stage import Rejection
+from headrace.stream.stage import Parked, Rejection
 from headrace.transform import parents
 from headrace.transform.checks import Rule
-from headrace.transform.judgement import FAILED, FOUND, Judgement, flag_column
+from headrace.transform.judgement import FAILED, FOUND, WANTED, Judgement, flag_column
 
 
-def rejections(judgement: Judgement, judged: pa.RecordBatch, row: parents.Int64s) -> dict[int, Rejection]:
-    """The input rows that a rejecting rule sets aside, each with the first rule it breaks.
+def verdicts(
+    judgement: Judgement, judged: pa.RecordBatch, row: parents.Int64s
+) -> tuple[dict[int, Rejection], dict[int, Parked]]:
+    """The input rows that a rejecting rule sets aside, and those that wait, each with the first rule it breaks.
 
-    Shapes: `judged` and `row` have an entry for each output row; `row` is the input row it came from.
+    A row that became several waits only if none of them is rejected. Shapes: `judged` and `row` have an entry for each output
+    row; `row` is the input row it came from.
     """
-    if not judgement.rejecting:
-        return {}
-    failed = judged.column(FAILED)
-    if failed.null_count == len(failed):
-        return {}
-    broken = judged.select([FAILED, FOUND]).filter(failed.is_valid())
-    of = row[failed.is_valid().to_numpy(zero_copy_only=False)].tolist()
     rejected: dict[int, Rejection] = {}
-    for at, rule_at, found in zip(of, broken.column(0).to_numpy().tolist(), broken.column(1).to_pylist(), strict=True):
-        if at not in rejected:
-            rule = judgement.rejecting[rule_at]
+    parked: dict[int, Parked] = {}
+    if not judgement.rejecting or (failed := judged.column(FAILED)).null_count == len(judged):
+        return rejected, parked
+    waits = WANTED in judged.schema.names
+    broken = judged.select([FAILED, FOUND, *([WANTED] if waits else [])]).filter(failed.is_valid())
+    of = row[failed.is_valid().to_numpy(zero_copy_only=False)].tolist()
+    wanted = broken.column(2).to_pylist() if waits else [None] * len(of)
+    each = zip(of, broken.column(0).to_numpy().tolist(), broken.column(1).to_pylist(), wanted, strict=True)
+    for at, rule_at, found, value in each:
+        rule = judgement.rejecting[rule_at]
+        if rule.awaited is None and at not in rejected:
             rejected[at] = Rejection(at, rule.reason, rule.detail(found), rule.name, rule.column)
-    return rejected
+        elif rule.awaited is not None and at not in parked:
+            awaited = rule.awaited
+            about = rule.column or "", awaited.dataset, awaited.to, value or ""
+            parked[at] = Parked(at, rule.name, *about, rule.detail(found), awaited.wait_s)
+    return rejected, {at: waiting for at, waiting in parked.items() if at not in rejected}
 
 
 def published(
@@ -41,7 +49,7 @@ def published(
     row: parents.Int64s,
     version: int,
 ) -> pa.RecordBatch:
-    """The rows that go on, in the published `schema`, with the marks of those that were resubmitted.
+    """The rows that go on, in the published `schema`, with the marks of those that were resubmitted, or had waited.
 
     Shapes: `judged` and `row` have m entries, one for each row that goes on; `staged` has the n input rows.
     """
@@ -51,7 +59,7 @@ def published(
         columns.FLAGS: _flags(judgement.flagging, judged),
     }
     index = None if len(row) == len(staged) and not system[columns.SEQ].sum().as_py() else pa.array(row, pa.int64())
-    marks = [field for field in columns.RESUBMITTED_FIELDS if field.name in staged.schema.names]
+    marks = [field for field in columns.MARKS if field.name in staged.schema.names]
     schema = pa.schema([*schema, *marks]) if marks else schema
     for field in (*columns.STAGED_FIELDS, *marks):
         if field.name not in system:

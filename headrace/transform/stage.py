@@ -23,7 +23,7 @@ from headrace.transform.engine import Engine
 from headrace.transform.isolate import RowError, isolate
 from headrace.transform.judgement import ROW, Judgement, judgement
 from headrace.transform.personal import functions
-from headrace.transform.publish import published, rejections
+from headrace.transform.publish import published, verdicts
 from headrace.transform.shortcuts import sole_rule, suspects_sql
 from headrace.transform.sizes import MOST_BYTES, oversized
 from headrace.transform.types import arrow_type
@@ -81,15 +81,16 @@ class Transform:
         left_out = ~parents.members(row, len(rows))
         left_out[[rejection.row for rejection in failed]] = False
         filtered, unexplained = self._filtered(rows, np.flatnonzero(left_out))
-        rejected = rejections(plan.judgement, judged, row)
+        rejected, parked = verdicts(plan.judgement, judged, row)
         for of in row[oversized(judged)].tolist():
             rejected.setdefault(of, Rejection(of, "too_large", _GROWN))
-        if rejected:
-            kept = np.flatnonzero(~parents.members(np.fromiter(rejected, np.int64), len(rows))[row])
+            parked.pop(of, None)
+        if rejected or parked:
+            kept = np.flatnonzero(~parents.members(np.fromiter((*rejected, *parked), np.int64), len(rows))[row])
             judged, row = judged.take(pa.array(kept, pa.int64())), row[kept]
         output = published(plan.judgement, plan.output, batch.rows, judged, row, self._version)
         emitted = Emitted(pa.array(row, pa.int64()), output)
-        return Outcome((emitted,), filtered, [*rejected.values(), *failed, *unexplained])
+        return Outcome((emitted,), filtered, [*rejected.values(), *failed, *unexplained], list(parked.values()))
 
     def _plan_for(self, staged: pa.Schema) -> Plan:
         """The plan for rows of this shape: kept while no column is new, so that the published schema stays the same."""

@@ -211,7 +211,9 @@ def _fates(outcome: Outcome) -> expectation.Fates:
     if len(emitted.rows) > _MOST_PUBLISHED:
         raise Fatal(f"{len(emitted.rows):,} rows were made of those given; a test compares at most {_MOST_PUBLISHED:,}")
     published = _plain_rows(emitted.rows)
+    # What would wait for a parent counts as rejected by the check: a test knows no later.
     rejected = [(each.row + 1, each.rule or each.reason, each.detail) for each in outcome.rejected]
+    rejected += [(each.row + 1, each.rule, each.detail) for each in outcome.parked]
     filtered = {rule: len(rows) for rule, rows in outcome.filtered.items() if len(rows)}
     flagged = Counter(flag for row in published for flag in row[FLAGS])
     return expectation.Fates(published, sorted(rejected), filtered, flagged)

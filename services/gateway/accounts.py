@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from headrace.contract import References
 from headrace.errors import Transient
 from headrace.stream import topics
 from headrace.stream.ledger import LATENCY_BOUNDS_MS
@@ -111,7 +112,9 @@ class Accounts:
             reasons = [*problems, *down, *waiting[dataset.name], *in_runs]
             if not reasons and sums != before[dataset.name]:
                 reasons = ["the books changed while they were being read"]
+            # Rows that wait for their parents are no doubt about the others: what is left over then is a residue.
             books = balance(sums, settled=not reasons)
+            reasons += parked_reasons(dataset, books.total.parked)
             accounts.append(Account(dataset, books, last_commit_at, problems, tuple(reasons), source))
         return accounts
 
@@ -196,6 +199,15 @@ def _reading_reasons(readings: Mapping[Reading, str], undecided: set[Slot], unre
             yield _open(slot)
         if at in unread:
             yield f"{stage} has not read {at.topic}, partition {at.partition}, to its end"
+
+
+def parked_reasons(dataset: DatasetVersion, parked: Mapping[str, int]) -> Iterator[str]:
+    """What rows wait for, as a person reads it."""
+    checks = {check.name: check for check in dataset.contract().checks}
+    for rule, rows in parked.items():
+        check = checks.get(rule)
+        parent = f"{check.dataset} ({rule})" if isinstance(check, References) else f"{rule}, which is no check any more"
+        yield f"{rows:,} {'row waits' if rows == 1 else 'rows wait'} for {parent}"
 
 
 def _open(slot: Slot) -> str:

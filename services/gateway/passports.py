@@ -4,10 +4,11 @@ The order of looking matters (`services.gateway.core.passport`): how far the sta
 warehouse.
 """
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, fields
-from datetime import datetime
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from headrace.errors import Fatal, HeadraceError
@@ -16,6 +17,7 @@ from headrace.stream.codec import schema_id_of
 from headrace.stream.control import Controls
 from headrace.stream.decode import Decoder
 from headrace.stream.kafka import Connection
+from headrace.stream.kafka import topics as kafka_topics
 from headrace.stream.registry import Registry
 from headrace.stream.runs import Run
 from services.gateway.accounts import read_by_stages
@@ -68,6 +70,21 @@ class SetAside:
 
     row: dict[str, Any]
     became: list[Place]
+
+
+@dataclass(frozen=True, slots=True)
+class _Parked:
+    """What the topic of parked records has of one: its record while it waits, and then when it was taken away."""
+
+    record: Mapping[str, Any] | None = None
+    released_ms: int | None = None
+    read_whole: bool = True
+
+    def forgotten(self, raw: RawRecord | None) -> bool:
+        """Whether the record may have been in it, and it does not say so any more."""
+        if self.record is not None or self.released_ms is not None:
+            return False
+        return not self.read_whole or raw is None or datetime.now(UTC) - raw.at > kafka_topics.PARKED_TOLD
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,10 +201,18 @@ class Passports:
             raise NoRecordError(f"{dataset.name} has the partitions 0 to {last}, not {place.partition}")
         readings = {stage: at for at, stage in read_by_stages(dataset).items() if at.partition == place.partition}
         committed = self._progress.committed(readings.values())
-        undecided = self._progress.undecided({Slot(at.topic, at.partition) for at in readings.values()})
+        parked_topic = topics.parked(dataset.name, dataset.generation)
+        waits = kafka_topics.exists(self._connection, parked_topic)
+        slots = {Slot(at.topic, at.partition) for at in readings.values()}
+        parked_slot = Slot(parked_topic, place.partition)
+        undecided = self._progress.undecided(slots | ({parked_slot} if waits else set()))
         record, first = self._record(trail, dataset, place)
         aside = readings.pop(_QUARANTINE_LOADER)
         steps = _steps(trail, place, record is not None, first, readings, committed, undecided)
+        written_ms = record.timestamp_ms if record is not None else 0
+        parked = self._parked(trail, parked_topic, place, written_ms) if waits else _Parked()
+        if parked.released_ms is not None:
+            steps = _after_waiting(trail, place, steps, parked.released_ms)
         rows = self._rows.made_of(dataset, place, steps[-1].found.offsets)
         in_runs = contract.load.mode == "replace"
         shown = self._rows.shown(dataset, place) if in_runs else {row[columns.SEQ] for row in rows}
@@ -206,9 +231,11 @@ class Passports:
             len(shown),
             [each.row["state"] for each in quarantined],
             waiting,
-            Slot(aside.topic, aside.partition) in undecided,
+            Slot(aside.topic, aside.partition) in undecided or parked_slot in undecided,
             contract.load.mode,
             contract.retention is not None,
+            parked=parked.record,
+            in_doubt=waits and parked.forgotten(record),
             existed=record is not None or landed.state == "landed",
         )
 
@@ -219,6 +246,19 @@ class Passports:
         if place.offset >= high:
             raise NoRecordError(f"partition {place.partition} of {topic} ends in front of offset {high}")
         return (trail.record(topic, *place) if place.offset >= low else None), low
+
+    def _parked(self, trail: Trail, topic: str, place: Place, written_ms: int) -> "_Parked":
+        """What the topic of parked records says of a raw record, the last of which counts."""
+        found, deadline = _Parked(), time.monotonic() + _BOOKS_S
+        first = trail.offset_at(topic, place.partition, written_ms - _CLOCKS_MS)
+        for message in trail.records_from(topic, place.partition, first, _BOOKS_S) if first is not None else ():
+            if message.key() != str(place).encode():
+                continue
+            if (value := message.value()) is None:
+                found = _Parked(released_ms=message.timestamp()[1])
+            else:
+                found = _Parked(self._controls.decode(value))
+        return replace(found, read_whole=time.monotonic() < deadline)
 
     def _waits(self, trail: Trail, reading: Reading, committed: int, place: Place) -> bool:
         """Whether a record's place in quarantine has not reached the table yet."""
@@ -339,6 +379,19 @@ def _steps(
             yield Step(stage, at.topic, found, committed[at], Slot(at.topic, at.partition) in undecided)
 
     return list(steps())
+
+
+def _after_waiting(trail: Trail, place: Place, steps: Sequence[Step], released_ms: int) -> list[Step]:
+    """The steps, with what was written of the record after it had waited: that stands behind what is younger."""
+    since_ms = released_ms - _CLOCKS_MS
+
+    def step(known: Step) -> Step:
+        if known.found.offsets or known.topic.endswith((".raw", ".staged")):
+            return known
+        found = trail.find_waited(known.topic, place.partition, place.offset, since_ms, _BOOKS_S)
+        return replace(known, found=found) if found.offsets else known
+
+    return [step(known) for known in steps]
 
 
 def _written_ms(seen: Seen) -> int | None:

@@ -10,4 +10,4 @@ from services.quality.settings import QualitySettings
 
 if __name__ == "__main__":
     settings = QualitySettings()
-    sys.exit(run_service("quality", settings, workers(settings), estate=Estate("quality", topics.validated)))
+    sys.exit(run_service("quality", settings, workers(settings), estate=Estate("quality", (topics.validated,))))

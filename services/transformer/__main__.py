@@ -28,7 +28,7 @@ def main() -> int:
         testing.learn(datasets)
 
     try:
-        estate = Estate("transformer", topics.transformed)
+        estate = Estate("transformer", (topics.transformed, topics.parked))
         return run_service("transformer", settings, workers(settings, keys), learn, keys.needs_of, estate)
     finally:
         trying.close()

@@ -1,17 +1,19 @@
 """Wires the transformer: for each dataset a pump from staged to transformed, with the datasets it refers to at hand."""
 
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
 import pyarrow as pa
 
-from headrace.contract import compile_transform
+from headrace.contract import compile_transform, waiting_checks
 from headrace.errors import Transient
 from headrace.stream import topics
 from headrace.stream.codec import Codec, avro_schema
-from headrace.stream.pump import Pump
+from headrace.stream.kafka import KafkaSource
+from headrace.stream.pump import Pump, Source, Work
 from headrace.stream.registry import Registry
 from headrace.stream.service import LiveDataset, Worker, WorkersFor
 from headrace.stream.stage import MAIN
@@ -19,10 +21,12 @@ from headrace.stream.wiring import kafka_pump
 from headrace.transform.engine import Engine
 from headrace.transform.reference import needed
 from headrace.transform.stage import Transform
+from services.transformer.adapters.arrivals import Arrivals
 from services.transformer.adapters.back_tests import BackTests
 from services.transformer.adapters.hash_keys import HashKeys
 from services.transformer.adapters.references import References
 from services.transformer.adapters.trials import OpenStage, Trials
+from services.transformer.adapters.waiting import ParkedTopic, WaitingSource
 from services.transformer.settings import TransformerSettings
 
 
@@ -70,7 +74,8 @@ def worker_for(dataset: LiveDataset, settings: TransformerSettings, registry: Re
     stage = Transform(engine, dataset.contract, dataset.version, hash_key)
     wanted = needed(compile_transform(dataset.contract), dataset.contract.checks)
     references = References(settings.connection(), registry, engine, wanted)
-    return Transforming(pump_for(dataset, settings, registry, stage, references), engine, references)
+    arrivals = Arrivals(engine, references, dataset.contract)
+    return Transforming(pump_for(dataset, settings, registry, stage, references, arrivals), engine, references)
 
 
 def trials(settings: TransformerSettings, keys: HashKeys) -> Trials:
@@ -124,9 +129,15 @@ def refreshed(refresh: Callable[[], None], parents: int) -> None:
 
 
 def pump_for(
-    dataset: LiveDataset, settings: TransformerSettings, registry: Registry, stage: Transform, references: References
+    dataset: LiveDataset,
+    settings: TransformerSettings,
+    registry: Registry,
+    stage: Transform,
+    references: References,
+    arrivals: Arrivals,
 ) -> Pump:
     """The pump from staged to transformed."""
+    waiting = _Waiting(dataset, settings, registry, arrivals)
     return kafka_pump(
         dataset,
         settings,
@@ -135,7 +146,34 @@ def pump_for(
         topics.staged(dataset.name),
         {MAIN: topics.transformed(dataset.name, dataset.generation)},
         before_batch=partial(make_ready, dataset, registry, stage, references),
+        parked=topics.parked(dataset.name, dataset.generation),
+        around_source=waiting.around,
+        on_work=waiting.note,
     )
+
+
+class _Waiting:
+    """The wiring of rows that wait. A dataset whose rows never did reads its topic as it is."""
+
+    def __init__(
+        self, dataset: LiveDataset, settings: TransformerSettings, registry: Registry, arrivals: Arrivals
+    ) -> None:
+        self._waits = bool(waiting_checks(dataset.contract.checks))
+        self._parked = ParkedTopic(settings.connection(), registry, dataset)
+        self._arrivals = arrivals
+        self._source: WaitingSource | None = None
+
+    def around(self, source: KafkaSource) -> Source:
+        """Errors: Transient."""
+        if not self._waits and not self._parked.exists():
+            return source
+        self._source = WaitingSource(source, self._parked, self._arrivals, lambda: time.time_ns() // 1_000_000)
+        return self._source
+
+    def note(self, work: Work) -> None:
+        """See `WaitingSource.note`."""
+        if self._source is not None:
+            self._source.note(work)
 
 
 def make_ready(dataset: LiveDataset, registry: Registry, stage: Transform, references: References) -> None:

@@ -6,7 +6,7 @@ from headrace.client.results.base import Result
 
 
 class Books(Result):
-    """Rows by fate: read + multiplied = loaded + filtered + quarantined + discarded + in flight, and the residue is 0."""
+    """Rows by fate: read + multiplied = loaded + filtered + quarantined + discarded + parked + in flight; the residue is 0."""
 
     read: int = 0
     multiplied: int = 0  # rows that exist because one row became several
@@ -15,6 +15,7 @@ class Books(Result):
     quarantined: dict[str, int] = Field(default_factory=dict)  # by reason
     resubmitted: dict[str, int] = Field(default_factory=dict)  # by the reason they had; not part of the sum
     discarded: dict[str, int] = Field(default_factory=dict)  # by the reason they had
+    parked: dict[str, int] = Field(default_factory=dict)  # by the check that lets them wait
     in_flight: int = 0
     residue: int = 0
     hashes_agree: bool | None = None  # None while rows are in flight
@@ -36,6 +37,10 @@ class Books(Result):
         return sum(self.discarded.values())
 
     @property
+    def parked_rows(self) -> int:
+        return sum(self.parked.values())
+
+    @property
     def settled_rows(self) -> int:
         """Rows that have reached their fate."""
         return self.loaded + self.filtered_rows + self.quarantined_rows + self.discarded_rows
@@ -43,7 +48,7 @@ class Books(Result):
     @property
     def balanced(self) -> bool:
         """Whether every row read is accounted for."""
-        accounted = self.settled_rows + self.in_flight
+        accounted = self.settled_rows + self.parked_rows + self.in_flight
         return self.residue == 0 and self.read + self.multiplied == accounted and self.hashes_agree is not False
 
 
@@ -62,6 +67,7 @@ class StageBooks(Result):
     rows_out: int = 0
     filtered: dict[str, int] = Field(default_factory=dict)
     quarantined: dict[str, int] = Field(default_factory=dict)
+    parked: dict[str, int] = Field(default_factory=dict)
     residue: int = 0
 
 

@@ -13,9 +13,7 @@ from headrace.client.results.quarantine import QuarantinedRow
 class Fate(Result):
     """What became of a raw record."""
 
-    state: (
-        str  # loaded, filtered, quarantined, resubmitted, discarded, in_flight, superseded, expired, missing, unknown
-    )
+    state: str  # loaded, filtered, quarantined, parked, resubmitted, discarded, in_flight, superseded, expired, missing, unknown
     stage: str | None = None  # that decided, or that it waits for
     detail: str = ""
     rule: str | None = None  # of a filtered one, the condition that dropped it

@@ -76,7 +76,7 @@ class Quarantine(Result):
 class Verdict(Result):
     """What would become of rows that were tried."""
 
-    fate: str  # loaded, filtered, quarantined or refused
+    fate: str  # loaded, filtered, quarantined, parked or refused
     reason: str | None = None
     detail: str = ""
     rows: int

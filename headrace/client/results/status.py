@@ -46,6 +46,7 @@ class DatasetStatus(Result):
     quarantined: int = 0
     resubmitted: int = 0
     discarded: int = 0
+    parked: int = 0
 
 
 class Version(Result):

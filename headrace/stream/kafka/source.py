@@ -58,6 +58,8 @@ class KafkaSource:
         self._unplaced: list[TopicPartition] | None = None  # assigned, but where to start could not be asked
         self._epoch = next(_epochs)
         self._finish: Callable[[], None] = lambda: None
+        self._next: dict[int, int] = {}  # of the partitions that are held, what comes next, where it is known
+        self._resting: bool | None = None  # not known of what was assigned anew
         self._silences = 0  # in a row, of questions where to start
         self._config = connection.client(
             group_id=group,
@@ -120,6 +122,21 @@ class KafkaSource:
             self._rejoin()
         self._silences, self._unplaced = 0, None
 
+    def standing(self) -> Delivery:
+        """A delivery that brings nothing: with it, who holds the partitions commits where they stand."""
+        return Delivery(records_of(self._topic, []), dict(self._next), self._membership, self._epoch)
+
+    def rest(self, resting: bool) -> None:
+        """Bring nothing until told otherwise; what a poll does besides goes on."""
+        if resting == self._resting:
+            return
+        try:
+            held = self._consumer.assignment()
+            (self._consumer.pause if resting else self._consumer.resume)(held)
+        except KafkaException as error:
+            raise mapped(error, f"pausing {self._topic}") from error
+        self._resting = resting
+
     def before_handover(self, finish: Callable[[], None]) -> None:
         """See `headrace.stream.pump.Source.before_handover`."""
         self._finish = finish
@@ -148,6 +165,7 @@ class KafkaSource:
         self._bytes_per_row = max(1.0, 0.5 * self._bytes_per_row + 0.5 * size_bytes / len(messages))
         last = dict(zip(records.partition.to_numpy().tolist(), records.offset.to_numpy().tolist(), strict=True))
         ends = {number: offset + 1 for number, offset in last.items()}
+        self._next |= ends
         return Delivery(records, ends, self._membership, self._epoch, self._full)
 
     def _assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -175,13 +193,16 @@ class KafkaSource:
         self._changed = True
         self._epoch = next(_epochs)
         self._unplaced = None
+        self._next = {}
         consumer.unassign()
 
     def _starts(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
         """Where to read on. A partition never read before starts at its beginning; a lost position is never guessed."""
+        self._next, self._resting = {}, None
         if not partitions:
             return []
         known = self._positions([partition.partition for partition in partitions])
+        self._next = dict(known)
         return [
             TopicPartition(self._topic, partition.partition, known.get(partition.partition, OFFSET_BEGINNING))
             for partition in partitions

@@ -38,6 +38,18 @@ _EXPIRING = {
 #: How long something may wait that is asked of quarantined rows.
 _WAITING = {"retention.ms": str(timedelta(days=7) // timedelta(milliseconds=1))}
 
+#: How long it can be told of a row that it had waited.
+PARKED_TOLD = timedelta(days=7)
+
+#: Whoever takes a partition over reads what is parked in it: small segments, which are compacted soon, keep that short.
+_PARKED = {
+    **_COMPACTED,
+    "segment.bytes": str(64 << 20),
+    "segment.ms": str(timedelta(hours=1) // timedelta(milliseconds=1)),
+    "min.cleanable.dirty.ratio": "0.2",
+    "delete.retention.ms": str(PARKED_TOLD // timedelta(milliseconds=1)),
+}
+
 _PASSING = {"retention.ms": str(timedelta(hours=1) // timedelta(milliseconds=1))}
 
 
@@ -45,6 +57,14 @@ def answering(connection: Connection) -> None:
     """See whether the brokers are there. Errors: Transient, at once, where a transaction would wait for long."""
     try:
         AdminClient(connection.client()).list_topics(timeout=_ANSWER_S)
+    except KafkaException as error:
+        raise mapped(error, "asking Kafka for its topics") from error
+
+
+def exists(connection: Connection, topic: str) -> bool:
+    """Whether there is such a topic. Errors: Transient."""
+    try:
+        return topic in AdminClient(connection.client()).list_topics(timeout=_ANSWER_S).topics
     except KafkaException as error:
         raise mapped(error, "asking Kafka for its topics") from error
 
@@ -119,9 +139,15 @@ def warn_of_lost_positions(connection: Connection) -> None:
 
 
 def ensure_dataset(
-    connection: Connection, dataset: str, generation: int, partitions: int, replication: int = -1
+    connection: Connection,
+    dataset: str,
+    generation: int,
+    partitions: int,
+    replication: int = -1,
+    *,
+    waits: bool = False,
 ) -> None:
-    """Create the topics of a dataset that are missing.
+    """Create the topics of a dataset that are missing. `waits`: rows of it wait for parents.
 
     Validated records are kept for ever: the reference tables of other datasets are rebuilt from them.
     """
@@ -130,6 +156,8 @@ def ensure_dataset(
     passing = (name for name in topics.of_dataset(dataset, generation) if name != reference)
     ensure(connection, dict.fromkeys(passing, partitions), config, replication)
     ensure(connection, {reference: partitions}, config | {"retention.ms": "-1"}, replication)
+    if waits:
+        ensure(connection, {topics.parked(dataset, generation): partitions}, config | _PARKED, replication)
 
 
 def forget_group(connection: Connection, group: str) -> bool:

@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping, Set
 from dataclasses import asdict
 from typing import Final
 
+from headrace.contract import waiting_checks
 from headrace.errors import Fatal
 from headrace.stream import topics
 from headrace.stream.control import Controls
 from headrace.stream.kafka import Connection, Followed, SoleWriter, TransactionalWriter
 from headrace.stream.kafka import topics as kafka_topics
 from services.gateway.core.datasets import DatasetVersion
-from services.gateway.core.generations import RETIRED
+from services.gateway.core.generations import RETIRED, as_live
 
 _WRITER_ID: Final = "headrace-gateway-datasets"
 
@@ -56,10 +57,10 @@ class DatasetLog:
             followed.close()
 
     def _write(self, writer: TransactionalWriter, version: DatasetVersion) -> None:
-        partitions = version.contract().partitions
-        standing = [version.generation, *(each.generation for each in version.beside if each.state != RETIRED)]
-        for generation in standing:
-            kafka_topics.ensure_dataset(self._connection, version.name, generation, partitions)
+        for each in (version, *(as_live(version, other) for other in version.beside if other.state != RETIRED)):
+            contract = each.contract()
+            whose = each.name, each.generation, contract.partitions
+            kafka_topics.ensure_dataset(self._connection, *whose, waits=bool(waiting_checks(contract.checks)))
         value = self._controls.encode("dataset", asdict(version))
         with writer.transaction() as transaction:
             transaction.produce(topics.DATASETS, [value], keys=[version.name.encode()])

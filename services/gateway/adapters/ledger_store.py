@@ -117,7 +117,7 @@ def _write_sums(connection: Connection, whose: SumsKey, total: Sums) -> None:
             put(connection, LEDGER_FATES, whose._asdict() | {"fate": fate, "cause": cause, "rows": rows})
 
 
-_FATES = ("filtered", "quarantined", "resubmitted", "discarded")
+_FATES = ("filtered", "quarantined", "resubmitted", "discarded", "parked", "released")
 _COUNTED = frozenset(Sums.__dataclass_fields__) - set(_FATES)
 
 

@@ -174,9 +174,11 @@ LEDGER_SUMS: Final = Table(
         )
     ),
     Column("last_commit_at", UtcDateTime, nullable=False),
+    *(Column(name, BigInteger, nullable=False, server_default="0") for name in ("parked_hash", "released_hash")),
 )
 
-#: Rows that did not go on: `fate` is filtered or quarantined, `cause` the rule or the reason.
+#: Rows that did not go on, or came back: `fate` is filtered, quarantined, resubmitted, discarded, parked or released; `cause`
+#: the rule or the reason.
 LEDGER_FATES: Final = Table(
     "ledger_fates",
     METADATA,

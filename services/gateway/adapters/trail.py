@@ -93,7 +93,10 @@ class Trail:
         return None if message is None or message.offset() != offset else self._read(message)
 
     def find(self, topic: str, partition: int, raw_offset: int) -> Found:
-        """The records that were made of a raw record, whose identities ascend in the topic."""
+        """The records that were made of a raw record, whose identities ascend in the topic.
+
+        But for rows that had waited: those are not looked at, see `find_waited`.
+        """
         low, high = self.bounds(topic, partition)
         first, end = low, high
         while first < end:
@@ -114,6 +117,18 @@ class Trail:
             return None
         found = self._identity(topic, partition, offset)
         return None if found is None else found[1]
+
+    def find_waited(self, topic: str, partition: int, raw_offset: int, since_ms: int, patience_s: float) -> Found:
+        """The records that were made of a raw record after it had waited, written since then; none when time is up before."""
+        first = self.offset_at(topic, partition, since_ms)
+        offsets: list[int] = []
+        for message in self.records_from(topic, partition, first, patience_s) if first is not None else ():
+            identity, waited = self._marks_of(message)
+            if waited and identity == raw_offset:
+                offsets.append(message.offset() or 0)
+            elif offsets:
+                break
+        return Found(tuple(offsets), beyond=bool(offsets))
 
     def offset_at(self, topic: str, partition: int, timestamp_ms: int) -> int | None:
         """The offset of the first record that was written then or later; None when there is none."""
@@ -154,11 +169,18 @@ class Trail:
         return None
 
     def _identity_of(self, message: Message) -> int | None:
+        identity, waited = self._marks_of(message)
+        return None if waited else identity
+
+    def _marks_of(self, message: Message) -> tuple[int | None, bool]:
+        """The raw offset that a record says it comes from, and whether it had waited."""
         record = self._read(message)
         if record.batch is None or columns.OFFSET not in record.batch.rows.schema.names:
-            return None
-        identity: int = record.batch.rows.column(columns.OFFSET)[0].as_py()
-        return identity
+            return None, False
+        rows = record.batch.rows
+        identity: int = rows.column(columns.OFFSET)[0].as_py()
+        waited = columns.PARKED_AT in rows.schema.names and rows.column(columns.PARKED_AT)[0].is_valid
+        return identity, waited
 
     def _read(self, message: Message) -> RawRecord:
         batches, rejections = self._decoder(records_of(message.topic() or "", [message]))

@@ -47,14 +47,17 @@ class StageBooks:
     filtered: Mapping[str, int]
     quarantined: Mapping[str, int]
     residue: int
+    parked: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """Rows by fate: read + multiplied = loaded + filtered + quarantined + discarded + in flight, give or take the residue.
+    """Rows by fate: read + multiplied = loaded + filtered + quarantined + discarded + parked + in flight, give or take the
+    residue.
 
     `multiplied` counts the rows that exist because one row became several. `quarantined` are those that still are;
-    `resubmitted` left quarantine and have another fate by now, `discarded` were given up.
+    `resubmitted` left quarantine and have another fate by now, `discarded` were given up. `parked` are those that still wait, by
+    the check that lets them.
     """
 
     read: int = 0
@@ -67,6 +70,7 @@ class Books:
     hashes_agree: bool | None = True
     resubmitted: Mapping[str, int] = field(default_factory=dict)
     discarded: Mapping[str, int] = field(default_factory=dict)
+    parked: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +114,18 @@ def _hop(source: str, target: str, partition: int, left: Sums, reached: Sums, se
 def imbalance(stage: str, sums: Sums) -> int:
     """Rows of a stage's input without exactly one fate. Ingest reads rows that have no identity yet: counts only.
 
-    What it was given back from quarantine is its input, too.
+    What it was given back from quarantine is its input, too, and so is what had been parked and was taken up again.
     """
-    missing = abs(sums.rows_in + sums.resubmitted_rows - sums.emitted - sums.filtered_rows - sums.quarantined_rows)
-    fates = add_hashes(sums.emitted_hash, sums.filtered_hash, sums.quarantined_hash)
-    return missing or (0 if stage == STAGES[0] or fates == sums.in_hash else _SWAPPED)
+    given = sums.rows_in + sums.resubmitted_rows + sums.released_rows
+    missing = abs(given - sums.emitted - sums.filtered_rows - sums.quarantined_rows - sums.parked_rows)
+    fates = add_hashes(sums.emitted_hash, sums.filtered_hash, sums.quarantined_hash, sums.parked_hash)
+    same = fates == add_hashes(sums.in_hash, sums.released_hash)
+    return missing or (0 if stage == STAGES[0] or same else _SWAPPED)
+
+
+def waiting(sums: Sums) -> dict[str, int]:
+    """The rows that are parked now, by the check that lets them wait."""
+    return _left(sums.parked, sums.released)
 
 
 def _partition_books(stages: Mapping[str, Sums], hops: list[Hop]) -> Books:
@@ -135,6 +146,7 @@ def _partition_books(stages: Mapping[str, Sums], hops: list[Hop]) -> Books:
         ),
         resubmitted=resubmitted,
         discarded=discarded,
+        parked=_added(waiting(sums) for sums in stages.values()),
     )
 
 
@@ -153,6 +165,7 @@ def _stage_books(stage: str, sums: list[Sums]) -> StageBooks:
         filtered=_added(s.filtered for s in sums),
         quarantined=_added(s.quarantined for s in sums),
         residue=sum(imbalance(stage, s) for s in sums),
+        parked=_added(waiting(s) for s in sums),
     )
 
 
@@ -169,6 +182,7 @@ def _total(parts: Iterable[Books]) -> Books:
         hashes_agree=_all_agree([b.hashes_agree for b in parts]),
         resubmitted=_added(b.resubmitted for b in parts),
         discarded=_added(b.discarded for b in parts),
+        parked=_added(b.parked for b in parts),
     )
 
 

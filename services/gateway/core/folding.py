@@ -48,6 +48,18 @@ class Sums:
     last_commit_at: datetime | None = None
     resubmitted: Mapping[str, int] = field(default_factory=dict)
     discarded: Mapping[str, int] = field(default_factory=dict)
+    parked: Mapping[str, int] = field(default_factory=dict)
+    parked_hash: int = 0
+    released: Mapping[str, int] = field(default_factory=dict)
+    released_hash: int = 0
+
+    @property
+    def parked_rows(self) -> int:
+        return sum(self.parked.values())
+
+    @property
+    def released_rows(self) -> int:
+        return sum(self.released.values())
 
     @property
     def filtered_rows(self) -> int:
@@ -100,6 +112,10 @@ def added(sums: Sums, entry: LedgerEntry) -> Sums:
         last_commit_at=max(at for at in (sums.last_commit_at, entry.committed_at) if at is not None),
         resubmitted=_merged(sums.resubmitted, entry.resubmitted),
         discarded=_merged(sums.discarded, entry.discarded),
+        parked=_merged(sums.parked, entry.parked),
+        parked_hash=add_hashes(sums.parked_hash, entry.parked_hash),
+        released=_merged(sums.released, entry.released),
+        released_hash=add_hashes(sums.released_hash, entry.released_hash),
     )
 
 

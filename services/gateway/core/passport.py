@@ -19,6 +19,7 @@ State = Literal[
     "loaded",
     "filtered",
     "quarantined",
+    "parked",
     "resubmitted",
     "discarded",
     "in_flight",
@@ -88,6 +89,8 @@ class Evidence:
     undecided: bool = False  # whether a transaction is open on the quarantine topic
     mode: str = "append"
     expires: bool = False
+    parked: Mapping[str, Any] | None = None  # its record among those that wait, if it does
+    in_doubt: bool = False  # whether it may have waited and gone on, and nothing tells of it any more
     existed: bool = True  # whether it is known to have been there: in the raw topic, or in the lake
 
 
@@ -108,6 +111,8 @@ def fate(known: Evidence) -> Fate:
         return _set_aside(known.quarantined)
     if known.waiting:
         return Fate("quarantined", None, "it was set aside; the loader has not put it into the quarantine table yet")
+    if known.parked is not None:
+        return _parked(known.parked)
     at = max((number for number, step in enumerate(known.steps) if step.found.offsets), default=None)
     return _nowhere(known) if at is None else _along(known, at)
 
@@ -130,6 +135,17 @@ def _set_aside(states: Sequence[str]) -> Fate:
     return Fate("discarded", None, "it was set aside, and given up since")
 
 
+_UNTOLD: Final = Fate(
+    "unknown", None, "it was left out, or waited for its parent and was replaced since: nothing tells any more which"
+)
+
+
+def _parked(record: Mapping[str, Any]) -> Fate:
+    since, until = (record[name].isoformat(timespec="seconds") for name in ("since", "until"))
+    wanted = f"{record['column']} '{record['wanted']}' is not known to {record['parent']}"
+    return Fate("parked", "transformer", f"{wanted}: it waits for that since {since}, until {until} ({record['rule']})")
+
+
 def _along(known: Evidence, at: int) -> Fate:
     """The fate of a record whose trail ends in the topic of one of the steps."""
     step = known.steps[at]
@@ -142,7 +158,7 @@ def _along(known: Evidence, at: int) -> Fate:
         return _nowhere(known)
     if not after.found.beyond and (after.undecided or known.undecided):
         return Fate("in_flight", step.stage, f"{step.stage} has read it; what it wrote is just being committed")
-    return _left_out(step)
+    return _UNTOLD if known.in_doubt and step.stage == "transformer" else _left_out(step)
 
 
 def _left_out(step: Step) -> Fate:
@@ -166,6 +182,8 @@ def _left_the_table(known: Evidence) -> Fate:
 
 def _nowhere(known: Evidence) -> Fate:
     """The topics behind its last trace no longer reach back to it. The last one keeps everything that ever was passed on."""
+    if known.in_doubt:
+        return _UNTOLD
     last = known.steps[-1]
     existed = known.existed or any(step.found.offsets for step in known.steps)
     if existed and last.found.reaches_back and last.found.beyond:

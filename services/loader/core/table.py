@@ -43,6 +43,7 @@ _COMMENTS: Final = {
     columns.VERSION: "Version of the dataset file that made the row.",
     columns.FLAGS: "Checks that flagged the row.",
     columns.QUARANTINE_ID: "The quarantined row that this one was before it was resubmitted.",
+    columns.PARKED_AT: "Since when the row waited for its parent, if it did.",
     columns.ORIGIN_OFFSET: "Offset of the raw record that a resubmitted row is as old as.",
 }
 _OF_GENERATION: Final = re.compile(r"FROM\s+`?\w+`?\.`?\w+__g(\d+)`?")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,9 @@ from headrace.stream.registry import Registry
 from headrace.stream.service import LiveDataset, live_datasets
 from headrace.transform.engine import Engine
 from headrace.transform.reference import append, create, create_ages, upsert, upsert_by_age
+
+#: What rows have that may be older than those in front of them.
+_LATER: Final = frozenset({columns.ORIGIN_OFFSET, columns.PARKED_AT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,8 @@ class References:
         self._wanted = wanted
         self._live: Followed[LiveDataset] | None = None
         self._parents: dict[str, _Parent] = {}
-        self._resubmitted: set[str] = set()  # the datasets some of whose rows were
+        self._resubmitted: set[str] = set()  # the datasets some of whose rows are older than what came before them
+        self.changes = 0  # how many records were read in all: the tables are as they were while it is
 
     def refresh(self) -> None:
         """Bring every table up to the present end of its topic.
@@ -125,6 +130,7 @@ class References:
         records_read = 0
         for records in parent.replay.advance():
             records_read += len(records)
+            self.changes += len(records)
             batches, _ = self._decoder(records)  # what cannot be read is quarantined by the loader of that dataset
             for batch in batches:
                 try:
@@ -133,9 +139,11 @@ class References:
                     raise Transient(f"{parent.table} has a new shape and is read again: {error}") from error
                 deleted = pc.equal(batch.rows.column(columns.OP), pa.scalar("delete"))
                 place = pa.array(np.arange(len(rows)), pa.int64())
-                if parent.key and not parent.aged and columns.ORIGIN_OFFSET in batch.rows.schema.names:
+                if parent.key and not parent.aged and _LATER.intersection(batch.rows.schema.names):
                     self._resubmitted.add(name)
-                    raise Transient(f"{name} has rows that were resubmitted: it is read again, with how old each is")
+                    raise Transient(
+                        f"{name} has rows that were resubmitted or had waited: it is read again, with how old each is"
+                    )
                 added: dict[str, pa.Array] = {"__at": place, "__deleted": deleted, "__age": age_of(batch.rows)}
                 schema = pa.schema([*parent.rows, *(pa.field(key, each.type) for key, each in added.items())])
                 changes = pa.RecordBatch.from_arrays([*rows.columns, *added.values()], schema=schema)

@@ -86,10 +86,13 @@ class Trials:
 
 def _fates(trials: Sequence[Trial], outcome: Outcome) -> Iterator[dict[str, Any]]:
     rejected = {rejection.row: rejection for rejection in outcome.rejected}
+    parked = {waiting.row: waiting for waiting in outcome.parked}
     filtered = {row: rule for rule, rows in outcome.filtered.items() for row in rows.to_numpy().tolist()}
     for at, trial in enumerate(trials):
         if at in rejected:
             yield _verdict(trial, "quarantined", rejected[at].reason, rejected[at].detail)
+        elif at in parked:
+            yield _verdict(trial, "parked", parked[at].rule, parked[at].detail)
         elif at in filtered:
             yield _verdict(trial, "filtered", filtered[at], "")
         else:

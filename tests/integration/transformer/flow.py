@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
-from headrace.contract import Contract
+from headrace.contract import Contract, waiting_checks
 from headrace.stream import columns, topics
 from headrace.stream.codec import Codec, avro_schema, schema_id_of
 from headrace.stream.control import Controls
@@ -42,7 +42,9 @@ class Flow:
             "source": {"type": "http_push"},
         }
         contract = Contract.model_validate({**minimal, "partitions": PARTITIONS, **sections})
-        kafka_topics.ensure_dataset(self.connection, contract.dataset, generation, PARTITIONS)
+        kafka_topics.ensure_dataset(
+            self.connection, contract.dataset, generation, PARTITIONS, waits=bool(waiting_checks(contract.checks))
+        )
         return LiveDataset(contract.dataset, version, generation, "active", contract)
 
     def apply(self, dataset: LiveDataset) -> LiveDataset:

@@ -30,6 +30,22 @@ CASES = {
     "empty range": (("    min: 0\n", ""), "checks[0]", "one of them"),
     "range upside down": (("min: 0", "min: 5\n    max: 1"), "checks[0].max", "not below min"),
     "range of two kinds": (("min: 0", "min: 5\n    max: '2020-01-01'"), "checks[0].max", "of one kind"),
+    "wait of a flag": (
+        ("check: between", "check: references"),
+        ("min: 0", "dataset: shop.sums\n    to: total\n    wait: 5m\n    severity: flag"), "checks[0].wait", "goes on at once",
+    ),
+    "wait in runs": (
+        ("check: between", "check: references"), ("min: 0", "dataset: shop.sums\n    to: total\n    wait: 5m"),
+        ("mode: upsert", "mode: replace"), "checks[0].wait", "a run is whole",
+    ),
+    "wait for ever": (
+        ("check: between", "check: references"), ("min: 0", "dataset: shop.sums\n    to: total\n    wait: 31d"),
+        "checks[0].wait", "at most `30d`",
+    ),
+    "wait without a unit": (
+        ("check: between", "check: references"), ("min: 0", "dataset: shop.sums\n    to: total\n    wait: '10'"),
+        "checks[0].wait", "",
+    ),
     "length of a number": (("check: between", "check: length"), "checks[0].column", "string, array or map"),
     "length without an end": (
         ("check: between", "check: length"), ("    min: 0\n", ""), "checks[0]", "one of them",

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.stream.ledger import LedgerEntry
+from headrace.stream.ledger import LedgerEntry, add_hashes
 from services.gateway.core.conservation import STAGES, balance
 from services.gateway.core.folding import Sums, added
-from tests.unit.gateway.books import Row, entry
+from tests.unit.gateway.books import Row, entry, hash_of
 
 PARTITIONS = 2
 
@@ -145,3 +145,41 @@ def test_rows_that_left_quarantine_have_another_fate() -> None:
 
     unsaid = replace(acts, resubmitted={})  # the control: rows that come from nowhere
     assert balance(sums_of([*first, unsaid, *later]), settled=True).total.residue == 2
+
+
+def parking(waits: set[Row], released: set[Row], out: set[Row]) -> LedgerEntry:
+    """What the transformer writes that lets rows wait, and takes others up again."""
+    made = entry("transformer", waits | out)
+    return replace(
+        made,
+        emitted=len(out) + len(released),
+        emitted_hash=add_hashes(hash_of(0, out), hash_of(0, released)),
+        rows_out=len(out) + len(released),
+        out_hash=add_hashes(hash_of(0, out), hash_of(0, released)),
+        parked={"known": len(waits)} if waits else {},
+        parked_hash=hash_of(0, waits),
+        released={"known": len(released)} if released else {},
+        released_hash=hash_of(0, released),
+    )
+
+
+def test_rows_that_wait_are_neither_in_flight_nor_a_residue() -> None:
+    rows: set[Row] = {(offset, 0) for offset in range(5)}
+    waits: set[Row] = {(1, 0), (3, 0)}
+    before = [entry("ingest", rows), entry("stager", rows), parking(waits, set(), rows - waits)]
+    after = [entry(stage, rows - waits) for stage in ("quality", "loader")]
+    books = balance(sums_of([*before, *after]), settled=True).total
+    assert (books.read, books.loaded, books.parked, books.in_flight, books.residue) == (5, 3, {"known": 2}, 0, 0)
+    assert books.hashes_agree
+    came = [parking(set(), {(1, 0)}, set()), *(entry(stage, {(1, 0)}) for stage in ("quality", "loader"))]
+    books = balance(sums_of([*before, *after, *came]), settled=True).total
+    assert (books.loaded, books.parked, books.residue, books.hashes_agree) == (4, {"known": 1}, 0, True)
+
+
+def test_a_row_that_is_released_without_having_been_parked_is_a_residue() -> None:
+    """The control: the set-hash knows one row from another, where the numbers agree."""
+    rows: set[Row] = {(0, 0), (1, 0)}
+    wrong = replace(parking({(1, 0)}, set(), {(0, 0)}), parked_hash=hash_of(0, {(7, 0)}))
+    books = balance(sums_of([entry("ingest", rows), entry("stager", rows), wrong]), settled=False).total
+    assert books.residue == 2
+    assert books.hashes_agree is False

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -25,6 +26,16 @@ from services.gateway.core.passport import (
 
 STAGES = ("stager", "transformer", "quality", "loader")
 TOPICS = ("d.t.raw", "d.t.staged", "d.t.transformed.v1", "d.t.validated.v1")
+
+
+PARKED = {
+    "column": "dest",
+    "wanted": "SJU",
+    "parent": "nyc.airports",
+    "rule": "known_dest",
+    "since": datetime(2026, 1, 2, 3, 4, tzinfo=UTC),
+    "until": datetime(2026, 1, 2, 3, 14, tzinfo=UTC),
+}
 
 
 def evidence(*offsets: int | None, read: tuple[int, ...] = (99, 99, 99, 99), **more: Any) -> Evidence:
@@ -57,6 +68,11 @@ def changed(known: Evidence, number: int, **more: Any) -> Evidence:
         (evidence(7, 7, 7, 7, read=(8, 8, 8, 7)), "in_flight", "loader"),
         (evidence(7, 7), "filtered", "transformer"),
         (evidence(7, 7, waiting=True), "quarantined", None),
+        (evidence(7, 7, parked=PARKED), "parked", "transformer"),
+        (evidence(7, 7, in_doubt=True), "unknown", None),
+        (evidence(7, 7, 7, 7, in_doubt=True, mode="upsert"), "superseded", "loader"),
+        (evidence(None, in_doubt=True), "unknown", None),
+        (evidence(7, 7, parked=PARKED, quarantined=["open"]), "quarantined", None),
         (evidence(7, 7, quarantined=["open"]), "quarantined", None),
         (evidence(7, 7, quarantined=["resubmitted"]), "resubmitted", None),
         (evidence(7, 7, quarantined=["discarded"]), "discarded", None),
@@ -222,3 +238,10 @@ def test_a_schema_is_told_by_its_fields() -> None:
     avro = '{"type": "record", "name": "r", "fields": [{"name": "a", "type": ["null", "long"], "default": null}]}'
     assert schema_fields(avro) == [{"name": "a", "type": ["null", "long"]}]
     assert schema_fields('"string"') == schema_fields('syntax = "proto3";') == []
+
+
+def test_a_record_that_waits_says_for_what_and_how_long() -> None:
+    assert fate(evidence(7, 7, parked=PARKED)).detail == (
+        "dest 'SJU' is not known to nyc.airports: it waits for that since 2026-01-02T03:04:00+00:00, until "
+        "2026-01-02T03:14:00+00:00 (known_dest)"
+    )

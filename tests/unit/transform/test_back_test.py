@@ -8,6 +8,7 @@ import pytest
 from headrace.errors import Fatal
 from headrace.transform.back_test import BackTest
 from headrace.transform.engine import Engine
+from headrace.transform.reference import create
 from tests.unit.transform.staged import Row, staged, transform
 
 ROWS: list[Row] = [
@@ -145,3 +146,20 @@ def test_values_that_python_cannot_hold_are_shown_all_the_same() -> None:
     test.add(staged(pa.RecordBatch.from_arrays([pa.array([1, 2]), late], names=["id", "at"])))
     [column] = test.report()["columns"]
     assert (column["column"], column["rows"]) == ("at", 1)
+
+
+def test_rows_that_would_wait_for_their_parents_are_counted_as_such() -> None:
+    check = {"check": "references", "column": "status", "dataset": "shop.codes", "to": "code"}
+    at_once, later = (transform(checks=[{**check, "wait": wait}]) for wait in (None, "10m"))
+    for stage in (at_once, later):
+        stage._engine.load(create("ref_shop__codes"), pa.RecordBatch.from_pylist([{"code": "lost"}]))
+    test = BackTest(at_once, later, Engine())
+    test.add(staged([{"status": "lost"}, {"status": "new"}]))
+    report = test.report()
+    assert fates(report) == {
+        "loaded": (1, 1),
+        "quarantined references_status": (1, 0),
+        "parked references_status": (0, 1),
+    }
+    [sample] = report["moves"][0]["samples"]
+    assert sample["after"] == "status is 'new', expected a code known to shop.codes"

@@ -74,6 +74,13 @@ def test_that_no_row_is_set_aside_goes_without_saying() -> None:
     ]
 
 
+def test_what_would_wait_for_its_parent_is_rejected_in_a_test() -> None:
+    check = {"check": "references", "column": "id", "dataset": "shop.known", "to": "id", "wait": "10m"}
+    test = {"name": "it", "given": [{"id": 1}, {"id": 7}], "ref": {"shop.known": [{"id": 7}]}}
+    [verdict] = run_tests(contract(checks=[check], tests=[{**test, "expect": {"rejected": {"references_id": 1}}}]))
+    assert verdict.passed, told(verdict)
+
+
 def test_a_check_on_another_dataset_counts_where_its_rows_are_given() -> None:
     refs = {"shop.customers": [], "shop.known": [{"id": 7}]}
     expect = {"rejected": {"references_id": 1}, "row_count": 0}

@@ -39,6 +39,7 @@ def status(
                 quarantined=sum(account.books.total.quarantined.values()),
                 resubmitted=sum(account.books.total.resubmitted.values()),
                 discarded=sum(account.books.total.discarded.values()),
+                parked=sum(account.books.total.parked.values()),
             )
             for account in gateway.accounts.of(datasets)
         ]

@@ -20,9 +20,9 @@ class BackTestRequest(DatasetFile):
 class RowFate(Answer):
     """What becomes of a row."""
 
-    fate: Literal["loaded", "filtered", "quarantined"]
+    fate: Literal["loaded", "filtered", "quarantined", "parked"]
     rule: str = Field(
-        description="The rule that filters it, the check that rejects it, or the reason where no check does."
+        description="The rule that filters it, the check that rejects it or lets it wait, or the reason where no check does."
     )
 
 

@@ -6,7 +6,7 @@ from services.gateway.adapters.http.models.words import Answer, Problems, Rows
 
 
 class Books(Answer):
-    """Rows by fate: read + multiplied = loaded + filtered + quarantined + discarded + in flight, and the residue is 0."""
+    """Rows by fate: read + multiplied = loaded + filtered + quarantined + discarded + parked + in flight; the residue is 0."""
 
     read: int = Field(description="Rows ingest took from the source.", examples=[336776])
     multiplied: int = Field(description="Rows that exist because one row became several.", examples=[0])
@@ -23,6 +23,9 @@ class Books(Answer):
         examples=[{}],
     )
     discarded: dict[str, int] = Field(description="Quarantined rows that were given up, by reason.", examples=[{}])
+    parked: dict[str, int] = Field(
+        description="Rows that wait for a row of another dataset, by the check that lets them wait.", examples=[{}]
+    )
     in_flight: int = Field(description="Rows written by one stage and not yet read by the next.", examples=[0])
     residue: int = Field(description="Rows nothing explains: anything but 0 is an incident.", examples=[0])
     hashes_agree: bool | None = Field(
@@ -46,6 +49,7 @@ class StageBooks(Answer):
     rows_out: int = Field(description="Output rows: more than emitted where one row became several.")
     filtered: dict[str, int]
     quarantined: dict[str, int]
+    parked: dict[str, int]
     residue: int = Field(description="Input rows without exactly one fate.")
 
 

@@ -136,6 +136,7 @@ class Whereabouts(Answer):
     state: Literal[
         "loaded",
         "filtered",
+        "parked",
         "quarantined",
         "resubmitted",
         "discarded",

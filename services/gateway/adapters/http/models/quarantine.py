@@ -121,8 +121,11 @@ class Resubmission(QuarantineChoice):
 class Verdict(Answer):
     """What would become of rows that were tried."""
 
-    fate: str = Field(description="loaded, filtered, quarantined, or refused: by ingest, before it would be written.")
-    reason: str | None = Field(description="Of quarantined rows; the rule of filtered ones.")
+    fate: str = Field(
+        description="loaded, filtered, quarantined, parked (it would wait for a row of another dataset), or refused: by ingest, "
+        "before it would be written."
+    )
+    reason: str | None = Field(description="Of quarantined rows; the rule of filtered ones, the check of parked ones.")
     detail: str = Field(description="Of one of them.")
     rows: Rows
     example: str = Field(description="The id of one of them.", examples=["1-4711"])

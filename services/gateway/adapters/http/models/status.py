@@ -56,6 +56,7 @@ class DatasetStatus(Answer):
     quarantined: int = Field(description="Rows that are set aside.")
     resubmitted: int = Field(description="Rows that left quarantine and were read anew.")
     discarded: int = Field(description="Quarantined rows that were given up.")
+    parked: int = Field(description="Rows that wait for a row of another dataset.")
 
 
 class Statuses(Answer):

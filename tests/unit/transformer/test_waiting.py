@@ -1,0 +1,292 @@
+"""Rows that wait for their parents: each has one fate in the end, whatever comes in between, and they come again in order."""
+
+from collections.abc import Collection, Set
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headrace.errors import Transient
+from headrace.stream import columns, topics
+from headrace.stream.codec import Codec, avro_schema
+from headrace.stream.control import Controls
+from headrace.stream.decode import Decoder
+from headrace.stream.ledger import Position, add_hashes
+from headrace.stream.memory import MemoryLog, MemorySchemas, MemorySink, MemorySource
+from headrace.stream.outputs import Outputs
+from headrace.stream.parking import LATE, Place, Waiting, of_record
+from headrace.stream.pump import Pump
+from headrace.stream.stage import MAIN, Batch, Emitted, Outcome, Parked
+from services.transformer.adapters.waiting import WaitingSource
+from services.transformer.core.waitlist import Waitlist
+
+CHILDREN = "shop.items"
+WAIT_S = 60
+OWN: tuple[pa.Field, ...] = (pa.field("n", pa.int64()), pa.field("parent", pa.int64()))
+SCHEMA = pa.schema([*OWN, *columns.STAGED_FIELDS])
+
+
+class Family:
+    """A stage whose rows wait for their parent."""
+
+    name = "transformer"
+
+    def __init__(self) -> None:
+        self.known: set[int] = set()
+
+    def __call__(self, batch: Batch) -> Outcome:
+        parents = batch.rows.column("parent").to_pylist()
+        parked = [
+            Parked(at, "in_stock", "parent", "shop.goods", "id", str(parent), "unknown", WAIT_S)
+            for at, parent in enumerate(parents)
+            if parent not in self.known
+        ]
+        kept = pa.array([at for at, parent in enumerate(parents) if parent in self.known], pa.int64())
+        return Outcome((Emitted(kept, batch.rows.take(kept)),), parked=parked)
+
+
+class World:
+    """Staged rows of two partitions in memory, and a pump over them that can be killed."""
+
+    def __init__(self, reads_back: bool = True, most_rows: int = 1000) -> None:
+        self.log, self.schemas, self.stage = MemoryLog(), MemorySchemas(), Family()
+        self.avro = avro_schema(SCHEMA, CHILDREN)
+        self.schema_id = self.schemas.register(topics.subject(topics.staged(CHILDREN)), self.avro)
+        self.reads_back, self.most_rows = reads_back, most_rows
+        self.now_s, self.sent = 1000.0, 0
+        self.restart()
+
+    def restart(self) -> None:
+        outputs = Outputs(
+            self.schemas,
+            {MAIN: topics.transformed(CHILDREN, 1)},
+            topics.quarantine(CHILDREN),
+            parked=topics.parked(CHILDREN, 1),
+        )
+        self.sink = MemorySink(self.log, outputs)
+        source = MemorySource(self.log, topics.staged(CHILDREN), "g")
+        clock = lambda: int(self.now_s * 1000)  # noqa: E731
+        self.source = WaitingSource(source, self._parked, self._arrived, clock, self.most_rows)
+        self.pump = Pump(
+            Position(CHILDREN, 1, 1, "transformer", "0"),
+            self.source,
+            Decoder(self.schemas),
+            self.stage,
+            self.sink,
+            max_rows=4,
+            on_work=self.source.note,
+            clock=lambda: self.now_s,
+        )
+
+    def send(self, parents: list[int], partition: int = 0) -> None:
+        for parent in parents:
+            offset = len(self.log.topics[topics.staged(CHILDREN)][partition])
+            row: dict[str, Any] = {
+                "n": self.sent,
+                "parent": parent,
+                columns.PARTITION: partition,
+                columns.OFFSET: offset * 2,  # not that of the staged topic
+                columns.SEQ: 0,
+                columns.INGESTED_AT: 0,
+                columns.OP: "insert",
+                columns.VERSION: 1,
+            }
+            [value] = Codec(self.avro).encode(pa.RecordBatch.from_pylist([row], schema=SCHEMA), self.schema_id)
+            self.log.append(topics.staged(CHILDREN), value, partition=partition)
+            self.sent += 1
+
+    def step(self) -> None:
+        try:
+            self.pump.step(0)
+        except Transient:
+            self.pump.rewind()
+
+    def rest(self) -> None:
+        """Until nothing moves any more."""
+        for _ in range(40):
+            self.step()
+
+    def parked(self) -> list[Waiting]:
+        return self._parked({0, 1}, always=True)
+
+    def _parked(self, partitions: Set[int], always: bool = False) -> list[Waiting]:
+        if not (self.reads_back or always):
+            return []
+        found = {
+            message.key: message.value
+            for partition, messages in self.log.topics[topics.parked(CHILDREN, 1)].items()
+            for message in messages
+            if partition in partitions
+        }
+        return [of_record(Controls(self.schemas).decode(value)) for value in found.values() if value is not None]
+
+    def _arrived(self, waiting: Collection[Waiting], anew: bool) -> Set[Place]:
+        del anew
+        return {row.place for row in waiting if int(row.wanted) in self.stage.known}
+
+    def emitted(self) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = []
+        for value in self.log.values(topics.transformed(CHILDREN, 1)):
+            assert value is not None
+            avro = self.schemas.schema(int.from_bytes(value[1:5], "big"))
+            assert avro is not None
+            rows += Codec(avro).decode([value]).rows.to_pylist()
+        return rows
+
+    def rejected(self) -> list[dict[str, Any]]:
+        controls = Controls(self.schemas)
+        return [controls.decode(value) for value in self.log.values(topics.quarantine(CHILDREN)) if value is not None]
+
+    def books(self) -> dict[str, int]:
+        controls, total = (
+            Controls(self.schemas),
+            dict.fromkeys(("rows_in", "emitted", "quarantined", "parked", "released"), 0),
+        )
+        given = fates = 0
+        for value in self.log.values(topics.LEDGER):
+            assert value is not None
+            entry = controls.decode(value)
+            for name in total:
+                total[name] += entry[name] if isinstance(entry[name], int) else sum(entry[name].values())
+            given = add_hashes(given, entry["in_hash"], entry["released_hash"])
+            fates = add_hashes(fates, *(entry[f"{fate}_hash"] for fate in ("emitted", "quarantined", "parked")))
+        assert given == fates
+        return total
+
+
+parents = st.integers(1, 4)
+acts = st.lists(
+    st.one_of(
+        st.tuples(st.just("send"), st.lists(parents, min_size=1, max_size=9), st.integers(0, 1)),
+        st.tuples(st.just("parent"), parents),
+        st.tuples(st.just("parent goes"), parents),
+        st.tuples(st.just("pass"), st.sampled_from([1, 30, WAIT_S + 1])),
+        st.tuples(st.just("step")),
+        st.tuples(st.sampled_from(["fail before", "fail after"])),
+        st.tuples(st.just("restart")),
+    ),
+    max_size=40,
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(acts)
+def test_every_row_has_one_fate_whatever_comes_in_between(plan: list[tuple[Any, ...]]) -> None:
+    world = World()
+    for act, *about in plan:
+        match act:
+            case "send":
+                world.send(*about)
+            case "parent":
+                world.stage.known.add(about[0])
+            case "parent goes":
+                world.stage.known.discard(about[0])
+            case "pass":
+                world.now_s += about[0]
+            case "step":
+                world.step()
+            case "fail before":
+                world.sink.fail_before.append(Transient("down"))
+            case "fail after":
+                world.sink.fail_after.append(Transient("no answer"))
+            case "restart":
+                world.restart()
+    world.rest()
+    waiting = [(row.place.partition, row.place.offset) for row in world.parked()]
+    emitted = [(row[columns.PARTITION], row[columns.OFFSET]) for row in world.emitted()]
+    rejected = [(row["partition"], row["raw_offset"]) for row in world.rejected()]
+    assert len({*waiting, *emitted, *rejected}) == len(waiting) + len(emitted) + len(rejected) == world.sent
+    books = world.books()
+    assert (books["rows_in"], books["emitted"], books["quarantined"]) == (world.sent, len(emitted), len(rejected))
+    assert books["parked"] - books["released"] == len(waiting)
+    world.now_s += WAIT_S + 1
+    world.rest()
+    assert not world.parked()
+    assert len(world.emitted()) + len(world.rejected()) == world.sent
+
+
+def test_rows_are_released_in_order_and_before_those_that_are_new() -> None:
+    world = World()
+    world.send([1, 2, 1, 2, 1])
+    world.rest()
+    assert [row.place.offset for row in world.parked()] == [0, 2, 4, 6, 8]
+    world.stage.known.add(1)
+    world.send([1])
+    world.step()
+    world.pump.settle()
+    found = world.emitted()
+    assert [row["n"] for row in found] == [0, 2, 4, 5]
+    assert [row.get(columns.PARKED_AT) is not None for row in found] == [True, True, True, False]
+    assert [row.wanted for row in world.parked()] == ["2", "2"]
+
+
+def test_a_row_whose_time_is_up_is_set_aside_with_the_reason() -> None:
+    world = World()
+    world.send([1, 2])
+    world.rest()
+    world.now_s += WAIT_S - 1
+    world.rest()
+    assert not world.rejected()
+    world.stage.known.add(2)
+    world.now_s += 1
+    world.rest()
+    [late] = world.rejected()
+    assert (late["reason"], late["rule"], late["column"], late["raw_offset"]) == (LATE, "in_stock", "parent", 0)
+    assert late["detail"] == "unknown; it waited since 1970-01-01T00:16:40+00:00"
+    assert [row["n"] for row in world.emitted()] == [1]
+    assert not world.parked()
+
+
+def test_what_waits_is_there_after_a_restart() -> None:
+    world = World()
+    world.send([1, 1, 2])
+    world.rest()
+    world.restart()
+    world.stage.known.add(1)
+    world.rest()
+    assert [row["n"] for row in world.emitted()] == [0, 1]
+
+
+def test_without_reading_back_rows_that_wait_are_forgotten_and_the_books_show_it() -> None:
+    """The negative control of the tests above."""
+    world = World(reads_back=False)
+    world.send([1, 1, 2])
+    world.rest()
+    world.restart()
+    world.stage.known.update((1, 2))
+    world.now_s += 2 * WAIT_S
+    world.rest()
+    assert world.emitted() == world.rejected() == []
+    books = world.books()
+    assert books["parked"] - books["released"] == len(world.parked()) == 3
+
+
+def test_with_as_many_rows_as_may_wait_nothing_new_is_read_until_some_are_released() -> None:
+    world = World(most_rows=4)
+    world.send([1, 1, 1, 1])
+    world.rest()
+    world.send([2, 2, 2])
+    world.stage.known.add(2)
+    world.rest()
+    assert world.emitted() == []
+    assert world.books()["rows_in"] == 4
+    world.stage.known.add(1)
+    world.rest()
+    assert [row["n"] for row in world.emitted()] == list(range(7))
+
+
+@pytest.mark.parametrize(
+    ("most_rows", "most_bytes", "full"), [(3, 99, False), (2, 99, True), (3, 6, True), (3, 7, False)]
+)
+def test_room_is_counted_in_rows_and_in_bytes(most_rows: int, most_bytes: int, full: bool) -> None:
+    def row(offset: int, value: bytes) -> Waiting:
+        return Waiting(Place(0, offset), 0, 0, None, value, "r", "c", "d.t", "to", "x", 0, 10)
+
+    waitlist = Waitlist(most_rows, most_bytes)
+    waitlist.put([row(1, b"12345"), row(2, b"123"), row(1, b"123")])
+    assert waitlist.full is full
+    waitlist.take([row(1, b""), row(3, b"")])
+    assert not waitlist.full
+    assert len(waitlist) == 1
