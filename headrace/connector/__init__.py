@@ -11,6 +11,7 @@ from headrace.connector.protocol import (
     KafkaConnect,
     Leaving,
     Ranged,
+    ReadingFailed,
     Remnant,
     SourceChanged,
     SourceRow,
@@ -18,6 +19,7 @@ from headrace.connector.protocol import (
     Stream,
     Stretch,
     Surroundings,
+    WarehouseAccess,
 )
 from headrace.connector.targets import Targets
 from headrace.contract.source import SOURCES, SourceSettings
@@ -34,6 +36,7 @@ __all__ = [
     "KafkaConnect",
     "Leaving",
     "Ranged",
+    "ReadingFailed",
     "Remnant",
     "SourceChanged",
     "SourceRow",
@@ -43,5 +46,6 @@ __all__ = [
     "Stretch",
     "Surroundings",
     "Targets",
+    "WarehouseAccess",
     "opened",
 ]

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from headrace.connector.limits import Limits
 from headrace.connector.targets import Targets
-from headrace.errors import Fatal, Transient
+from headrace.errors import Fatal, HeadraceError, Transient
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +96,22 @@ class KafkaConnect:
     secrets: Path
 
 
+@dataclass(frozen=True, slots=True)
+class WarehouseAccess:
+    """The warehouse, for who may only read it, and how much one query may take. `spool` is a folder for its result.
+
+    Units: seconds, bytes, rows.
+    """
+
+    url: str
+    user: str
+    password: SecretStr
+    timeout_s: int
+    memory_bytes: int
+    most_rows: int
+    spool: Path
+
+
 class Holdings(Protocol):
     """What is on record of things that a source keeps outside of Headrace, so that they can be taken away when it is gone."""
 
@@ -144,7 +160,7 @@ class Surroundings:
     rotated, and returns once that is durable. `targets` says which hosts may be reached: whoever opens a connection asks it
     first. `kafka` are the properties of a client (librdkafka's) of the platform's own brokers, `connect` their Kafka
     Connect, where there is one. `limits` is how much a source file may become. `holdings` is told of what is set up outside
-    of Headrace (`SourceSettings.holds`). `whole` says that the rows of one reading replace those of the last: a source that
+    of Headrace (`SourceSettings.holds`). `warehouse` is for sources that read datasets. `whole` says that the rows of one reading replace those of the last: a source that
     is found to be another one half way must not be read on (`SourceChanged`).
     """
 
@@ -164,6 +180,7 @@ class Surroundings:
     connect: KafkaConnect | None = None
     limits: Limits = field(default_factory=Limits)
     holdings: Holdings = field(default_factory=HoldingsInMemory)
+    warehouse: WarehouseAccess | None = None
     whole: bool = False
 
 
@@ -204,6 +221,10 @@ class Choosing(Protocol):
 
 class SourceChanged(Transient):
     """What was read in part is no longer what it was, so the rest would not belong to it. A full load begins anew."""
+
+
+class ReadingFailed(HeadraceError):
+    """What is read now cannot be read, however often it is tried; a later run may find it mended. The run is given up."""
 
 
 @runtime_checkable

@@ -4,7 +4,7 @@ The settings of a kind are a model that a connector brings: ours are in `service
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache, reduce
 from importlib.metadata import EntryPoint, entry_points
 from operator import or_
@@ -63,6 +63,16 @@ class SourceSettings(Section):
         le=MOST_RECORD_BYTES,
         description="A row that is larger than this once encoded, with its key, is quarantined (too_large).",
     )
+
+    @property
+    def references(self) -> Collection[str]:
+        """The datasets whose rows it reads in the warehouse."""
+        return ()
+
+    @property
+    def attempts(self) -> int | None:
+        """How often a full load is tried before it is given up; None: until it works."""
+        return None
 
     def why_no_backfill(self, mode: str) -> str:
         """Why the rows of a stretch of time cannot be read again with a `load.mode`; nothing when they can."""

@@ -51,6 +51,11 @@ _INCIDENTS: Final = (
         "`headrace drift ls DATASET` shows what it hits; decide with `headrace drift accept`, `map`, `cast` or `reject`.",
     ),
     Kind(
+        "run_failed",
+        "The source of a full load, or the query of a model, fails each time it is tried; the load before still shows.",
+        "Read the message, mend the cause, then `headrace runs start DATASET`; a scheduled run begins when it is due.",
+    ),
+    Kind(
         "run_refused",
         "A full load came to its end and is not whole; the one before still shows.",
         "Read the message, mend the cause, then `headrace runs start DATASET`.",

@@ -59,6 +59,7 @@ def connector_for(
         connect=KafkaConnect(settings.connect_url, settings.connect_secrets) if settings.connect_url else None,
         limits=settings.limits(),
         holdings=holdings or HoldingsInMemory(),
+        warehouse=settings.warehouse(),
         whole=contract.load.mode == "replace",
     )
     return opened(contract.source, surroundings)

@@ -12,7 +12,8 @@ from typing import Final
 
 from confluent_kafka.admin import AdminClient
 
-from headrace.connector import Connector, Counting, SourceChanged
+from headrace.connector import Connector, Counting, ReadingFailed, SourceChanged
+from headrace.errors import Fatal
 from headrace.stream import topics
 from headrace.stream.control import Controls
 from headrace.stream.kafka import TransactionalWriter
@@ -35,6 +36,7 @@ from services.ingest.core.reached import Reached
 
 log = logging.getLogger(__name__)
 
+FAILED: Final = "run_failed"
 _LOOK_S: Final = 0.2
 _SAY_EVERY_S: Final = 5.0
 
@@ -185,6 +187,12 @@ class SourceTask:
                     except SourceChanged as error:
                         log.warning("begins anew: %s", error, extra={"dataset": name})
                         connector, now = None, self._begun(runs, publisher, reached.run, stopping)
+                    except ReadingFailed as error:
+                        connector, now = None, self._given_up(runs, publisher, reached, str(error), stopping)
+                    except SourceDown as error:
+                        if not self._outage.exhausts(self._dataset.contract.source.attempts):
+                            raise
+                        connector, now = None, self._given_up(runs, publisher, reached, str(error), stopping)
                     if now is not None and not now.caught_up:
                         stopping.wait(self._poll_interval_s)
 
@@ -198,6 +206,21 @@ class SourceTask:
             return None
         log.info("run %d begins", run.run, extra={"dataset": self._dataset.name})
         return reached
+
+    def _given_up(
+        self, runs: RunLog, publisher: Publisher, reached: Reached, why: str, stopping: threading.Event
+    ) -> Reached | None:
+        """End a run that cannot be read: what showed before shows on, and the next begins when it is due."""
+        if reached.run is None:
+            raise Fatal(f"the source cannot be read: {why}")
+        run = replace(runs.ended(reached.run, None), state="refused", message=why)
+        given_up = replace(reached, caught_up=True, run=run)
+        if not self._written(publisher, [], given_up, stopping, runs.messages(run)):
+            return None
+        message = f"run {run.run} of {self._dataset.name} is given up: {why}"
+        log.warning("%s", message, extra={"dataset": self._dataset.name})
+        self._notices.incident(FAILED, self._dataset.name, message, {"run": run.run})
+        return given_up
 
     def _read_on(
         self,
@@ -226,6 +249,7 @@ class SourceTask:
                 counted = connector.count() if isinstance(connector, Counting) else None
                 run = runs.ended(reached.run, counted)
                 reached, ended = replace(reached, run=run), [runs.messages(run)]
+                self._notices.resolved(FAILED, self._dataset.name, f"run {run.run} of {self._dataset.name} is read")
             if not self._written(publisher, [], reached, stopping, *ended):
                 return None
             log.info("caught up: %d rows read", reached.rows_read, extra={"dataset": self._dataset.name})

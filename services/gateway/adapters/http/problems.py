@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 from headrace.errors import ContractError, Fatal, Transient
 from services.gateway.adapters.warehouse import QueryError
-from services.gateway.core.sql_guard import RefusedQueryError
+from headrace.sql_guard import RefusedQueryError
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from services.gateway.adapters.http import models
 from services.gateway.adapters.http.access import PREFIX, Calling, Parts, may_answer
-from services.gateway.core.sql_guard import guarded
+from headrace.sql_guard import guarded
 
 router = APIRouter(prefix=PREFIX, tags=["queries"])
 
