@@ -5,6 +5,7 @@ from headrace.connector.protocol import (
     Choosing,
     Connector,
     Counting,
+    Dependent,
     Fetched,
     Holdings,
     HoldingsInMemory,
@@ -19,6 +20,7 @@ from headrace.connector.protocol import (
     Stream,
     Stretch,
     Surroundings,
+    Upstreams,
     WarehouseAccess,
 )
 from headrace.connector.targets import Targets
@@ -30,6 +32,7 @@ __all__ = [
     "Choosing",
     "Connector",
     "Counting",
+    "Dependent",
     "Fetched",
     "Holdings",
     "HoldingsInMemory",
@@ -46,6 +49,7 @@ __all__ = [
     "Stretch",
     "Surroundings",
     "Targets",
+    "Upstreams",
     "WarehouseAccess",
     "opened",
 ]

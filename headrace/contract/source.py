@@ -8,10 +8,10 @@ from collections.abc import Collection, Mapping
 from functools import cache, reduce
 from importlib.metadata import EntryPoint, entry_points
 from operator import or_
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final, Self
 
 from pydantic import Field as Setting
-from pydantic import GetCoreSchemaHandler
+from pydantic import GetCoreSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
 from headrace.contract.drift import Decision, SourceColumn
@@ -63,6 +63,12 @@ class SourceSettings(Section):
         le=MOST_RECORD_BYTES,
         description="A row that is larger than this once encoded, with its key, is quarantined (too_large).",
     )
+
+    @model_validator(mode="after")
+    def _triggered(self) -> Self:
+        if self.schedule is not None and self.schedule.trigger is not None and not self.references:
+            raise ValueError(f"no schedule.trigger: a source of type {self.type} reads no other dataset")
+        return self
 
     @property
     def references(self) -> Collection[str]:

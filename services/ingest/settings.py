@@ -1,6 +1,7 @@
 """What ingest is told by its environment, on top of what every service is told."""
 
 from pathlib import Path
+from threading import Semaphore
 
 from pydantic import Field, IPvAnyNetwork, SecretStr
 
@@ -59,6 +60,7 @@ class IngestSettings(ServiceSettings, KeySettings):
     warehouse_reader_password: SecretStr = Field(SecretStr(""), description="The reader's password.")
     model_timeout_s: int = Field(600, ge=1, description="The query of a model is stopped after this long.")
     model_memory_bytes: int = Field(1 << 30, ge=1 << 20, description="The most memory the query of a model may take.")
+    models_at_once: int = Field(2, ge=1, description="So many queries of models run at once, others wait for a turn.")
     model_max_rows: int = Field(100_000_000, ge=1, description="The most rows a model may give in one run.")
 
     def limits(self) -> Limits:
@@ -72,7 +74,7 @@ class IngestSettings(ServiceSettings, KeySettings):
             self.source_max_block_bytes,
         )
 
-    def warehouse(self) -> WarehouseAccess:
+    def warehouse(self, turns: Semaphore | None = None) -> WarehouseAccess:
         """What models read, and how much of it they may take."""
         return WarehouseAccess(
             self.warehouse_url,
@@ -82,4 +84,5 @@ class IngestSettings(ServiceSettings, KeySettings):
             self.model_memory_bytes,
             self.model_max_rows,
             self.data_dir / "models",
+            turns,
         )

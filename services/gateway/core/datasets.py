@@ -91,7 +91,9 @@ class Proposal:
 
 def _refusals_of_order(contract: Contract, live: Mapping[str, DatasetVersion]) -> Iterator[Refusal]:
     """Whether the dataset would wait for itself."""
-    around = cycle(contract.dataset, {**{name: each.contract() for name, each in live.items()}, contract.dataset: contract})
+    around = cycle(
+        contract.dataset, {**{name: each.contract() for name, each in live.items()}, contract.dataset: contract}
+    )
     if around:
         yield Refusal("cycle", f"models and what they read wait for each other: {' -> '.join(around)}")
 

@@ -5,18 +5,20 @@ the rows that are the same, and goes on behind them; where they are others, the 
 """
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Final
 
 import pyarrow as pa
 
-from headrace.connector import Fetched, ReadingFailed, SourceChanged, Step, Stream, Surroundings
+from headrace.connector import Fetched, ReadingFailed, SourceChanged, Step, Stream, Surroundings, Upstreams
 from headrace.errors import Fatal, Transient
 from services.ingest.connectors.model.columns import exported, sorted_by
 from services.ingest.connectors.model.settings import ModelSource
-from services.ingest.connectors.model.warehouse import ModelWarehouse
+from services.ingest.connectors.model.warehouse import ModelWarehouse, NoTable
 from services.ingest.core.faults import set_aside
 from services.ingest.core.tables import conformed, described
 from services.ingest.core.typed_texts import row_text
@@ -50,12 +52,32 @@ class Place:
 class ModelConnector:
     """See `headrace.connector.Connector`."""
 
-    def __init__(self, source: ModelSource, warehouse: ModelWarehouse, surroundings: Surroundings) -> None:
+    def __init__(
+        self,
+        source: ModelSource,
+        warehouse: ModelWarehouse,
+        surroundings: Surroundings,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._source = source
         self._warehouse = warehouse
         self._surroundings = surroundings
+        self._clock = clock
         self._schema = surroundings.schema
-        self.waiting = False
+        self._waits_since: float | None = None
+        self._inputs: Mapping[str, tuple[int, ...]] = {}
+        self.awaited = ""
+
+    @property
+    def waiting(self) -> bool:
+        """See `Connector.waiting`."""
+        return bool(self.awaited)
+
+    @property
+    def inputs(self) -> Mapping[str, tuple[int, ...]]:
+        """See `Dependent.inputs`."""
+        upstreams = self._surroundings.upstreams
+        return self._inputs or (upstreams.inputs() if upstreams is not None else {})
 
     def check(self) -> Iterator[Step]:
         """See `Connector.check`."""
@@ -75,14 +97,56 @@ class ModelConnector:
 
     def read(self, position: str | None) -> Iterator[tuple[Fetched, str]]:
         """See `Connector.read`. Errors: also SourceChanged, ReadingFailed."""
-        read, place = Place.of(position), Place()
-        with self._warehouse.result(self._sql(), {}) as reader:
-            for batch in _rebatched(reader, self._surroundings.batch_rows):
-                place = place.behind(batch)
-                if place.rows > read.rows:
-                    yield self._fetched(batch, place), place.text()
-                elif place.rows == read.rows and place != read:
-                    raise SourceChanged("the model gives other rows than it did when this run began")
+        upstreams = self._surroundings.upstreams
+        try:
+            if upstreams is not None and not self._complete(upstreams):
+                return
+            with ExitStack() as results:
+                reader = self._result(results)
+                if reader is not None:
+                    self.awaited, self._waits_since = "", None
+                    yield from self._steps(reader, Place.of(position))
+        finally:
+            if upstreams is not None and not self.waiting:
+                upstreams.end()
+
+    def _complete(self, upstreams: Upstreams) -> bool:
+        """Whether all is there that had been read when the run began, and if not, that it waits."""
+        upstreams.begin()
+        if awaited := upstreams.awaited():
+            self._wait(f"waits for {'; '.join(awaited)}")
+            return False
+        self._inputs = upstreams.inputs()
+        return True
+
+    def _result(self, results: ExitStack) -> pa.RecordBatchReader | None:
+        """The rows of the query, which stand until `results` ends; None when it has to wait."""
+        with self._warehouse.turn() as mine:
+            if not mine:
+                self._wait("waits until fewer models run at once")
+                return None
+            try:
+                return results.enter_context(self._warehouse.result(self._sql(), {}))
+            except NoTable as error:
+                self._wait(f"waits for the first rows of what it reads: {error}")
+                return None
+
+    def _wait(self, awaited: str) -> None:
+        """Errors: ReadingFailed when that has taken too long."""
+        now, limit_s = self._clock(), self._source.wait_s
+        self._waits_since = now if self._waits_since is None else self._waits_since
+        if now > self._waits_since + limit_s:
+            raise ReadingFailed(f"{awaited}; that has taken more than {limit_s:g} s (source.wait_s)")
+        self.awaited = awaited
+
+    def _steps(self, reader: pa.RecordBatchReader, read: Place) -> Iterator[tuple[Fetched, str]]:
+        place = Place()
+        for batch in _rebatched(reader, self._surroundings.batch_rows):
+            place = place.behind(batch)
+            if place.rows > read.rows:
+                yield self._fetched(batch, place), place.text()
+            elif place.rows == read.rows and place != read:
+                raise SourceChanged("the model gives other rows than it did when this run began")
         if place.rows < read.rows:
             raise SourceChanged("the model gives fewer rows than it did when this run began")
 
@@ -125,9 +189,10 @@ def _rebatched(reader: pa.RecordBatchReader, rows: int) -> Iterator[pa.RecordBat
 
 
 def _whole(parts: list[pa.RecordBatch]) -> pa.RecordBatch:
-    return pa.concat_batches(parts) if len(parts) > 1 else pa.RecordBatch.from_arrays(
-        [pa.concat_arrays([column]) for column in parts[0].columns], schema=parts[0].schema
-    )
+    """One batch of its own, whatever larger ones its parts are slices of."""
+    schema = parts[0].schema
+    columns = [pa.concat_arrays([part.column(at) for part in parts]) for at in range(len(schema))]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def opened(source: ModelSource, surroundings: Surroundings) -> ModelConnector:

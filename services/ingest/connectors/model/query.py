@@ -109,7 +109,12 @@ def _places(parts: Sequence[str], tokens: Sequence[Token]) -> list[tuple[str, st
 
 def _is_reference(tokens: Sequence[Token], at: int) -> bool:
     following = tuple(token.token_type for token in tokens[at + 1 : at + 4])
-    return tokens[at].text.lower() == REF and tokens[at].token_type not in (
-        TokenType.STRING,
-        TokenType.IDENTIFIER,
-    ) and following == _REFERENCE
+    return (
+        tokens[at].text.lower() == REF
+        and tokens[at].token_type
+        not in (
+            TokenType.STRING,
+            TokenType.IDENTIFIER,
+        )
+        and following == _REFERENCE
+    )

@@ -27,6 +27,13 @@ class ModelSource(SourceSettings):
         3, ge=0, le=20, description="How often a run that fails is tried once more before it is given up."
     )
 
+    wait_s: float = Setting(
+        3600,
+        gt=0,
+        le=7 * 86_400,
+        description="How long a run waits for what it reads to be complete, in seconds, before it is given up.",
+    )
+
     @property
     def query(self) -> ModelQuery:
         """The SQL as it goes to the warehouse."""

@@ -7,6 +7,7 @@ whoever takes the rows, and memory does not grow with them.
 import tempfile
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
+from io import IOBase
 from typing import IO, Any, Final
 from urllib.parse import urlsplit
 
@@ -27,11 +28,43 @@ _NO_TABLE: Final = (60, 81)
 #: Codes of errors that waiting does not heal: the query, the types of its columns, what it may do, or its size.
 _HOPELESS: Final = frozenset(
     {
-        *(6, 27, 36, 38, 41, 42, 43, 44, 46, 47, 48, 50, 53, 62, 69, 70, 72, 115, 153, 179, 184, 207, 215, 321, 349, 352, 407),
+        *(
+            6,
+            27,
+            36,
+            38,
+            41,
+            42,
+            43,
+            44,
+            46,
+            47,
+            48,
+            50,
+            53,
+            62,
+            69,
+            70,
+            72,
+            115,
+            153,
+            179,
+            184,
+            207,
+            215,
+            321,
+            349,
+            352,
+            407,
+        ),
         *(164, 192, 193, 194, 291, 452, 497, 516),
         *(158, 159, 307, 396),
     }
 )
+
+
+class NoTable(Transient):
+    """There is no table of a dataset that is read: the loader makes it with the first rows."""
 
 
 class ModelWarehouse:
@@ -39,6 +72,17 @@ class ModelWarehouse:
 
     def __init__(self, access: WarehouseAccess) -> None:
         self.access = access
+
+    @contextmanager
+    def turn(self) -> Iterator[bool]:
+        """A turn to run a query, if there is one: no more run at once than may."""
+        turns = self.access.turns
+        mine = turns is None or turns.acquire(blocking=False)
+        try:
+            yield mine
+        finally:
+            if mine and turns is not None:
+                turns.release()
 
     def columns(self, sql: str, parameters: Mapping[str, str]) -> list[Given]:
         """The columns of a query's result."""
@@ -60,6 +104,7 @@ class ModelWarehouse:
             answer = client.raw_stream(
                 sql, parameters=dict(parameters), settings=self._settings(), fmt="ArrowStream", use_database=False
             )
+            assert isinstance(answer, IOBase)
             with answer:
                 while piece := answer.read(_PIECE):
                     spool.write(piece)
@@ -108,7 +153,7 @@ class ModelWarehouse:
             code = getattr(error, "code", None)
             said = f"{doing} at {self.access.url}: {_words(str(error))}"
             if code in _NO_TABLE:
-                said += "; a dataset has a table once its first rows are loaded"
+                raise NoTable(said) from error
             raise (ReadingFailed(said) if code in _HOPELESS else Transient(said)) from error
 
 
