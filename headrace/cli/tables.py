@@ -18,6 +18,8 @@ from headrace.client import (
     Ledger,
     QueryResult,
     Run,
+    RunEvent,
+    RunStory,
     SourceHolding,
     SourceStatus,
     TailRecord,
@@ -294,6 +296,178 @@ def runs(dataset: str, items: Sequence[Run]) -> Iterator[RenderableType]:
         counts = map(number, (run.rows, run.loaded, run.quarantined, run.filtered))
         shown.add_row(str(run.run), safe(run.state), place, moment(run.begun_at), *counts, safe(run.message))
     yield shown
+
+
+def run(story: RunStory) -> Iterator[RenderableType]:
+    """One run: what it came to, and how long each part of it took."""
+    told, figures = story.run, {name: value for event in story.items for name, value in event.data.items()}
+    of = f"{told.since:%Y-%m-%d %H:%M} to {told.until:%Y-%m-%d %H:%M}" if told.since and told.until else None
+    rate, size = figures.get("rows_per_s"), figures.get("size_bytes")
+    read_s, took_s, waited_s = (figures.get(name) for name in ("reading_s", "took_s", "waited_s"))
+    loading_s = None if read_s is None or took_s is None or waited_s is None else took_s - read_s - waited_s
+    facts = {
+            "such as": ", ".join(repr(value) for value in item.examples),
+            "likely": item.likely_type,
+            "columns": ", ".join([*hits.columns, *(f"{name}?" for name in hits.unsure)]),
+            "dropped by": ", ".join(hits.dropped_by),
+            "checks": ", ".join(hits.checks),
+            "settings": ", ".join(hits.settings),
+            "readers": ", ".join(readers),
+        }
+        yield pairs("hits", {name: value for name, value in facts.items() if value})
+    if found.items:
+        verbs = (
+            "accept|map|leave-out|reject"
+            if found.items[0].reason == "unknown_field"
+            else "accept|cast|leave-out|reject"
+        )
+        yield f"Decide: {command(f'drift {verbs} {dataset} {found.items[0].column} --because TEXT')}"
+    if found.decided:
+        told = {
+            name: ", ".join(f"{key} {value}" for key, value in each.items()) for name, each in found.decided.items()
+        }
+        yield "Decided before"
+        yield pairs("column", told)
+
+
+def drift_decided(dataset: str, decided: DriftDecided) -> Iterator[RenderableType]:
+    """What was decided about a column, or would be."""
+    done = decided.request is not None
+    where = f"version {decided.version}" if decided.changes else f"version {decided.version}, as it was"
+    yield f"[bold]{safe(dataset)}[/] {where}: {count(decided.rows, 'row')} {'are' if done else 'would be'} read anew or given up"
+    for change in decided.changes:
+        yield f"  {safe(change.kind)} {safe(change.path)}: {safe(change.after)}"
+
+
+def answer(result: QueryResult, *, separators: bool = False) -> Iterator[RenderableType]:
+    """The rows of a query. `separators` for figures that are all quantities: a year or an id must not have them."""
+    numeric = [column.name for column in result.columns if _is_number(column.type)]
+    shown = table(*(column.name for column in result.columns), right=numeric)
+    for row in result.rows:
+        shown.add_row(*(_figure(value) if separators else cell(value) for value in row))
+    if not result.rows:
+        yield "No rows."
+        return
+    yield shown
+    took = f" in {number(result.elapsed_ms, 'ms')}" if result.elapsed_ms is not None else ""
+    yield f"[dim]{count(len(result.rows), 'row')}{took}[/]"
+    if result.truncated:
+        yield f"[yellow]There are more than these {count(len(result.rows), 'row')}: ask for more with --limit.[/]"
+
+
+def tail(dataset: str, stage: TailStage, records: Sequence[TailRecord]) -> Iterator[RenderableType]:
+    """The newest records of a topic."""
+    if not records:
+        yield f"There is nothing in the {stage.value} topic of {safe(dataset)} yet."
+        yield f"  See whether its stages move: {command(f'status {dataset}')}"
+    for record in records:
+        yield record_line(record)
+
+
+def record_line(record: TailRecord) -> RenderableType:
+    """One record on one line."""
+    place = Text(f"{record.partition}-{record.offset}", "bold")
+    values = json.dumps(plain(record.fields), ensure_ascii=False) if record.error is None else f"({record.error})"
+    return Text.assemble(place, "  ", (moment(record.timestamp), "dim"), "  ", Text.from_markup(safe(values)))
+
+
+def pairs(name: str, values: dict[str, Any]) -> RenderableType:
+    """Names and values, a line each."""
+    shown = table(name, "value")
+    for key, value in values.items():
+        shown.add_row(safe(key), cell(value))
+    return shown
+
+
+def mapping(fields: str | dict[str, Any] | None) -> dict[str, Any] | None:
+    """The decoded record, which travels as JSON text."""
+    if isinstance(fields, str):
+        try:
+            fields = json.loads(fields)
+        except ValueError:
+            return None
+    return fields if isinstance(fields, dict) else None
+
+
+def _is_number(warehouse_type: str) -> bool:
+    bare = warehouse_type.removeprefix("LowCardinality(").removeprefix("Nullable(")
+    return bare.startswith(_NUMBERS)
+
+
+def _figure(value: Any) -> str:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return number(value)
+    return cell(value) if value is not None else NOTHING
+
+
+def holdings(items: Sequence[SourceHolding]) -> Iterator[RenderableType]:
+    """What sources keep outside; below it, of each that is not needed any more, why, and what could not be taken away."""
+    shown = table("dataset", "kept", "state", "since")
+    for item in items:
+        state = f"[{'green' if item.state == 'held' else 'yellow'}]{safe(item.state)}[/]"
+        shown.add_row(f"[bold]{safe(item.dataset)}[/]", safe(item.name), state, moment(item.at))
+    yield shown
+    for item in items:
+        if item.because:
+            yield f"[bold]{safe(item.name)}[/] is being taken away: {safe(item.because)}"
+        if item.message:
+            yield f"  left: {safe(item.message)}"
+
+
+def runs(dataset: str, items: Sequence[Run]) -> Iterator[RenderableType]:
+    """Full loads, and which of them shows; or backfills, and what they read."""
+    if not items:
+        yield f"{safe(dataset)} has had no full load (load.mode replace) and no backfill."
+        return
+    if items[0].since is not None:
+        yield _backfills(items)
+        return
+    figures = ("rows", "loaded", "quarantined", "filtered")
+    shown = table("run", "state", "", "begun", *figures, "why", right=("run", *figures))
+    for run in items:
+        place = "[green]shows[/]" if run.current else "kept" if run.previous else ""
+        counts = map(number, (run.rows, run.loaded, run.quarantined, run.filtered))
+        shown.add_row(str(run.run), safe(run.state), place, moment(run.begun_at), *counts, safe(run.message))
+    yield shown
+
+
+def run(story: RunStory) -> Iterator[RenderableType]:
+    """One run: what it came to, and how long each part of it took."""
+    told, figures = story.run, {name: value for event in story.items for name, value in event.data.items()}
+    of = f"{told.since:%Y-%m-%d %H:%M} to {told.until:%Y-%m-%d %H:%M}" if told.since and told.until else None
+    rate, size = figures.get("rows_per_s"), figures.get("size_bytes")
+    read_s, took_s, waited_s = figures.get("reading_s"), figures.get("took_s"), figures.get("waited_s")
+    loading_s = took_s - read_s - waited_s if None not in (took_s, read_s, waited_s) else None
+    facts = {
+        "run": f"{told.run}, {told.state}" + (", shows" if told.current else ", kept" if told.previous else ""),
+        "begun": moment(told.begun_at),
+        "stretch": of,
+        "rows": f"{told.rows} read, {told.rejected} set aside, {told.loaded} loaded, {told.quarantined} in quarantine, "
+        f"{told.filtered} filtered",
+        "size": f"{size / 1e6:.1f} MB" if size is not None else None,
+        "rate": f"{rate:.0f} rows/s" if rate is not None else None,
+        "waited": _seconds(waited_s),
+        "reading": _seconds(read_s),
+        "loading": _seconds(loading_s),
+        "why": safe(told.message) if told.message else None,
+    }
+    shown = table("", "")
+    for name, value in facts.items():
+        if value is not None:
+            shown.add_row(name, value)
+    yield shown
+
+
+def run_line(event: RunEvent) -> str:
+    """What happened to a run, on one line."""
+    rate, size = event.data.get("rows_per_s"), event.data.get("size_bytes")
+    more = [f"{size / 1e6:.1f} MB"] if size else []
+    more += [f"{rate:.0f} rows/s"] if rate else []
+    return f"{moment(event.at)}  {event.service:<7} {safe(event.message)}" + (f"  ({', '.join(more)})" if more else "")
+
+
+def _seconds(took_s: float | None) -> str | None:
+    return None if took_s is None else f"{max(took_s, 0.0):.1f} s"
 
 
 def _backfills(items: Sequence[Run]) -> RenderableType:

@@ -168,6 +168,13 @@ class Upstreams(Protocol):
         """What a query sees from now on: what there was at `begin`, and of what is loaded in runs the run that shows."""
         ...
 
+    def shows(self) -> Mapping[str, Sequence[int]]:
+        """Of each that is loaded in runs: the numbers that the condition of its view has to consist of, in their order.
+
+        That a run shows is told first, and the view follows.
+        """
+        ...
+
     def end(self) -> None:
         """Forget what was noted."""
         ...

@@ -26,6 +26,12 @@ _EVENTS: Final = (
         "source_released",
         "What a source kept outside of Headrace, such as its replication slot, was taken away, as nothing needs it any more.",
     ),
+    Kind("run_begun", "A full load, a backfill or the run of a model began."),
+    Kind("run_waits", "A run waits for what it reads, or is tried again."),
+    Kind("run_reads", "How far a run is, told every few seconds."),
+    Kind("run_read", "A run was read to its end."),
+    Kind("run_ended", "A run ended, and does not show: it was refused or cancelled."),
+    Kind("run_shown", "A full load, or the run of a model, shows."),
 )
 
 _INCIDENTS: Final = (

@@ -1,6 +1,7 @@
 """Runs, and what is wanted of sources."""
 
 from datetime import datetime
+from typing import Any
 
 from headrace.client.results.base import Result
 
@@ -24,6 +25,24 @@ class Run(Result):
     quarantined: int = 0
     filtered: int = 0
     message: str = ""
+
+
+class RunEvent(Result):
+    """Something that happened to a run: `data` are figures, such as `rows`, `size_bytes`, `rows_per_s` and seconds by phase."""
+
+    type: str
+    at: datetime
+    service: str
+    message: str
+    data: dict[str, Any] = {}
+
+
+class RunStory(Result):
+    """What happened to a run, in its order; `after` is from where to ask on."""
+
+    run: Run
+    items: list[RunEvent] = []
+    after: int = 0
 
 
 class Asked(Result):

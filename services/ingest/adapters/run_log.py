@@ -59,7 +59,7 @@ class RunLog:
         triggered = schedule is not None and schedule.trigger is not None
         return due(schedule, run, inputs() if triggered else {}, now, self._there_since)
 
-    def begun(self, after: Run | None) -> Run:
+    def begun(self, after: Run | None, inputs: Inputs | None = None) -> Run:
         """A new run, which begins behind all that is in the raw topic. Errors: Transient."""
         history, now = self.history(), datetime.now(UTC)
         wanted = history.wanted
@@ -75,6 +75,7 @@ class RunLog:
             starts=self._raw_ends(),
             since=wanted.since if wanted else None,
             until=wanted.until if wanted else None,
+            inputs=inputs or {},
         )
 
     def forgotten(self, kept: int) -> Messages:

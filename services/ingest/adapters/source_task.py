@@ -30,6 +30,7 @@ from services.ingest.adapters.outage import Outage, SourceDown, of_source
 from services.ingest.adapters.ownership import Ownership
 from services.ingest.adapters.publisher import Encoded, Publisher
 from services.ingest.adapters.run_log import RunLog
+from services.ingest.adapters.run_story import RunStory
 from services.ingest.core.partition import partition_of
 from services.ingest.core.reached import Reached
 from services.ingest.core.upstreams import Inputs
@@ -77,6 +78,7 @@ class SourceTask:
         self._transaction_timeout_ms = transaction_timeout_ms
         self._notices = notices
         self._outage = Outage(dataset.name, notices)
+        self._story = RunStory(dataset.name, notices)
         self._wishes = wishes
         self._inputs = inputs
         self._paused = False
@@ -166,7 +168,8 @@ class SourceTask:
         def runs() -> RunLog:
             return RunLog(self._dataset, self._connection, self._controls)
 
-        return Backfills(self._dataset, runs, connector, publisher.encoded, partial(self._write, publisher, stopping))
+        write = partial(self._write, publisher, stopping)
+        return Backfills(self._dataset, runs, connector, publisher.encoded, write, self._story)
 
     def _run_by_run(self, publisher: Publisher, stopping: threading.Event) -> None:
         """Read a whole source, and once more from its beginning whenever that is due."""
@@ -207,11 +210,12 @@ class SourceTask:
         self, runs: RunLog, publisher: Publisher, after: Run | None, stopping: threading.Event
     ) -> Reached | None:
         """Begin a run. Returns where it starts, or None when it is time to stop."""
-        run = runs.begun(after)
+        run = runs.begun(after, self._inputs())
         reached = Reached(run=run)
         if not self._written(publisher, [], reached, stopping, runs.messages(run)):
             return None
         log.info("run %d begins", run.run, extra={"dataset": self._dataset.name})
+        self._story.begun(run)
         return reached
 
     def _given_up(
@@ -246,7 +250,10 @@ class SourceTask:
         inputs = self._inputs() if inputs is None else inputs
         run = replace(runs.ended(reached.run, None), state=state, message=why, inputs=inputs)
         ended = replace(reached, caught_up=True, run=run)
-        return ended if self._written(publisher, [], ended, stopping, runs.messages(run)) else None
+        if not self._written(publisher, [], ended, stopping, runs.messages(run)):
+            return None
+        self._story.ended(run)
+        return ended
 
     def _cancelled(self, reached: Reached) -> bool:
         run, caught_up = reached.run, reached.caught_up
@@ -260,6 +267,7 @@ class SourceTask:
             return reached
         run = replace(reached.run, at=datetime.now(UTC), message=awaited)
         log.info("run %d %s", run.run, awaited, extra={"dataset": self._dataset.name})
+        self._story.waits(run)
         waiting = replace(reached, run=run)
         return waiting if self._written(publisher, [], waiting, stopping, runs.messages(run)) else None
 
@@ -279,6 +287,8 @@ class SourceTask:
             reached = reached.further(position, fetched.rows_read, len(encoded.values))
             if not self._written(publisher, [encoded], reached, stopping) or not self._mine(stopping):
                 return None
+            if reached.run is not None:
+                self._story.step(reached.run, sum(map(len, encoded.values)))
             if self._cancelled(reached):
                 return reached
             if time.monotonic() > said + _SAY_EVERY_S:
@@ -297,6 +307,8 @@ class SourceTask:
                 self._notices.resolved(FAILED, self._dataset.name, f"run {run.run} of {self._dataset.name} is read")
             if not self._written(publisher, [], reached, stopping, *ended):
                 return None
+            if reached.run is not None:
+                self._story.read(reached.run)
             log.info("caught up: %d rows read", reached.rows_read, extra={"dataset": self._dataset.name})
         return reached if self._mine(stopping) else None
 

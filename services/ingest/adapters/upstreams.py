@@ -4,7 +4,7 @@ Services meet in topics: where each dataset's raw topic ended when a run became 
 consumer group to consumer group; runs are followed in their topic.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from headrace.stream import topics
@@ -79,6 +79,14 @@ class Upstreams:
         """See `headrace.connector.Upstreams.inputs`."""
         shown = self._there(name for name in self._references if self._in_runs(name))
         return {**(self._begun or self.now()), **shown}
+
+    def shows(self) -> Mapping[str, Sequence[int]]:
+        """See `headrace.connector.Upstreams.shows`."""
+        histories = {name: self._wishes.history(name) for name in self._references if self._in_runs(name)}
+        return {
+            name: [number for each in history.current.ranges for number in each] if history.current is not None else []
+            for name, history in histories.items()
+        }
 
     def end(self) -> None:
         """See `headrace.connector.Upstreams.end`."""

@@ -50,14 +50,14 @@ def needed_run(upstream: Upstream, needed: datetime) -> int:
 
 def lacking(upstream: Upstream, run: int) -> str:
     """What is still to come of a dataset, given the run that is needed; nothing when that is decided."""
-    newest = upstream.history.newest
-    decided = any(each.run >= run and each.state in _DECIDED for each in upstream.history.runs)
-    if decided and upstream.history.current is not None:
+    runs = [each for each in upstream.history.runs if each.run >= run]
+    showing = upstream.history.current is not None
+    if showing and any(each.state in _DECIDED for each in runs):
         return ""
-    if newest is None or newest.run < run:
+    if not runs:
         return f"run {run} of {upstream.dataset}, which is to begin"
-    if newest.state == "begun":
-        return f"run {newest.run} of {upstream.dataset}, which is being read"
-    if upstream.history.current is None and not upstream.history.undecided:
+    if runs[-1].state == "begun" and not upstream.history.undecided:
+        return f"run {runs[-1].run} of {upstream.dataset}, which is being read"
+    if all(each.state in _DECIDED for each in runs):
         return f"a run of {upstream.dataset}, of which none shows yet"
-    return f"run {newest.run} of {upstream.dataset}, which does not show yet"
+    return f"run {runs[0].run} of {upstream.dataset}, which does not show yet"

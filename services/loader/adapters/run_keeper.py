@@ -138,12 +138,18 @@ class RunKeeper:
 
     def _announce(self, decided: _Decision) -> None:
         name, run, judged = self._dataset.name, decided.run, decided.verdict
+        figures = {"loaded": run.loaded, "quarantined": run.quarantined, "filtered": run.filtered, "error": judged.why}
+        took_s = (run.at - run.begun_at).total_seconds() if run.begun_at is not None else None
+        data = {"run": run.run, "rows": run.rows, **figures, "took_s": took_s}
         if not judged.why:
-            log.info("run %d shows: %d rows", run.run, run.loaded, extra={"dataset": name})
+            message = f"run {run.run} shows: {run.loaded} rows"
+            log.info("%s", message, extra={"dataset": name})
+            self._notices.event("run_shown", name, message, data)
             self._notices.resolved(INCIDENT, name, f"run {run.run} of {name} shows")
             return
         message = f"run {run.run} of {name} does not show: {judged.why}"
         log.warning("%s", message, extra={"dataset": name})
+        self._notices.event("run_ended", name, message, data)
         if not judged.overtaken:
             self._notices.incident(INCIDENT, name, message, {"run": run.run})
 

@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from threading import Semaphore
 from typing import Any
 
 import pyarrow as pa
@@ -13,7 +14,9 @@ from pydantic import SecretStr
 from headrace.connector import Connector, ReadingFailed, SourceChanged, Surroundings, WarehouseAccess, opened
 from headrace.connector.conformance import Conformance, Row, connect, rows_of
 from headrace.errors import Transient
+from services.ingest.connectors.model.connector import ModelConnector
 from services.ingest.connectors.model.settings import ModelSource
+from services.ingest.connectors.model.warehouse import ModelWarehouse
 from tests.integration.warehouse.conftest import warehouse  # noqa: F401  # a fixture
 from tests.integration.warehouse.server import Warehouse
 
@@ -120,9 +123,32 @@ def test_what_is_wrong_with_the_query_is_told_and_what_may_pass_is_tried_again(
     away.access = replace(away.access, url="http://127.0.0.1:1")
     with pytest.raises(Transient):
         rows_of(away.connect(Surroundings("a.b")).read(None))
-    absent = Model(warehouse, tmp_path, "SELECT * FROM ref('{}.absent')")
-    with pytest.raises(Transient, match="once its first rows are loaded"):
-        rows_of(absent.connect(Surroundings("a.b")).read(None))
+
+
+def test_a_dataset_without_a_row_is_waited_for_but_not_for_ever(warehouse: Warehouse, tmp_path: Path) -> None:  # noqa: F811
+    model = Model(warehouse, tmp_path, "SELECT * FROM ref('{}.absent')")
+    now = [0.0]
+    source = ModelSource(type="model", sql=f"SELECT * FROM ref('{model.domain}.absent')", wait_s=10)
+    connector = ModelConnector(source, ModelWarehouse(model.access), Surroundings("a.b"), lambda: now[0])
+    assert rows_of(connector.read(None)) == []
+    assert connector.waiting
+    assert f"{model.domain}.absent" in connector.awaited
+    now[0] = 11
+    with pytest.raises(ReadingFailed, match="10 s"):
+        rows_of(connector.read(None))
+    warehouse.value(f"CREATE VIEW {model.domain}.absent AS SELECT 1 AS id")
+    assert rows_of(connector.read(None)) == [{"id": 1}]
+    assert not connector.waiting
+
+
+def test_models_take_turns(warehouse: Warehouse, tmp_path: Path) -> None:  # noqa: F811
+    model = Model(warehouse, tmp_path)
+    model.access = replace(model.access, turns=Semaphore(1))
+    second = connect(model)
+    with ModelWarehouse(model.access).turn():
+        assert rows_of(second.read(None)) == []
+        assert second.waiting
+    assert rows_of(second.read(None)) == model.rows
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,14 @@ class ModelConnector:
     def _complete(self, upstreams: Upstreams) -> bool:
         """Whether all is there that had been read when the run began, and if not, that it waits."""
         upstreams.begin()
-        if awaited := upstreams.awaited():
+        awaited = list(upstreams.awaited())
+        if not awaited:
+            awaited = [
+                f"the view of {name}, which does not show its last run yet"
+                for name, numbers in upstreams.shows().items()
+                if self._warehouse.view(name) != list(numbers)
+            ]
+        if awaited:
             self._wait(f"waits for {'; '.join(awaited)}")
             return False
         self._inputs = upstreams.inputs()
@@ -127,8 +134,9 @@ class ModelConnector:
                 return None
             try:
                 return results.enter_context(self._warehouse.result(self._sql(), {}))
-            except NoTable as error:
-                self._wait(f"waits for the first rows of what it reads: {error}")
+            except NoTable:
+                read = ", ".join(self._source.references)
+                self._wait(f"waits for the first rows of what it reads, with which there is a table: {read}")
                 return None
 
     def _wait(self, awaited: str) -> None:

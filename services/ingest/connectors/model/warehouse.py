@@ -4,6 +4,7 @@ All of a result is there before the first row goes on: a query that fails half w
 whoever takes the rows, and memory does not grow with them.
 """
 
+import re
 import tempfile
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from headrace.connector import ReadingFailed, WarehouseAccess
 from headrace.errors import Transient
 from services.ingest.connectors.model.columns import Given
 
+_NUMBER: Final = re.compile(r"\b\d+\b")
 _CONNECT_S: Final = 5
 _PIECE: Final = 1 << 20
 _END: Final = b"\xff\xff\xff\xff\0\0\0\0"  # of an Arrow stream
@@ -89,6 +91,14 @@ class ModelWarehouse:
         with self._answers("looking at the columns of the model") as client:
             described = client.query(f"DESCRIBE TABLE ({sql})", parameters=dict(parameters), settings=self._settings())
             return [Given(str(row[0]), str(row[1])) for row in described.result_rows]
+
+    def view(self, dataset: str) -> list[int] | None:
+        """The numbers in the condition of a dataset's view, in their order; None when there is no view."""
+        asked = "SELECT as_select FROM system.tables WHERE database = {domain:String} AND name = {name:String}"
+        domain, _, name = dataset.partition(".")
+        with self._answers(f"looking at what the view of {dataset} shows") as client:
+            found = client.query(asked, parameters={"domain": domain, "name": name}).result_rows
+        return [int(number) for number in _NUMBER.findall(found[0][0].rpartition(" WHERE ")[2])] if found else None
 
     @contextmanager
     def result(self, sql: str, parameters: Mapping[str, str]) -> Generator[pa.RecordBatchReader]:
