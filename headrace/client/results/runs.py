@@ -1,7 +1,10 @@
 """Runs, and what is wanted of sources."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
+
+from pydantic import Field
 
 from headrace.client.results.base import Result
 
@@ -34,14 +37,14 @@ class RunEvent(Result):
     at: datetime
     service: str
     message: str
-    data: dict[str, Any] = {}
+    data: Mapping[str, Any] = Field(default_factory=dict)
 
 
 class RunStory(Result):
     """What happened to a run, in its order; `after` is from where to ask on."""
 
     run: Run
-    items: list[RunEvent] = []
+    items: Sequence[RunEvent] = ()
     after: int = 0
 
 

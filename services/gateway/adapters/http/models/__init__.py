@@ -110,7 +110,8 @@ __all__ = [
     "NewSecret", "NewToken", "Origin", "Part", "PartitionBooks", "Passport", "Passports", "Plan", "Problems", "QuarantineAsked",
     "QuarantineChoice", "QuarantineOutcome", "Quarantined", "QuarantinedRow", "Query", "QueryResult", "RawField", "RawRecord",
     "RawSchema", "Reason", "Refusal", "Refused", "Release", "Resubmission", "RotatedSecrets", "RowFate", "Rows", "RowsWanted",
-    "Run", "RunEvent", "RunStory", "Runs", "Secret", "SecretName", "Secrets", "SetAsideRow", "SourceFile", "SourceHolding", "SourceHoldings",
+    "Run", "RunEvent", "RunStory",
+    "Runs", "Secret", "SecretName", "Secrets", "SetAsideRow", "SourceFile", "SourceHolding", "SourceHoldings",
     "SourcePart", "SourceStatus", "StageBooks", "StageStatus", "Statuses", "TailRecord", "TailRecords", "TailStage", "Token",
     "Tokens", "Verdict", "Version", "Warnings", "Whereabouts", "Wish",
 ]  # fmt: skip
