@@ -192,7 +192,8 @@ class Surroundings:
     Connect, where there is one. `limits` is how much a source file may become. `holdings` is told of what is set up outside
     of Headrace (`SourceSettings.holds`). `warehouse` is for sources that read datasets, `upstreams` says of those whether all is
     there; None when nobody has to wait. `whole` says that the rows of one reading replace those of the last: a source that
-    is found to be another one half way must not be read on (`SourceChanged`).
+    is found to be another one half way must not be read on (`SourceChanged`). `keyed` says that a row that is published twice
+    is one row in the end.
     """
 
     dataset: str
@@ -214,6 +215,7 @@ class Surroundings:
     warehouse: WarehouseAccess | None = None
     upstreams: Upstreams | None = None
     whole: bool = False
+    keyed: bool = False
 
 
 class Connector(Protocol):

@@ -80,6 +80,11 @@ class SourceSettings(Section):
         """How often a full load is tried before it is given up; None: until it works."""
         return None
 
+    def why_not_loaded(self, mode: str) -> str:
+        """What else `load.mode` has to be, when its rows cannot be loaded so; nothing when they can."""
+        del mode
+        return ""
+
     def why_no_backfill(self, mode: str) -> str:
         """Why the rows of a stretch of time cannot be read again with a `load.mode`; nothing when they can."""
         del mode

@@ -66,6 +66,7 @@ def connector_for(
         warehouse=settings.warehouse(turns),
         upstreams=upstreams,
         whole=contract.load.mode == "replace",
+        keyed=contract.load.mode == "upsert",
     )
     return opened(contract.source, surroundings)
 

@@ -159,7 +159,10 @@ class SourceTask:
                     log.info("it is time to read the source", extra={"dataset": self._dataset.name})
                     if not self._written(publisher, [], reached, stopping):  # a failure must not make it forgotten
                         return
-                now = self._read_on(connector, publisher, reached, stopping)
+                try:
+                    now = self._read_on(connector, publisher, reached, stopping)
+                except ReadingFailed as error:
+                    raise SourceDown(str(error)) from error
             more = self._mine(stopping) and self._wishes.backfill(self._dataset.name) and backfills.read_on()
             if not more:
                 self._rest(stopping, self._poll_interval_s)

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Semaphore
 from typing import Any
@@ -11,9 +12,19 @@ import pyarrow as pa
 import pytest
 from pydantic import SecretStr
 
-from headrace.connector import Connector, ReadingFailed, SourceChanged, Surroundings, WarehouseAccess, opened
+from headrace.connector import (
+    Connector,
+    Ranged,
+    ReadingFailed,
+    SourceChanged,
+    Stretch,
+    Surroundings,
+    WarehouseAccess,
+    opened,
+)
 from headrace.connector.conformance import Conformance, Row, connect, rows_of
-from headrace.errors import Transient
+from headrace.contract.schedule import Schedule
+from headrace.errors import Fatal, Transient
 from services.ingest.connectors.model.connector import ModelConnector
 from services.ingest.connectors.model.settings import ModelSource
 from services.ingest.connectors.model.warehouse import ModelWarehouse
@@ -59,6 +70,61 @@ class TestModel(Conformance):
         model = Model(warehouse, tmp_path)
         yield model
         warehouse.value(f"DROP DATABASE {model.domain}")
+
+
+WINDOW = "SELECT id, name FROM ref('{}.numbered') WHERE at >= {{since:DateTime64(6, 'UTC')}} AND at < {{until:DateTime64(6, 'UTC')}}"
+
+
+class Incremental(Model):
+    """A model that gives what is new, over rows of which more come."""
+
+    def __init__(self, server: Warehouse, spool: Path) -> None:
+        super().__init__(server, spool, WINDOW)
+        server.value(f"ALTER TABLE {self.domain}.numbered ADD COLUMN at DateTime64(6, 'UTC') DEFAULT now64(6)")
+        server.value(f"ALTER TABLE {self.domain}.numbered MATERIALIZE COLUMN at SETTINGS mutations_sync = 2")
+
+    def source(self) -> ModelSource:
+        schedule = Schedule(every="1h")
+        return ModelSource(type="model", sql=self._sql.format(self.domain), schedule=schedule, lag_s=0)
+
+    def connect(self, surroundings: Surroundings) -> Connector:
+        return opened(self.source(), replace(surroundings, warehouse=self.access))
+
+    def add(self) -> Sequence[Row]:
+        rows = [{"id": number, "name": f"m{number}"} for number in range(100, 110)]
+        values = ", ".join(f"({row['id']}, '{row['name']}')" for row in rows)
+        self.server.value(f"INSERT INTO {self.domain}.numbered (id, name) VALUES {values}")
+        return rows
+
+
+class TestIncremental(Conformance):
+    @pytest.fixture
+    def source(self, warehouse: Warehouse, tmp_path: Path) -> Iterator[Model]:  # noqa: F811
+        model = Incremental(warehouse, tmp_path)
+        yield model
+        warehouse.value(f"DROP DATABASE {model.domain}")
+
+
+def test_a_window_whose_rows_changed_half_way_is_read_anew_by_key_and_else_stops(
+    warehouse: Warehouse,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    model = Incremental(warehouse, tmp_path)
+    (_, position), *_ = connect(model).read(None)
+    warehouse.value(f"INSERT INTO {model.domain}.numbered (id, name, at) SELECT -1, 'late', '2013-01-01 00:00:00'")
+    keyed = replace(Surroundings("a.b", batch_rows=7), keyed=True)
+    assert [row["id"] for row in rows_of(model.connect(keyed).read(position))] == [-1, *range(20)]
+    with pytest.raises(Fatal, match="twice"):
+        rows_of(connect(model).read(position))
+
+
+def test_a_stretch_is_read_again(warehouse: Warehouse, tmp_path: Path) -> None:  # noqa: F811
+    model = Incremental(warehouse, tmp_path)
+    warehouse.value(f"INSERT INTO {model.domain}.numbered (id, name, at) SELECT 7, 'old', '2013-01-31 00:00:00'")
+    connector = connect(model)
+    assert isinstance(connector, Ranged)
+    year = Stretch(datetime(2013, 1, 1, tzinfo=UTC), datetime(2014, 1, 1, tzinfo=UTC))
+    assert rows_of(connector.read_range(year, None)) == [{"id": 7, "name": "old"}]
 
 
 def given(server: Warehouse, spool: Path, columns: str) -> pa.Table:

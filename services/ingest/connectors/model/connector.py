@@ -8,30 +8,37 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import Final
 
 import pyarrow as pa
 
-from headrace.connector import Fetched, ReadingFailed, SourceChanged, Step, Stream, Surroundings, Upstreams
+from headrace.connector import Fetched, ReadingFailed, SourceChanged, Step, Stream, Stretch, Surroundings, Upstreams
 from headrace.errors import Fatal, Transient
 from services.ingest.connectors.model.columns import exported, sorted_by
-from services.ingest.connectors.model.settings import ModelSource
+from services.ingest.connectors.model.settings import SINCE, UNTIL, ModelSource
 from services.ingest.connectors.model.warehouse import ModelWarehouse, NoTable
 from services.ingest.core.faults import set_aside
 from services.ingest.core.tables import conformed, described
 from services.ingest.core.typed_texts import row_text
 
 _DIGEST_BYTES: Final = 12
+_BEGINNING: Final = "1970-01-01 00:00:00.000000"
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """How many rows of a result were read; `digest` stands for those rows."""
+    """How many rows of a result were read; `digest` stands for those rows.
+
+    Of an incremental model, `since` is where the window begins that is read next, or, with `until`, that is being read.
+    """
 
     rows: int = 0
     digest: str = ""
+    since: str = ""
+    until: str = ""
 
     def behind(self, batch: pa.RecordBatch) -> "Place":
         """The place behind further rows."""
@@ -39,14 +46,24 @@ class Place:
         content.update(batch.serialize())
         return replace(self, rows=self.rows + batch.num_rows, digest=content.hexdigest())
 
+    @property
+    def parameters(self) -> dict[str, str]:
+        """The window, as the query takes it."""
+        return {SINCE: self.since, UNTIL: self.until} if self.until else {}
+
     def text(self) -> str:
         """The text `of` reads."""
-        return json.dumps({"rows": self.rows, "digest": self.digest})
+        return json.dumps({name: value for name, value in asdict(self).items() if value})
 
     @classmethod
     def of(cls, text: str | None) -> "Place":
         """The place in `text`; the beginning when there is none."""
         return cls(**json.loads(text)) if text else cls()
+
+
+def _moment(at: datetime) -> str:
+    """A moment as ClickHouse reads it, in UTC."""
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
 class ModelConnector:
@@ -99,20 +116,51 @@ class ModelConnector:
         """See `Connector.read`. Errors: also SourceChanged, ReadingFailed."""
         upstreams = self._surroundings.upstreams
         try:
-            if upstreams is not None and not self._complete(upstreams):
+            needed = datetime.now(UTC) if upstreams is None else upstreams.begin()
+            window = self._window(Place.of(position), needed)
+            if window is None or (upstreams is not None and not self._complete(upstreams)):
                 return
-            with ExitStack() as results:
-                reader = self._result(results)
-                if reader is not None:
-                    self.awaited, self._waits_since = "", None
-                    yield from self._steps(reader, Place.of(position))
+            yield from self._rows(window)
+            if window.until and not self.waiting:  # all of it: the next window begins where this one ends
+                yield Fetched(pa.RecordBatch.from_pylist([], schema=self._schema)), Place(since=window.until).text()
         finally:
             if upstreams is not None and not self.waiting:
                 upstreams.end()
 
+    def read_range(self, stretch: Stretch, position: str | None) -> Iterator[tuple[Fetched, str]]:
+        """See `Ranged.read_range`."""
+        yield from self._rows(replace(Place.of(position), since=_moment(stretch.since), until=_moment(stretch.until)))
+
+    def _window(self, read: Place, needed: datetime) -> Place | None:
+        """From where a reading goes on; None when there is nothing to read yet."""
+        if not self._source.incremental or read.until:
+            return read
+        window = Place(since=read.since or _BEGINNING, until=_moment(needed - timedelta(seconds=self._source.lag_s)))
+        return window if window.since < window.until else None
+
+    def _rows(self, read: Place) -> Iterator[tuple[Fetched, str]]:
+        with ExitStack() as results:
+            reader = self._result(results, read)
+            if reader is None:
+                return
+            self.awaited, self._waits_since = "", None
+            if self._schema is None:
+                self._schema = described(reader.schema, self._surroundings.declared)
+            try:
+                yield from self._steps(reader, read)
+                return
+            except SourceChanged as error:
+                if not read.until:
+                    raise
+                if not self._surroundings.keyed:
+                    raise Fatal(
+                        f"{error}, and what was read of {read.since} to {read.until} stands: with load.mode append, rows would "
+                        "be there twice. Let the query select by the window alone, or load by a key (upsert)"
+                    ) from error
+        yield from self._rows(Place(since=read.since, until=read.until))  # each row once in the end, by its key
+
     def _complete(self, upstreams: Upstreams) -> bool:
         """Whether all is there that had been read when the run began, and if not, that it waits."""
-        upstreams.begin()
         awaited = list(upstreams.awaited())
         if not awaited:
             awaited = [
@@ -126,17 +174,17 @@ class ModelConnector:
         self._inputs = upstreams.inputs()
         return True
 
-    def _result(self, results: ExitStack) -> pa.RecordBatchReader | None:
+    def _result(self, results: ExitStack, read: Place) -> pa.RecordBatchReader | None:
         """The rows of the query, which stand until `results` ends; None when it has to wait."""
         with self._warehouse.turn() as mine:
             if not mine:
                 self._wait("waits until fewer models run at once")
                 return None
             try:
-                return results.enter_context(self._warehouse.result(self._sql(), {}))
+                return results.enter_context(self._warehouse.result(self._sql(read), read.parameters))
             except NoTable:
-                read = ", ".join(self._source.references)
-                self._wait(f"waits for the first rows of what it reads, with which there is a table: {read}")
+                names = ", ".join(self._source.references)
+                self._wait(f"waits for the first rows of what it reads, with which there is a table: {names}")
                 return None
 
     def _wait(self, awaited: str) -> None:
@@ -148,7 +196,7 @@ class ModelConnector:
         self.awaited = awaited
 
     def _steps(self, reader: pa.RecordBatchReader, read: Place) -> Iterator[tuple[Fetched, str]]:
-        place = Place()
+        place = Place(since=read.since, until=read.until)
         for batch in _rebatched(reader, self._surroundings.batch_rows):
             place = place.behind(batch)
             if place.rows > read.rows:
@@ -159,13 +207,14 @@ class ModelConnector:
             raise SourceChanged("the model gives fewer rows than it did when this run began")
 
     def _described(self) -> pa.Schema:
-        with self._warehouse.result(f"{self._sql()} LIMIT 0", {}) as reader:
+        look = Place(since=_BEGINNING, until=_BEGINNING) if self._source.incremental else Place()
+        with self._warehouse.result(f"{self._sql(look)} LIMIT 0", look.parameters) as reader:
             return reader.schema
 
-    def _sql(self) -> str:
+    def _sql(self, read: Place) -> str:
         """The query whose result is published: the columns of the model's, each in a type that arrives as it is."""
         text = self._source.query.text
-        given = self._warehouse.columns(text, {})
+        given = self._warehouse.columns(text, read.parameters)
         order = sorted_by(given)
         ordered = f" ORDER BY {order}" if order else ""
         return f"SELECT * FROM (SELECT {exported(given)} FROM ({text}) AS m){ordered}"  # noqa: S608
