@@ -72,7 +72,10 @@ class TestModel(Conformance):
         warehouse.value(f"DROP DATABASE {model.domain}")
 
 
-WINDOW = "SELECT id, name FROM ref('{}.numbered') WHERE at >= {{since:DateTime64(6, 'UTC')}} AND at < {{until:DateTime64(6, 'UTC')}}"
+WINDOW = """
+    SELECT id, name FROM ref('{}.numbered')
+    WHERE at >= {{since:DateTime64(6, 'UTC')}} AND at < {{until:DateTime64(6, 'UTC')}}
+"""
 
 
 class Incremental(Model):

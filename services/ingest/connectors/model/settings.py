@@ -34,8 +34,8 @@ class ModelSource(SourceSettings):
         60,
         ge=0,
         le=86_400,
-        description="Of an incremental model: how long before now `{until}` is, in seconds. Rows may be that long on their way from "
-        "their `_ingested_at` into a topic.",
+        description="Of an incremental model: how long before now `{until}` is, in seconds. Rows may be that long on their way "
+        "from their `_ingested_at` into a topic.",
     )
     wait_s: float = Setting(
         3600,
