@@ -75,6 +75,16 @@ class SourceSettings(Section):
         """The datasets whose rows it reads in the warehouse."""
         return ()
 
+    def reads(self, dataset: str, column: str) -> bool:
+        """Whether it may read a column of one of those."""
+        del dataset, column
+        return False
+
+    @property
+    def gives(self) -> Collection[str]:
+        """The columns that it makes of those, as far as it says."""
+        return ()
+
     @property
     def attempts(self) -> int | None:
         """How often a full load is tried before it is given up; None: until it works."""

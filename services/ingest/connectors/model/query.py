@@ -5,7 +5,7 @@ files, other hosts or the warehouse's own tables with it.
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -16,6 +16,7 @@ from sqlglot.tokenizer_core import Token, TokenType
 from headrace.sql_guard import RefusedQueryError, check_parts, parsed, understood
 
 REF: Final = "ref"
+EVERY: Final = "*"
 MAX_CHARACTERS: Final = 50_000
 _DATASET: Final = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
 _REFERENCE: Final = (TokenType.L_PAREN, TokenType.STRING, TokenType.R_PAREN)
@@ -24,11 +25,16 @@ _INSTEAD: Final = "name the rows of a dataset as ref('domain.name')"
 
 @dataclass(frozen=True, slots=True)
 class ModelQuery:
-    """The SQL of a model in ClickHouse's dialect, as it is sent: without comments, each `ref` as the view of its dataset."""
+    """The SQL of a model in ClickHouse's dialect, as it is sent: without comments, each `ref` as the view of its dataset.
+
+    `mentioned` are the columns it names, in lower case, and EVERY where there is a `*`; `gives` those of its result.
+    """
 
     text: str
     references: tuple[str, ...]
     parameters: frozenset[str]
+    mentioned: frozenset[str] = frozenset()
+    gives: tuple[str, ...] = ()
 
 
 @lru_cache(256)
@@ -47,7 +53,23 @@ def model_query(sql: str, parameters: Collection[str] = frozenset()) -> ModelQue
     text, replaced = _resolved(sql, tokens)
     if replaced != sum(isinstance(table.this, exp.Anonymous) for table in found):
         raise RefusedQueryError("ref('domain.name') stands for a table: write it after FROM or JOIN")
-    return ModelQuery(text, tuple(references), frozenset(each.name for each in query.find_all(exp.Placeholder)))
+    return ModelQuery(
+        text,
+        tuple(references),
+        frozenset(each.name for each in query.find_all(exp.Placeholder)),
+        frozenset(_mentioned(query)),
+        tuple(name for name in query.named_selects if name not in ("", EVERY)),
+    )
+
+
+def _mentioned(query: exp.Query) -> Iterator[str]:
+    """The names of columns anywhere in a query. The `*` of `count(*)` names none."""
+    for column in query.find_all(exp.Column):
+        yield EVERY if isinstance(column.this, exp.Star) else column.name.lower()
+    for join in query.find_all(exp.Join):
+        yield from (identifier.name.lower() for identifier in join.args.get("using") or [])
+    if any(isinstance(each, exp.Star) for select in query.find_all(exp.Select) for each in select.expressions):
+        yield EVERY
 
 
 def _check_table(table: exp.Table) -> None:

@@ -8,7 +8,7 @@ from pydantic import field_validator, model_validator
 
 from headrace.contract.source import SourceSettings
 from headrace.sql_guard import RefusedQueryError
-from services.ingest.connectors.model.query import ModelQuery, model_query
+from services.ingest.connectors.model.query import EVERY, ModelQuery, model_query
 
 SINCE: Final = "since"
 UNTIL: Final = "until"
@@ -69,6 +69,15 @@ class ModelSource(SourceSettings):
     def references(self) -> Collection[str]:
         """See `SourceSettings.references`."""
         return self.query.references
+
+    def reads(self, dataset: str, column: str) -> bool:
+        """See `SourceSettings.reads`."""
+        return dataset in self.query.references and bool({column.lower(), EVERY} & self.query.mentioned)
+
+    @property
+    def gives(self) -> Collection[str]:
+        """See `SourceSettings.gives`."""
+        return self.query.gives
 
     @property
     def attempts(self) -> int | None:
