@@ -19,6 +19,8 @@ from headrace.client import (
     Ledger,
     QueryResult,
     Run,
+    RunEvent,
+    RunStory,
     SourceHolding,
     SourceStatus,
     TailRecord,
@@ -323,6 +325,44 @@ def generations(dataset: str, items: Sequence[Generation]) -> Iterator[Renderabl
             yield f"Generation {each.generation} has caught up. To have readers see it: " + command(
                 f"promote {dataset} {each.generation} --because TEXT"
             )
+
+
+def run(story: RunStory) -> Iterator[RenderableType]:
+    """One run: what it came to, and how long each part of it took."""
+    told, figures = story.run, {name: value for event in story.items for name, value in event.data.items()}
+    rate, size = figures.get("rows_per_s"), figures.get("size_bytes")
+    read_s, took_s, waited_s = (figures.get(name) for name in ("reading_s", "took_s", "waited_s"))
+    loading_s = None if read_s is None or took_s is None or waited_s is None else took_s - read_s - waited_s
+    facts = {
+        "run": f"{told.run}, {told.state}" + (", shows" if told.current else ", kept" if told.previous else ""),
+        "begun": moment(told.begun_at),
+        "stretch": f"{_utc(told.since)} to {_utc(told.until)}" if told.since else None,
+        "rows": f"{told.rows} read, {told.rejected} set aside, {told.loaded} loaded, {told.quarantined} in quarantine, "
+        f"{told.filtered} filtered",
+        "size": f"{size / 1e6:.1f} MB" if size is not None else None,
+        "rate": f"{rate:.0f} rows/s" if rate is not None else None,
+        "waited": _seconds(waited_s),
+        "reading": _seconds(read_s),
+        "loading": _seconds(loading_s),
+        "why": safe(told.message) if told.message else None,
+    }
+    shown = table("", "")
+    for name, value in facts.items():
+        if value is not None:
+            shown.add_row(name, value)
+    yield shown
+
+
+def run_line(event: RunEvent) -> str:
+    """What happened to a run, on one line."""
+    rate, size = event.data.get("rows_per_s"), event.data.get("size_bytes")
+    more = [f"{size / 1e6:.1f} MB"] if size else []
+    more += [f"{rate:.0f} rows/s"] if rate else []
+    return f"{moment(event.at)}  {event.service:<7} {safe(event.message)}" + (f"  ({', '.join(more)})" if more else "")
+
+
+def _seconds(took_s: float | None) -> str | None:
+    return None if took_s is None else f"{max(took_s, 0.0):.1f} s"
 
 
 def _backfills(items: Sequence[Run]) -> RenderableType:

@@ -33,6 +33,7 @@ from headrace.client.results import (
     QueryResult,
     RotatedSecrets,
     Run,
+    RunStory,
     Secret,
     Secrets,
     SourceHolding,
@@ -228,6 +229,13 @@ class Client:
         """The full loads of a dataset, the newest first."""
         return self._calls.items(Run, self._calls.send("GET", _dataset(dataset, "runs")))
 
+    def run_story(self, dataset: str, run: int = 0, after: int | None = None) -> RunStory:
+        """What happened to a run (0: the newest), or since the `after` of an earlier answer."""
+        params = {} if after is None else {"after": str(after)}
+        return self._calls.read(
+            RunStory, self._calls.send("GET", _dataset(dataset, "runs", str(run), "log"), params=params)
+        )
+
     def start_run(self, dataset: str) -> Asked:
         """Have the whole source read once more."""
         return self._calls.read(Asked, self._calls.send("POST", _dataset(dataset, "runs"), safe=False))
@@ -295,8 +303,8 @@ class Client:
         body = {"from": since.isoformat(), "to": until.isoformat(), "allow_duplicates": allow_duplicates}
         return self._calls.read(Asked, self._calls.send("POST", _dataset(dataset, "backfills"), safe=False, json=body))
 
-    def cancel_backfill(self, dataset: str) -> Asked:
-        """End the backfill that is under way."""
+    def cancel_run(self, dataset: str) -> Asked:
+        """End the run that is under way, or the backfill that is asked for."""
         return self._calls.read(Asked, self._calls.send("POST", _dataset(dataset, "runs", "cancel"), safe=False))
 
     def query(self, sql: str, limit: int = 1000) -> QueryResult:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from threading import Semaphore
 from typing import Literal, Protocol, runtime_checkable
 
 import pyarrow as pa
@@ -11,7 +12,7 @@ from pydantic import SecretStr
 
 from headrace.connector.limits import Limits
 from headrace.connector.targets import Targets
-from headrace.errors import Fatal, Transient
+from headrace.errors import Fatal, HeadraceError, Transient
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,24 @@ class KafkaConnect:
     secrets: Path
 
 
+@dataclass(frozen=True, slots=True)
+class WarehouseAccess:
+    """The warehouse, for who may only read it, and how much one query may take. `spool` is a folder for its result,
+    `turns` are as many as queries may run at once.
+
+    Units: seconds, bytes, rows.
+    """
+
+    url: str
+    user: str
+    password: SecretStr
+    timeout_s: int
+    memory_bytes: int
+    most_rows: int
+    spool: Path
+    turns: Semaphore | None = None
+
+
 class Holdings(Protocol):
     """What is on record of things that a source keeps outside of Headrace, so that they can be taken away when it is gone."""
 
@@ -134,6 +153,33 @@ class HoldingsInMemory:
         self._made.pop(name, None)
 
 
+class Upstreams(Protocol):
+    """The datasets that a source reads in the warehouse. Errors of all methods: Transient."""
+
+    def begin(self) -> datetime:
+        """Note what there is now, the first time since `end`; returns when that was."""
+        ...
+
+    def awaited(self) -> Collection[str]:
+        """What of that is still on its way to the warehouse, for a person."""
+        ...
+
+    def inputs(self) -> Mapping[str, tuple[int, ...]]:
+        """What a query sees from now on: what there was at `begin`, and of what is loaded in runs the run that shows."""
+        ...
+
+    def shows(self) -> Mapping[str, Sequence[int]]:
+        """Of each that is loaded in runs: the numbers that the condition of its view has to consist of, in their order.
+
+        That a run shows is told first, and the view follows.
+        """
+        ...
+
+    def end(self) -> None:
+        """Forget what was noted."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What a connector is told beside its own settings. Units: rows, seconds.
@@ -144,8 +190,10 @@ class Surroundings:
     rotated, and returns once that is durable. `targets` says which hosts may be reached: whoever opens a connection asks it
     first. `kafka` are the properties of a client (librdkafka's) of the platform's own brokers, `connect` their Kafka
     Connect, where there is one. `limits` is how much a source file may become. `holdings` is told of what is set up outside
-    of Headrace (`SourceSettings.holds`). `whole` says that the rows of one reading replace those of the last: a source that
-    is found to be another one half way must not be read on (`SourceChanged`).
+    of Headrace (`SourceSettings.holds`). `warehouse` is for sources that read datasets, `upstreams` says of those whether all is
+    there; None when nobody has to wait. `whole` says that the rows of one reading replace those of the last: a source that
+    is found to be another one half way must not be read on (`SourceChanged`). `keyed` says that a row that is published twice
+    is one row in the end.
     """
 
     dataset: str
@@ -164,7 +212,10 @@ class Surroundings:
     connect: KafkaConnect | None = None
     limits: Limits = field(default_factory=Limits)
     holdings: Holdings = field(default_factory=HoldingsInMemory)
+    warehouse: WarehouseAccess | None = None
+    upstreams: Upstreams | None = None
     whole: bool = False
+    keyed: bool = False
 
 
 class Connector(Protocol):
@@ -204,6 +255,25 @@ class Choosing(Protocol):
 
 class SourceChanged(Transient):
     """What was read in part is no longer what it was, so the rest would not belong to it. A full load begins anew."""
+
+
+class ReadingFailed(HeadraceError):
+    """What is read now cannot be read, however often it is tried; a later run may find it mended. The run is given up."""
+
+
+@runtime_checkable
+class Dependent(Protocol):
+    """A connector that reads other datasets, and waits for them."""
+
+    @property
+    def awaited(self) -> str:
+        """What it waited for when it was last read, for a person; nothing when it did not wait."""
+        ...
+
+    @property
+    def inputs(self) -> Mapping[str, tuple[int, ...]]:
+        """What there was of each dataset when it was last read, or now, if it was not. Errors: Transient."""
+        ...
 
 
 @runtime_checkable

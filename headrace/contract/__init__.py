@@ -15,7 +15,7 @@ from headrace.contract.checks import (
     TypeIs,
     waiting_checks,
 )
-from headrace.contract.dependencies import dependencies, in_dependency_order
+from headrace.contract.dependencies import cycle, dependencies, in_dependency_order
 from headrace.contract.drift import DRIFT, Decision, FileEdit
 from headrace.contract.fields import DataType, Field
 from headrace.contract.lineage import Outputs, Reader, checks_on, outputs_of, readers_of, settings_on
@@ -65,6 +65,7 @@ __all__ = [
     "arrow_type",
     "checks_on",
     "compile_transform",
+    "cycle",
     "declaration",
     "dependencies",
     "diff",

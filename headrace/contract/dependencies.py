@@ -1,6 +1,6 @@
 """Which datasets a dataset leans on, and in which order they can be brought up."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from graphlib import CycleError, TopologicalSorter
 
 from headrace.contract.checks import References
@@ -12,7 +12,7 @@ from headrace.errors import ContractError, Problem
 def dependencies(contract: Contract) -> set[str]:
     """The datasets whose rows are needed to work on this one's."""
     checked = {check.dataset for check in contract.checks if isinstance(check, References)}
-    return checked | set(examine(contract.transform.sql).references)
+    return checked | set(examine(contract.transform.sql).references) | set(contract.source.references)
 
 
 def in_dependency_order(contracts: Iterable[Contract]) -> list[Contract]:
@@ -31,3 +31,23 @@ def in_dependency_order(contracts: Iterable[Contract]) -> list[Contract]:
         found = f"datasets that wait for each other: {' -> '.join(cycle)}"
         expected = "references in one direction only"
         raise ContractError([Problem(0, 0, "", found, expected)], cycle[0]) from None
+
+
+def cycle(dataset: str, contracts: Mapping[str, Contract]) -> list[str]:
+    """The way from a dataset that reads others in the warehouse, or is read so, back to itself; nothing when there is none.
+
+    Datasets that refer to each other by transforms alone wait for rows, not for runs: that is no such way.
+    """
+    ways = [[dataset]]
+    seen: set[str] = set()
+    while ways:
+        way = ways.pop(0)
+        contract = contracts.get(way[-1])
+        for name in sorted(dependencies(contract)) if contract is not None else ():
+            if name == dataset:
+                if any(contracts[each].source.references for each in way):
+                    return [*way, name]
+            elif name not in seen:
+                seen.add(name)
+                ways.append([*way, name])
+    return []

@@ -6,7 +6,7 @@ not to be one of the source's as well.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sqlglot
 
@@ -98,11 +98,20 @@ def _reader(contract: Contract, via: str, sure: tuple[str, ...], unsure: tuple[s
         if isinstance(check, References) and check.dataset == via
     }
     wanted = tuple(dict.fromkeys((*sure, *unsure)))
-    read = tuple(name for name in wanted if name.lower() in referring.values() or _is_read(contract, via, name))
+    by_source = [name for name in wanted if contract.source.reads(via, name)]
+    read = tuple(
+        name
+        for name in wanted
+        if name.lower() in referring.values() or name in by_source or _is_read(contract, via, name)
+    )
     if not read:
         return None
     checks = tuple(name for name, column in referring.items() if column in _lowered(wanted))
-    return Reader(contract.dataset, via, read, _outputs(contract, via, sure, unsure), checks)
+    outputs = _outputs(contract, via, sure, unsure)
+    if by_source:
+        made = _outputs(contract, INPUT, (), tuple(contract.source.gives)).unsure
+        outputs = replace(outputs, unsure=tuple(dict.fromkeys((*outputs.unsure, *made))))
+    return Reader(contract.dataset, via, read, outputs, checks)
 
 
 def _is_read(contract: Contract, dataset: str, column: str) -> bool:

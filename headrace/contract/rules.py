@@ -10,13 +10,14 @@ from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, to_jsonable_python
 
 from headrace.contract import drift, rowwise, sql
 from headrace.contract.fields import FORMATS
 from headrace.contract.issue import Issue, Path
 from headrace.contract.names import among, closest
-from headrace.contract.source import kinds
+from headrace.contract.source import SourceSettings, kinds
 
 RESERVED_DOMAINS: Final = ("headrace", "system", "default", "information_schema")
 MAX_DECIMAL_DIGITS: Final = 38
@@ -227,6 +228,8 @@ def _load(document: Mapping[str, Any], columns: Sequence[str] | None) -> Iterato
             f"change: a source of type {kind} gives changes",
             "load: {mode: upsert}",
         )
+    if model is not None and (expected := _not_loaded(model, document.get("source"), mode or "append")):
+        yield Issue(("load", "mode") if mode else (), f"{mode or 'append'!r}", expected)
     if _at(document, "source", "schedule") is not None and model is not None and not model.ends:
         expected = f"none: a source of type {kind} never ends, its rows come as they come"
         yield Issue(("source", "schedule"), "a schedule", expected)
@@ -236,6 +239,14 @@ def _load(document: Mapping[str, Any], columns: Sequence[str] | None) -> Iterato
             "'replace'",
             f"append or upsert: a source of type {kind} never ends, so there is no whole",
         )
+
+
+def _not_loaded(model: type[SourceSettings], source: Any, mode: str) -> str:
+    """What else `load.mode` has to be for a source; nothing when it is right, or the source is not valid by itself."""
+    try:
+        return model.model_validate(source).why_not_loaded(mode)
+    except ValidationError:
+        return ""
 
 
 def _checks(document: Mapping[str, Any], columns: Sequence[str] | None) -> Iterator[Issue]:

@@ -29,6 +29,11 @@ class Schedule(Section):
         "`30 6 * * 1-5`. Either days of the month or days of the week can be given.",
     )
     every: str | None = Setting(None, description="This often: a number and `s`, `m`, `h` or `d`, such as `15m`.")
+    trigger: Literal["upstream"] | None = Setting(
+        None,
+        description="Of a model: `upstream` runs it when what it reads has changed: rows came, or a run shows. With `every`, not "
+        "more often than that.",
+    )
     timezone: str = Setting("UTC", description="The time zone of `cron`, such as `Europe/Zurich`.")
     catch_up: Literal["once", "skip"] = Setting(
         "once",
@@ -44,8 +49,10 @@ class Schedule(Section):
 
     @model_validator(mode="after")
     def _readable(self) -> Self:
-        if (self.cron is None) == (self.every is None):
+        if (self.cron is None) == (self.every is None) and (self.trigger is None or self.cron is not None):
             raise ValueError("either `cron` or `every`")
+        if self.trigger is not None and self.cron is not None:
+            raise ValueError("no `trigger` beside `cron`: either times of a clock, or what is read has changed")
         if self.every is not None and not _EVERY.fullmatch(self.every):
             raise ValueError("a number and `s`, `m`, `h` or `d` as `every`, such as `15m`")
         if self.timezone not in available_timezones():
@@ -78,9 +85,10 @@ class Schedule(Section):
     def due(self, last: datetime | None, now: datetime, there_since: datetime) -> datetime:
         """When it is to be read next, `last` having been begun: now or before when it is time. Never read: at once.
 
+        With a `trigger` alone, that is at any time.
         `there_since` is since when somebody is there to read: earlier times were missed; `catch_up` says what becomes of them.
         """
-        if last is None:
+        if last is None or (self.every is None and self.cron is None):
             return now
         following = self.after(last)
         if self.catch_up == "once" or following >= there_since:

@@ -4,14 +4,14 @@ The settings of a kind are a model that a connector brings: ours are in `service
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache, reduce
 from importlib.metadata import EntryPoint, entry_points
 from operator import or_
-from typing import Annotated, Any, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final, Self
 
 from pydantic import Field as Setting
-from pydantic import GetCoreSchemaHandler
+from pydantic import GetCoreSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
 from headrace.contract.drift import Decision, SourceColumn
@@ -63,6 +63,37 @@ class SourceSettings(Section):
         le=MOST_RECORD_BYTES,
         description="A row that is larger than this once encoded, with its key, is quarantined (too_large).",
     )
+
+    @model_validator(mode="after")
+    def _triggered(self) -> Self:
+        if self.schedule is not None and self.schedule.trigger is not None and not self.references:
+            raise ValueError(f"no schedule.trigger: a source of type {self.type} reads no other dataset")
+        return self
+
+    @property
+    def references(self) -> Collection[str]:
+        """The datasets whose rows it reads in the warehouse."""
+        return ()
+
+    def reads(self, dataset: str, column: str) -> bool:
+        """Whether it may read a column of one of those."""
+        del dataset, column
+        return False
+
+    @property
+    def gives(self) -> Collection[str]:
+        """The columns that it makes of those, as far as it says."""
+        return ()
+
+    @property
+    def attempts(self) -> int | None:
+        """How often a full load is tried before it is given up; None: until it works."""
+        return None
+
+    def why_not_loaded(self, mode: str) -> str:
+        """What else `load.mode` has to be, when its rows cannot be loaded so; nothing when they can."""
+        del mode
+        return ""
 
     def why_no_backfill(self, mode: str) -> str:
         """Why the rows of a stretch of time cannot be read again with a `load.mode`; nothing when they can."""

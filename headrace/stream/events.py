@@ -26,6 +26,12 @@ _EVENTS: Final = (
         "source_released",
         "What a source kept outside of Headrace, such as its replication slot, was taken away, as nothing needs it any more.",
     ),
+    Kind("run_begun", "A full load, a backfill or the run of a model began."),
+    Kind("run_waits", "A run waits for what it reads, or is tried again."),
+    Kind("run_reads", "How far a run is, told every few seconds."),
+    Kind("run_read", "A run was read to its end."),
+    Kind("run_ended", "A run ended, and does not show: it was refused or cancelled."),
+    Kind("run_shown", "A full load, or the run of a model, shows."),
 )
 
 _INCIDENTS: Final = (
@@ -54,6 +60,11 @@ _INCIDENTS: Final = (
         "schema_drift",
         "Rows are set aside because their source is no longer what it was: a column is new, or its values are of another type.",
         "`headrace drift ls DATASET` shows what it hits; decide with `headrace drift accept`, `map`, `cast` or `reject`.",
+    ),
+    Kind(
+        "run_failed",
+        "The source of a full load, or the query of a model, fails each time it is tried; the load before still shows.",
+        "Read the message, mend the cause, then `headrace runs start DATASET`; a scheduled run begins when it is due.",
     ),
     Kind(
         "run_refused",

@@ -6,7 +6,7 @@ each partition. See docs/decisions/0011-a-run-is-a-range-of-raw-offsets.md.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
@@ -45,6 +45,7 @@ class Run:
     since: datetime | None = None
     until: datetime | None = None
     position: str = ""
+    inputs: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def is_backfill(self) -> bool:
@@ -64,13 +65,15 @@ class Run:
 
     def record(self) -> dict[str, Any]:
         """As it is encoded."""
-        return {**asdict(self), "starts": list(self.starts), "ends": list(self.ends)}
+        inputs = {name: list(places) for name, places in self.inputs.items()}
+        return {**asdict(self), "starts": list(self.starts), "ends": list(self.ends), "inputs": inputs}
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> "Run":
         """As it was decoded; what a later version may have added is left out."""
         run = cls(**{name: record[name] for name in cls.__dataclass_fields__ if name in record})
-        return replace(run, starts=tuple(run.starts), ends=tuple(run.ends))
+        inputs = {name: tuple(places) for name, places in run.inputs.items()}
+        return replace(run, starts=tuple(run.starts), ends=tuple(run.ends), inputs=inputs)
 
 
 _ASKED = frozenset({"wanted", "recalled", "unwanted"})
@@ -135,6 +138,16 @@ class History:
         """Whether somebody wants the backfill that answers a wish to end."""
         return any(record.state == "unwanted" and record.request == request for record in self.told)
 
+    def cancelled(self, run: Run) -> bool:
+        """Whether somebody wants a run to end that is read."""
+        return any(record.state == "unwanted" and record.run == run.run for record in self.told)
+
+    @property
+    def being_read(self) -> Run | None:
+        """The run that is being read, or waits to be."""
+        newest = self.newest
+        return newest if newest is not None and newest.state == "begun" else None
+
     @property
     def recalled(self) -> Run | None:
         """The run to show again, if somebody asks for it. What was asked before the last change of the view is void."""
@@ -158,10 +171,14 @@ class History:
         return run.state == "begun" and run is not self.newest
 
 
-def backfilling(records: Iterable[Run]) -> frozenset[str]:
-    """The datasets with a backfill that is being read, or is to begin."""
+def histories(records: Iterable[Run]) -> dict[str, History]:
+    """What records, in their order, tell of each dataset."""
     told: dict[str, list[Run]] = {}
     for record in records:
         told.setdefault(record.dataset, []).append(record)
-    histories = {dataset: History(tuple(each)) for dataset, each in told.items()}
-    return frozenset(name for name, history in histories.items() if history.backfill or history.awaited)
+    return {dataset: History(tuple(each)) for dataset, each in told.items()}
+
+
+def backfilling(of: Mapping[str, History]) -> frozenset[str]:
+    """The datasets with a backfill that is being read, or is to begin."""
+    return frozenset(name for name, history in of.items() if history.backfill or history.awaited)

@@ -16,6 +16,7 @@ from services.ingest.adapters.server import HttpServer
 from services.ingest.adapters.source_holdings import InUse
 from services.ingest.adapters.source_requests import SourceRequests
 from services.ingest.adapters.source_secrets import SourceSecrets
+from services.ingest.adapters.upstreams import KnownDatasets
 from services.ingest.bootstrap import Workers, connector_for, known_secrets
 from services.ingest.connectors.http_push.desk import Desk
 from services.ingest.connectors.http_push.http import create_app
@@ -60,7 +61,10 @@ def main() -> int:
     ownership.start()
     requests.start()
 
+    known = KnownDatasets()
+
     def learn(datasets: Mapping[str, LiveDataset]) -> None:
+        known.learn(datasets)
         wishes.refresh()
         desk.learn(datasets)
         resubmissions.learn(datasets)
@@ -68,7 +72,7 @@ def main() -> int:
         releases.start()
 
     try:
-        workers = Workers(settings, ownership, desk, secrets, wishes, in_use)
+        workers = Workers(settings, ownership, desk, secrets, wishes, in_use, known)
         return run_service(
             "ingest", settings, workers, learn, lambda dataset: secrets.given(dataset.contract.source_secrets)
         )

@@ -1,6 +1,7 @@
 """Wires ingest: which worker serves which source."""
 
 from collections.abc import Callable, Iterable
+from threading import Semaphore
 
 import pyarrow as pa
 
@@ -18,6 +19,7 @@ from services.ingest.adapters.pinned import pinned_schema
 from services.ingest.adapters.source_holdings import InUse, SourceHoldings
 from services.ingest.adapters.source_secrets import SourceSecrets
 from services.ingest.adapters.source_task import SourceTask
+from services.ingest.adapters.upstreams import KnownDatasets, Upstreams
 from services.ingest.connectors.http_push.desk import Desk
 from services.ingest.connectors.http_push.push import PushWriter
 from services.ingest.connectors.http_push.settings import HttpPushSource
@@ -37,10 +39,12 @@ def connector_for(
     secrets: SourceSecrets,
     schema: pa.Schema | None = None,
     holdings: Holdings | None = None,
+    turns: Semaphore | None = None,
+    upstreams: Upstreams | None = None,
 ) -> Connector:
     """The connector of a source that is read. `schema` is that of the rows published so far; None looks at it afresh.
 
-    Without `holdings` it is to set nothing up.
+    Without `holdings` it is to set nothing up. `turns` and `upstreams` are for models.
     """
     surroundings = Surroundings(
         dataset=contract.dataset,
@@ -59,7 +63,10 @@ def connector_for(
         connect=KafkaConnect(settings.connect_url, settings.connect_secrets) if settings.connect_url else None,
         limits=settings.limits(),
         holdings=holdings or HoldingsInMemory(),
+        warehouse=settings.warehouse(turns),
+        upstreams=upstreams,
         whole=contract.load.mode == "replace",
+        keyed=contract.load.mode == "upsert",
     )
     return opened(contract.source, surroundings)
 
@@ -75,8 +82,11 @@ class Workers:
         secrets: KnownSecrets,
         wishes: KnownWishes,
         in_use: InUse,
+        datasets: KnownDatasets,
     ) -> None:
         self._settings = settings
+        self._datasets = datasets
+        self._turns = Semaphore(settings.models_at_once)
         self._connection: Connection = settings.connection()
         self._registry = Registry(settings.registry_url)
         self._ownership = ownership
@@ -98,7 +108,8 @@ class Workers:
         def connect() -> Connector:
             secrets = SourceSecrets(self._secrets, dataset.name)
             schema, holdings = pinned_schema(self._registry, dataset), SourceHoldings(self._holdings, dataset)
-            return connector_for(dataset.contract, settings, secrets, schema, holdings)
+            upstreams = self._upstreams(dataset) if source.references else None
+            return connector_for(dataset.contract, settings, secrets, schema, holdings, self._turns, upstreams)
 
         return SourceTask(
             dataset,
@@ -112,7 +123,11 @@ class Workers:
             notices=self._secrets.notices,
             wishes=self._wishes,
             in_use=self._in_use.of(dataset.name, source.type) if source.holds else None,
+            inputs=self._upstreams(dataset).now,
         )
+
+    def _upstreams(self, dataset: LiveDataset) -> Upstreams:
+        return Upstreams(dataset.contract.source.references, self._connection, self._datasets, self._wishes)
 
     def _push_writer(self, dataset: LiveDataset, keyed: bool) -> Worker:
         return PushWriter(

@@ -1,9 +1,11 @@
 """What ingest is told by its environment, on top of what every service is told."""
 
 from pathlib import Path
+from threading import Semaphore
 
 from pydantic import Field, IPvAnyNetwork, SecretStr
 
+from headrace.connector import WarehouseAccess
 from headrace.connector.limits import Limits
 from headrace.secrets.settings import KeySettings
 from headrace.stream.service import ServiceSettings
@@ -53,6 +55,14 @@ class IngestSettings(ServiceSettings, KeySettings):
     push_queue_bytes: int = Field(64 << 20, ge=1, description="How much may wait for one dataset's transaction.")
     push_timeout_s: float = Field(30.0, gt=0, description="How long a request waits for its transaction.")
 
+    warehouse_url: str = Field("http://127.0.0.1:8123", description="The warehouse, which models read.")
+    warehouse_reader_user: str = Field("reader", description="Who reads for models: an account that can only read.")
+    warehouse_reader_password: SecretStr = Field(SecretStr(""), description="The reader's password.")
+    model_timeout_s: int = Field(600, ge=1, description="The query of a model is stopped after this long.")
+    model_memory_bytes: int = Field(1 << 30, ge=1 << 20, description="The most memory the query of a model may take.")
+    models_at_once: int = Field(2, ge=1, description="So many queries of models run at once, others wait for a turn.")
+    model_max_rows: int = Field(100_000_000, ge=1, description="The most rows a model may give in one run.")
+
     def limits(self) -> Limits:
         """How much one source file may ask for."""
         return Limits(
@@ -62,4 +72,17 @@ class IngestSettings(ServiceSettings, KeySettings):
             self.source_max_workbook_bytes,
             self.source_max_row_group_bytes,
             self.source_max_block_bytes,
+        )
+
+    def warehouse(self, turns: Semaphore | None = None) -> WarehouseAccess:
+        """What models read, and how much of it they may take."""
+        return WarehouseAccess(
+            self.warehouse_url,
+            self.warehouse_reader_user,
+            self.warehouse_reader_password,
+            self.model_timeout_s,
+            self.model_memory_bytes,
+            self.model_max_rows,
+            self.data_dir / "models",
+            turns,
         )

@@ -29,7 +29,7 @@ from headrace.client.results.quarantine import (
     Verdict,
 )
 from headrace.client.results.rows import Column, QueryResult, TailRecord
-from headrace.client.results.runs import Asked, Generation, Run, SourceHolding, Wish
+from headrace.client.results.runs import Asked, Generation, Run, RunEvent, RunStory, SourceHolding, Wish
 from headrace.client.results.secrets import FailedRotation, RotatedSecrets, Secret, Secrets
 from headrace.client.results.status import DatasetStatus, Latency, SourceStatus, StageStatus, Version
 
@@ -76,6 +76,8 @@ __all__ = [
     "RotatedSecrets",
     "RowFate",
     "Run",
+    "RunEvent",
+    "RunStory",
     "Secret",
     "Secrets",
     "SourceColumn",

@@ -1,6 +1,10 @@
 """Runs, and what is wanted of sources."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
+
+from pydantic import Field
 
 from headrace.client.results.base import Result
 
@@ -24,6 +28,24 @@ class Run(Result):
     quarantined: int = 0
     filtered: int = 0
     message: str = ""
+
+
+class RunEvent(Result):
+    """Something that happened to a run: `data` are figures, such as `rows`, `size_bytes`, `rows_per_s` and seconds by phase."""
+
+    type: str
+    at: datetime
+    service: str
+    message: str
+    data: Mapping[str, Any] = Field(default_factory=dict)
+
+
+class RunStory(Result):
+    """What happened to a run, in its order; `after` is from where to ask on."""
+
+    run: Run
+    items: Sequence[RunEvent] = ()
+    after: int = 0
 
 
 class Asked(Result):

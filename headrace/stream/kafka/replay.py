@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Final, cast
 
 from confluent_kafka import (
@@ -70,6 +71,19 @@ class Replay:
         """The first offset of each partition, and its end. Errors: Transient, Fatal."""
         low, high = self._offsets(OFFSET_BEGINNING), self._offsets(OFFSET_END)
         return {number: (low[number], high[number]) for number in high}
+
+    def since(self, moment: datetime) -> dict[int, int]:
+        """The offset of the first record of each partition that was written then or later; its end without one.
+
+        Errors: Transient, Fatal.
+        """
+        ends = self._offsets(OFFSET_END)
+        asked = [TopicPartition(self._topic, number, int(moment.timestamp() * 1000)) for number in ends]
+        try:
+            found = self._consumer.offsets_for_times(asked, timeout=self._reply_s)
+        except KafkaException as error:
+            raise mapped(error, f"asking what was written to {self._topic} since {moment}") from error
+        return {at.partition: at.offset if at.offset >= 0 else ends[at.partition] for at in found}
 
     def advance(self) -> Iterator[Records]:
         """The records since the last time up to the ends as they are now, perhaps some behind them.

@@ -8,11 +8,11 @@ is made of foreign text.
 from collections.abc import Sequence
 from typing import Any, Final
 
+from headrace.sql_guard import guarded, guarded_condition
 from headrace.stream import columns
 from services.gateway.adapters.warehouse import QueryError, Warehouse
 from services.gateway.core.datasets import DatasetVersion
 from services.gateway.core.passport import Place
-from services.gateway.core.sql_guard import guarded, guarded_condition
 
 _MOST_SIBLINGS: Final = 1000
 _MOST_MATCHING: Final = 1000

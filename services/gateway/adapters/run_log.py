@@ -1,14 +1,37 @@
 """Reads what became of full loads and backfills from their topic, and writes what is asked there."""
 
+import json
 import uuid
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from headrace.stream import topics
 from headrace.stream.control import Controls
-from headrace.stream.kafka import Connection, Followed
+from headrace.stream.kafka import Connection, Followed, Replay
 from headrace.stream.kafka.writer import write_one
 from headrace.stream.runs import History, Run
+
+
+@dataclass(frozen=True, slots=True)
+class RunEvent:
+    """Something that happened to a run. `data` are figures: rows, bytes, rows a second, seconds by phase."""
+
+    run: int
+    type: str
+    at: datetime
+    service: str
+    message: str
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """Events of a run in their order, and from where to read on."""
+
+    events: list[RunEvent]
+    after: int
 
 
 class RunLog:
@@ -24,6 +47,33 @@ class RunLog:
         with closing(followed):
             followed.refresh()
             return History.of(dataset, followed.state.values())
+
+    def story(self, dataset: str, run: int, since: datetime, after: int | None, most: int) -> Story:
+        """What was told of a run since a moment, or behind an offset; at most so many events. Errors: Transient."""
+        replay = Replay(self._connection, topics.EVENTS)
+        with closing(replay):
+            replay.seek(replay.since(since) if after is None else {0: after})
+            found: list[RunEvent] = []
+            place = after or 0
+            for records in replay.advance():
+                for offset, key, value in zip(
+                    records.offset.to_numpy().tolist(), records.keys, records.values, strict=True
+                ):
+                    place = offset + 1
+                    event = self._event(value) if key == dataset.encode() and value is not None else None
+                    if event is not None and event.run == run:
+                        found.append(event)
+                    if len(found) == most:
+                        return Story(found, place)
+            return Story(found, place)
+
+    def _event(self, value: bytes) -> RunEvent | None:
+        """An event that tells of a run."""
+        record = self._controls.decode(value)
+        if not record["type"].startswith("run_"):
+            return None
+        data = json.loads(record["data"])
+        return RunEvent(data.pop("run", 0), record["type"], record["at"], record["service"], record["message"], data)
 
     def want(self, dataset: str, by: str) -> None:
         """Ask for a new run. Errors: Transient."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from headrace.contract import Change, Contract, dependencies, diff, needs_generation
+from headrace.contract import Change, Contract, cycle, dependencies, diff, needs_generation
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +131,15 @@ class Proposal:
         )
 
 
+def _refusals_of_order(contract: Contract, live: Mapping[str, DatasetVersion]) -> Iterator[Refusal]:
+    """Whether the dataset would wait for itself."""
+    around = cycle(
+        contract.dataset, {**{name: each.contract() for name, each in live.items()}, contract.dataset: contract}
+    )
+    if around:
+        yield Refusal("cycle", f"models and what they read wait for each other: {' -> '.join(around)}")
+
+
 def propose(contract: Contract, live: Mapping[str, DatasetVersion]) -> Proposal:
     """What applying `contract` over what is live would do."""
     current = live.get(contract.dataset)
@@ -141,6 +150,7 @@ def propose(contract: Contract, live: Mapping[str, DatasetVersion]) -> Proposal:
 def _refusals(contract: Contract, live: Mapping[str, DatasetVersion], changes: tuple[Change, ...]) -> Iterator[Refusal]:
     if unknown := sorted(dependencies(contract) - live.keys() - {contract.dataset}):
         yield Refusal("unknown-parents", f"apply first what it refers to: {', '.join(unknown)}")
+    yield from _refusals_of_order(contract, live)
     if breaking := [change for change in changes if change.breaking]:
         what = "; ".join(f"{change.path}: {change.why}" for change in breaking)
         hint = f"headrace replay {contract.dataset} -f FILE --because TEXT fills new tables by it beside the live ones"

@@ -21,6 +21,7 @@ from headrace.stream.service import LiveDataset
 from services.ingest.adapters.outage import SourceDown, of_source
 from services.ingest.adapters.publisher import Encoded
 from services.ingest.adapters.run_log import RunLog
+from services.ingest.adapters.run_story import RunStory
 from services.ingest.core.backoff import delay_s
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ class Backfills:
         connector: Connector,
         encoded: Callable[[Fetched], Encoded],
         write: Callable[[Sequence[Encoded], Sequence[Messages]], bool],
+        story: RunStory,
         *,
         slice_s: float = _SLICE_S,
         chance: Callable[[], float] = random.random,
@@ -53,6 +55,7 @@ class Backfills:
         self._connector = connector
         self._encoded = encoded
         self._write = write
+        self._story = story
         self._slice_s = slice_s
         self._chance = chance
         self._log: RunLog | None = None
@@ -99,6 +102,7 @@ class Backfills:
         if not self._write([], [runs.messages(run), runs.forgotten(_KEPT_RUNS)]):
             return None
         log.info("backfill %d begins: %s to %s", run.run, run.since, run.until, extra={"dataset": self._dataset.name})
+        self._story.begun(run)
         self._run, self._failures, self._not_before = run, 0, 0.0
         return run
 
@@ -162,6 +166,7 @@ class Backfills:
         )
         if self._write([part], [runs.messages(run)]):
             self._run, self._failures = run, 0
+            self._story.step(run, sum(map(len, part.values)))
         return run
 
     def _failed(self, runs: RunLog, error: Transient) -> None:
@@ -175,12 +180,17 @@ class Backfills:
             told = replace(self._run, at=datetime.now(UTC), message=f"tried again: {error}")
             if self._write([], [runs.messages(told)]):
                 self._run = told
+                self._story.waits(told)
 
     def _end(self, runs: RunLog, run: Run, state: State, why: str) -> None:
         """Say how a backfill ended: nothing more of it is written."""
         ended = replace(runs.ended(run, None), state=state, message=why)
         if self._write([], [runs.messages(ended)]):
             self._run, self._last = None, ended
+            if state == "ended":
+                self._story.read(ended)
+            else:
+                self._story.ended(ended)
             log.info(
                 "backfill %d is %s: %d rows %s", run.run, state, run.rows, why, extra={"dataset": self._dataset.name}
             )

@@ -7,7 +7,7 @@ from headrace.stream import topics
 from headrace.stream.control import Controls
 from headrace.stream.kafka import Connection, Followed
 from headrace.stream.registry import Registry
-from headrace.stream.runs import Run, backfilling
+from headrace.stream.runs import History, Run, backfilling, histories
 from headrace.stream.wishes import Wish, pause_of, run_of
 
 
@@ -21,6 +21,7 @@ class KnownWishes:
         self._reading = threading.Lock()
         self._known: Mapping[str, Wish] = {}
         self._backfilling: frozenset[str] = frozenset()
+        self._histories: Mapping[str, History] = {}
 
     def refresh(self) -> None:
         """Read on to the present end of the topics. Errors: Transient."""
@@ -28,7 +29,8 @@ class KnownWishes:
             if self._followed.refresh():
                 self._known = dict(self._followed.state)
             if self._runs.refresh():
-                self._backfilling = backfilling(self._runs.state.values())
+                self._histories = histories(self._runs.state.values())
+                self._backfilling = backfilling(self._histories)
 
     def pause(self, dataset: str) -> Wish | None:
         """The pause of a source that stood at the last `refresh`."""
@@ -41,6 +43,10 @@ class KnownWishes:
     def backfill(self, dataset: str) -> bool:
         """Whether a backfill of a dataset was being read, or was to begin, at the last `refresh`."""
         return dataset in self._backfilling
+
+    def history(self, dataset: str) -> History:
+        """The runs of a dataset, as of the last `refresh`."""
+        return self._histories.get(dataset, History())
 
     def close(self) -> None:
         """Stop following."""

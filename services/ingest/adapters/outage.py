@@ -63,6 +63,13 @@ class Outage:
             self._told = True
         return wait_s
 
+    def exhausts(self, attempts: int | None) -> bool:
+        """Whether one more failure in a row is the last that is put up with. If so, none is counted any more."""
+        if attempts is None or self._failures + 1 < attempts:
+            return False
+        self._failures = 0
+        return True
+
     def over(self) -> None:
         """Note that the source answers."""
         if self._told is not False:

@@ -1,5 +1,6 @@
 """The runs of a dataset, as ingest tells of them, and whether another full load is due."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
@@ -13,6 +14,7 @@ from headrace.stream.outputs import Messages
 from headrace.stream.runs import History, Run
 from headrace.stream.service import LiveDataset
 from services.ingest.adapters.committed import committed
+from services.ingest.core.upstreams import Inputs, due
 
 _OPEN: Final = "begun"
 
@@ -45,17 +47,19 @@ class RunLog:
             return run
         return replace(run, rows=rows, rejected=rows_read - rows)
 
-    def due(self, run: Run | None) -> bool:
-        """Whether a new run is to begin after, or instead of, this one."""
+    def due(self, run: Run | None, inputs: Callable[[], Inputs] = dict) -> bool:
+        """Whether a new run is to begin after, or instead of, this one. `inputs`: what there is now of what a model reads."""
         if run is None or run.version != self._dataset.version:
             return True
         if run.state == _OPEN:
             return False
         wanted, schedule, now = self.history().wanted, self._dataset.contract.source.schedule, datetime.now(UTC)
-        asked = wanted is not None and wanted.request != run.request
-        return asked or (schedule is not None and schedule.due(run.begun_at, now, self._there_since) <= now)
+        if wanted is not None and wanted.request != run.request:
+            return True
+        triggered = schedule is not None and schedule.trigger is not None
+        return due(schedule, run, inputs() if triggered else {}, now, self._there_since)
 
-    def begun(self, after: Run | None) -> Run:
+    def begun(self, after: Run | None, inputs: Inputs | None = None) -> Run:
         """A new run, which begins behind all that is in the raw topic. Errors: Transient."""
         history, now = self.history(), datetime.now(UTC)
         wanted = history.wanted
@@ -71,6 +75,7 @@ class RunLog:
             starts=self._raw_ends(),
             since=wanted.since if wanted else None,
             until=wanted.until if wanted else None,
+            inputs=inputs or {},
         )
 
     def forgotten(self, kept: int) -> Messages:

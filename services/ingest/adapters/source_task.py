@@ -12,7 +12,7 @@ from typing import Final
 
 from confluent_kafka.admin import AdminClient
 
-from headrace.connector import Connector, Counting, SourceChanged
+from headrace.connector import Connector, Counting, Dependent, ReadingFailed, SourceChanged
 from headrace.stream import topics
 from headrace.stream.control import Controls
 from headrace.stream.kafka import TransactionalWriter
@@ -21,7 +21,7 @@ from headrace.stream.kafka.replay import partition_count
 from headrace.stream.notices import Notices
 from headrace.stream.outputs import Messages
 from headrace.stream.registry import Registry
-from headrace.stream.runs import Run
+from headrace.stream.runs import Run, State
 from headrace.stream.service import LiveDataset
 from services.ingest.adapters.backfill import Backfills
 from services.ingest.adapters.committed import committed
@@ -30,11 +30,14 @@ from services.ingest.adapters.outage import Outage, SourceDown, of_source
 from services.ingest.adapters.ownership import Ownership
 from services.ingest.adapters.publisher import Encoded, Publisher
 from services.ingest.adapters.run_log import RunLog
+from services.ingest.adapters.run_story import RunStory
 from services.ingest.core.partition import partition_of
 from services.ingest.core.reached import Reached
+from services.ingest.core.upstreams import Inputs
 
 log = logging.getLogger(__name__)
 
+FAILED: Final = "run_failed"
 _LOOK_S: Final = 0.2
 _SAY_EVERY_S: Final = 5.0
 
@@ -42,7 +45,8 @@ _SAY_EVERY_S: Final = 5.0
 class SourceTask:
     """See `headrace.stream.service.Worker`. `connect` opens the source with the schema its topic has by then.
 
-    `in_use` is held while a source is read that keeps something outside of Headrace: it is not taken away meanwhile.
+    `inputs` tells what there is now of the datasets that a model reads. `in_use` is held while a source is
+    read that keeps something outside of Headrace: it is not taken away meanwhile.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class SourceTask:
         notices: Notices,
         wishes: KnownWishes,
         in_use: "threading.Lock | None" = None,
+        inputs: Callable[[], Inputs] = dict,
     ) -> None:
         self.name = f"ingest {dataset.name}"
         self._in_use = in_use or threading.Lock()
@@ -73,7 +78,9 @@ class SourceTask:
         self._transaction_timeout_ms = transaction_timeout_ms
         self._notices = notices
         self._outage = Outage(dataset.name, notices)
+        self._story = RunStory(dataset.name, notices)
         self._wishes = wishes
+        self._inputs = inputs
         self._paused = False
 
     def run(self, stopping: threading.Event) -> None:
@@ -152,7 +159,10 @@ class SourceTask:
                     log.info("it is time to read the source", extra={"dataset": self._dataset.name})
                     if not self._written(publisher, [], reached, stopping):  # a failure must not make it forgotten
                         return
-                now = self._read_on(connector, publisher, reached, stopping)
+                try:
+                    now = self._read_on(connector, publisher, reached, stopping)
+                except ReadingFailed as error:
+                    raise SourceDown(str(error)) from error
             more = self._mine(stopping) and self._wishes.backfill(self._dataset.name) and backfills.read_on()
             if not more:
                 self._rest(stopping, self._poll_interval_s)
@@ -161,7 +171,8 @@ class SourceTask:
         def runs() -> RunLog:
             return RunLog(self._dataset, self._connection, self._controls)
 
-        return Backfills(self._dataset, runs, connector, publisher.encoded, partial(self._write, publisher, stopping))
+        write = partial(self._write, publisher, stopping)
+        return Backfills(self._dataset, runs, connector, publisher.encoded, write, self._story)
 
     def _run_by_run(self, publisher: Publisher, stopping: threading.Event) -> None:
         """Read a whole source, and once more from its beginning whenever that is due."""
@@ -171,8 +182,10 @@ class SourceTask:
             connector: Connector | None = None
             while now is not None and self._mine(stopping):
                 reached = now
-                if runs.due(reached.run):
+                if runs.due(reached.run, self._inputs):
                     connector, now = None, self._begun(runs, publisher, reached.run, stopping)
+                elif self._cancelled(reached):
+                    connector, now = None, self._ended_early(runs, publisher, reached, stopping, "cancelled")
                 elif reached.caught_up:
                     stopping.wait(self._poll_interval_s)
                     runs.refresh()
@@ -185,6 +198,14 @@ class SourceTask:
                     except SourceChanged as error:
                         log.warning("begins anew: %s", error, extra={"dataset": name})
                         connector, now = None, self._begun(runs, publisher, reached.run, stopping)
+                    except ReadingFailed as error:
+                        now = self._given_up(runs, publisher, reached, connector, str(error), stopping)
+                        connector = None
+                    except SourceDown as error:
+                        if not self._outage.exhausts(self._dataset.contract.source.attempts):
+                            raise
+                        now = self._given_up(runs, publisher, reached, connector, str(error), stopping)
+                        connector = None
                     if now is not None and not now.caught_up:
                         stopping.wait(self._poll_interval_s)
 
@@ -192,12 +213,66 @@ class SourceTask:
         self, runs: RunLog, publisher: Publisher, after: Run | None, stopping: threading.Event
     ) -> Reached | None:
         """Begin a run. Returns where it starts, or None when it is time to stop."""
-        run = runs.begun(after)
+        run = runs.begun(after, self._inputs())
         reached = Reached(run=run)
         if not self._written(publisher, [], reached, stopping, runs.messages(run)):
             return None
         log.info("run %d begins", run.run, extra={"dataset": self._dataset.name})
+        self._story.begun(run)
         return reached
+
+    def _given_up(
+        self,
+        runs: RunLog,
+        publisher: Publisher,
+        reached: Reached,
+        connector: Connector,
+        why: str,
+        stopping: threading.Event,
+    ) -> Reached | None:
+        """End a run that cannot be read: what showed before shows on, and the next begins when it is due."""
+        ended = self._ended_early(runs, publisher, reached, stopping, "refused", why, _inputs(connector))
+        if ended is not None and ended.run is not None:
+            message = f"run {ended.run.run} of {self._dataset.name} is given up: {why}"
+            log.warning("%s", message, extra={"dataset": self._dataset.name})
+            self._notices.incident(FAILED, self._dataset.name, message, {"run": ended.run.run})
+        return ended
+
+    def _ended_early(
+        self,
+        runs: RunLog,
+        publisher: Publisher,
+        reached: Reached,
+        stopping: threading.Event,
+        state: State,
+        why: str = "",
+        inputs: Inputs | None = None,
+    ) -> Reached | None:
+        """End a run that was not read to its end: its rows never show. Returns None when it is time to stop."""
+        assert reached.run is not None
+        inputs = self._inputs() if inputs is None else inputs
+        run = replace(runs.ended(reached.run, None), state=state, message=why, inputs=inputs)
+        ended = replace(reached, caught_up=True, run=run)
+        if not self._written(publisher, [], ended, stopping, runs.messages(run)):
+            return None
+        self._story.ended(run)
+        return ended
+
+    def _cancelled(self, reached: Reached) -> bool:
+        run, caught_up = reached.run, reached.caught_up
+        return run is not None and not caught_up and self._wishes.history(self._dataset.name).cancelled(run)
+
+    def _waits(
+        self, runs: RunLog, publisher: Publisher, reached: Reached, awaited: str, stopping: threading.Event
+    ) -> Reached | None:
+        """Say what a run waits for, once."""
+        if reached.run is None or reached.run.message == awaited:
+            return reached
+        run = replace(reached.run, at=datetime.now(UTC), message=awaited)
+        log.info("run %d %s", run.run, awaited, extra={"dataset": self._dataset.name})
+        self._story.waits(run)
+        waiting = replace(reached, run=run)
+        return waiting if self._written(publisher, [], waiting, stopping, runs.messages(run)) else None
 
     def _read_on(
         self,
@@ -215,19 +290,28 @@ class SourceTask:
             reached = reached.further(position, fetched.rows_read, len(encoded.values))
             if not self._written(publisher, [encoded], reached, stopping) or not self._mine(stopping):
                 return None
+            if reached.run is not None:
+                self._story.step(reached.run, sum(map(len, encoded.values)))
+            if self._cancelled(reached):
+                return reached
             if time.monotonic() > said + _SAY_EVERY_S:
                 said = time.monotonic()
                 log.info("%d rows read", reached.rows_read, extra={"dataset": self._dataset.name})
         self._outage.over()
+        if runs is not None and isinstance(connector, Dependent) and connector.waiting:
+            return self._waits(runs, publisher, reached, connector.awaited, stopping)
         if not reached.caught_up and not connector.waiting:
             reached = replace(reached, caught_up=True)
             ended = []
             if runs is not None and reached.run is not None:
                 counted = connector.count() if isinstance(connector, Counting) else None
-                run = runs.ended(reached.run, counted)
+                run = replace(runs.ended(reached.run, counted), message="", inputs=_inputs(connector))
                 reached, ended = replace(reached, run=run), [runs.messages(run)]
+                self._notices.resolved(FAILED, self._dataset.name, f"run {run.run} of {self._dataset.name} is read")
             if not self._written(publisher, [], reached, stopping, *ended):
                 return None
+            if reached.run is not None:
+                self._story.read(reached.run)
             log.info("caught up: %d rows read", reached.rows_read, extra={"dataset": self._dataset.name})
         return reached if self._mine(stopping) else None
 
@@ -294,3 +378,8 @@ class SourceTask:
         run = runs.resumed(record.get("run", 0), record.get("run_rows", 0), rows_read) if runs is not None else None
         begun_at, request = record.get("begun_at"), record.get("request", "")
         return Reached(record["position"] or None, rows_read, caught_up, run, begun_at, request)
+
+
+def _inputs(connector: Connector) -> Inputs:
+    """What there was of the datasets that a connector reads, if it reads any."""
+    return connector.inputs if isinstance(connector, Dependent) else {}

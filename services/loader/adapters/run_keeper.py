@@ -19,11 +19,11 @@ from headrace.contract import compile_transform
 from headrace.stream import topics
 from headrace.stream.control import Controls
 from headrace.stream.kafka import Connection, Followed, Replay, TransactionalWriter
+from headrace.stream.kafka.chain import Chain, hops
 from headrace.stream.notices import Notices
 from headrace.stream.registry import Registry
 from headrace.stream.runs import History, Run
 from headrace.stream.service import LiveDataset
-from services.loader.adapters.chain import Chain, Hop
 from services.loader.adapters.comparison import Comparison
 from services.loader.adapters.seat import Seat
 from services.loader.adapters.warehouse import FullLoads
@@ -78,7 +78,7 @@ class RunKeeper:
         self._quarantine = quarantined(dataset.contract)
         self._may_drop = compile_transform(dataset.contract).attribution_sql is not None
         self._comparison = Comparison(dataset, connection, registry, self._table) if compare else None
-        self._chain = Chain(connection, _hops(dataset))
+        self._chain = Chain(connection, hops(dataset.name, dataset.generation))
         self._made: tuple[str, str | None] | None = None  # the statement that made the view, and what it selected then
         self._looked_s = 0.0
         self._tidied: int | None = None
@@ -138,12 +138,18 @@ class RunKeeper:
 
     def _announce(self, decided: _Decision) -> None:
         name, run, judged = self._dataset.name, decided.run, decided.verdict
+        figures = {"loaded": run.loaded, "quarantined": run.quarantined, "filtered": run.filtered, "error": judged.why}
+        took_s = (run.at - run.begun_at).total_seconds() if run.begun_at is not None else None
+        data = {"run": run.run, "rows": run.rows, **figures, "took_s": took_s}
         if not judged.why:
-            log.info("run %d shows: %d rows", run.run, run.loaded, extra={"dataset": name})
+            message = f"run {run.run} shows: {run.loaded} rows"
+            log.info("%s", message, extra={"dataset": name})
+            self._notices.event("run_shown", name, message, data)
             self._notices.resolved(INCIDENT, name, f"run {run.run} of {name} shows")
             return
         message = f"run {run.run} of {name} does not show: {judged.why}"
         log.warning("%s", message, extra={"dataset": name})
+        self._notices.event("run_ended", name, message, data)
         if not judged.overtaken:
             self._notices.incident(INCIDENT, name, message, {"run": run.run})
 
@@ -183,13 +189,3 @@ class RunKeeper:
         if current is not None and self._tidied != current.run:
             self._warehouse.discard(self._table, runs.outdated(current, history.previous))
             self._tidied = current.run
-
-
-def _hops(dataset: LiveDataset) -> list[Hop]:
-    """Who a raw record passes on its way to the warehouse, quarantine last: every stage writes there."""
-    inputs = topics.of_dataset(dataset.name, dataset.generation)
-    readers = ("stager", "transformer", "quality", "loader", "quarantine_loader")
-    return [
-        Hop(topics.group(stage, dataset.name, dataset.generation), topic)
-        for stage, topic in zip(readers, inputs, strict=True)
-    ]

@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicParti
 from headrace.errors import Transient
 from headrace.stream.kafka import Connection, TransactionalWriter
 from headrace.stream.kafka import topics as kafka_topics
-from services.loader.adapters.chain import Chain, Hop
+from headrace.stream.kafka.chain import Chain, Hop
 from tests.stack import Stack, ends, eventually
 
 PARTITIONS = 3

@@ -40,6 +40,7 @@ class GatewayDouble:
         self.secrets: dict[str, str] = {}
         self.broken: list[str] = []
         self.warnings: list[str] = []
+        self.stories: list[list[dict[str, Any]]] = []
         self.runs: list[dict[str, Any]] = []
         self.backfills: list[dict[str, Any]] = []
         self.source = {"state": "quiet", "since": "2026-01-02T03:04:05Z", "by": "", "because": ""}
@@ -104,6 +105,10 @@ class GatewayDouble:
                 return httpx.Response(200, json={"version": "9.9"})
             case "POST", ["datasets", name, "runs"] if name in self.documents:
                 return httpx.Response(202, json={"dataset": name, "run": len(self.runs) + 1})
+            case "GET", ["datasets", name, "runs", number, "log"] if name in self.documents:
+                told = self.stories.pop(0) if self.stories else []
+                found = next(each for each in self.runs if int(number) in (0, each["run"]))
+                return httpx.Response(200, json={"run": found, "items": told, "after": 7})
             case "POST", ["datasets", name, "runs", "rollback"] if name in self.documents:
                 previous = next((run["run"] for run in self.runs if run["previous"]), None)
                 if previous is None:

@@ -50,3 +50,47 @@ def test_going_back_names_the_run_or_says_why_not(run: Program, gateway: Gateway
     assert refused.exit_code == 1
     gateway.runs = [run_of(2, "shown", current=True), run_of(1, "shown", previous=True)]
     assert "Run 1 is to show again" in run("runs", "rollback", NAME).stdout
+
+
+def event(kind: str, message: str, **data: Any) -> dict[str, Any]:
+    return {"type": kind, "at": "2026-01-02T03:04:05Z", "service": "ingest", "message": message, "data": data}
+
+
+READ = event(
+    "run_read",
+    "run 2 is read: 1200 rows",
+    rows=1200,
+    size_bytes=5_000_000,
+    rows_per_s=600.0,
+    waited_s=1.0,
+    reading_s=2.0,
+)
+SHOWN = event("run_shown", "run 2 shows", loaded=1100, took_s=9.0)
+
+
+def test_a_run_is_followed_until_it_has_ended(run: Program, gateway: GatewayDouble) -> None:
+    gateway.runs = [run_of(2, "shown", current=True)]
+    gateway.stories = [[event("run_begun", "run 2 [red]begins[/]"), READ], [SHOWN], []]
+    shown = run("runs", "logs", NAME, "-f")
+    assert shown.exit_code == 0, shown.output
+    begins, read, shows = shown.stdout.splitlines()
+    assert "run 2 [red]begins[/]" in begins
+    assert "(5.0 MB, 600 rows/s)" in read
+    assert "run 2 shows" in shows
+    assert gateway.calls[-1].startswith(f"GET datasets/{NAME}/runs/2/log"), (
+        "it stays with the run, whatever begins meanwhile"
+    )
+    gateway.stories = [[READ, SHOWN]]
+    assert [each["type"] for each in json.loads(run("runs", "logs", NAME, "2", "-o", "json").stdout)["items"]] == [
+        "run_read",
+        "run_shown",
+    ]
+
+
+def test_a_run_is_shown_with_its_phases(run: Program, gateway: GatewayDouble) -> None:
+    gateway.runs = [run_of(2, "refused", message="the source [red]fails[/]")]
+    gateway.stories = [[READ, SHOWN]]
+    shown = run("runs", "show", NAME).stdout
+    assert "the source [red]fails[/]" in shown
+    for name, took in (("waited", "1.0 s"), ("reading", "2.0 s"), ("loading", "6.0 s"), ("rate", "600 rows/s")):
+        assert any(name in line and took in line for line in shown.splitlines()), shown

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.gateway.core.sql_guard import RefusedQueryError, guarded, guarded_condition
+from headrace.sql_guard import RefusedQueryError, guarded, guarded_condition
 
 DOMAINS = {"nyc"}
 

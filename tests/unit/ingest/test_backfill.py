@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+from unittest.mock import Mock
 
 import pyarrow as pa
 import pytest
@@ -17,6 +18,7 @@ from headrace.stream.runs import History, Run
 from headrace.stream.service import LiveDataset
 from services.ingest.adapters.backfill import Backfills
 from services.ingest.adapters.publisher import Encoded
+from services.ingest.adapters.run_story import RunStory
 
 AT = datetime(2026, 1, 2, tzinfo=UTC)
 NAME = "shop.orders"
@@ -105,7 +107,9 @@ def working(
 
     opened: Any = lambda: topic  # noqa: E731
     encoded: Callable[[Fetched], Encoded] = lambda fetched: Encoded([b""] * fetched.rows.num_rows, None, ())  # noqa: E731
-    return Backfills(dataset(version), opened, source, encoded, write, slice_s=slice_s, chance=lambda: 0.0)
+    told: Any = Mock()
+    story = RunStory(NAME, told)
+    return Backfills(dataset(version), opened, source, encoded, write, story, slice_s=slice_s, chance=lambda: 0.0)
 
 
 def test_it_is_begun_and_read_and_ended_once() -> None:

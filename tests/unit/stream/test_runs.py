@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from headrace.stream.runs import History, Range, Run, State, backfilling
+from headrace.stream.runs import History, Range, Run, State, backfilling, histories
 
 AT = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -110,4 +110,4 @@ def test_a_backfill_that_nobody_wants_any_more_is_named_by_its_wish() -> None:
 
 def test_the_datasets_with_a_backfill_are_known_from_all_records() -> None:
     others = replace(WISH, dataset="shop.orders")
-    assert backfilling([WISH, replace(ANSWER, state="cancelled"), others, run(9)]) == {"shop.orders"}
+    assert backfilling(histories([WISH, replace(ANSWER, state="cancelled"), others, run(9)])) == {"shop.orders"}

@@ -13,8 +13,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from headrace.errors import ContractError, Fatal, Transient
+from headrace.sql_guard import RefusedQueryError
 from services.gateway.adapters.warehouse import QueryError
-from services.gateway.core.sql_guard import RefusedQueryError
 
 log = logging.getLogger(__name__)
 

@@ -4,9 +4,9 @@ from http import HTTPStatus
 
 from fastapi import APIRouter
 
+from headrace.sql_guard import guarded
 from services.gateway.adapters.http import models
 from services.gateway.adapters.http.access import PREFIX, Calling, Parts, may_answer
-from services.gateway.core.sql_guard import guarded
 
 router = APIRouter(prefix=PREFIX, tags=["queries"])
 

@@ -1,19 +1,24 @@
 """Routes: the full loads and backfills of a dataset, and what can be asked of them."""
 
 from dataclasses import asdict
+from datetime import timedelta
 from http import HTTPStatus
+from typing import Annotated, Final
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Path, Query
 
 from headrace.stream.runs import History, Run
 from services.gateway.adapters.http import models
 from services.gateway.adapters.http.access import PREFIX, Administering, Calling, Parts, may_answer
 from services.gateway.adapters.http.datasets import known
-from services.gateway.adapters.http.problems import ProblemError
+from services.gateway.adapters.http.problems import ProblemError, not_found
 from services.gateway.core.backfills import refused
 from services.gateway.core.datasets import DatasetVersion
 
 router = APIRouter(prefix=PREFIX, tags=["datasets"])
+
+_MOST_EVENTS: Final = 500
+_EARLIER: Final = timedelta(minutes=1)  # clocks differ
 
 
 @router.get(
@@ -26,6 +31,34 @@ def runs(name: models.Name, gateway: Parts, _: Calling) -> models.Runs:
     known(gateway.datasets, name)
     history = gateway.runs.history(name)
     return models.Runs(items=[_shown(history, run) for run in reversed(history.runs)])
+
+
+@router.get(
+    "/datasets/{name}/runs/{number}/log",
+    summary="Read what happened to a run",
+    responses=may_answer(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE),
+)
+def story(
+    name: models.Name,
+    number: Annotated[int, Path(ge=0, le=2**53, description="The run; 0 is the newest.")],
+    gateway: Parts,
+    _: Calling,
+    after: Annotated[
+        int | None, Query(ge=0, le=2**53, description="Only what is behind this; see `after` below.")
+    ] = None,
+) -> models.RunStory:
+    """The events of one full load, backfill or run of a model, the oldest first, and how it stands now.
+
+    To follow a run, ask again with the `after` of the answer. At most 500 come at a time.
+    """
+    known(gateway.datasets, name)
+    history = gateway.runs.history(name)
+    run = history.newest if number == 0 else next((each for each in history.runs if each.run == number), None)
+    if run is None:
+        raise not_found(f"{name} has no run {number or 'yet'}: headrace runs ls {name}")
+    told = gateway.runs.story(name, run.run, (run.begun_at or run.at) - _EARLIER, after, _MOST_EVENTS)
+    events = [models.RunEvent.model_validate(asdict(event)) for event in told.events]
+    return models.RunStory(run=_shown(history, run), items=events, after=told.after)
 
 
 @router.post(
@@ -101,23 +134,24 @@ def backfill(name: models.Name, body: models.Backfill, gateway: Parts, caller: A
 
 @router.post(
     "/datasets/{name}/runs/cancel",
-    summary="End a backfill",
+    summary="End a run",
     status_code=HTTPStatus.ACCEPTED,
     responses=may_answer(
         HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.SERVICE_UNAVAILABLE
     ),
 )
 def cancel(name: models.Name, gateway: Parts, caller: Administering) -> models.Asked:
-    """End the backfill that is read, or keep the one that is asked for from beginning. Rows that were read stay.
+    """End the run that is read or waits, or keep the backfill that is asked for from beginning.
 
-    Refused: where there is none (409). A full load is not cancelled: it shows when it is whole.
+    Rows that a backfill has read stay; those of a full load, or of a model's run, never show. Refused: where no run is under
+    way (409).
     """
     known(gateway.datasets, name)
     history = gateway.runs.history(name)
-    standing = history.backfill or history.awaited
+    standing = history.being_read or history.awaited
     if standing is None:
-        detail = f"no backfill of {name} is under way: headrace runs ls {name}"
-        raise ProblemError(HTTPStatus.CONFLICT, "no-backfill-under-way", "There is nothing to cancel", detail)
+        detail = f"no run of {name} is under way: headrace runs ls {name}"
+        raise ProblemError(HTTPStatus.CONFLICT, "no-run-under-way", "There is nothing to cancel", detail)
     gateway.runs.cancel(standing, caller.name)
     newest = history.newest.run if history.newest else 0
     return models.Asked(dataset=name, run=standing.run or newest + 1)

@@ -1,7 +1,7 @@
 """Bodies: full loads, backfills, and what is asked of a source."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field
 
@@ -50,6 +50,28 @@ class Runs(Answer):
     """The full loads or backfills of a dataset, the newest first."""
 
     items: list[Run]
+
+
+class RunEvent(Answer):
+    """Something that happened to a run."""
+
+    type: Literal["run_begun", "run_waits", "run_reads", "run_read", "run_ended", "run_shown"]
+    at: datetime
+    service: str = Field(description="Who tells it.", examples=["ingest"])
+    message: str = Field(examples=["run 2: 40000 rows read"])
+    data: dict[str, Any] = Field(
+        description="Figures: `rows`, `rejected`, `size_bytes`, `rows_per_s`, `waited_s` (before the first row), `reading_s`; "
+        "at its end `loaded`, `quarantined`, `filtered` and `took_s` in all, or the `error`.",
+        examples=[{"rows": 40_000, "size_bytes": 2_400_000, "rows_per_s": 8000.0, "waited_s": 1.5, "reading_s": 5.0}],
+    )
+
+
+class RunStory(Answer):
+    """What happened to a run, in its order."""
+
+    run: Run
+    items: list[RunEvent]
+    after: int = Field(description="Ask with this as `after` for what has happened since.", examples=[4711])
 
 
 class Asked(Answer):

@@ -6,7 +6,7 @@ thing to this parser and another to the engine's.
 """
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -35,9 +35,9 @@ class RefusedQueryError(ValueError):
 
 def guarded(sql: str, databases: Collection[str], limit: int) -> str:
     """The query as it may be sent, cut to `limit` rows. Errors: RefusedQueryError."""
-    query, tokens = _read(sql)
-    _check_parts(query, tokens, databases)
-    text = "".join(_understood(sql, tokens))
+    query, tokens = parsed(sql)
+    check_parts(query, tokens, lambda table: _check_table(table, databases))
+    text = "".join(understood(sql, tokens))
     if isinstance(query, exp.Select) and not any(query.args.get(name) for name in ("limit", "offset", "fetch")):
         return f"{text} LIMIT {limit}"
     return f"SELECT * FROM ({text}) LIMIT {limit}"  # noqa: S608
@@ -48,18 +48,18 @@ def guarded_condition(condition: str) -> str:
 
     Errors: RefusedQueryError.
     """
-    query, tokens = _read(f"SELECT {condition}")
+    query, tokens = parsed(f"SELECT {condition}")
     given = {name for name, value in query.args.items() if value}
     if given != {"expressions"} or len(query.expressions) != 1 or isinstance(query.expressions[0], exp.Alias):
         raise RefusedQueryError(f"{condition[:80]} is not one condition: {_ONLY_CONDITION}")
     if any(node is not query for node in query.find_all(exp.Query)) or query.find(exp.Star):
         raise RefusedQueryError(f"a condition looks at the row alone, without a query of its own: {_ONLY_CONDITION}")
-    _check_parts(query, tokens, ())
-    return f"({''.join(_understood(f'SELECT {condition}', tokens)).removeprefix('SELECT').strip()})"
+    check_parts(query, tokens, lambda table: _check_table(table, ()))
+    return f"({''.join(understood(f'SELECT {condition}', tokens)).removeprefix('SELECT').strip()})"
 
 
-def _read(sql: str) -> tuple[exp.Query, Sequence[Token]]:
-    """The query, and the tokens it is made of."""
+def parsed(sql: str) -> tuple[exp.Query, Sequence[Token]]:
+    """The query, and the tokens it is made of. Errors: RefusedQueryError when it is not one query."""
     try:
         tokens = [token for token in sqlglot.tokenize(sql, read=_DIALECT) if token.token_type != TokenType.SEMICOLON]
         statements = [statement for statement in sqlglot.parse(sql, read=_DIALECT) if statement is not None]
@@ -73,8 +73,8 @@ def _read(sql: str) -> tuple[exp.Query, Sequence[Token]]:
     return statement, tokens
 
 
-def _understood(sql: str, tokens: Sequence[Token]) -> Iterator[str]:
-    """The text anew: quoted things quoted in one way, everything else as it was written."""
+def understood(sql: str, tokens: Sequence[Token]) -> Iterator[str]:
+    """The text anew: quoted things quoted in one way, everything else as it was written. Errors: RefusedQueryError."""
     end = 0
     for token in tokens:
         if token.start > end:
@@ -95,22 +95,35 @@ def _escaped(text: str, quote: str) -> str:
     return text.replace("\\", "\\\\").replace(quote, f"\\{quote}")
 
 
-def _check_parts(query: exp.Query, tokens: Sequence[Token], databases: Collection[str]) -> None:
+def check_parts(
+    query: exp.Query,
+    tokens: Sequence[Token],
+    check_table: Callable[[exp.Table], None],
+    parameters: Collection[str] = (),
+) -> None:
+    """Whether a query only reads. `check_table` judges its tables, but for the names its WITH gives; `parameters` may be in it.
+
+    Errors: RefusedQueryError, and those of `check_table`.
+    """
     common = {cte.alias for cte in query.find_all(exp.CTE)}
     for node in query.walk():
-        _check(node, common, databases)
+        _check(node, parameters)
+        if isinstance(node, exp.Table) and not (
+            isinstance(node.this, exp.Identifier) and not node.db and node.name in common
+        ):
+            check_table(node)
     for word, after in pairwise(tokens):
         if after.token_type == TokenType.L_PAREN and word.token_type not in _NOT_FUNCTIONS:
             _check_function(word.text)
 
 
-def _check(node: exp.Expr, common: Collection[str], databases: Collection[str]) -> None:
+def _check(node: exp.Expr, parameters: Collection[str]) -> None:
     if isinstance(node, exp.DML | exp.DDL | exp.Command) and not isinstance(node, exp.Query):
         raise RefusedQueryError(_ONLY_SELECT)
-    if isinstance(node, exp.Table):
-        _check_table(node, common, databases)
-    elif isinstance(node, exp.Placeholder | exp.Parameter):
-        raise RefusedQueryError("query parameters are not supported; write the value into the query")
+    if isinstance(node, exp.Placeholder | exp.Parameter):
+        if node.name not in parameters:
+            known = f"; there are {', '.join(sorted(parameters))}" if parameters else ""
+            raise RefusedQueryError(f"query parameters are not supported; write the value into the query{known}")
     elif isinstance(node, exp.Query) and any(node.args.get(name) for name in ("settings", "format", "into")):
         raise RefusedQueryError("SETTINGS, FORMAT and INTO OUTFILE are not allowed: leave them out")
     elif isinstance(node, exp.In) and _may_name_a_table(node):
@@ -129,14 +142,12 @@ def _check_function(name: str) -> None:
         raise RefusedQueryError(f"the function {name} is not allowed in queries")
 
 
-def _check_table(table: exp.Table, common: Collection[str], databases: Collection[str]) -> None:
+def _check_table(table: exp.Table, databases: Collection[str]) -> None:
     written = table.sql(dialect=_DIALECT)[:80]
     if not isinstance(table.this, exp.Identifier):
         raise RefusedQueryError(f"table functions are not allowed ({written}); name a dataset's table")
     if table.catalog:
         raise RefusedQueryError(f"{written} has too many parts: write domain.name")
-    if not table.db and table.name in common:
-        return
     if not table.db:
         raise RefusedQueryError(f"{table.name} is not a dataset: write domain.name")
     if table.db not in databases:

@@ -21,6 +21,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from headrace.errors import HeadraceError, Transient
+from headrace.stream import topics
 from headrace.stream.kafka.connection import Connection, mapped
 
 _REPLY_S: Final = 10.0
@@ -32,6 +33,13 @@ class Hop:
 
     group: str
     topic: str
+
+
+def hops(dataset: str, generation: int) -> list[Hop]:
+    """Who a raw record passes on its way to the warehouse, quarantine last: every stage writes there."""
+    inputs = topics.of_dataset(dataset, generation)
+    readers = ("stager", "transformer", "quality", "loader", "quarantine_loader")
+    return [Hop(topics.group(stage, dataset, generation), topic) for stage, topic in zip(readers, inputs, strict=True)]
 
 
 class Chain:

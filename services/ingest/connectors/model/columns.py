@@ -1,0 +1,72 @@
+"""Decides as what a column of a model's result leaves the warehouse, so that every value arrives as it was."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from headrace.connector import ReadingFailed
+
+_WRAPPED: Final = re.compile(r"(?:Nullable|LowCardinality)\((.*)\)")
+#: What Arrow has no type for, or another than is meant. `{}` stands for the column.
+_CASTS: Final = (
+    (r"Date", "toDate32({})"),
+    (r"DateTime(\(.*\))?", "toDateTime64({}, 6, 'UTC')"),
+    (r"DateTime64\(.*\)", "toDateTime64({}, 6, 'UTC')"),
+    (r"UInt64", "accurateCast({}, 'Nullable(Int64)')"),
+    (r"Interval\w+", "toInt64({})"),
+    (r"Enum(8|16)\(.*\)|UUID|IPv4|IPv6|U?Int(128|256)|Decimal\((39|[4-7]\d),.*\)", "toString({})"),
+    (r"FixedString\(.*\)", "toString({})"),
+    (r"JSON.*|Object\(.*\)|Variant\(.*\)|Dynamic.*", "toJSONString({})"),
+)
+_NOT_SORTED: Final = re.compile(r"(Map|Array|Tuple|Nested)\(.*\)|Point|Ring|Polygon|MultiPolygon")
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A column of a query's result, with its type in ClickHouse's words."""
+
+    name: str
+    type: str
+
+
+def exported(given: Sequence[Given]) -> str:
+    """The SELECT list over a model's result. Columns that begin with an underscore are the platform's own, and left out.
+
+    Errors: ReadingFailed when nothing is left, or a column has no type that can be published.
+    """
+    kept = [f"{_cast(each)} AS {_quoted(each.name)}" for each in given if not each.name.startswith("_")]
+    if not kept:
+        raise ReadingFailed("the model gives no column: name at least one, without an underscore at its beginning")
+    return ", ".join(kept)
+
+
+def sorted_by(given: Sequence[Given]) -> str:
+    """By what the rows of a model are sorted: all columns that have an order, so that the same rows come in the same order."""
+    places = [each for each in given if not each.name.startswith("_")]
+    return ", ".join(_quoted(each.name) for each in places if not _NOT_SORTED.fullmatch(_bare(each.type)))
+
+
+def _cast(given: Given) -> str:
+    bare, column = _bare(given.type), f"m.{_quoted(given.name)}"
+    if bare == "Nothing" or bare.startswith("AggregateFunction"):
+        what = "no type" if bare == "Nothing" else "the state of an aggregate for a type"
+        raise ReadingFailed(
+            f"the model's column {given.name} has {what}: give it one, for example CAST({given.name} AS Nullable(String))"
+        )
+    return next((cast.format(column) for pattern, cast in _CASTS if re.fullmatch(pattern, bare)), column)
+
+
+def _bare(type: str) -> str:
+    """A type without what only says how it is stored, or that it may be missing."""
+    found = _WRAPPED.fullmatch(type)
+    return _bare(found[1]) if found else type
+
+
+def _quoted(name: str) -> str:
+    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
+
+
+def names(given: Sequence[Given]) -> Iterator[str]:
+    """The columns that are published."""
+    return (each.name for each in given if not each.name.startswith("_"))

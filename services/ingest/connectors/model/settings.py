@@ -1,0 +1,102 @@
+"""What a dataset file says of a model."""
+
+from collections.abc import Collection
+from typing import Final, Literal, Self
+
+from pydantic import Field as Setting
+from pydantic import field_validator, model_validator
+
+from headrace.contract.source import SourceSettings
+from headrace.sql_guard import RefusedQueryError
+from services.ingest.connectors.model.query import EVERY, ModelQuery, model_query
+
+SINCE: Final = "since"
+UNTIL: Final = "until"
+_INCREMENTAL: Final = (
+    "What is new alone is read between `{since:DateTime64(6, 'UTC')}` and `{until:DateTime64(6, 'UTC')}`"
+)
+PARAMETERS: Final = frozenset({SINCE, UNTIL})
+
+
+class ModelSource(SourceSettings):
+    """Rows that a query makes of other datasets, in the warehouse."""
+
+    type: Literal["model"] = Setting(description="The connector.")
+    sql: str = Setting(
+        min_length=1,
+        description="One SELECT in ClickHouse's SQL, over `ref('domain.name')` alone.",
+    )
+    retries: int = Setting(
+        3, ge=0, le=20, description="How often a run that fails is tried once more before it is given up."
+    )
+
+    lag_s: float = Setting(
+        60,
+        ge=0,
+        le=86_400,
+        description="Of an incremental model: how long before now `{until}` is, in seconds. Rows may be that long on their way "
+        "from their `_ingested_at` into a topic.",
+    )
+    wait_s: float = Setting(
+        3600,
+        gt=0,
+        le=7 * 86_400,
+        description="How long a run waits for what it reads to be complete, in seconds, before it is given up.",
+    )
+
+    @property
+    def query(self) -> ModelQuery:
+        """The SQL as it goes to the warehouse."""
+        return model_query(self.sql, PARAMETERS)
+
+    @property
+    def incremental(self) -> bool:
+        """Whether a run reads what is new since the last one, not everything anew."""
+        return bool(self.query.parameters)
+
+    def why_not_loaded(self, mode: str) -> str:
+        """See `SourceSettings.why_not_loaded`."""
+        if not self.incremental:
+            return "" if mode == "replace" else f"`replace`: this query gives every row in each run. {_INCREMENTAL}"
+        return "" if mode != "replace" else "`append` or `upsert`: a query with `{since}` gives what is new in each run"
+
+    def why_no_backfill(self, mode: str) -> str:
+        """See `SourceSettings.why_no_backfill`."""
+        del mode
+        return "" if self.incremental else f"its query gives every row in each run. {_INCREMENTAL}"
+
+    @property
+    def references(self) -> Collection[str]:
+        """See `SourceSettings.references`."""
+        return self.query.references
+
+    def reads(self, dataset: str, column: str) -> bool:
+        """See `SourceSettings.reads`."""
+        return dataset in self.query.references and bool({column.lower(), EVERY} & self.query.mentioned)
+
+    @property
+    def gives(self) -> Collection[str]:
+        """See `SourceSettings.gives`."""
+        return self.query.gives
+
+    @property
+    def attempts(self) -> int | None:
+        """See `SourceSettings.attempts`."""
+        return self.retries + 1
+
+    @field_validator("sql")
+    @classmethod
+    def _readable(cls, sql: str) -> str:
+        try:
+            given = model_query(sql, PARAMETERS).parameters
+        except RefusedQueryError as error:
+            raise ValueError(f"a query that a model may be: {error}") from error
+        if given and given != PARAMETERS:
+            raise ValueError("both `{since:...}` and `{until:...}`, or neither: a run reads from one up to the other")
+        return sql
+
+    @model_validator(mode="after")
+    def _timed(self) -> Self:
+        if self.incremental and (self.schedule is None or self.schedule.trigger is not None):
+            raise ValueError("a schedule with `every` or `cron`: it says when an incremental model reads what is new")
+        return self

@@ -1,0 +1,170 @@
+"""Models: rows that are made of other datasets in the warehouse, run when those have changed, in the order of what they read."""
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import pytest
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from headrace.client import ApiError, Run
+from tests.full_loads import warehouse
+from tests.stack import Platform, eventually
+
+SETTLED_S = 120
+DAILY = "SELECT carrier, toDate(flown) AS day, count() AS flights, avg(delay) AS delay FROM {} GROUP BY carrier, day"
+WORST = "SELECT day, argMax(carrier, delay) AS carrier, max(delay) AS most FROM {} GROUP BY day"
+
+
+def flights(first: int, count: int) -> list[dict[str, Any]]:
+    """Rows without ties: the answer of an engine is no matter of its order."""
+    return [
+        {
+            "id": number,
+            "carrier": f"C{number % 7}",
+            "flown": f"2013-01-{number % 9 + 1:02}T10:00:00Z",
+            "delay": number % 7 * 100 + number % 9 + 0.5,
+        }
+        for number in range(first, first + count)
+    ]
+
+
+@dataclass
+class Flow:
+    """Flights that are pushed, and what is made of them."""
+
+    platform: Platform
+    client: Client
+    domain: str
+
+    def apply(self, name: str, source: str, more: str = "load: {mode: replace}\n") -> str:
+        dataset = f"{self.domain}.{name}"
+        head = f"dataset: {dataset}\ndescription: d\nowner: {{team: tests}}\n"
+        self.platform.client.apply(dataset, f"{head}source: {source}\n{more}")
+        return dataset
+
+    def model(self, name: str, sql: str, schedule: str = "", more: str = "load: {mode: replace}\n") -> str:
+        return self.apply(name, f'{{type: model, sql: "{sql}"{schedule}}}', more)
+
+    def runs(self, dataset: str) -> dict[int, Run]:
+        return {run.run: run for run in self.platform.client.runs(dataset)}
+
+    def newest(self, dataset: str) -> Run | None:
+        return next(iter(self.platform.client.runs(dataset)), None)
+
+    def rows(self, dataset: str, columns: str) -> list[tuple[Any, ...]]:
+        """Of the view; nothing before there is one."""
+        try:
+            found = self.client.query(f"SELECT {columns} FROM {dataset} ORDER BY ALL").result_rows
+        except ClickHouseError as error:
+            if getattr(error, "code", None) not in (60, 81):
+                raise
+            return []
+        return [tuple(row) for row in found]
+
+    def show(self, dataset: str, columns: str, wanted: list[tuple[Any, ...]]) -> None:
+        eventually(lambda: self.rows(dataset, columns) == wanted, SETTLED_S, f"{dataset} shows {wanted}")
+
+
+@pytest.fixture(scope="module")
+def flow(platform: Platform) -> Iterator[Flow]:
+    with warehouse(platform.stack) as client:
+        yield Flow(platform, client, f"models{uuid.uuid4().hex[:10]}")
+
+
+def of_duckdb(rows: list[dict[str, Any]], sql: str) -> list[tuple[Any, ...]]:
+    """What another engine makes of the same rows."""
+    with duckdb.connect() as other:
+        other.execute("CREATE TABLE t (id BIGINT, carrier VARCHAR, flown TIMESTAMP, delay DOUBLE)")
+        other.executemany("INSERT INTO t VALUES ($id, $carrier, $flown, $delay)", rows)
+        return other.execute(sql).fetchall()
+
+
+def shows_run(flow: Flow, dataset: str, number: int) -> None:
+    eventually(
+        lambda: (run := flow.runs(dataset).get(number)) is not None and run.state == "shown" and run.current,
+        SETTLED_S,
+        f"run {number} of {dataset} shows",
+    )
+
+
+def test_models_follow_what_they_read_in_order(flow: Flow) -> None:
+    """Rows that are on their way when a run becomes due are in it; a model of a model runs after that one."""
+    source = flow.apply("flights", "{type: http_push, columns: {flown: timestamp}}", "")
+    triggered = ", schedule: {trigger: upstream}"
+    daily = flow.model("daily", DAILY.format(f"ref('{source}')"), triggered)
+    worst = flow.model("worst", WORST.format(f"ref('{daily}')"), triggered)
+    eventually(
+        lambda: (run := flow.newest(daily)) is not None and "waits for" in run.message,
+        SETTLED_S,
+        "a run waits for the first rows, and says so",
+    )
+    sent = flights(0, 500)
+    flow.platform.push(source, sent)
+    shows_run(flow, daily, 1)
+    shows_run(flow, worst, 1)
+    by_day = "SELECT carrier, flown::DATE AS day, count(*) AS flights, avg(delay) AS delay FROM t GROUP BY ALL"
+    by_delay = f"SELECT day, arg_max(carrier, delay), max(delay) FROM ({by_day}) GROUP BY ALL ORDER BY ALL"
+
+    def as_of_duckdb() -> bool:
+        mine = flow.rows(daily, "carrier, day, flights, delay"), flow.rows(worst, "day, carrier, most")
+        return mine == (of_duckdb(sent, f"{by_day} ORDER BY ALL"), of_duckdb(sent, by_delay))
+
+    eventually(as_of_duckdb, SETTLED_S, "both show what another engine makes of the same rows")
+    more = [{**row, "delay": row["delay"] + 1000} for row in flights(500, 63)]
+    flow.platform.push(source, more)
+    sent += more
+    eventually(as_of_duckdb, SETTLED_S, "both follow")
+
+
+def test_a_run_that_fails_leaves_what_showed_and_one_can_be_taken_back(flow: Flow) -> None:
+    source = flow.apply("parts", "{type: http_push}", "")
+    flow.platform.push(source, [{"id": 1, "of": 1}])
+    halves = flow.model("halves", f"SELECT intDiv(10, of) AS half FROM ref('{source}')")
+    flow.show(halves, "half", [(10,)])
+    flow.platform.push(source, [{"id": 2, "of": 0}])
+    flow.platform.client.start_run(halves)
+    eventually(
+        lambda: flow.runs(halves)[2].state == "refused" if 2 in flow.runs(halves) else False, SETTLED_S, "it fails"
+    )
+    assert "ivision by zero" in flow.runs(halves)[2].message
+    assert flow.rows(halves, "half") == [(10,)]
+    flow.model("halves", f"SELECT intDiv(10, of) AS half FROM ref('{source}') WHERE of <> 0 UNION ALL SELECT 7")
+    flow.show(halves, "half", [(7,), (10,)])
+    flow.platform.client.rollback_run(halves)
+    flow.show(halves, "half", [(10,)])
+
+
+def test_a_run_tells_what_it_does_and_can_be_cancelled(flow: Flow) -> None:
+    source = flow.apply("empty", "{type: http_push}", "")
+    waiting = flow.model("waiting", f"SELECT * FROM ref('{source}')")
+
+    def told() -> list[str]:
+        return [event.type for event in flow.platform.client.run_story(waiting, 1).items]
+
+    eventually(lambda: flow.newest(waiting) is not None, SETTLED_S, "it begins")
+    eventually(lambda: told() == ["run_begun", "run_waits"], SETTLED_S, "it waits, and says so")
+    flow.platform.client.cancel_run(waiting)
+    eventually(lambda: flow.runs(waiting)[1].state == "cancelled", SETTLED_S, "it is cancelled")
+    with pytest.raises(ApiError, match="under way"):
+        flow.platform.client.cancel_run(waiting)
+    flow.platform.push(source, [{"id": 1}])
+    flow.platform.client.start_run(waiting)
+    shows_run(flow, waiting, 2)
+    eventually(lambda: told() == ["run_begun", "run_waits", "run_ended"], SETTLED_S, "its end is told")
+    story = flow.platform.client.run_story(waiting, 2)
+    assert [event.type for event in story.items if event.type != "run_waits"] == ["run_begun", "run_read", "run_shown"]
+    read, shown = story.items[-2].data, story.items[-1].data
+    assert (read["rows"], shown["loaded"]) == (1, 1)
+    assert read["size_bytes"] > 0
+    assert shown["took_s"] >= read["reading_s"] + read["waited_s"]
+
+
+def test_a_model_of_what_is_not_there_and_a_circle_are_refused(flow: Flow) -> None:
+    with pytest.raises(ApiError, match="nowhere"):
+        flow.model("lost", "SELECT * FROM ref('nowhere.nothing')")
+    with pytest.raises(ApiError, match="circle1"):
+        flow.model("circle1", f"SELECT * FROM ref('{flow.domain}.circle1')")
