@@ -12,7 +12,7 @@ from headrace.errors import ContractError, Problem
 def dependencies(contract: Contract) -> set[str]:
     """The datasets whose rows are needed to work on this one's."""
     checked = {check.dataset for check in contract.checks if isinstance(check, References)}
-    return checked | set(examine(contract.transform.sql).references)
+    return checked | set(examine(contract.transform.sql).references) | set(contract.source.reads)
 
 
 def in_dependency_order(contracts: Iterable[Contract]) -> list[Contract]:

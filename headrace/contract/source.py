@@ -64,6 +64,11 @@ class SourceSettings(Section):
         description="A row that is larger than this once encoded, with its key, is quarantined (too_large).",
     )
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The datasets of this Headrace whose rows it takes."""
+        return ()
+
     def why_no_backfill(self, mode: str) -> str:
         """Why the rows of a stretch of time cannot be read again with a `load.mode`; nothing when they can."""
         del mode

@@ -99,6 +99,23 @@ def propose(contract: Contract, live: Mapping[str, DatasetVersion]) -> Proposal:
 def _refusals(contract: Contract, live: Mapping[str, DatasetVersion], changes: tuple[Change, ...]) -> Iterator[Refusal]:
     if unknown := sorted(dependencies(contract) - live.keys() - {contract.dataset}):
         yield Refusal("unknown-parents", f"apply first what it refers to: {', '.join(unknown)}")
+    if cycle := _cycle(contract, live):
+        yield Refusal("circular", f"datasets may not wait for each other: {' -> '.join(cycle)}")
     if breaking := [change for change in changes if change.breaking]:
         what = "; ".join(f"{change.path}: {change.why}" for change in breaking)
         yield Refusal("breaking-change", f"what is live would break. {what}")
+
+
+def _cycle(contract: Contract, live: Mapping[str, DatasetVersion]) -> list[str]:
+    """A way from the dataset through those it leans on back to itself; empty when there is none."""
+    waiting = [[contract.dataset, name] for name in sorted(dependencies(contract) - {contract.dataset})]
+    seen: set[str] = set()
+    while waiting:
+        way = waiting.pop()
+        if way[-1] == contract.dataset:
+            return way
+        if way[-1] in seen or way[-1] not in live:
+            continue
+        seen.add(way[-1])
+        waiting += [[*way, name] for name in sorted(dependencies(live[way[-1]].contract()))]
+    return []

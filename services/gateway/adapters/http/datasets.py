@@ -24,6 +24,7 @@ router = APIRouter(prefix=PREFIX, tags=["datasets"])
 _MOST_FAULTS: Final = 100
 _TITLES: Final = {
     "unknown-parents": "The dataset refers to datasets that are not live",
+    "circular": "Datasets would wait for each other",
     "breaking-change": "The change is breaking",
 }
 
