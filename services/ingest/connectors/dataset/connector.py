@@ -46,7 +46,8 @@ class DatasetConnector:
         self._connection = connection
         self._registry = registry
         self._decoder = Decoder(registry)
-        self._schema = surroundings.schema
+        schema = surroundings.schema
+        self._schema = _select(schema, user_columns(schema)) if schema is not None else None
         self._replay: Replay | None = None
         self._at: Place | None = None
 
@@ -79,7 +80,8 @@ class DatasetConnector:
         place = Place.from_json(position) if position else None
         if place is None or (place.dataset, place.snapshot) != (self._source.dataset, self._source.snapshot):
             place = self._begun(place)
-            yield Fetched(_empty(self._schema)), place.to_json()  # where it begins is found out once
+            if place.offsets:  # the end of what there was is found out once
+                yield Fetched(_empty(self._schema)), place.to_json()
         replay = self._placed(place)
         self._at = None  # where a step is not taken to its end, its batch is read again from its start
         for records in replay.advance():
