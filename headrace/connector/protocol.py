@@ -188,12 +188,12 @@ class Surroundings:
     `declared` columns are not guessed; `declares_all` says that there may be no others. `secret` gives the credential of a
     name; it raises LookupError when nobody has set it. `keep_secret` replaces one, such as a refresh token that was
     rotated, and returns once that is durable. `targets` says which hosts may be reached: whoever opens a connection asks it
-    first. `kafka` are the properties of a client (librdkafka's) of the platform's own brokers, `connect` their Kafka
-    Connect, where there is one. `limits` is how much a source file may become. `holdings` is told of what is set up outside
-    of Headrace (`SourceSettings.holds`). `warehouse` is for sources that read datasets, `upstreams` says of those whether all is
-    there; None when nobody has to wait. `whole` says that the rows of one reading replace those of the last: a source that
-    is found to be another one half way must not be read on (`SourceChanged`). `keyed` says that a row that is published twice
-    is one row in the end.
+    first. `kafka` are the properties of a client (librdkafka's) of the platform's own brokers, `registry_url` is their schema
+    registry, `connect` their Kafka Connect, where there is one. `limits` is how much a source file may become. `holdings` is
+    told of what is set up outside of Headrace (`SourceSettings.holds`). `warehouse` is for sources that read datasets,
+    `upstreams` says of those whether all is there; None when nobody has to wait. `whole` says that the rows of one reading
+    replace those of the last: a source that is found to be another one half way must not be read on (`SourceChanged`).
+    `keyed` says that a row that is published twice is one row in the end.
     """
 
     dataset: str
@@ -209,6 +209,7 @@ class Surroundings:
     keep_secret: Callable[[str, SecretStr], None] = keeps_no_secrets
     targets: Targets = field(default_factory=Targets)
     kafka: Mapping[str, str] = field(default_factory=dict)
+    registry_url: str = ""
     connect: KafkaConnect | None = None
     limits: Limits = field(default_factory=Limits)
     holdings: Holdings = field(default_factory=HoldingsInMemory)

@@ -7,13 +7,14 @@ not to be one of the source's as well.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import sqlglot
 
 from headrace.contract.checks import Check, Expression, References
 from headrace.contract.mentions import EVERY, mentions
 from headrace.contract.model import Contract
-from headrace.contract.origins import origins
+from headrace.contract.origins import Reads, origins
 from headrace.contract.rowwise import INPUT
 
 
@@ -36,8 +37,8 @@ class Outputs:
 class Reader:
     """A dataset that reads columns of another.
 
-    `reads` are the columns it reads of the dataset `via`, by `transform.sql` or by `checks` of kind references. What its own rows
-    have of them is told as in `Outputs`.
+    `reads` are the columns it reads of the dataset `via`, as its source, by `transform.sql` or by `checks` of kind references.
+    What its own rows have of them is told as in `Outputs`.
     """
 
     dataset: str
@@ -98,24 +99,45 @@ def _reader(contract: Contract, via: str, sure: tuple[str, ...], unsure: tuple[s
         if isinstance(check, References) and check.dataset == via
     }
     wanted = tuple(dict.fromkeys((*sure, *unsure)))
-    by_source = [name for name in wanted if contract.source.reads(via, name)]
+    passed = contract.source.passes_on and via in contract.source.references
+    sides = (via, INPUT) if passed else (via,)
+    by_source = [] if passed else [name for name in wanted if contract.source.reads(via, name)]
     read = tuple(
         name
         for name in wanted
-        if name.lower() in referring.values() or name in by_source or _is_read(contract, via, name)
+        if name.lower() in referring.values()
+        or name in by_source
+        or any(_is_read(contract, side, name) for side in sides)
     )
     if not read:
         return None
     checks = tuple(name for name, column in referring.items() if column in _lowered(wanted))
-    outputs = _outputs(contract, via, sure, unsure)
+    outputs = reduce(_both, (_outputs(contract, side, sure, unsure) for side in sides))
     if by_source:
         made = _outputs(contract, INPUT, (), tuple(contract.source.gives)).unsure
-        outputs = replace(outputs, unsure=tuple(dict.fromkeys((*outputs.unsure, *made))))
+        outputs = replace(outputs, unsure=_each_once(outputs.unsure, made))
     return Reader(contract.dataset, via, read, outputs, checks)
+
+
+def _both(one: Outputs, other: Outputs) -> Outputs:
+    """What becomes of a column that is read in two ways."""
+    columns = _each_once(one.columns, other.columns)
+    return Outputs(
+        columns,
+        tuple(name for name in _each_once(one.unsure, other.unsure) if name not in columns),
+        _each_once(one.dropped_by, other.dropped_by),
+        _each_once(one.matched_by, other.matched_by),
+    )
+
+
+def _each_once(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*one, *other)))
 
 
 def _is_read(contract: Contract, dataset: str, column: str) -> bool:
     made = origins(contract.transform.sql)
+    if made.result.of == dataset and made.result.passed(column.lower()) != Reads():
+        return True
     return any(
         reads.any_of(dataset, (column,), perhaps=True)
         for reads in (

@@ -87,6 +87,9 @@ def _source(document: Mapping[str, Any]) -> Iterator[Issue]:
         yield Issue(("source", "path"), repr(path), "a path without `..`: it may not leave the data folder of ingest")
     source = document.get("source")
     if isinstance(source, Mapping):
+        if source.get("type") == "dataset" and source.get("dataset") == document.get("dataset"):
+            expected = "another dataset: its rows would come round for ever"
+            yield Issue(("source", "dataset"), repr(source.get("dataset")), expected)
         kind = kinds().get(_text(source.get("type")) or "")
         yield from (issue.under(("source",)) for issue in drift.broken(source, kind is not None and kind.changes))
 

@@ -38,6 +38,8 @@ class SourceSettings(Section):
     """Whether there is a moment when all of it has been read, so that a whole table can be replaced."""
     changes: ClassVar[bool] = False
     """Whether its rows are changes of rows, so that the file has to say which of them the table keeps."""
+    passes_on: ClassVar[bool] = False
+    """Whether it takes the rows of the datasets in `references` as they are, with the columns that they have there."""
     holds: ClassVar[bool] = False
     """Whether something is set up for it outside of Headrace that stands until it is taken away, such as a replication slot."""
 
@@ -72,7 +74,7 @@ class SourceSettings(Section):
 
     @property
     def references(self) -> Collection[str]:
-        """The datasets whose rows it reads in the warehouse."""
+        """The datasets of this Headrace whose rows it reads."""
         return ()
 
     def reads(self, dataset: str, column: str) -> bool:

@@ -60,6 +60,7 @@ def connector_for(
         keep_secret=secrets.keep,
         targets=Targets(settings.source_networks),
         kafka={"bootstrap.servers": settings.bootstrap_servers, **settings.kafka_options},
+        registry_url=settings.registry_url,
         connect=KafkaConnect(settings.connect_url, settings.connect_secrets) if settings.connect_url else None,
         limits=settings.limits(),
         holdings=holdings or HoldingsInMemory(),

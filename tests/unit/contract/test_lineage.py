@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from headrace.contract import Contract, compile_transform
 from headrace.contract.lineage import Outputs, Reader, checks_on, outputs_of, readers_of, settings_on
 from headrace.contract.model import Transform
+from services.ingest.connectors.dataset.settings import DatasetSource
 from tests.unit.contract.documents import ORDERS, ROOT, contract, with_sql
 
 P: Final = "ref('shop.products') AS p"
@@ -349,6 +350,20 @@ def test_readers_are_followed_through_what_they_compute() -> None:
     assert matched[0] == Reader(
         "shop.offers", "shop.prices", ("id",), Outputs(("offer", "same"), (), (), ("ON p.id = i.id",)), ()
     )
+
+
+def test_a_dataset_whose_source_is_another_reads_it() -> None:
+    source = DatasetSource(type="dataset", dataset="shop.prices")
+    (branch,) = dataset("shop.large", "SELECT id, price * 2 AS twice FROM input WHERE amount > 10").values()
+    branch = branch.model_copy(update={"source": source})
+    copy = branch.model_copy(update={"dataset": "shop.copy", "transform": Transform(sql=None)})
+    contracts = {**dataset("shop.prices", "SELECT * FROM input"), branch.dataset: branch, copy.dataset: copy}
+    assert readers_of("shop.prices", ["price"], contracts) == (
+        Reader("shop.large", "shop.prices", ("price",), Outputs(("twice",)), ()),
+        Reader("shop.copy", "shop.prices", ("price",), Outputs(("price",)), ()),
+    )
+    assert readers_of("shop.prices", ["amount"], contracts)[0].outputs == Outputs((), (), ("amount > 10",))
+    assert [reader.dataset for reader in readers_of("shop.prices", ["other"], contracts)] == ["shop.copy"]
 
 
 def test_what_is_unsure_stays_so_downstream() -> None:

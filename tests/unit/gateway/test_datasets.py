@@ -75,6 +75,19 @@ def test_parents_must_be_live_first() -> None:
     assert codes(proposed(FLIGHTS, live(AIRPORTS))) == []
 
 
+def test_datasets_that_wait_for_each_other_are_refused() -> None:
+    waiting = AIRPORTS.replace(
+        "source: {type: file, path: airports.csv}", "source: {type: dataset, dataset: nyc.flights}"
+    )
+    proposal = proposed(waiting, live(AIRPORTS, FLIGHTS))
+    assert "cycle" in codes(proposal)
+    (refusal,) = [refusal for refusal in proposal.refusals if refusal.code == "cycle"]
+    assert "nyc.airports -> nyc.flights -> nyc.airports" in refusal.detail
+    source = ("type: file, path: flights.csv", "type: dataset, dataset: nyc.flights")
+    elsewhere = FLIGHTS.replace("nyc.flights", "nyc.delays").replace(*source)
+    assert codes(proposed(elsewhere, live(AIRPORTS, FLIGHTS))) == []
+
+
 def test_a_dataset_that_is_live_keeps_its_way_of_loading() -> None:
     replaced = AIRPORTS + "load: {mode: replace}\n"
     assert codes(proposed(replaced)) == []

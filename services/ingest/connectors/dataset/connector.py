@@ -1,0 +1,219 @@
+"""The `dataset` connector: the validated rows of another dataset, partition by partition, in the order in which they passed.
+
+A place is in one generation of the other dataset, and stays there: the rows of another generation are other rows, and which of
+them were read already cannot be told. Whoever wants those raises `source.snapshot`.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+from confluent_kafka.admin import AdminClient
+
+from headrace.connector import Fetched, SourceRow, Step, Stream, Surroundings
+from headrace.errors import Fatal, Transient
+from headrace.stream import topics
+from headrace.stream.codec import Codec
+from headrace.stream.columns import OP, SOURCE_TS, user_columns
+from headrace.stream.decode import Decoder
+from headrace.stream.kafka import Connection, Replay
+from headrace.stream.registry import Registry
+from headrace.stream.service import LiveDataset, live_datasets
+from headrace.stream.stage import Batch, Records, Rejection
+from services.ingest.connectors.dataset.place import Place
+from services.ingest.connectors.dataset.settings import DatasetSource
+from services.ingest.core.tables import conformed, described
+
+log = logging.getLogger(__name__)
+
+_MARKS: Final = (SOURCE_TS, OP)
+_REPLY_S: Final = 10.0
+
+
+class DatasetConnector:
+    """See `headrace.connector.Connector`. A position is a `Place`."""
+
+    waiting = False
+
+    def __init__(
+        self, source: DatasetSource, surroundings: Surroundings, connection: Connection, registry: Registry
+    ) -> None:
+        self._source = source
+        self._surroundings = surroundings
+        self._connection = connection
+        self._registry = registry
+        self._decoder = Decoder(registry)
+        schema = surroundings.schema
+        self._schema = _select(schema, user_columns(schema)) if schema is not None else None
+        self._replay: Replay | None = None
+        self._at: Place | None = None
+
+    def check(self) -> Iterator[Step]:
+        """See `Connector.check`."""
+        trying = "dataset"
+        try:
+            live = self._live()
+            yield Step(trying, True, f"{live.name} is live: version {live.version}, generation {live.generation}")
+            trying = "read"
+            with closing(self._topic(live.generation)) as replay:
+                count = sum(high - low for low, high in replay.watermarks().values())
+            yield Step(trying, True, f"up to {count} rows have passed its checks")
+            trying = "infer"
+            names = ", ".join(user_columns(self._published(live.generation))) or "none yet"
+            yield Step(trying, True, f"its columns: {names}")
+        except (Fatal, Transient) as error:
+            yield Step(trying, False, str(error), "source.dataset", "name a dataset that is live, or apply it first")
+
+    def discover(self) -> list[Stream]:
+        """See `Connector.discover`."""
+        live = self._live()
+        published = self._published(live.generation)
+        own = described(_select(published, user_columns(published)), self._surroundings.declared)
+        marks = [published.field(name) for name in _MARKS]
+        return [Stream(live.name, pa.schema([*own, *marks]), tuple(live.contract.key))]
+
+    def read(self, position: str | None) -> Iterator[tuple[Fetched, str]]:
+        """See `Connector.read`. A place in another dataset, or of a lower `source.snapshot`, is given up."""
+        place = Place.from_json(position) if position else None
+        if place is None or (place.dataset, place.snapshot) != (self._source.dataset, self._source.snapshot):
+            place = self._begun(place)
+            if place.offsets:  # the end of what there was is found out once
+                yield Fetched(_empty(self._schema)), place.to_json()
+        replay = self._placed(place)
+        self._at = None  # where a step is not taken to its end, its batch is read again from its start
+        for records in replay.advance():
+            reached = place.behind(_behind(records))
+            yield self._fetched(records), reached.to_json()
+            place = reached
+        self._at = place
+
+    def _begun(self, former: Place | None) -> Place:
+        """Where a reading begins: in the generation that is live now. Errors: Fatal, Transient."""
+        source = self._source
+        if former is not None and former.dataset == source.dataset and former.snapshot > source.snapshot:
+            raise Fatal(
+                f"source.snapshot is {source.snapshot}, but {former.snapshot} has been read: the number only rises"
+            )
+        generation = self._live().generation
+        place = Place(source.dataset, generation, source.snapshot, {})
+        if source.start == "earliest":
+            return place
+        with closing(self._topic(generation)) as replay:
+            return place.behind({number: high for number, (_, high) in replay.watermarks().items()})
+
+    def _placed(self, place: Place) -> Replay:
+        """The topic, to be read on from a place. Errors: Fatal when rows that were not read are not there any more; Transient."""
+        if self._replay is not None and place == self._at:
+            return self._replay
+        self._leave()
+        replay = self._replay = self._topic(place.generation)
+        ends = replay.watermarks()
+        for number, (low, high) in ends.items():
+            offset = place.offsets.get(str(number), 0)
+            if offset < low or offset > high:
+                missing = f"from {offset} to {low}" if offset < low else f"behind {high}, of which {offset} were read,"
+                self._leave()
+                raise Fatal(
+                    f"rows of {place.dataset} {missing} (partition {number}, generation {place.generation}) are deleted; "
+                    f"{self._again}"
+                )
+        replay.seek({number: place.offsets.get(str(number), 0) for number in ends})
+        return replay
+
+    def _topic(self, generation: int) -> Replay:
+        """The validated topic of a generation. Errors: Fatal when it is not there, as the generation was retired; Transient."""
+        name = topics.validated(self._source.dataset, generation)
+        if name not in AdminClient(self._connection.client()).list_topics(timeout=_REPLY_S).topics:
+            raise Fatal(
+                f"generation {generation} of {self._source.dataset} is not there any more, and its rows with it; {self._again}"
+            )
+        return Replay(self._connection, name, most_rows=self._surroundings.batch_rows)
+
+    @property
+    def _again(self) -> str:
+        wanted = self._source.snapshot + 1
+        return f"set `source.snapshot` to {wanted} in the dataset file to have every row read again"
+
+    def _live(self) -> LiveDataset:
+        """The other dataset as it is live. Errors: Transient when it is not."""
+        with closing(live_datasets(self._connection, self._registry)) as live:
+            live.refresh()
+            found = live.state.get(self._source.dataset)
+        if found is None:
+            raise Transient(f"{self._source.dataset} is not live: apply it, and its rows are read")
+        return found
+
+    def _published(self, generation: int) -> pa.Schema:
+        """The columns its rows have. Errors: Transient when there are no rows yet."""
+        for topic in (topics.validated, topics.transformed):
+            found = self._registry.latest(topics.subject(topic(self._source.dataset, generation)))
+            if found is not None:
+                return Codec(found[1]).arrow_schema
+        raise Transient(f"{self._source.dataset} has published no row yet, so its columns are not known")
+
+    def _fetched(self, records: Records) -> Fetched:
+        """The rows in records: those of their columns that are the dataset's own, what happened to each, and when."""
+        batches, rejections = self._decoder(records)
+        parts = [self._taken(batch) for batch in batches]
+        rejected = [row for part in parts for row in part.rejected]
+        rejected += [_set_aside(records, rejection) for rejection in rejections]
+        if not parts:
+            return Fetched(_empty(self._schema), tuple(rejected))
+        tables = [pa.Table.from_batches([part.rows]) for part in parts]
+        joined = pa.concat_tables(tables, promote_options="default").combine_chunks().to_batches()
+        return Fetched(joined[0] if joined else parts[-1].rows, tuple(rejected))
+
+    def _taken(self, batch: Batch) -> Fetched:
+        own = batch.rows.select(user_columns(batch.rows.schema))
+        fitted = conformed(own, self._schema, self._surroundings.declared, self._surroundings.evolution)
+        self._schema = fitted.rows.schema
+        bad = {fault.row: fault for fault in fitted.faults}
+        kept = pa.array([row not in bad for row in range(batch.rows.num_rows)], pa.bool_())
+        marks = batch.rows.select(_MARKS).filter(kept)
+        rows = pa.RecordBatch.from_arrays(
+            [*fitted.rows.columns, *marks.columns], schema=pa.schema([*fitted.rows.schema, *marks.schema])
+        )
+        aside = [
+            _set_aside(batch.raw, Rejection(row, fault.reason, fault.detail), fault.column)
+            for row, fault in sorted(bad.items())
+        ]
+        return Fetched(rows, tuple(aside))
+
+    def _leave(self) -> None:
+        if self._replay is not None:
+            self._replay.close()
+        self._replay, self._at = None, None
+
+
+def _behind(records: Records) -> Mapping[int, int]:
+    """The offset behind the last record of each partition."""
+    partition, offset = records.partition.to_numpy(), records.offset.to_numpy()
+    return {int(number): int(offset[partition == number].max()) + 1 for number in np.unique(partition)}
+
+
+def _set_aside(records: Records, rejection: Rejection, column: str | None = None) -> SourceRow:
+    row = rejection.row
+    place = f"{records.topic}[{records.partition[row].as_py()}]@{records.offset[row].as_py()}"
+    return SourceRow(records.values[row] or b"", rejection.reason, rejection.detail, place, column)
+
+
+def _select(schema: pa.Schema, names: list[str]) -> pa.Schema:
+    return pa.schema([schema.field(name) for name in names])
+
+
+def _empty(schema: pa.Schema | None) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist([], schema=schema or pa.schema([]))
+
+
+def opened(source: DatasetSource, surroundings: Surroundings) -> DatasetConnector:
+    """The connector of another dataset. Errors: Fatal when ingest was not told of the platform's brokers and registry."""
+    options = dict(surroundings.kafka)
+    if "bootstrap.servers" not in options or not surroundings.registry_url:
+        raise Fatal(
+            "sources of type dataset read the platform's own topics, and ingest was told of no broker or registry"
+        )
+    connection = Connection(options.pop("bootstrap.servers"), options)
+    return DatasetConnector(source, surroundings, connection, Registry(surroundings.registry_url))
