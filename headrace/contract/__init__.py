@@ -13,6 +13,7 @@ from headrace.contract.checks import (
     NotNull,
     References,
     TypeIs,
+    Unique,
 )
 from headrace.contract.dependencies import dependencies, in_dependency_order
 from headrace.contract.drift import DRIFT, Decision, FileEdit
@@ -60,6 +61,7 @@ __all__ = [
     "SourceSettings",
     "TransformTest",
     "TypeIs",
+    "Unique",
     "arrow_schema",
     "arrow_type",
     "checks_on",

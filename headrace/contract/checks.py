@@ -122,6 +122,21 @@ class References(_Check):
     to: ColumnName = Setting(description="The column of that dataset which holds the known values.")
 
 
+class Unique(_Check):
+    """No row before it has the same values in these columns."""
+
+    check: Literal["unique"] = Setting(description="The kind of check.")
+    columns: list[ColumnName] = Setting(
+        [],
+        description="The columns whose values together no other row may have; the dataset's key when not given. A row in which "
+        "one of them is missing passes. Only with `load.mode: append`. See docs/unique.md.",
+    )
+
+    def subject(self) -> str | None:
+        """See `_Check.subject`: the only column, where there is but one."""
+        return self.columns[0] if len(self.columns) == 1 else None
+
+
 class Expression(_Check):
     """A condition over the whole row is true."""
 
@@ -133,9 +148,15 @@ class Expression(_Check):
 
 
 Check = Annotated[
-    NotNull | TypeIs | In | Between | Matches | FormatIs | Length | References | Expression,
+    NotNull | TypeIs | In | Between | Matches | FormatIs | Length | References | Unique | Expression,
     Setting(discriminator="check"),
 ]
+
+
+def told_columns(check: Check, key: Sequence[str]) -> Check:
+    """The check, which names its columns where the dataset's key was meant."""
+    meant = isinstance(check, Unique) and not check.columns
+    return check.model_copy(update={"columns": list(key)}) if meant else check
 
 
 def named(checks: Sequence[Check]) -> list[Check]:

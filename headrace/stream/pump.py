@@ -101,8 +101,8 @@ class Sink(Protocol):
 class Pump:
     """Moves the records of one source through one stage into one sink. Run by one thread; commits run beside it.
 
-    `before_batch` runs after a poll and before the stage sees what it brought: the place to bring what the stage
-    refers to up to date. It may raise Transient.
+    `before_batch` runs after a poll and before the stage sees what it brought, and is given the epoch of that: the place to
+    bring what the stage refers to up to date. Under a new epoch no commit is under way. It may raise Transient.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class Pump:
         sink: Sink,
         *,
         max_rows: int = 20_000,
-        before_batch: Callable[[], None] | None = None,
+        before_batch: Callable[[int], None] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.position = position
@@ -171,7 +171,7 @@ class Pump:
         if delivery is None:
             return moved + self.settle()
         if self._before_batch is not None:
-            self._before_batch()
+            self._before_batch(delivery.epoch)
         work = self._decide(delivery)
         moved += self.settle()
         self._committer.begin(work)

@@ -23,7 +23,7 @@ def kafka_pump(
     *,
     extras: Callable[[Work], Iterable[Messages]] | None = None,
     around: Callable[[Sink], Sink] = lambda sink: sink,
-    before_batch: Callable[[], None] | None = None,
+    before_batch: Callable[[int], None] | None = None,
 ) -> Pump:
     """A pump that reads `topic`, and writes each port to its topic, and what is set aside to the dataset's quarantine.
 

@@ -24,6 +24,7 @@ from headrace.contract import (
     NotNull,
     References,
     TypeIs,
+    Unique,
     arrow_type,
     reference_table,
 )
@@ -105,6 +106,8 @@ def _meaning(check: Check, kinds: Mapping[str, str]) -> tuple[str, str]:
             table = quoted(reference_table(check.dataset))
             unknown = f"{quoted(check.column)} NOT IN (SELECT {known} FROM {table} WHERE {known} IS NOT NULL)"
             return f"{quoted(check.column)} IS NOT NULL AND {unknown}", f"a {check.to} known to {check.dataset}"
+        case Unique():
+            raise AssertionError("no condition of a row by itself")
         case Expression():
             return f"NOT ({sqlglot.parse_one(check.sql, dialect='duckdb').sql('duckdb', comments=False)})", check.sql
 

@@ -5,7 +5,7 @@ quarantined whole, so that a repaired record cannot double those that had alread
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,9 +24,11 @@ from headrace.transform.isolate import RowError, isolate
 from headrace.transform.judgement import ROW, Judgement, judgement
 from headrace.transform.personal import functions
 from headrace.transform.publish import published, rejections
+from headrace.transform.seen import Seen
 from headrace.transform.shortcuts import sole_rule, suspects_sql
 from headrace.transform.sizes import MOST_BYTES, oversized
 from headrace.transform.types import arrow_type
+from headrace.transform.uniques import Uniques, parted
 
 #: The most rows of a batch that are tried one by one for DuckDB's own message.
 _MOST_TRIED: Final = 50
@@ -47,8 +49,17 @@ class Transform:
 
     name = "transformer"
 
-    def __init__(self, engine: Engine, contract: Contract, version: int, hash_key: SecretStr | None = None) -> None:
-        """`hash_key` is the secret that `transform.hash_key` names. Errors: Fatal when it is too short to be a key."""
+    def __init__(
+        self,
+        engine: Engine,
+        contract: Contract,
+        version: int,
+        hash_key: SecretStr | None = None,
+        seen: Seen | None = None,
+    ) -> None:
+        """`hash_key` is the secret that `transform.hash_key` names; `seen` what rows had before, for checks of kind unique: if
+        nothing is given, only the rows that this stage is shown count. Errors: Fatal when the key is too short to be one.
+        """
         engine.define(functions(contract.dataset, hash_key))
         self._engine = engine
         self._contract = contract
@@ -57,6 +68,7 @@ class Transform:
         self._sole_rule = sole_rule(self._compiled)
         self._version = version
         self._plan: Plan | None = None
+        self._uniques = Uniques(contract.checks, seen)
 
     @property
     def output(self) -> pa.Schema | None:
@@ -69,6 +81,11 @@ class Transform:
         Errors: Fatal when the dataset's SQL does not fit its rows.
         """
         return self._plan_for(staged).output
+
+    def confirm(self, published: pa.RecordBatch) -> None:
+        """Learn of rows that went on before, in their order, for checks of kind unique. After `prepare`. Errors: Fatal."""
+        assert self._plan is not None
+        self._uniques.confirm(published, self._plan.output)
 
     def __call__(self, batch: Batch) -> Outcome:
         """See `headrace.stream.stage.Stage`."""
@@ -88,8 +105,9 @@ class Transform:
             kept = np.flatnonzero(~parents.members(np.fromiter(rejected, np.int64), len(rows))[row])
             judged, row = judged.take(pa.array(kept, pa.int64())), row[kept]
         output = published(plan.judgement, plan.output, batch.rows, judged, row, self._version)
+        output, row, repeated = self._uniques.judged(output, row)
         emitted = Emitted(pa.array(row, pa.int64()), output)
-        return Outcome((emitted,), filtered, [*rejected.values(), *failed, *unexplained])
+        return Outcome((emitted,), filtered, [*rejected.values(), *failed, *unexplained, *repeated])
 
     def _plan_for(self, staged: pa.Schema) -> Plan:
         """The plan for rows of this shape: kept while no column is new, so that the published schema stays the same."""
@@ -110,6 +128,7 @@ class Transform:
         produced = self._engine.produced(sql, pa.schema([pa.field(ROW, pa.int64()), *rows]))
         self._refuse_namesakes([name for name, _ in produced])
         made = judgement(sql, produced, self._contract.schema_, self._contract.checks)
+        self._refuse_parted(dict(produced), {column.name: column.type for column in made.published})
         own = [pa.field(column.name, arrow_type(column.type), not column.required) for column in made.published]
         plan = Plan(rows, made, pa.schema([*own, *columns.TRANSFORMED_FIELDS]))
         self._judged(plan, _numbered(pa.RecordBatch.from_pylist([], schema=rows)))  # a query that fits no row fails now
@@ -122,6 +141,15 @@ class Transform:
             raise Fatal(
                 f"the SQL of {self._contract.dataset} gives more than one column called {', '.join(twice)}: its * brings one "
                 f"of the source. Leave that out with * EXCLUDE ({twice[0]}), or give the other another name, and apply the file"
+            )
+
+    def _refuse_parted(self, given: Mapping[str, str], published: Mapping[str, str]) -> None:
+        """Errors: Fatal when rows with one key as published may stand in two partitions, where no check sees both."""
+        if (name := parted(self._contract, given, published)) is not None:
+            raise Fatal(
+                f"{self._contract.dataset} has a check of kind unique, and its key {name} comes as text and is published as "
+                f"{published[name]}: '1' and '01' would be one key in two partitions. Give the column that type in "
+                "source.columns, or set `partitions: 1` for a new dataset, and apply the file"
             )
 
     def _judged(self, plan: Plan, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, list[Rejection]]:

@@ -1,9 +1,11 @@
 """Wires the transformer: for each dataset a pump from staged to transformed, with the datasets it refers to at hand."""
 
+import shutil
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -19,8 +21,10 @@ from headrace.stream.wiring import kafka_pump
 from headrace.transform.engine import Engine
 from headrace.transform.reference import needed
 from headrace.transform.stage import Transform
+from headrace.transform.uniques import seen_for
 from services.transformer.adapters.back_tests import BackTests
 from services.transformer.adapters.hash_keys import HashKeys
+from services.transformer.adapters.published_before import PublishedBefore
 from services.transformer.adapters.references import References
 from services.transformer.adapters.trials import OpenStage, Trials
 from services.transformer.settings import TransformerSettings
@@ -33,6 +37,7 @@ class Transforming:
     pump: Pump
     engine: Engine
     references: References
+    before: PublishedBefore | None
 
     @property
     def name(self) -> str:
@@ -45,6 +50,8 @@ class Transforming:
         finally:
             self.references.close()
             self.engine.close()
+            if self.before is not None:
+                self.before.close()
 
 
 def hash_keys(settings: TransformerSettings) -> HashKeys:
@@ -56,6 +63,7 @@ def hash_keys(settings: TransformerSettings) -> HashKeys:
 def workers(settings: TransformerSettings, keys: HashKeys) -> WorkersFor:
     """What the transformer does for a dataset."""
     registry = Registry(settings.registry_url)
+    shutil.rmtree(seen_folder(settings), ignore_errors=True)  # of a process before this one that was killed
 
     def workers_for(dataset: LiveDataset) -> Iterable[Callable[[], Worker]]:
         return (partial(worker_for, dataset, settings, registry, keys),)
@@ -67,10 +75,18 @@ def worker_for(dataset: LiveDataset, settings: TransformerSettings, registry: Re
     """The worker from staged to transformed. Errors: Transient, Fatal when its key cannot be had."""
     hash_key = keys.of(dataset)
     engine = Engine(settings.transform_memory)
-    stage = Transform(engine, dataset.contract, dataset.version, hash_key)
+    seen = seen_for(dataset.contract.checks, seen_folder(settings))
+    stage = Transform(engine, dataset.contract, dataset.version, hash_key, seen)
     wanted = needed(compile_transform(dataset.contract), dataset.contract.checks)
     references = References(settings.connection(), registry, engine, wanted)
-    return Transforming(pump_for(dataset, settings, registry, stage, references), engine, references)
+    before = None if seen is None else PublishedBefore(settings.connection(), registry, dataset, seen)
+    pump = pump_for(dataset, settings, registry, stage, references, before)
+    return Transforming(pump, engine, references, before)
+
+
+def seen_folder(settings: TransformerSettings) -> Path:
+    """Where the values are kept that rows may not share: written anew by every process."""
+    return settings.data_dir / f"transformer-{settings.instance}-seen"
 
 
 def trials(settings: TransformerSettings, keys: HashKeys) -> Trials:
@@ -124,7 +140,12 @@ def refreshed(refresh: Callable[[], None], parents: int) -> None:
 
 
 def pump_for(
-    dataset: LiveDataset, settings: TransformerSettings, registry: Registry, stage: Transform, references: References
+    dataset: LiveDataset,
+    settings: TransformerSettings,
+    registry: Registry,
+    stage: Transform,
+    references: References,
+    before: PublishedBefore | None = None,
 ) -> Pump:
     """The pump from staged to transformed."""
     return kafka_pump(
@@ -134,12 +155,19 @@ def pump_for(
         stage,
         topics.staged(dataset.name),
         {MAIN: topics.transformed(dataset.name, dataset.generation)},
-        before_batch=partial(make_ready, dataset, registry, stage, references),
+        before_batch=partial(make_ready, dataset, registry, stage, references, before),
     )
 
 
-def make_ready(dataset: LiveDataset, registry: Registry, stage: Transform, references: References) -> None:
-    """Bring reference data up to date, and before the first batch publish the schema that its rows will have.
+def make_ready(
+    dataset: LiveDataset,
+    registry: Registry,
+    stage: Transform,
+    references: References,
+    before: PublishedBefore | None,
+    epoch: int,
+) -> None:
+    """Bring reference data and what went on before up to date, and before the first batch publish the schema of its rows.
 
     The schema does not depend on rows: it is there for those who wait for it even if every row is filtered.
     """
@@ -147,6 +175,8 @@ def make_ready(dataset: LiveDataset, registry: Registry, stage: Transform, refer
     if stage.output is None and (published := prepare(dataset, registry, stage)) is not None:
         subject = topics.subject(topics.transformed(dataset.name, dataset.generation))
         registry.register(subject, avro_schema(published, dataset.name))
+    if before is not None and stage.output is not None:
+        before.refresh(epoch, stage)
 
 
 def prepare(dataset: LiveDataset, registry: Registry, stage: Transform) -> pa.Schema | None:
