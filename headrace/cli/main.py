@@ -14,6 +14,7 @@ from headrace.cli import (
     drift,
     local,
     observe,
+    overrides,
     quarantine,
     render,
     rows,
@@ -82,6 +83,7 @@ def version(context: typer.Context, output: Output = Format.TABLE) -> None:
 
 def _assemble() -> None:
     start, files, look = "Local stack", "Dataset files", "Look"
+    hand = "Decide by hand"
     for command, panel in (
         (local.up, start), (local.down, start), (local.doctor, start), (demo.demo, start),
         (datasets.init, files), (datasets.validate, files), (datasets.plan, files), (datasets.apply, files),
@@ -99,6 +101,9 @@ def _assemble() -> None:
     app.add_typer(runs.app, name="runs", rich_help_panel=files)
     app.add_typer(contracts.app, name="contract", rich_help_panel=files)
     app.add_typer(secrets.app, name="secret", rich_help_panel=files)
+    for act in (overrides.skip, overrides.pin, overrides.unpin, overrides.overrides):
+        app.command(rich_help_panel=hand)(act)
+    app.add_typer(overrides.hold, name="hold", rich_help_panel=hand)
     app.command()(version)
 
 

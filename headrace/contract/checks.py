@@ -23,9 +23,10 @@ class _Check(Section):
         description="How the check is called in the ledger, in quarantine and in `_flags`. "
         "Derived from its kind and column when not given, for example `between_dep_delay`.",
     )
-    severity: Literal["reject", "flag"] = Setting(
+    severity: Literal["reject", "flag", "hold"] = Setting(
         "reject",
-        description="`reject` quarantines a row that fails, `flag` lets it pass with the check's name in `_flags`.",
+        description="`reject` quarantines a row that fails, `flag` lets it pass with the check's name in `_flags`, `hold` stops the "
+        "dataset in front of it until somebody decides. See docs/overrides.md.",
     )
     description: str | None = Setting(None, description="Why the check exists, for whoever finds a row that fails it.")
 

@@ -10,14 +10,17 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
-from headrace.errors import Transient
+import numpy as np
+import pyarrow as pa
+
+from headrace.errors import Held, Transient
 from headrace.stream import metrics
 from headrace.stream.committer import Committer
 from headrace.stream.decode import Decoder
-from headrace.stream.ledger import LedgerEntry, Position, entries_of
+from headrace.stream.ledger import LedgerEntry, Position, entries_of, identities
 from headrace.stream.stage import Batch, Outcome, Records, Rejection, Stage
 
 log = logging.getLogger(__name__)
@@ -134,7 +137,7 @@ class Pump:
         return f"{self._stage.name} {self.position.dataset}"
 
     def run(self, stopping: threading.Event) -> None:
-        """Work until told to stop. Errors: Fenced and Fatal end the run; Transient is waited out here."""
+        """Work until told to stop. Errors: Fenced, Fatal and Held end the run; Transient is waited out here."""
         backoff = Backoff()
         rewind = False
         try:
@@ -163,7 +166,8 @@ class Pump:
 
         Without a backlog the commit is waited for: what arrives meanwhile goes with the next batch, not the one after.
         Returns how many records are known to have moved since the last step. Errors: Transient (call `rewind` before
-        the next step), Fenced, Fatal; those of the batch before, too, and then this one is given up with it.
+        the next step), Fenced, Fatal; those of the batch before, too, and then this one is given up with it. Held, when
+        all in front of the row that is held stands.
         """
         moved = 0 if self._backlog else self.settle()
         delivery = self._source.poll(self._max_rows, timeout_s)
@@ -172,9 +176,13 @@ class Pump:
             return moved + self.settle()
         if self._before_batch is not None:
             self._before_batch(delivery.epoch)
-        work = self._decide(delivery)
+        work, held = self._decide(delivery)
         moved += self.settle()
-        self._committer.begin(work)
+        if work is not None:
+            self._committer.begin(work)
+        if held is not None:
+            self.settle()
+            raise held
         return moved
 
     def settle(self) -> int:
@@ -196,9 +204,26 @@ class Pump:
         self._sink.commit(work)
         metrics.TRANSACTION_SECONDS.labels(self.position.stage, self.position.dataset).observe(self._clock() - started)
 
-    def _decide(self, delivery: Delivery) -> Work:
+    def _decide(self, delivery: Delivery) -> tuple[Work | None, Held | None]:
+        """The work of a delivery; up to the first row that is held, if one is, and then that."""
+        held: Held | None = None
+        while len(delivery.records):
+            work = self._decided(delivery)
+            if isinstance(work, Work):
+                return work, held
+            batch, row = work
+            held = held_at(self.position, batch, row)
+            delivery = before(delivery, batch.raw.partition[row.row].as_py(), batch.raw.offset[row.row].as_py())
+        return None, held
+
+    def _decided(self, delivery: Delivery) -> Work | tuple[Batch, Rejection]:
         batches, undecodable = self._decoder(delivery.records)
-        portions = tuple(Portion(batch, self._stage(batch)) for batch in batches)
+        portions: list[Portion] = []
+        for batch in batches:
+            outcome = self._stage(batch)
+            if outcome.held is not None:
+                return batch, outcome.held
+            portions.append(Portion(batch, outcome))
         entries = entries_of(
             self.position,
             delivery.records,
@@ -206,7 +231,7 @@ class Pump:
             undecodable,
             int(self._clock() * 1000),
         )
-        return Work(self.position, delivery, portions, tuple(undecodable), entries)
+        return Work(self.position, delivery, tuple(portions), tuple(undecodable), entries)
 
     def _observe(self, work: Work) -> None:
         labels = (self.position.stage, self.position.dataset)
@@ -217,6 +242,34 @@ class Pump:
                 metrics.ROWS_FILTERED.labels(*labels, rule).inc(count)
             for reason, count in entry.quarantined.items():
                 metrics.ROWS_QUARANTINED.labels(*labels, reason).inc(count)
+
+
+def before(delivery: Delivery, partition: int, offset: int) -> Delivery:
+    """What a delivery has in front of one of its records."""
+    records = delivery.records
+    here = (records.partition.to_numpy() == partition) & (records.offset.to_numpy() == offset)
+    kept = records.take(pa.array(np.arange(int(np.flatnonzero(here)[0])), pa.int64()))
+    last = dict(zip(kept.partition.to_numpy().tolist(), kept.offset.to_numpy().tolist(), strict=True))
+    return replace(delivery, records=kept, next_offsets={number: at + 1 for number, at in last.items()}, backlog=False)
+
+
+def held_at(position: Position, batch: Batch, row: Rejection) -> Held:
+    """What is said of a row that waits for a decision. Its place is that in the raw topic."""
+    partition, offset, _ = (int(part[row.row]) for part in identities(batch))
+    rule = row.rule or row.reason
+    message = (
+        f"{position.dataset} is held on purpose by the check {rule} at raw partition {partition}, offset {offset}: {row.detail}. "
+        f"Look at it: headrace row {position.dataset} --raw {partition}:{offset}; then decide: headrace hold release "
+        f"{position.dataset} --pass (or --quarantine) --because TEXT"
+    )
+    about: dict[str, str | int] = {
+        "partition": partition,
+        "offset": offset,
+        "rule": rule,
+        "reason": row.reason,
+        "detail": row.detail,
+    }
+    return Held(message, about)
 
 
 class Backoff:

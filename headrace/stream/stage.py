@@ -97,12 +97,16 @@ class Rejection:
 class Outcome:
     """The fate of every input row: emitted (at least once, through one port or more), filtered by a named rule, or quarantined.
 
+    `held` is the first row that waits for a decision, if one does: then those in front of it are put to the stage once more by
+    themselves, and the others of this outcome do not count.
+
     Errors: `headrace.stream.pump` refuses an outcome in which a row has no fate, or two.
     """
 
     emitted: tuple[Emitted, ...]
     filtered: Mapping[str, pa.Int64Array] = field(default_factory=dict)
     rejected: Sequence[Rejection] = ()
+    held: Rejection | None = None
 
 
 class Stage(Protocol):

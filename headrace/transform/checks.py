@@ -49,7 +49,8 @@ class Rule:
     expected: str
     broken: str
     found: str
-    flag: bool = False
+    flag: bool = False  # a row that breaks it goes on, with the rule's name beside it
+    hold: bool = False  # ... once somebody has decided so
 
     def detail(self, found: str | None) -> str:
         """What a user reads of a row that breaks it."""
@@ -74,9 +75,8 @@ def _rule(check: Check, kinds: Mapping[str, str]) -> Rule:
     if isinstance(check, Length):
         length, unit = _length(check.column, kinds)
         found = f"{found} || ' (' || {length} || ' {unit}' || CASE {length} WHEN 1 THEN ')' ELSE 's)' END"
-    return Rule(
-        check.name or check.check, f"check_{check.check}", column, expected, broken, found, check.severity == "flag"
-    )
+    name, flag, hold = check.name or check.check, check.severity != "reject", check.severity == "hold"
+    return Rule(name, f"check_{check.check}", column, expected, broken, found, flag, hold)
 
 
 def _meaning(check: Check, kinds: Mapping[str, str]) -> tuple[str, str]:

@@ -5,7 +5,7 @@ quarantined whole, so that a repaired record cannot double those that had alread
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,9 +17,12 @@ from headrace.contract import NO_MATCH, CompiledTransform, Contract, compile_tra
 from headrace.errors import Fatal
 from headrace.stream import columns
 from headrace.stream.codec import conform
+from headrace.stream.overrides import Decisions
 from headrace.stream.stage import Batch, Emitted, Outcome, Rejection
 from headrace.transform import parents
-from headrace.transform.engine import Engine
+from headrace.transform.checks import Rule
+from headrace.transform.engine import INPUT, Engine
+from headrace.transform.holding import holding
 from headrace.transform.isolate import RowError, isolate
 from headrace.transform.judgement import ROW, Judgement, judgement
 from headrace.transform.personal import functions
@@ -56,10 +59,15 @@ class Transform:
         version: int,
         hash_key: SecretStr | None = None,
         seen: Seen | None = None,
+        decisions: Decisions | None = None,
     ) -> None:
         """`hash_key` is the secret that `transform.hash_key` names; `seen` what rows had before, for checks of kind unique: if
-        nothing is given, only the rows that this stage is shown count. Errors: Fatal when the key is too short to be one.
+        nothing is given, only the rows that this stage is shown count. `decisions` are about rows that are held: if none are
+        given, nothing waits, and checks of severity hold reject. Errors: Fatal when the key is too short to be one.
         """
+        if decisions is None:
+            contract = _without_holds(contract)
+        self._decisions = decisions or Decisions()
         engine.define(functions(contract.dataset, hash_key))
         self._engine = engine
         self._contract = contract
@@ -68,7 +76,7 @@ class Transform:
         self._sole_rule = sole_rule(self._compiled)
         self._version = version
         self._plan: Plan | None = None
-        self._uniques = Uniques(contract.checks, seen)
+        self._uniques = Uniques(contract.checks, seen, self._decisions)
 
     @property
     def output(self) -> pa.Schema | None:
@@ -101,13 +109,35 @@ class Transform:
         rejected = rejections(plan.judgement, judged, row)
         for of in row[oversized(judged)].tolist():
             rejected.setdefault(of, Rejection(of, "too_large", _GROWN))
+        aside, held = self._holding(plan, judged, row, batch.rows, rejected)
+        if held is not None:
+            return Outcome((), held=held)
+        rejected |= aside
         if rejected:
             kept = np.flatnonzero(~parents.members(np.fromiter(rejected, np.int64), len(rows))[row])
             judged, row = judged.take(pa.array(kept, pa.int64())), row[kept]
         output = published(plan.judgement, plan.output, batch.rows, judged, row, self._version)
-        output, row, repeated = self._uniques.judged(output, row)
-        emitted = Emitted(pa.array(row, pa.int64()), output)
-        return Outcome((emitted,), filtered, [*rejected.values(), *failed, *unexplained, *repeated])
+        said = self._uniques.judged(output, row)
+        if said.held is not None:
+            return Outcome((), held=said.held)
+        emitted = Emitted(pa.array(said.row, pa.int64()), said.rows)
+        return Outcome((emitted,), filtered, [*rejected.values(), *failed, *unexplained, *said.rejected])
+
+    def _holding(
+        self,
+        plan: Plan,
+        judged: pa.RecordBatch,
+        row: parents.Int64s,
+        staged: pa.RecordBatch,
+        settled: Container[int],
+    ) -> tuple[dict[int, Rejection], Rejection | None]:
+        """See `headrace.transform.holding.holding`."""
+
+        def showing(rule: Rule, rows: pa.RecordBatch) -> list[str | None]:
+            sql = f"SELECT {rule.found} FROM {INPUT}"  # noqa: S608 - made by `headrace.transform.checks`
+            return self._engine.query(sql, rows).column(0).to_pylist() if len(rows) else []
+
+        return holding(plan.judgement, judged, row, staged, self._decisions, settled, showing)
 
     def _plan_for(self, staged: pa.Schema) -> Plan:
         """The plan for rows of this shape: kept while no column is new, so that the published schema stays the same."""
@@ -208,6 +238,12 @@ class Transform:
                 mine = np.sort(row[rule == at])
                 found[rules[at]] = pa.concat_arrays([*filter(None, [found.get(rules[at])]), pa.array(mine, pa.int64())])
         return found, failed
+
+
+def _without_holds(contract: Contract) -> Contract:
+    """The contract where nobody can be asked: what would be held is set aside."""
+    checks = [c.model_copy(update={"severity": "reject"}) if c.severity == "hold" else c for c in contract.checks]
+    return contract.model_copy(update={"checks": checks})
 
 
 def _own(staged: pa.Schema) -> pa.Schema:

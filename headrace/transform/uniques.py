@@ -1,6 +1,7 @@
 """Puts published rows to the checks of kind unique: sets aside, or flags, those with the values of a row before them."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -12,8 +13,10 @@ from headrace.errors import Fatal
 from headrace.stream import columns
 from headrace.stream.codec import conform
 from headrace.stream.outputs import plain, readable
+from headrace.stream.overrides import Decisions
 from headrace.stream.stage import Rejection
 from headrace.transform import parents, types
+from headrace.transform.holding import set_aside
 from headrace.transform.seen import Seen
 from headrace.transform.unique import Place, Repeat, repeats, told
 
@@ -28,34 +31,47 @@ def seen_for(checks: Iterable[Check], folder: Path | None = None) -> Seen | None
     return Seen(sets, folder) if sets else None
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What goes on, the input row of each of these, and the input rows that are set aside. With `held`, the first input row that
+    waits for a decision, the others do not count."""
+
+    rows: pa.RecordBatch
+    row: parents.Int64s
+    rejected: list[Rejection]
+    held: Rejection | None
+
+
 class Uniques:
     """The checks of kind unique among those of a dataset. `seen` is what rows had before; if not given, nothing yet."""
 
-    def __init__(self, checks: Sequence[Check], seen: Seen | None) -> None:
+    def __init__(self, checks: Sequence[Check], seen: Seen | None, decisions: Decisions) -> None:
         self._checks = _uniques(checks)
+        self._decisions = decisions
         self._seen = seen if seen is not None else seen_for(checks)
 
-    def judged(
-        self, rows: pa.RecordBatch, row: parents.Int64s
-    ) -> tuple[pa.RecordBatch, parents.Int64s, list[Rejection]]:
-        """What goes on of the published rows, the input row of each, and the input rows that are set aside.
+    def judged(self, rows: pa.RecordBatch, row: parents.Int64s) -> Judged:
+        """What becomes of published rows. What goes on counts as seen from here on, unless one waits for a decision.
 
-        Shapes: `row` has an entry for each of `rows`, and ascends. What goes on counts as seen from here on. Errors: Fatal.
+        Shapes: `row` has an entry for each of `rows`, and ascends. Errors: Fatal.
         """
         if self._seen is None or not len(rows):
-            return rows, row, []
+            return Judged(rows, row, [], None)
         places = _Places(rows)
         contested = self._seen.contested(self._asked(rows))
-        found = repeats(contested, row, places, lambda _, mine: not any(map(self._rejects, mine)))
-        rejected = {
-            of: self._rejection(rows, of, mine, places) for of, mine in found.items() if any(map(self._rejects, mine))
-        }
+        found = repeats(contested, row, places, lambda _, mine: self._deciding(mine, places, "quarantine") is None)
+        rejected: dict[int, Rejection] = {}
+        for of, mine in found.items():
+            if (first := self._deciding(mine, places, "quarantine")) is not None:
+                rejected[of] = self._rejection(rows, of, first, places[first.row])
+            elif (first := self._deciding(mine, places, None)) is not None:
+                return Judged(rows, row, [], self._rejection(rows, of, first, places[first.row]))
         going = ~parents.members(np.fromiter(rejected, np.int64, len(rejected)), int(row[-1]) + 1)[row]
         self._seen.note(going)
         flagged = _flagged(rows, self._flags(found))
         if rejected:
             flagged, row = flagged.take(pa.array(np.flatnonzero(going), pa.int64())), row[going]
-        return flagged, row, list(rejected.values())
+        return Judged(flagged, row, list(rejected.values()), None)
 
     def confirm(self, rows: pa.RecordBatch, published: pa.Schema) -> None:
         """Learn of rows that went on, in their order; `published` is the schema that rows have today. Errors: Fatal."""
@@ -79,15 +95,24 @@ class Uniques:
             raise Fatal(f"a check of kind unique looks at {', '.join(missing)}: no such column is published")
         return rows.select([*names, columns.PARTITION, columns.OFFSET])
 
-    def _rejects(self, repeat: Repeat) -> bool:
-        return self._checks[repeat.check].severity == "reject"
+    def _deciding(self, mine: Sequence[Repeat], places: Sequence[Place], act: str | None) -> Repeat | None:
+        """The first of the repeats of an input row that is to be set aside, or, with None, that waits for a decision."""
+        return next((each for each in mine if self._act(each, places[each.row]) == act), None)
 
-    def _rejection(self, rows: pa.RecordBatch, of: int, mine: Sequence[Repeat], places: Sequence[Place]) -> Rejection:
-        """Why an input row is set aside: the first that rejects."""
-        first = next(filter(self._rejects, mine))
-        check = self._checks[first.check]
-        shown = {name: _shown(rows.column(name)[first.row]) for name in check.columns}
-        return Rejection(of, _REASON, told(first, shown, places[first.row]), check.name, check.subject())
+    def _act(self, repeat: Repeat, place: Place) -> str | None:
+        check = self._checks[repeat.check]
+        if check.severity != "hold":
+            return "quarantine" if check.severity == "reject" else "pass"
+        decision = self._decisions.on(str(check.name), *place)
+        return None if decision is None else decision.act
+
+    def _rejection(self, rows: pa.RecordBatch, of: int, repeat: Repeat, place: Place) -> Rejection:
+        """Why an input row is set aside, or waits."""
+        check = self._checks[repeat.check]
+        shown = {name: _shown(rows.column(name)[repeat.row]) for name in check.columns}
+        rejection = Rejection(of, _REASON, told(repeat, shown, place), check.name, check.subject())
+        decision = self._decisions.on(str(check.name), *place) if check.severity == "hold" else None
+        return rejection if decision is None else set_aside(rejection, decision)
 
     def _flags(self, found: Mapping[int, Sequence[Repeat]]) -> dict[int, list[str]]:
         flags: dict[int, list[str]] = {}

@@ -27,6 +27,7 @@ from services.gateway.core.datasets import DatasetVersion, SourcePosition
 from services.gateway.core.folding import Sums
 from services.gateway.core.incidents import SOURCE_DOWN, standing
 from services.gateway.core.latency import quantile
+from services.gateway.core.overrides import HeldRow, held_row
 from services.gateway.core.runs import refused, unfinished
 from services.gateway.core.source_state import SourceState, source_state
 
@@ -114,6 +115,16 @@ class Accounts:
             books = balance(sums, settled=not reasons)
             accounts.append(Account(dataset, books, last_commit_at, problems, tuple(reasons), source))
         return accounts
+
+    def held(self, datasets: Iterable[DatasetVersion]) -> list[HeldRow]:
+        """The rows that these datasets are stopped in front of, for somebody to decide about."""
+        incidents = self._incidents.open()
+        stopped = (
+            incident
+            for dataset in datasets
+            for incident in standing(incidents.get(dataset.name, ()), dataset, _last_commits(self._sums(dataset)))
+        )
+        return [row for row in map(held_row, stopped) if row is not None]
 
     def status(self, account: Account, now: datetime) -> list[StageStatus]:
         """What each stage is doing."""

@@ -21,6 +21,7 @@ from services.gateway.adapters.http.app import create_app
 from services.gateway.adapters.incident_store import IncidentStore
 from services.gateway.adapters.lake import Lake
 from services.gateway.adapters.ledger_store import LedgerStore
+from services.gateway.adapters.override_store import OverrideStore
 from services.gateway.adapters.progress import Progress
 from services.gateway.adapters.published_rows import PublishedRows
 from services.gateway.adapters.quarantine import Quarantine
@@ -62,6 +63,7 @@ def build(settings: GatewaySettings) -> Gateway:
     )
     quarantine, progress = Quarantine(warehouse), Progress(connection)
     published = PublishedRows(warehouse)
+    overrides = OverrideStore(engine, connection, controls)
     runs, wishes = RunLog(connection, controls), WishStore(engine, connection, controls)
     return Gateway(
         engine,
@@ -84,7 +86,11 @@ def build(settings: GatewaySettings) -> Gateway:
         QuarantineDesk(connection, controls),
         BackTestDesk(connection, controls),
         TransformTests(),
-        Passports(connection, registry, controls, datasets, progress, published, quarantine, Lake(settings), runs),
+        Passports(
+            connection, registry, controls, datasets, progress, published, quarantine, Lake(settings), runs, overrides
+        ),
+        overrides,
+        progress,
     )
 
 

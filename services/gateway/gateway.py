@@ -12,6 +12,8 @@ from services.gateway.adapters.dataset_log import DatasetLog
 from services.gateway.adapters.dataset_store import DatasetStore
 from services.gateway.adapters.health import Health
 from services.gateway.adapters.holding_store import HoldingStore
+from services.gateway.adapters.override_store import OverrideStore
+from services.gateway.adapters.progress import Progress
 from services.gateway.adapters.quarantine import Quarantine
 from services.gateway.adapters.quarantine_desk import QuarantineDesk
 from services.gateway.adapters.run_log import RunLog
@@ -51,3 +53,5 @@ class Gateway:
     back_tests: BackTestDesk
     transform_tests: TransformTests
     passports: Passports
+    overrides: OverrideStore
+    progress: Progress

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from headrace.errors import Fatal
 from headrace.stream.service import LiveDataset, run_service
-from services.transformer.bootstrap import back_tests, hash_keys, trials, workers
+from services.transformer.bootstrap import back_tests, hash_keys, known_overrides, trials, workers
 from services.transformer.settings import TransformerSettings
 
 
@@ -18,18 +18,24 @@ def main() -> int:
     except Fatal as error:
         logging.getLogger(__name__).error("%s", error)
         return 1
+    overrides = known_overrides(settings)
     trying, testing = trials(settings, keys), back_tests(settings, keys)
 
     def learn(datasets: Mapping[str, LiveDataset]) -> None:
         keys.learn(datasets)
+        overrides.refresh()
         trying.learn(datasets)
         testing.learn(datasets)
 
+    def needs_of(dataset: LiveDataset) -> object:
+        return keys.needs_of(dataset), overrides.about(dataset)
+
     try:
-        return run_service("transformer", settings, workers(settings, keys), learn, keys.needs_of)
+        return run_service("transformer", settings, workers(settings, keys, overrides), learn, needs_of)
     finally:
         trying.close()
         testing.close()
+        overrides.close()
         keys.close()
 
 

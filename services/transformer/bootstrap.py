@@ -13,6 +13,7 @@ from headrace.contract import compile_transform
 from headrace.errors import Transient
 from headrace.stream import topics
 from headrace.stream.codec import Codec, avro_schema
+from headrace.stream.overrides import Decisions
 from headrace.stream.pump import Pump
 from headrace.stream.registry import Registry
 from headrace.stream.service import LiveDataset, Worker, WorkersFor
@@ -20,10 +21,12 @@ from headrace.stream.stage import MAIN
 from headrace.stream.wiring import kafka_pump
 from headrace.transform.engine import Engine
 from headrace.transform.reference import needed
+from headrace.transform.skipping import Skipping
 from headrace.transform.stage import Transform
 from headrace.transform.uniques import seen_for
 from services.transformer.adapters.back_tests import BackTests
 from services.transformer.adapters.hash_keys import HashKeys
+from services.transformer.adapters.known_overrides import KnownOverrides
 from services.transformer.adapters.published_before import PublishedBefore
 from services.transformer.adapters.references import References
 from services.transformer.adapters.trials import OpenStage, Trials
@@ -60,27 +63,39 @@ def hash_keys(settings: TransformerSettings) -> HashKeys:
     return HashKeys(settings.connection(), registry, settings.key_wrapping(), settings.instance)
 
 
-def workers(settings: TransformerSettings, keys: HashKeys) -> WorkersFor:
+def known_overrides(settings: TransformerSettings) -> KnownOverrides:
+    """What people decided about rows."""
+    return KnownOverrides(settings.connection(), Registry(settings.registry_url))
+
+
+def workers(settings: TransformerSettings, keys: HashKeys, overrides: KnownOverrides) -> WorkersFor:
     """What the transformer does for a dataset."""
     registry = Registry(settings.registry_url)
     shutil.rmtree(seen_folder(settings), ignore_errors=True)  # of a process before this one that was killed
 
     def workers_for(dataset: LiveDataset) -> Iterable[Callable[[], Worker]]:
-        return (partial(worker_for, dataset, settings, registry, keys),)
+        return (partial(worker_for, dataset, settings, registry, keys, overrides),)
 
     return workers_for
 
 
-def worker_for(dataset: LiveDataset, settings: TransformerSettings, registry: Registry, keys: HashKeys) -> Transforming:
+def worker_for(
+    dataset: LiveDataset,
+    settings: TransformerSettings,
+    registry: Registry,
+    keys: HashKeys,
+    overrides: KnownOverrides,
+) -> Transforming:
     """The worker from staged to transformed. Errors: Transient, Fatal when its key cannot be had."""
     hash_key = keys.of(dataset)
     engine = Engine(settings.transform_memory)
     seen = seen_for(dataset.contract.checks, seen_folder(settings))
-    stage = Transform(engine, dataset.contract, dataset.version, hash_key, seen)
+    decisions = overrides.about(dataset)
+    stage = Transform(engine, dataset.contract, dataset.version, hash_key, seen, decisions)
     wanted = needed(compile_transform(dataset.contract), dataset.contract.checks)
     references = References(settings.connection(), registry, engine, wanted)
     before = None if seen is None else PublishedBefore(settings.connection(), registry, dataset, seen)
-    pump = pump_for(dataset, settings, registry, stage, references, before)
+    pump = pump_for(dataset, settings, registry, stage, references, before, decisions)
     return Transforming(pump, engine, references, before)
 
 
@@ -145,14 +160,15 @@ def pump_for(
     registry: Registry,
     stage: Transform,
     references: References,
-    before: PublishedBefore | None = None,
+    before: PublishedBefore | None,
+    decisions: Decisions,
 ) -> Pump:
     """The pump from staged to transformed."""
     return kafka_pump(
         dataset,
         settings,
         registry,
-        stage,
+        Skipping(stage, decisions),
         topics.staged(dataset.name),
         {MAIN: topics.transformed(dataset.name, dataset.generation)},
         before_batch=partial(make_ready, dataset, registry, stage, references, before),

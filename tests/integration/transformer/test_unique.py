@@ -10,7 +10,7 @@ import pytest
 from headrace.stream import topics
 from headrace.stream.service import LiveDataset
 from services.transformer.adapters.published_before import PublishedBefore
-from services.transformer.bootstrap import hash_keys, worker_for
+from services.transformer.bootstrap import hash_keys, known_overrides, worker_for
 from services.transformer.settings import TransformerSettings
 from tests.integration.transformer.flow import PARTITIONS, Flow, until
 from tests.integration.transformer.test_pump import settled, stage_rows
@@ -30,9 +30,12 @@ def working(flow: Flow, dataset: LiveDataset, folder: Path, instance: str = "0")
         instance=instance,
         data_dir=folder,
     )
-    keys = hash_keys(settings)
+    keys, overrides = hash_keys(settings), known_overrides(settings)
+    overrides.refresh()
     stopping = threading.Event()
-    thread = threading.Thread(target=lambda: worker_for(dataset, settings, flow.registry, keys).run(stopping))
+    thread = threading.Thread(
+        target=lambda: worker_for(dataset, settings, flow.registry, keys, overrides).run(stopping)
+    )
     thread.start()
     try:
         yield
@@ -40,6 +43,7 @@ def working(flow: Flow, dataset: LiveDataset, folder: Path, instance: str = "0")
         stopping.set()
         thread.join(30)
         keys.close()
+        overrides.close()
         assert not thread.is_alive()
 
 
