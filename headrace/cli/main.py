@@ -101,8 +101,8 @@ def _assemble() -> None:
     app.add_typer(runs.app, name="runs", rich_help_panel=files)
     app.add_typer(contracts.app, name="contract", rich_help_panel=files)
     app.add_typer(secrets.app, name="secret", rich_help_panel=files)
-    for act in (overrides.skip, overrides.pin, overrides.unpin, overrides.overrides):
-        app.command(rich_help_panel=hand)(act)
+    for decide in (overrides.skip, overrides.pin, overrides.unpin, overrides.overrides):
+        app.command(rich_help_panel=hand)(decide)
     app.add_typer(overrides.hold, name="hold", rich_help_panel=hand)
     app.command()(version)
 

@@ -293,9 +293,8 @@ class Passports:
         decided = next((stamp for stamp in stamps if stamp.stage == "transformer"), None)
         if decided is not None and SKIPPED not in decided.filtered:
             return None
-        return skip_of(
-            self._overrides.of(dataset.name), *place, decided and datetime.fromisoformat(decided.committed_at)
-        )
+        at = None if decided is None else datetime.fromisoformat(decided.committed_at)
+        return skip_of(self._overrides.of(dataset.name), *place, at)
 
     def _schema(self, seen: Seen) -> Schema | None:
         record, in_lake = seen.record, seen.landed.fields or {}

@@ -16,7 +16,7 @@ from services.gateway.adapters.tables import OVERRIDES
 
 
 class OverrideStore:
-    """The projection of `_headrace.overrides`. The topic is the truth: the transformer reads it, also when this gateway is gone."""
+    """The projection of `_headrace.overrides`. The topic is the truth: the transformer reads that."""
 
     def __init__(self, engine: Engine, connection: Connection, controls: Controls) -> None:
         self._engine = engine
@@ -27,13 +27,13 @@ class OverrideStore:
         """What stands about a dataset, in the order of time."""
         wanted = select(OVERRIDES).where(OVERRIDES.c.dataset == dataset).order_by(OVERRIDES.c.at, OVERRIDES.c.key)
         with self._engine.connect() as connection:
-            return [Override.of(row) for row in connection.execute(wanted).mappings()]
+            return [Override.of(dict(row)) for row in connection.execute(wanted).mappings()]
 
     def pins(self) -> dict[str, Override]:
         """The pin of each dataset that has one."""
         wanted = select(OVERRIDES).where(OVERRIDES.c.act == "pin")
         with self._engine.connect() as connection:
-            return {row["dataset"]: Override.of(row) for row in connection.execute(wanted).mappings()}
+            return {row["dataset"]: Override.of(dict(row)) for row in connection.execute(wanted).mappings()}
 
     def write(self, overrides: Sequence[Override]) -> None:
         """Write what somebody decided. Errors: Transient (some may stand: they may be written again)."""

@@ -55,6 +55,6 @@ def release(
 
 
 def skip_of(overrides: list[Override], partition: int, offset: int, decided_at: datetime | None) -> Override | None:
-    """The skip that left a raw record out, if one did: one that stood when the record was decided about, as far as that is known."""
+    """The skip that left a raw record out: one that stood when that was decided about, as far as it is known when."""
     skips = (each for each in overrides if each.act == "skip" and each.covers(partition, offset))
     return next((each for each in skips if decided_at is None or each.at <= decided_at), None)

@@ -148,7 +148,9 @@ def _refuse_pinned(gateway: Gateway, name: str) -> None:
 def _pin(gateway: Gateway, name: str) -> str | None:
     """Why no new version of a dataset may go live; None when it may."""
     pin = gateway.overrides.pins().get(name)
-    return pin and f"{name} is pinned by {pin.told}; to let new versions go live: headrace unpin {name} --because TEXT"
+    if pin is None:
+        return None
+    return f"{name} is pinned by {pin.told}; to let new versions go live: headrace unpin {name} --because TEXT"
 
 
 def _skipped(contract: Contract, reason: str | None) -> list[str]:
