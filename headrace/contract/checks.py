@@ -25,8 +25,8 @@ class _Check(Section):
     )
     severity: Literal["reject", "flag", "hold"] = Setting(
         "reject",
-        description="`reject` quarantines a row that fails, `flag` lets it pass with the check's name in `_flags`, `hold` stops the "
-        "dataset in front of it until somebody decides. See docs/overrides.md.",
+        description="`reject` quarantines a row that fails, `flag` lets it pass with the check's name in `_flags`, `hold` stops "
+        "the dataset in front of it until somebody decides. See docs/overrides.md.",
     )
     description: str | None = Setting(None, description="Why the check exists, for whoever finds a row that fails it.")
 

@@ -76,9 +76,3 @@ class Decisions:
         """What was decided last about a raw record that this rule holds; None when nothing was."""
         about = (each for each in reversed(self.items) if each.act != "skip" and each.rule == rule)
         return next((each for each in about if each.covers(partition, offset)), None)
-
-
-def pin_of(overrides: Mapping[str, Override], dataset: str) -> Override | None:
-    """The pin of a dataset that stands, by the latest record of each key; None when its file may change."""
-    found = overrides.get(f"{dataset}/pin")
-    return found if found is not None and found.act == "pin" else None

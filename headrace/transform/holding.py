@@ -31,7 +31,7 @@ def holding(
     settled: Container[int],
     showing: Showing,
 ) -> tuple[dict[int, Rejection], Rejection | None]:
-    """The input rows that are set aside as was decided, and the first that waits for a decision. Those in `settled` are no matter.
+    """The input rows that are set aside as was decided, and the first that waits. Those in `settled` are no matter.
 
     Shapes: `judged` and `row` have an entry for each output row; `row` ascends. What was let pass keeps its flag.
     """

@@ -9,7 +9,7 @@ from headrace.contract import Contract
 from headrace.contract.odcs import from_odcs, to_odcs
 from headrace.stream import columns
 from headrace.stream.ledger import fates
-from headrace.stream.overrides import SKIPPED, Act, Decisions, Override, pin_of
+from headrace.stream.overrides import SKIPPED, Act, Decisions, Override
 from headrace.stream.stage import Outcome
 from headrace.transform.engine import Engine
 from headrace.transform.skipping import Skipping
@@ -38,7 +38,12 @@ def outcome(*overrides: Override, checks: list[dict[str, Any]] = CHECKS, rows: l
 def test_the_first_row_that_nobody_decided_about_waits_unless_another_check_sets_it_aside() -> None:
     held = outcome().held
     assert held is not None
-    assert (held.row, held.rule, held.reason, held.detail) == (2, "huge", "check_between", "a is 50, expected at most 10")
+    assert (held.row, held.rule, held.reason, held.detail) == (
+        2,
+        "huge",
+        "check_between",
+        "a is 50, expected at most 10",
+    )
     held = outcome(decided("pass", 102, 102)).held
     assert held is not None
     assert held.row == 4
@@ -58,7 +63,11 @@ def test_rows_that_were_decided_about_go_on_with_a_flag_or_are_set_aside_with_th
 
 
 def test_a_decision_is_about_its_check_its_partition_and_its_rows_and_the_last_one_counts() -> None:
-    for other in (decided("pass", 100, 104, "known"), decided("pass", 100, 104, partition=2), decided("pass", 103, 104)):
+    for other in (
+        decided("pass", 100, 104, "known"),
+        decided("pass", 100, 104, partition=2),
+        decided("pass", 103, 104),
+    ):
         held = outcome(other).held
         assert held is not None
         assert held.row == 2
@@ -72,7 +81,9 @@ def test_a_repeat_can_be_held() -> None:
     held = outcome(checks=checks, rows=rows).held
     assert held is not None
     assert (held.row, held.reason) == (1, "check_unique")
-    found = outcome(decided("pass", 101, 101, "once"), decided("quarantine", 103, 103, "once"), checks=checks, rows=rows)
+    found = outcome(
+        decided("pass", 101, 101, "once"), decided("quarantine", 103, 103, "once"), checks=checks, rows=rows
+    )
     [emitted] = found.emitted
     assert emitted.rows is not None
     assert emitted.rows.column(columns.FLAGS).to_pylist() == [[], ["once"], []]
@@ -99,11 +110,9 @@ def test_where_nobody_can_be_asked_it_rejects() -> None:
     assert run(transform(checks=CHECKS), ROWS).rejected.keys() == {1, 2, 4}
 
 
-def test_a_pin_stands_until_it_is_taken_back() -> None:
+def test_a_pin_and_its_end_are_one_matter_and_no_decision_about_rows() -> None:
     pinned, undone = (Override(NAME, act, AT, "ann", "why") for act in ("pin", "unpin"))
     assert pinned.key == undone.key == "shop.orders/pin"
-    assert pin_of({pinned.key: pinned}, NAME) == pinned
-    assert pin_of({pinned.key: undone}, NAME) is None
     assert Decisions.about(NAME, [pinned]) == Decisions()
     assert Override.of({**pinned.record(), "of_a_later_version": 1}) == pinned
 

@@ -57,8 +57,8 @@ def apply(name: models.Name, body: models.DatasetApplication, gateway: Parts, ca
 
     Its tests are run first, unless `skip_tests` says why not.
 
-    Refused: a breaking change, or any of a dataset that is pinned (409); a file that is not valid, that refers to datasets that are not live, or one of whose tests
-    fails (422).
+    Refused: a breaking change, or any of a dataset that is pinned (409); a file that is not valid, that refers to datasets that
+    are not live, or one of whose tests fails (422).
     """
     contract = load(body.document)
     if contract.dataset != name:
