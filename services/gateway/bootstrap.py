@@ -73,7 +73,7 @@ def build(settings: GatewaySettings) -> Gateway:
         SecretKeeper(SecretLog(connection, controls, "gateway", settings.instance), keys) if keys else None,
         runs,
         fold,
-        Accounts(datasets, LedgerStore(engine), IncidentStore(engine), progress, fold, runs, wishes),
+        Accounts(datasets, LedgerStore(engine), IncidentStore(engine), progress, fold, runs, wishes, overrides),
         TokenStore(engine, settings.gateway_admin_token, _token_key(settings)),
         warehouse,
         quarantine,

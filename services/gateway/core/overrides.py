@@ -1,11 +1,11 @@
 """Decides which rows a decision by hand is about."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from headrace.stream.overrides import Override
+from headrace.stream.overrides import Decisions, Override
 from services.gateway.core.incidents import HELD, Incident
 
 
@@ -29,6 +29,21 @@ def held_row(incident: Incident) -> HeldRow | None:
         return None
     texts = {name: str(data.get(name, "")) for name in ("rule", "reason", "detail")}
     return HeldRow(incident.dataset, int(data["partition"]), int(data["offset"]), **texts, since=incident.at)
+
+
+def undecided(incidents: Iterable[Incident], overrides: Iterable[Override]) -> tuple[Incident, ...]:
+    """The incidents but those of held rows that somebody has decided about since: the transformer is about to go on."""
+    overrides = list(overrides)
+
+    def is_decided(incident: Incident) -> bool:
+        row = held_row(incident)
+        if row is None:
+            return False
+        decisions = Decisions.about(row.dataset, overrides)
+        skipped = any(each.covers(row.partition, row.offset) for each in decisions.skips())
+        return skipped or decisions.on(row.rule, row.partition, row.offset) is not None
+
+    return tuple(incident for incident in incidents if not is_decided(incident))
 
 
 def release(
