@@ -1,11 +1,14 @@
 """A pump stops in front of a row that waits for a decision: all before it stands, nothing behind it, and it is met again."""
 
+from dataclasses import replace
+
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.errors import Held, Transient
-from headrace.stream.pump import Pump
+from headrace.stream.pump import Delivery, Pump
 from headrace.stream.stage import Batch, Emitted, Outcome, Rejection
 from tests.unit.stream.test_pump import World
 
@@ -74,3 +77,17 @@ def test_the_message_says_which_row_it_is_and_what_to_do() -> None:
         "headrace hold release shop.orders",
     ):
         assert part in said
+
+
+def test_without_the_cut_rows_pass_the_one_that_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The negative control: only the row itself is left out."""
+
+    def leaving_out(delivery: Delivery, partition: int, offset: int) -> Delivery:
+        del partition
+        kept = [at for at, each in enumerate(delivery.records.offset.to_numpy().tolist()) if each != offset]
+        return replace(delivery, records=delivery.records.take(pa.array(kept, pa.int64())))
+
+    monkeypatch.setattr("headrace.stream.pump.before", leaving_out)
+    world = World(7)
+    until_held(world, world.pump_into(world.sink, Holds({4})))
+    assert world.emitted() == [0, 1, 2, 3, 5, 6]
