@@ -2,6 +2,7 @@
 
 HeadraceError
 ├── ContractError        the dataset file is wrong: every problem at once, for the person who wrote it
+├── Held                 a row waits for a person's decision: nothing behind it may be committed
 ├── Transient            infrastructure failed in a way that passes: rewind, wait, try again
 └── Fatal                going on would break a guarantee, or can never succeed
     └── Fenced           another instance has taken this work over
@@ -9,7 +10,7 @@ HeadraceError
 Bad *data* is never an exception: it is a row with a registered reason (`headrace.stream.reasons`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 
@@ -47,6 +48,14 @@ class ContractError(HeadraceError):
         count = len(self.problems)
         heading = f"{self.origin}: {count} problem{'s' if count != 1 else ''}"
         return "\n".join([heading, *(f"  {problem}" for problem in self.problems)])
+
+
+class Held(HeadraceError):
+    """A row waits for a decision: its dataset is stopped on purpose. `about` says which row, and why, as plain JSON."""
+
+    def __init__(self, message: str, about: Mapping[str, str | int]) -> None:
+        self.about = dict(about)
+        super().__init__(message)
 
 
 class Transient(HeadraceError):

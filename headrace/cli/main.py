@@ -16,6 +16,7 @@ from headrace.cli import (
     generations,
     local,
     observe,
+    overrides,
     quarantine,
     render,
     rows,
@@ -84,6 +85,7 @@ def version(context: typer.Context, output: Output = Format.TABLE) -> None:
 
 def _assemble() -> None:
     start, files, change, look = "Local stack", "Dataset files", "Safe change", "Look"
+    hand = "Decide by hand"
     for command, panel in (
         (local.up, start), (local.down, start), (local.doctor, start), (demo.demo, start),
         (datasets.init, files), (datasets.validate, files), (datasets.plan, files), (datasets.apply, files),
@@ -105,6 +107,9 @@ def _assemble() -> None:
     for step in (generations.replay, generations.promote, generations.rollback, generations.retire):
         app.command(rich_help_panel=change)(step)
     app.add_typer(generations.app, name="generations", rich_help_panel=change)
+    for decide in (overrides.skip, overrides.pin, overrides.unpin, overrides.overrides):
+        app.command(rich_help_panel=hand)(decide)
+    app.add_typer(overrides.hold, name="hold", rich_help_panel=hand)
     app.command()(version)
 
 

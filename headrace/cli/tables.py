@@ -73,6 +73,8 @@ def status(items: Sequence[DatasetStatus]) -> Iterator[RenderableType]:
     for item in items:
         if item.source is not None and item.source.because:
             yield f"[bold]{safe(item.dataset)}[/] {_told(item.source)}"
+        if item.pinned:
+            yield f"[bold]{safe(item.dataset)}[/] pinned by {safe(item.pinned)}"
         rows = {
             "in quarantine": item.quarantined,
             "resubmitted": item.resubmitted,

@@ -22,7 +22,9 @@ from headrace.client.results import (
     DriftDecided,
     Fingerprints,
     Generation,
+    HeldRow,
     Ledger,
+    Override,
     Passport,
     Passports,
     Plan,
@@ -296,6 +298,40 @@ class Client:
         """What sources, or that of one dataset, keep outside of Headrace."""
         return self._calls.items(
             SourceHolding, self._calls.send("GET", "/source-holdings", params={"dataset": dataset})
+        )
+
+    def held_rows(self, dataset: str | None = None) -> list[HeldRow]:
+        """The rows that wait for a decision."""
+        params = {"dataset": dataset} if dataset else {}
+        return self._calls.items(HeldRow, self._calls.send("GET", "/held-rows", params=params))
+
+    def release_hold(
+        self, dataset: str, act: str, because: str, *, rows: int = 1, all_like_this: bool = False
+    ) -> list[Override]:
+        """Decide about the row that is held, `pass` or `quarantine`, and about others that the same check holds."""
+        body = {"act": act, "because": because, "rows": rows, "all_like_this": all_like_this}
+        return self._override(dataset, "hold", "release", body=body)
+
+    def skip(self, dataset: str, partition: int, from_offset: int, to_offset: int, because: str) -> list[Override]:
+        """Leave raw rows out, from the first offset to the last."""
+        stretch = {"partition": partition, "from_offset": from_offset, "to_offset": to_offset}
+        return self._override(dataset, "skip", body={**stretch, "because": because})
+
+    def pin(self, dataset: str, because: str) -> list[Override]:
+        """Let no new version of a dataset go live."""
+        return self._override(dataset, "pin", body={"because": because})
+
+    def unpin(self, dataset: str, because: str) -> list[Override]:
+        """Let new versions of a dataset go live again."""
+        return self._override(dataset, "unpin", body={"because": because})
+
+    def overrides(self, dataset: str) -> list[Override]:
+        """What was decided by hand about a dataset and stands."""
+        return self._calls.items(Override, self._calls.send("GET", _dataset(dataset, "overrides")))
+
+    def _override(self, dataset: str, *path: str, body: Mapping[str, Any]) -> list[Override]:
+        return self._calls.items(
+            Override, self._calls.send("POST", _dataset(dataset, *path), safe=False, json=dict(body))
         )
 
     def backfill(self, dataset: str, since: datetime, until: datetime, *, allow_duplicates: bool = False) -> Asked:

@@ -13,6 +13,7 @@ from headrace.contract.checks import (
     NotNull,
     References,
     TypeIs,
+    Unique,
     waiting_checks,
 )
 from headrace.contract.dependencies import cycle, dependencies, in_dependency_order
@@ -61,6 +62,7 @@ __all__ = [
     "SourceSettings",
     "TransformTest",
     "TypeIs",
+    "Unique",
     "arrow_schema",
     "arrow_type",
     "checks_on",

@@ -26,9 +26,10 @@ class _Check(Section):
         description="How the check is called in the ledger, in quarantine and in `_flags`. "
         "Derived from its kind and column when not given, for example `between_dep_delay`.",
     )
-    severity: Literal["reject", "flag"] = Setting(
+    severity: Literal["reject", "flag", "hold"] = Setting(
         "reject",
-        description="`reject` quarantines a row that fails, `flag` lets it pass with the check's name in `_flags`.",
+        description="`reject` quarantines a row that fails, `flag` lets it pass with the check's name in `_flags`, `hold` stops "
+        "the dataset in front of it until somebody decides. See docs/overrides.md.",
     )
     description: str | None = Setting(None, description="Why the check exists, for whoever finds a row that fails it.")
 
@@ -143,6 +144,21 @@ class References(_Check):
         return value
 
 
+class Unique(_Check):
+    """No row before it has the same values in these columns."""
+
+    check: Literal["unique"] = Setting(description="The kind of check.")
+    columns: list[ColumnName] = Setting(
+        [],
+        description="The columns whose values together no other row may have; the dataset's key when not given. A row in which "
+        "one of them is missing passes. Only with `load.mode: append`. See docs/unique.md.",
+    )
+
+    def subject(self) -> str | None:
+        """See `_Check.subject`: the only column, where there is but one."""
+        return self.columns[0] if len(self.columns) == 1 else None
+
+
 class Expression(_Check):
     """A condition over the whole row is true."""
 
@@ -154,7 +170,7 @@ class Expression(_Check):
 
 
 Check = Annotated[
-    NotNull | TypeIs | In | Between | Matches | FormatIs | Length | References | Expression,
+    NotNull | TypeIs | In | Between | Matches | FormatIs | Length | References | Unique | Expression,
     Setting(discriminator="check"),
 ]
 
@@ -162,6 +178,12 @@ Check = Annotated[
 def waiting_checks(checks: Sequence[Check]) -> dict[str, References]:
     """The checks whose rows wait for what they refer to, by name."""
     return {check.name or "": check for check in checks if isinstance(check, References) and check.wait is not None}
+
+
+def told_columns(check: Check, key: Sequence[str]) -> Check:
+    """The check, which names its columns where the dataset's key was meant."""
+    meant = isinstance(check, Unique) and not check.columns
+    return check.model_copy(update={"columns": list(key)}) if meant else check
 
 
 def named(checks: Sequence[Check]) -> list[Check]:

@@ -11,7 +11,7 @@ from functools import reduce
 
 import sqlglot
 
-from headrace.contract.checks import Check, Expression, References
+from headrace.contract.checks import Check, Expression, References, Unique
 from headrace.contract.mentions import EVERY, mentions
 from headrace.contract.model import Contract
 from headrace.contract.origins import Reads, origins
@@ -173,7 +173,7 @@ def _read_by(check: Check) -> set[str]:
     """The columns a check reads, in lower case."""
     if isinstance(check, Expression):
         return {mention.path[0] for mention in mentions(sqlglot.parse_one(check.sql, dialect="duckdb"))}
-    return _lowered(filter(None, [check.subject()]))
+    return _lowered(check.columns if isinstance(check, Unique) else filter(None, [check.subject()]))
 
 
 def _naming(contract: Contract) -> Iterator[tuple[str, list[str]]]:

@@ -3,11 +3,18 @@
 import json
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import ConfigDict, ModelWrapValidatorHandler, ValidationError, field_validator, model_validator
+from pydantic import (
+    ConfigDict,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic import Field as Setting
 
 from headrace.contract import rules, transform_test_rules
-from headrace.contract.checks import Check, DatasetName, named
+from headrace.contract.checks import Check, DatasetName, named, told_columns
 from headrace.contract.fields import Classification, ColumnName, Schema
 from headrace.contract.section import Section
 from headrace.contract.source import Source
@@ -168,8 +175,8 @@ class Contract(Section):
 
     @field_validator("checks", mode="after")
     @classmethod
-    def _name_checks(cls, checks: list[Check]) -> list[Check]:
-        return named(checks)
+    def _name_checks(cls, checks: list[Check], info: ValidationInfo) -> list[Check]:
+        return named([told_columns(check, info.data.get("key") or []) for check in checks])
 
     @model_validator(mode="wrap")
     @classmethod

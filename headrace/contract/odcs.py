@@ -32,7 +32,7 @@ from headrace.errors import ContractError, Problem
 
 API_VERSION: Final = "v3.2.0"  # the first with maps
 VENDOR: Final = "headrace"
-_SEVERITIES: Final = {"reject": "error", "flag": "warning"}
+_SEVERITIES: Final = {"reject": "error", "flag": "warning", "hold": "critical"}
 _RUNNING: Final = ("classification", "source", "transform", "load", "partitions")
 #: Integer widths of the standard that are stored in the next wider one here.
 _WIDTHS: Final = {"i8": "i32", "i16": "i32", "u8": "i32", "u16": "i32", "u32": "i64"}
@@ -233,6 +233,8 @@ def _quality(check: Check) -> DataQuality:
             quality.implementation = check.model_dump(mode="json", exclude=told, exclude_defaults=True)
     if quality.type == "library":
         quality.customProperties = [_custom("column", check.subject())]
+    if check.severity == "hold":  # no word of the standard's means it
+        quality.customProperties = [*(quality.customProperties or []), _custom("severity", "hold")]
     return quality
 
 
@@ -241,7 +243,7 @@ def _check(quality: DataQuality, column: str | None) -> dict[str, Any]:
     told = {
         "name": quality.name,
         "description": quality.description,
-        "severity": "flag" if quality.severity in ("info", "warning") else "reject",
+        "severity": custom.get("severity") or ("flag" if quality.severity in ("info", "warning") else "reject"),
     }
     column = column or custom.get("column")
     arguments = quality.arguments or {}

@@ -21,6 +21,7 @@ from headrace.contract.source import SourceSettings, kinds
 
 RESERVED_DOMAINS: Final = ("headrace", "system", "default", "information_schema")
 MAX_DECIMAL_DIGITS: Final = 38
+_PARTITIONS: Final = 2  # of a dataset that does not say
 #: Checks that only some logical types can be put to.
 _MEASURABLE: Final = {"format": ("string",), "length": ("string", "array", "map")}
 
@@ -40,6 +41,11 @@ def broken(data: Any) -> list[Issue]:
         *_key(document, columns, query),
         *_load(document, columns),
         *_checks(document, columns),
+        *(
+            issue
+            for at, check in _items(document.get("checks"), ("checks",))
+            for issue in _unique(document, check, at, columns, query)
+        ),
         *_elements(document, columns),
     ]
 
@@ -288,6 +294,54 @@ def _waits(document: Mapping[str, Any], check: Mapping[str, Any], path: Path) ->
     if _at(document, "load", "mode") == "replace":
         expected = "none: a run is whole when all of it was read, and a row that waits would be missing from it"
         yield Issue((*path, "wait"), "a wait beside load.mode replace", expected)
+
+
+def _unique(
+    document: Mapping[str, Any],
+    check: Mapping[str, Any],
+    path: Path,
+    columns: Sequence[str] | None,
+    query: sql.Examined,
+) -> Iterator[Issue]:
+    """Whether rows with the same values can be told: they must meet in one partition, and have none before them by design."""
+    if check.get("check") != "unique":
+        return
+    named = _texts(check.get("columns"), (*path, "columns"))
+    yield from _exist(named, columns)
+    yield from _distinct(named)
+    key = [name for _, name in _texts(document.get("key"), ("key",))]
+    wanted = [name for _, name in named] or key
+    if not wanted:
+        yield Issue(
+            path, "neither columns nor a key of the dataset", "`columns`, or a `key`: whose values may not repeat"
+        )
+        return
+    kind = kinds().get(_text(_at(document, "source", "type")) or "")
+    if (repeats := _repeats_by_design(_at(document, "load", "mode"), kind is not None and kind.changes)) is not None:
+        yield Issue(path, f"unique, while {repeats}", "no such check: a row with the same values is no mistake there")
+        return
+    if document.get("partitions", _PARTITIONS) == 1:
+        return
+    missing = [name for name in key if name not in wanted]
+    computed = [name for name in key if name in query.computed]
+    if not key or missing or computed:
+        what = "no key" if not key else f"the key {', '.join(key)}"
+        why = f", of which transform.sql computes {', '.join(computed)}" if computed else ""
+        yield Issue(
+            path,
+            f"unique on {', '.join(wanted)}, in a dataset with {what}{why}",
+            "rows with the same values in one partition, where they can be compared: `partitions: 1`, or a `key` of columns "
+            "taken unchanged from the source that are all among those of the check",
+        )
+
+
+def _repeats_by_design(mode: Any, changes: bool) -> str | None:
+    """Why rows with the same values come again without being wrong; None where they do not."""
+    if mode == "upsert":
+        return "load.mode is upsert: the latest row of each key replaces the one before"
+    if mode == "replace":
+        return "load.mode is replace: each run brings every row anew"
+    return "the source gives changes: each change of a row has its values again" if changes else None
 
 
 def _measurable(check: Mapping[str, Any], path: Path, kind: str | None) -> Iterator[Issue]:

@@ -138,7 +138,7 @@ def _range(range_: Range | CountRange, path: Path) -> Iterator[Issue]:
 
 def _rejected(test: TransformTest, path: Path, contract: "Contract", columns: Sequence[str] | None) -> Iterator[Issue]:
     fields = contract.schema_.fields
-    rules = [check.name for check in contract.checks if check.name and check.severity == "reject"]
+    rules = [check.name for check in contract.checks if check.name and check.severity != "flag"]
     rules += [f"required_{field.name}" for field in fields if field.required]
     rules += [f"type_{name}" for name in (columns or [field.name for field in fields])]
     asked = test.expect.rejected
@@ -147,7 +147,7 @@ def _rejected(test: TransformTest, path: Path, contract: "Contract", columns: Se
     known = [*rules, *others]
     for name in named:
         if name not in known and not (columns is None and name.startswith("type_")):
-            checks = [check.name for check in contract.checks if check.name and check.severity == "reject"]
+            checks = [check.name for check in contract.checks if check.name and check.severity != "flag"]
             expected = among([*checks, "required_<column>", "type_<column>", *others])
             yield Issue((*path, "rejected", name), repr(name), expected, closest(name, known))
     yield from _left_out(asked, (*path, "rejected"), test, contract)

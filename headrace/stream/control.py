@@ -29,6 +29,7 @@ _SUBJECTS: Final = {
     "run": topics.subject(topics.RUNS),
     "source_wish": topics.subject(topics.SOURCE_WISHES),
     "source_holding": topics.subject(topics.SOURCE_HOLDINGS),
+    "override": topics.subject(topics.OVERRIDES),
     "quarantine_request": topics.subject(topics.QUARANTINE_REQUESTS),
     "quarantine_act": topics.subject(topics.QUARANTINE_ACTS),
     "trial": topics.subject(topics.TRIALS),

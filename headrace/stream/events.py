@@ -46,6 +46,11 @@ _INCIDENTS: Final = (
         "`headrace generations ls DATASET` shows which. Read the message; retire it, and replay a file that is mended.",
     ),
     Kind(
+        "row_held",
+        "A row fails a check of severity hold: its dataset is stopped in front of it, on purpose; other datasets go on.",
+        "`headrace hold ls` shows the row; let it go on or set it aside with `headrace hold release`.",
+    ),
+    Kind(
         "source_down",
         "A source does not answer; it is tried again, and read on from where it was when it is back.",
         "Read the message. Mend the source, or its settings; nothing else has to be done.",

@@ -10,14 +10,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
-from headrace.errors import Transient
+import numpy as np
+import pyarrow as pa
+
+from headrace.errors import Held, Transient
 from headrace.stream import metrics
 from headrace.stream.committer import Committer
 from headrace.stream.decode import Decoder
-from headrace.stream.ledger import LedgerEntry, Position, entries_of
+from headrace.stream.ledger import LedgerEntry, Position, entries_of, identities
 from headrace.stream.parking import Waiting, decided, marked, records_of, waiting_of
 from headrace.stream.stage import Batch, Outcome, Records, Rejection, Stage
 
@@ -106,9 +109,9 @@ class Sink(Protocol):
 class Pump:
     """Moves the records of one source through one stage into one sink. Run by one thread; commits run beside it.
 
-    `before_batch` runs after a poll and before the stage sees what it brought: the place to bring what the stage
-    refers to up to date. It may raise Transient. `on_work` is told what was decided, before it is committed: what comes of
-    that is read back after a rewind.
+    `before_batch` runs after a poll and before the stage sees what it brought, and is given the epoch of that: the place to
+    bring what the stage refers to up to date. Under a new epoch no commit is under way. It may raise Transient. `on_work` is
+    told what was decided, before it is committed: what comes of that is read back after a rewind.
     """
 
     def __init__(
@@ -120,7 +123,7 @@ class Pump:
         sink: Sink,
         *,
         max_rows: int = 20_000,
-        before_batch: Callable[[], None] | None = None,
+        before_batch: Callable[[int], None] | None = None,
         on_work: Callable[[Work], None] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -142,7 +145,7 @@ class Pump:
         return f"{self._stage.name} {self.position.dataset}"
 
     def run(self, stopping: threading.Event) -> None:
-        """Work until told to stop. Errors: Fenced and Fatal end the run; Transient is waited out here."""
+        """Work until told to stop. Errors: Fenced, Fatal and Held end the run; Transient is waited out here."""
         backoff = Backoff()
         rewind = False
         try:
@@ -171,7 +174,8 @@ class Pump:
 
         Without a backlog the commit is waited for: what arrives meanwhile goes with the next batch, not the one after.
         Returns how many records are known to have moved since the last step. Errors: Transient (call `rewind` before
-        the next step), Fenced, Fatal; those of the batch before, too, and then this one is given up with it.
+        the next step), Fenced, Fatal; those of the batch before, too, and then this one is given up with it. Held, when
+        all in front of the row that is held stands.
         """
         moved = 0 if self._backlog else self.settle()
         delivery = self._source.poll(self._max_rows, timeout_s)
@@ -179,12 +183,16 @@ class Pump:
         if delivery is None:
             return moved + self.settle()
         if self._before_batch is not None:
-            self._before_batch()
-        work = self._decide(delivery)
-        if self._on_work is not None:
+            self._before_batch(delivery.epoch)
+        work, held = self._decide(delivery)
+        if self._on_work is not None and work is not None:
             self._on_work(work)
         moved += self.settle()
-        self._committer.begin(work)
+        if work is not None:
+            self._committer.begin(work)
+        if held is not None:
+            self.settle()
+            raise held
         return moved
 
     def settle(self) -> int:
@@ -206,12 +214,33 @@ class Pump:
         self._sink.commit(work)
         metrics.TRANSACTION_SECONDS.labels(self.position.stage, self.position.dataset).observe(self._clock() - started)
 
-    def _decide(self, delivery: Delivery) -> Work:
+    def _decide(self, delivery: Delivery) -> tuple[Work | None, Held | None]:
+        """The work of a delivery; up to the first row that is held, if one is, and then that.
+
+        Where a row is held that had been parked, nothing of the delivery is done: what comes again stays parked meanwhile.
+        """
+        held: Held | None = None
+        while len(delivery.records) or delivery.again:
+            work = self._work_of(delivery)
+            if isinstance(work, Work):
+                return work, held
+            batch, row = work
+            held = held_at(self.position, batch, row)
+            if batch.since_ms is not None:
+                return None, held
+            delivery = before(delivery, batch.raw.partition[row.row].as_py(), batch.raw.offset[row.row].as_py())
+        return None, held
+
+    def _work_of(self, delivery: Delivery) -> Work | tuple[Batch, Rejection]:
+        """The work of a delivery, or the first row of it that is held."""
         now_ms = int(self._clock() * 1000)
         batches, undecodable = self._decoder(delivery.records)
-        portions = tuple(
-            Portion(batch, decided(batch, self._stage(batch), now_ms)) for batch in (*self._again(delivery), *batches)
-        )
+        portions: list[Portion] = []
+        for batch in (*self._again(delivery), *batches):
+            outcome = self._stage(batch)
+            if outcome.held is not None:
+                return batch, outcome.held
+            portions.append(Portion(batch, decided(batch, outcome, now_ms)))
         entries = entries_of(
             self.position,
             delivery.records,
@@ -221,7 +250,7 @@ class Pump:
             [each.rule for each in delivery.again],
         )
         parking = tuple(each for portion in portions for each in waiting_of(portion.batch, portion.outcome, now_ms))
-        return Work(self.position, delivery, portions, tuple(undecodable), entries, parking)
+        return Work(self.position, delivery, tuple(portions), tuple(undecodable), entries, parking)
 
     def _again(self, delivery: Delivery) -> Iterator[Batch]:
         """The records that had been parked. Errors: Transient when one that was read then cannot be read now."""
@@ -246,6 +275,43 @@ class Pump:
                 metrics.ROWS_PARKED.labels(*labels, rule).inc(count)
             for rule, count in entry.released.items():
                 metrics.ROWS_RELEASED.labels(*labels, rule).inc(count)
+
+
+def before(delivery: Delivery, partition: int, offset: int) -> Delivery:
+    """What a delivery has in front of one of its records.
+
+    A partition of which nothing is left stands where its records begin: it is committed all the same where parked records of it
+    come again, so that a stale member is refused.
+    """
+    records = delivery.records
+    partitions, offsets = records.partition.to_numpy(), records.offset.to_numpy()
+    here = int(np.flatnonzero((partitions == partition) & (offsets == offset))[0])
+    kept = records.take(pa.array(np.arange(here), pa.int64()))
+    stands = {number: int(offsets[partitions == number][0]) for number in set(partitions.tolist())}
+    last = dict(zip(partitions[:here].tolist(), offsets[:here].tolist(), strict=True))
+    stands |= {number: at + 1 for number, at in last.items()}
+    wanted = {*last, *(each.place.partition for each in delivery.again)}
+    reached = {number: stands.get(number, at) for number, at in delivery.next_offsets.items() if number in wanted}
+    return replace(delivery, records=kept, next_offsets=reached, backlog=False)
+
+
+def held_at(position: Position, batch: Batch, row: Rejection) -> Held:
+    """What is said of a row that waits for a decision. Its place is that in the raw topic."""
+    partition, offset, _ = (int(part[row.row]) for part in identities(batch))
+    rule = row.rule or row.reason
+    message = (
+        f"{position.dataset} is held on purpose by the check {rule} at raw partition {partition}, offset {offset}: {row.detail}. "
+        f"Look at it: headrace row {position.dataset} --raw {partition}:{offset}; then decide: headrace hold release "
+        f"{position.dataset} --pass (or --quarantine) --because TEXT"
+    )
+    about: dict[str, str | int] = {
+        "partition": partition,
+        "offset": offset,
+        "rule": rule,
+        "reason": row.reason,
+        "detail": row.detail,
+    }
+    return Held(message, about)
 
 
 class Backoff:

@@ -39,6 +39,7 @@ _REASONS: Final = (
     Reason("check_length", "A value is too short or too long.", "Repair the value, or widen the bounds."),
     Reason("check_references", "A value is not known to the dataset it refers to.", "Load the missing parent row, then send this one again."),
     Reason("parent_late", "A value was not known to the dataset it refers to while the row waited for it.", "Load the missing parent row, then send this one again; or let rows wait longer: `wait` of the check."),
+    Reason("check_unique", "A row before it has the same values in columns that no two rows may share.", "Look at the row that the message names. Discard this one if it is the same; repair its values if it is another, and send it again."),
     Reason("check_expression", "The row breaks a rule of its dataset.", "Repair the row, or change the rule."),
     # Met by the loader.
     Reason("unloadable", "The warehouse refuses this row.", "Read the message for the column at fault; change its type or repair the row."),

@@ -19,7 +19,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from headrace.contract import Contract
-from headrace.errors import Fatal, Fenced, Transient
+from headrace.errors import Fatal, Fenced, Held, Transient
 from headrace.stream import log as logs
 from headrace.stream import metrics, topics
 from headrace.stream.control import Controls
@@ -274,8 +274,16 @@ def run_service(
         start_http_server(settings.metrics_port, settings.metrics_host)
     connection, registry = settings.connection(), Registry(settings.registry_url)
     notices = Notices(connection, registry, service, settings.instance)
+    held: set[str] = set()
 
     def failed(dataset: LiveDataset, worker: str, error: BaseException) -> None:
+        if isinstance(error, Held) and dataset.role == LIVE:
+            log.warning("%s", error, extra={"dataset": dataset.name})
+            held.add(dataset.name)
+            notices.incident(
+                "row_held", dataset.name, str(error), {"version": dataset.version, "worker": worker, **error.about}
+            )
+            return
         message = f"{service} stopped working on {dataset.name} ({worker}): {error}"
         log.error(message, exc_info=error, extra={"dataset": dataset.name})
         data = {"version": dataset.version, "worker": worker, "error": type(error).__name__}
@@ -289,6 +297,11 @@ def run_service(
     def started(dataset: LiveDataset) -> None:
         again = f"{service} works on {dataset.name} again"
         if dataset.role == LIVE:
+            if dataset.name in held:
+                held.discard(dataset.name)
+                notices.resolved(
+                    "row_held", dataset.name, f"somebody decided about the row of {dataset.name} that was held"
+                )
             notices.resolved("dataset_stopped", dataset.name, again)
         if dataset.role != LIVE or dataset.promoted:
             about = f"{service} {settings.instance} g{dataset.generation}"

@@ -117,6 +117,9 @@ class Outcome:
     """The fate of every input row: emitted (at least once, through one port or more), filtered by a named rule, quarantined, or
     parked until a row of another dataset is there.
 
+    `held` is the first row that waits for a decision, if one does: then those in front of it are put to the stage once more by
+    themselves, and the others of this outcome do not count.
+
     Errors: `headrace.stream.pump` refuses an outcome in which a row has no fate, or two.
     """
 
@@ -124,6 +127,7 @@ class Outcome:
     filtered: Mapping[str, pa.Int64Array] = field(default_factory=dict)
     rejected: Sequence[Rejection] = ()
     parked: Sequence[Parked] = ()
+    held: Rejection | None = None
 
 
 class Stage(Protocol):

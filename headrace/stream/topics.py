@@ -15,6 +15,7 @@ SECRETS: Final = "_headrace.secrets"
 RUNS: Final = "_headrace.runs"
 SOURCE_WISHES: Final = "_headrace.source-wishes"
 SOURCE_HOLDINGS: Final = "_headrace.source-holdings"
+OVERRIDES: Final = "_headrace.overrides"
 QUARANTINE_REQUESTS: Final = "_headrace.quarantine-requests"
 QUARANTINE_ACTS: Final = "_headrace.quarantine-acts"
 TRIALS: Final = "_headrace.trials"
@@ -24,7 +25,7 @@ BACK_TEST_ANSWERS: Final = "_headrace.back-test-answers"
 
 #: Control topics whose latest record by key is the state; the others are logs.
 COMPACTED: Final = frozenset(
-    {DATASETS, SOURCE_POSITIONS, PUSH_KEYS, SECRETS, RUNS, SOURCE_WISHES, SOURCE_HOLDINGS, QUARANTINE_ACTS}
+    {DATASETS, SOURCE_POSITIONS, PUSH_KEYS, SECRETS, RUNS, SOURCE_WISHES, SOURCE_HOLDINGS, OVERRIDES, QUARANTINE_ACTS}
 )
 #: Control topics whose records nobody needs after a while: somebody asks and waits for the answer.
 PASSING: Final = frozenset({SOURCE_REQUESTS, SOURCE_ANSWERS, TRIALS, VERDICTS, BACK_TESTS, BACK_TEST_ANSWERS})
@@ -42,6 +43,7 @@ CONTROL: Final = (
     RUNS,
     SOURCE_WISHES,
     SOURCE_HOLDINGS,
+    OVERRIDES,
     QUARANTINE_REQUESTS,
     QUARANTINE_ACTS,
     TRIALS,

@@ -23,7 +23,7 @@ def kafka_pump(
     *,
     extras: Callable[[Work], Iterable[Messages]] | None = None,
     around: Callable[[Sink], Sink] = lambda sink: sink,
-    before_batch: Callable[[], None] | None = None,
+    before_batch: Callable[[int], None] | None = None,
     around_source: Callable[[KafkaSource], Source] = lambda source: source,
     parked: str | None = None,
     on_work: Callable[[Work], None] | None = None,

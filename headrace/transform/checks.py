@@ -24,6 +24,7 @@ from headrace.contract import (
     NotNull,
     References,
     TypeIs,
+    Unique,
     arrow_type,
     reference_table,
 )
@@ -57,7 +58,8 @@ class Rule:
     expected: str
     broken: str
     found: str
-    flag: bool = False
+    flag: bool = False  # a row that breaks it goes on, with the rule's name beside it
+    hold: bool = False  # ... once somebody has decided so
     awaited: Awaited | None = None
 
     def detail(self, found: str | None) -> str:
@@ -83,16 +85,8 @@ def _rule(check: Check, kinds: Mapping[str, str]) -> Rule:
     if isinstance(check, Length):
         length, unit = _length(check.column, kinds)
         found = f"{found} || ' (' || {length} || ' {unit}' || CASE {length} WHEN 1 THEN ')' ELSE 's)' END"
-    return Rule(
-        check.name or check.check,
-        f"check_{check.check}",
-        column,
-        expected,
-        broken,
-        found,
-        check.severity == "flag",
-        _awaited(check),
-    )
+    name, flag, hold = check.name or check.check, check.severity != "reject", check.severity == "hold"
+    return Rule(name, f"check_{check.check}", column, expected, broken, found, flag, hold, _awaited(check))
 
 
 def _awaited(check: Check) -> Awaited | None:
@@ -128,6 +122,8 @@ def _meaning(check: Check, kinds: Mapping[str, str]) -> tuple[str, str]:
             table = quoted(reference_table(check.dataset))
             unknown = f"{quoted(check.column)} NOT IN (SELECT {known} FROM {table} WHERE {known} IS NOT NULL)"
             return f"{quoted(check.column)} IS NOT NULL AND {unknown}", f"a {check.to} known to {check.dataset}"
+        case Unique():
+            raise AssertionError("no condition of a row by itself")
         case Expression():
             return f"NOT ({sqlglot.parse_one(check.sql, dialect='duckdb').sql('duckdb', comments=False)})", check.sql
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from headrace.contract import Check, arrow_type
+from headrace.contract import Check, Unique, arrow_type
 from headrace.contract.fields import Schema
 from headrace.transform import types
 from headrace.transform.checks import Rule, rules_of, shown
@@ -58,7 +58,10 @@ def judgement(sql: str, produced: Sequence[tuple[str, str]], schema: Schema, che
     published = (*declared,) if closed else (*declared, *extra)
     misfits = [_misfit(column, given[column.name]) for column in published if _converted(column, given)]
     misfits += [_undeclared(column) for column in extra if closed and schema.evolution != "discard"]
-    rules = rules_of(checks, {column.name: column.type for column in published})
+    by_row = [
+        check for check in checks if not isinstance(check, Unique)
+    ]  # `headrace.transform.uniques` sees to the others
+    rules = rules_of(by_row, {column.name: column.type for column in published})
     required = [_missing(column) for column in published if column.required]
     hard = [rule for rule in rules if not rule.flag]
     hard.sort(key=lambda rule: rule.awaited is not None)  # a row that is wrong anyway does not wait

@@ -5,7 +5,7 @@ quarantined whole, so that a repaired record cannot double those that had alread
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,16 +17,21 @@ from headrace.contract import NO_MATCH, CompiledTransform, Contract, compile_tra
 from headrace.errors import Fatal
 from headrace.stream import columns
 from headrace.stream.codec import conform
+from headrace.stream.overrides import Decisions
 from headrace.stream.stage import Batch, Emitted, Outcome, Rejection
 from headrace.transform import parents
-from headrace.transform.engine import Engine
+from headrace.transform.checks import Rule
+from headrace.transform.engine import INPUT, Engine
+from headrace.transform.holding import holding
 from headrace.transform.isolate import RowError, isolate
 from headrace.transform.judgement import ROW, Judgement, judgement
 from headrace.transform.personal import functions
 from headrace.transform.publish import published, verdicts
+from headrace.transform.seen import Seen
 from headrace.transform.shortcuts import sole_rule, suspects_sql
 from headrace.transform.sizes import MOST_BYTES, oversized
 from headrace.transform.types import arrow_type
+from headrace.transform.uniques import Uniques, parted
 
 #: The most rows of a batch that are tried one by one for DuckDB's own message.
 _MOST_TRIED: Final = 50
@@ -47,8 +52,22 @@ class Transform:
 
     name = "transformer"
 
-    def __init__(self, engine: Engine, contract: Contract, version: int, hash_key: SecretStr | None = None) -> None:
-        """`hash_key` is the secret that `transform.hash_key` names. Errors: Fatal when it is too short to be a key."""
+    def __init__(
+        self,
+        engine: Engine,
+        contract: Contract,
+        version: int,
+        hash_key: SecretStr | None = None,
+        seen: Seen | None = None,
+        decisions: Decisions | None = None,
+    ) -> None:
+        """`hash_key` is the secret that `transform.hash_key` names; `seen` what rows had before, for checks of kind unique: if
+        nothing is given, only the rows that this stage is shown count. `decisions` are about rows that are held: if none are
+        given, nothing waits, and checks of severity hold reject. Errors: Fatal when the key is too short to be one.
+        """
+        if decisions is None:
+            contract = _without_holds(contract)
+        self._decisions = decisions or Decisions()
         engine.define(functions(contract.dataset, hash_key))
         self._engine = engine
         self._contract = contract
@@ -57,6 +76,7 @@ class Transform:
         self._sole_rule = sole_rule(self._compiled)
         self._version = version
         self._plan: Plan | None = None
+        self._uniques = Uniques(contract.checks, seen, self._decisions)
 
     @property
     def output(self) -> pa.Schema | None:
@@ -69,6 +89,11 @@ class Transform:
         Errors: Fatal when the dataset's SQL does not fit its rows.
         """
         return self._plan_for(staged).output
+
+    def confirm(self, published: pa.RecordBatch) -> None:
+        """Learn of rows that went on before, in their order, for checks of kind unique. After `prepare`. Errors: Fatal."""
+        assert self._plan is not None
+        self._uniques.confirm(published, self._plan.output)
 
     def __call__(self, batch: Batch) -> Outcome:
         """See `headrace.stream.stage.Stage`."""
@@ -85,12 +110,36 @@ class Transform:
         for of in row[oversized(judged)].tolist():
             rejected.setdefault(of, Rejection(of, "too_large", _GROWN))
             parked.pop(of, None)
+        aside, held = self._holding(plan, judged, row, batch.rows, {*rejected, *parked})
+        if held is not None:
+            return Outcome((), held=held)
+        rejected |= aside
         if rejected or parked:
             kept = np.flatnonzero(~parents.members(np.fromiter((*rejected, *parked), np.int64), len(rows))[row])
             judged, row = judged.take(pa.array(kept, pa.int64())), row[kept]
         output = published(plan.judgement, plan.output, batch.rows, judged, row, self._version)
-        emitted = Emitted(pa.array(row, pa.int64()), output)
-        return Outcome((emitted,), filtered, [*rejected.values(), *failed, *unexplained], list(parked.values()))
+        said = self._uniques.judged(output, row)
+        if said.held is not None:
+            return Outcome((), held=said.held)
+        emitted = Emitted(pa.array(said.row, pa.int64()), said.rows)
+        aside_for_good = [*rejected.values(), *failed, *unexplained, *said.rejected]
+        return Outcome((emitted,), filtered, aside_for_good, list(parked.values()))
+
+    def _holding(
+        self,
+        plan: Plan,
+        judged: pa.RecordBatch,
+        row: parents.Int64s,
+        staged: pa.RecordBatch,
+        settled: Container[int],
+    ) -> tuple[dict[int, Rejection], Rejection | None]:
+        """See `headrace.transform.holding.holding`."""
+
+        def showing(rule: Rule, rows: pa.RecordBatch) -> list[str | None]:
+            sql = f"SELECT {rule.found} FROM {INPUT}"  # noqa: S608 - made by `headrace.transform.checks`
+            return self._engine.query(sql, rows).column(0).to_pylist() if len(rows) else []
+
+        return holding(plan.judgement, judged, row, staged, self._decisions, settled, showing)
 
     def _plan_for(self, staged: pa.Schema) -> Plan:
         """The plan for rows of this shape: kept while no column is new, so that the published schema stays the same."""
@@ -111,6 +160,7 @@ class Transform:
         produced = self._engine.produced(sql, pa.schema([pa.field(ROW, pa.int64()), *rows]))
         self._refuse_namesakes([name for name, _ in produced])
         made = judgement(sql, produced, self._contract.schema_, self._contract.checks)
+        self._refuse_parted(dict(produced), {column.name: column.type for column in made.published})
         own = [pa.field(column.name, arrow_type(column.type), not column.required) for column in made.published]
         plan = Plan(rows, made, pa.schema([*own, *columns.TRANSFORMED_FIELDS]))
         self._judged(plan, _numbered(pa.RecordBatch.from_pylist([], schema=rows)))  # a query that fits no row fails now
@@ -123,6 +173,15 @@ class Transform:
             raise Fatal(
                 f"the SQL of {self._contract.dataset} gives more than one column called {', '.join(twice)}: its * brings one "
                 f"of the source. Leave that out with * EXCLUDE ({twice[0]}), or give the other another name, and apply the file"
+            )
+
+    def _refuse_parted(self, given: Mapping[str, str], published: Mapping[str, str]) -> None:
+        """Errors: Fatal when rows with one key as published may stand in two partitions, where no check sees both."""
+        if (name := parted(self._contract, given, published)) is not None:
+            raise Fatal(
+                f"{self._contract.dataset} has a check of kind unique, and its key {name} comes as text and is published as "
+                f"{published[name]}: '1' and '01' would be one key in two partitions. Give the column that type in "
+                "source.columns, or set `partitions: 1` for a new dataset, and apply the file"
             )
 
     def _judged(self, plan: Plan, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, list[Rejection]]:
@@ -181,6 +240,12 @@ class Transform:
                 mine = np.sort(row[rule == at])
                 found[rules[at]] = pa.concat_arrays([*filter(None, [found.get(rules[at])]), pa.array(mine, pa.int64())])
         return found, failed
+
+
+def _without_holds(contract: Contract) -> Contract:
+    """The contract where nobody can be asked: what would be held is set aside."""
+    checks = [c.model_copy(update={"severity": "reject"}) if c.severity == "hold" else c for c in contract.checks]
+    return contract.model_copy(update={"checks": checks})
 
 
 def _own(staged: pa.Schema) -> pa.Schema:

@@ -20,14 +20,16 @@ from services.gateway.adapters.control_fold import ControlFold, Slot
 from services.gateway.adapters.dataset_store import DatasetStore
 from services.gateway.adapters.incident_store import IncidentStore
 from services.gateway.adapters.ledger_store import LedgerStore, Pace
+from services.gateway.adapters.override_store import OverrideStore
 from services.gateway.adapters.progress import Progress, Reading
 from services.gateway.adapters.run_log import RunLog
 from services.gateway.adapters.wish_store import WishStore
 from services.gateway.core.conservation import STAGES, DatasetBooks, StageBooks, balance
 from services.gateway.core.datasets import DatasetVersion, SourcePosition
 from services.gateway.core.folding import Sums
-from services.gateway.core.incidents import SOURCE_DOWN, standing
+from services.gateway.core.incidents import SOURCE_DOWN, Incident, standing
 from services.gateway.core.latency import quantile
+from services.gateway.core.overrides import HeldRow, held_row, undecided
 from services.gateway.core.runs import refused, unfinished
 from services.gateway.core.source_state import SourceState, source_state
 
@@ -83,6 +85,7 @@ class Accounts:
         fold: ControlFold,
         runs: RunLog,
         wishes: WishStore,
+        overrides: OverrideStore,
     ) -> None:
         self._datasets = datasets
         self._ledger = ledger
@@ -91,6 +94,7 @@ class Accounts:
         self._fold = fold
         self._runs = runs
         self._wishes = wishes
+        self._overrides = overrides
 
     def of(self, datasets: Iterable[DatasetVersion]) -> list[Account]:
         """The account of each dataset."""
@@ -103,7 +107,7 @@ class Accounts:
         for dataset in datasets:
             sums = self._sums(dataset)
             last_commit_at = _last_commits(sums)
-            stopped = standing(incidents.get(dataset.name, ()), dataset, last_commit_at)
+            stopped = self._standing(incidents, dataset, last_commit_at)
             in_runs, of_runs = self._of_runs(dataset)
             pause, commit = pauses.get(dataset.name), last_commit_at.get(STAGES[0])
             source = source_state(dataset, pause, stopped, positions.get(dataset.name), commit)
@@ -117,6 +121,22 @@ class Accounts:
             reasons += parked_reasons(dataset, books.total.parked)
             accounts.append(Account(dataset, books, last_commit_at, problems, tuple(reasons), source))
         return accounts
+
+    def held(self, datasets: Iterable[DatasetVersion]) -> list[HeldRow]:
+        """The rows that these datasets are stopped in front of, for somebody to decide about."""
+        incidents = self._incidents.open()
+        stopped = (
+            incident
+            for dataset in datasets
+            for incident in self._standing(incidents, dataset, _last_commits(self._sums(dataset)))
+        )
+        return [row for row in map(held_row, stopped) if row is not None]
+
+    def _standing(
+        self, incidents: Mapping[str, list[Incident]], dataset: DatasetVersion, last_commit_at: Mapping[str, datetime]
+    ) -> tuple[Incident, ...]:
+        found = standing(incidents.get(dataset.name, ()), dataset, last_commit_at)
+        return undecided(found, self._overrides.of(dataset.name)) if found else ()
 
     def status(self, account: Account, now: datetime) -> list[StageStatus]:
         """What each stage is doing."""

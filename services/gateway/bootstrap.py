@@ -24,6 +24,7 @@ from services.gateway.adapters.http.app import create_app
 from services.gateway.adapters.incident_store import IncidentStore
 from services.gateway.adapters.lake import Lake
 from services.gateway.adapters.ledger_store import LedgerStore
+from services.gateway.adapters.override_store import OverrideStore
 from services.gateway.adapters.progress import Progress
 from services.gateway.adapters.published_rows import PublishedRows
 from services.gateway.adapters.quarantine import Quarantine
@@ -68,6 +69,7 @@ def build(settings: GatewaySettings) -> Gateway:
     published, ledger, incidents = PublishedRows(warehouse), LedgerStore(engine), IncidentStore(engine)
     reach = GenerationReach(connection, registry, progress)
     diffs = GenerationDiffs(warehouse, StoredSides(datasets, reach), ledger.filtered, settings.diff_timeout_s)
+    overrides = OverrideStore(engine, connection, controls)
     runs, wishes = RunLog(connection, controls), WishStore(engine, connection, controls)
     return Gateway(
         engine,
@@ -77,7 +79,7 @@ def build(settings: GatewaySettings) -> Gateway:
         SecretKeeper(SecretLog(connection, controls, "gateway", settings.instance), keys) if keys else None,
         runs,
         fold,
-        Accounts(datasets, ledger, incidents, progress, fold, runs, wishes),
+        Accounts(datasets, ledger, incidents, progress, fold, runs, wishes, overrides),
         TokenStore(engine, settings.gateway_admin_token, _token_key(settings)),
         warehouse,
         quarantine,
@@ -90,9 +92,13 @@ def build(settings: GatewaySettings) -> Gateway:
         QuarantineDesk(connection, controls),
         BackTestDesk(connection, controls),
         TransformTests(),
-        Passports(connection, registry, controls, datasets, progress, published, quarantine, Lake(settings), runs),
+        Passports(
+            connection, registry, controls, datasets, progress, published, quarantine, Lake(settings), runs, overrides
+        ),
         Generations(ledger, incidents, progress, fold, warehouse),
         diffs,
+        overrides,
+        progress,
     )
 
 

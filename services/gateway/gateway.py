@@ -13,6 +13,8 @@ from services.gateway.adapters.dataset_store import DatasetStore
 from services.gateway.adapters.generations_compared import GenerationDiffs
 from services.gateway.adapters.health import Health
 from services.gateway.adapters.holding_store import HoldingStore
+from services.gateway.adapters.override_store import OverrideStore
+from services.gateway.adapters.progress import Progress
 from services.gateway.adapters.quarantine import Quarantine
 from services.gateway.adapters.quarantine_desk import QuarantineDesk
 from services.gateway.adapters.run_log import RunLog
@@ -55,3 +57,5 @@ class Gateway:
     passports: Passports
     generations: Generations
     diffs: GenerationDiffs
+    overrides: OverrideStore
+    progress: Progress

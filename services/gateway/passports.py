@@ -18,6 +18,7 @@ from headrace.stream.control import Controls
 from headrace.stream.decode import Decoder
 from headrace.stream.kafka import Connection
 from headrace.stream.kafka import topics as kafka_topics
+from headrace.stream.overrides import SKIPPED, Override
 from headrace.stream.registry import Registry
 from headrace.stream.runs import Run
 from services.gateway.accounts import read_by_stages
@@ -25,12 +26,14 @@ from services.gateway.adapters.attribution import Attribution
 from services.gateway.adapters.control_fold import Slot
 from services.gateway.adapters.dataset_store import DatasetStore
 from services.gateway.adapters.lake import Lake, Landed
+from services.gateway.adapters.override_store import OverrideStore
 from services.gateway.adapters.progress import Progress, Reading
 from services.gateway.adapters.published_rows import PublishedRows
 from services.gateway.adapters.quarantine import Chosen, Quarantine
 from services.gateway.adapters.run_log import RunLog
 from services.gateway.adapters.trail import RawRecord, Trail
 from services.gateway.core.datasets import DatasetVersion
+from services.gateway.core.overrides import skip_of
 from services.gateway.core.passport import (
     Evidence,
     Fate,
@@ -145,6 +148,7 @@ class Passports:
         quarantine: Quarantine,
         lake: Lake,
         runs: RunLog,
+        overrides: OverrideStore,
     ) -> None:
         self._connection = connection
         self._registry = registry
@@ -155,6 +159,7 @@ class Passports:
         self._quarantine = quarantine
         self._lake = lake
         self._runs = runs
+        self._overrides = overrides
         self._attribution = Attribution()
 
     def of(self, dataset: DatasetVersion, place: Place, matched: Sequence[int] = ()) -> Passport:
@@ -178,6 +183,8 @@ class Passports:
         stamps = self._stamps(trail, dataset, place, seen.steps, _written_ms(seen))
         version = self._version(dataset, _version_of(seen, stamps))
         rule, candidates = self._rule(became, stamps, version, seen.record)
+        if became.state == "filtered" and (skip := self._skip(dataset, place, stamps)) is not None:
+            rule, candidates, became = SKIPPED, [], replace(became, detail=f"skipped by {skip.told}")
         return Passport(
             dataset,
             place,
@@ -320,6 +327,14 @@ class Passports:
         if version is not None and record is not None and record.batch is not None:
             rule = self._attribution.rule(version.contract(), version.version, record.batch)
         return rule, [] if rule else sorted({name for stamp in stamps for name in stamp.filtered})
+
+    def _skip(self, dataset: DatasetVersion, place: Place, stamps: Sequence[Stamp]) -> Override | None:
+        """Who had a filtered record left out, if somebody had. The books count it under that rule, where they tell of it."""
+        decided = next((stamp for stamp in stamps if stamp.stage == "transformer"), None)
+        if decided is not None and SKIPPED not in decided.filtered:
+            return None
+        at = None if decided is None else datetime.fromisoformat(decided.committed_at)
+        return skip_of(self._overrides.of(dataset.name), *place, at)
 
     def _schema(self, seen: Seen) -> Schema | None:
         record, in_lake = seen.record, seen.landed.fields or {}

@@ -8,7 +8,7 @@ from headrace.errors import Fatal
 from headrace.stream import topics
 from headrace.stream.retirement import Estate
 from headrace.stream.service import LiveDataset, run_service
-from services.transformer.bootstrap import back_tests, hash_keys, trials, workers
+from services.transformer.bootstrap import back_tests, hash_keys, known_overrides, trials, workers
 from services.transformer.settings import TransformerSettings
 
 
@@ -20,19 +20,25 @@ def main() -> int:
     except Fatal as error:
         logging.getLogger(__name__).error("%s", error)
         return 1
+    overrides = known_overrides(settings)
     trying, testing = trials(settings, keys), back_tests(settings, keys)
 
     def learn(datasets: Mapping[str, LiveDataset]) -> None:
         keys.learn(datasets)
+        overrides.refresh()
         trying.learn(datasets)
         testing.learn(datasets)
 
+    def needs_of(dataset: LiveDataset) -> object:
+        return keys.needs_of(dataset), overrides.about(dataset)
+
     try:
         estate = Estate("transformer", (topics.transformed, topics.parked))
-        return run_service("transformer", settings, workers(settings, keys), learn, keys.needs_of, estate)
+        return run_service("transformer", settings, workers(settings, keys, overrides), learn, needs_of, estate)
     finally:
         trying.close()
         testing.close()
+        overrides.close()
         keys.close()
 
 

@@ -1,10 +1,12 @@
 """Wires the transformer: for each dataset a pump from staged to transformed, with the datasets it refers to at hand."""
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -13,6 +15,7 @@ from headrace.errors import Transient
 from headrace.stream import topics
 from headrace.stream.codec import Codec, avro_schema
 from headrace.stream.kafka import KafkaSource
+from headrace.stream.overrides import Decisions
 from headrace.stream.pump import Pump, Source, Work
 from headrace.stream.registry import Registry
 from headrace.stream.service import LiveDataset, Worker, WorkersFor
@@ -20,10 +23,14 @@ from headrace.stream.stage import MAIN
 from headrace.stream.wiring import kafka_pump
 from headrace.transform.engine import Engine
 from headrace.transform.reference import needed
+from headrace.transform.skipping import Skipping
 from headrace.transform.stage import Transform
+from headrace.transform.uniques import seen_for
 from services.transformer.adapters.arrivals import Arrivals
 from services.transformer.adapters.back_tests import BackTests
 from services.transformer.adapters.hash_keys import HashKeys
+from services.transformer.adapters.known_overrides import KnownOverrides
+from services.transformer.adapters.published_before import PublishedBefore
 from services.transformer.adapters.references import References
 from services.transformer.adapters.trials import OpenStage, Trials
 from services.transformer.adapters.waiting import ParkedTopic, WaitingSource
@@ -37,6 +44,7 @@ class Transforming:
     pump: Pump
     engine: Engine
     references: References
+    before: PublishedBefore | None
 
     @property
     def name(self) -> str:
@@ -49,6 +57,8 @@ class Transforming:
         finally:
             self.references.close()
             self.engine.close()
+            if self.before is not None:
+                self.before.close()
 
 
 def hash_keys(settings: TransformerSettings) -> HashKeys:
@@ -57,25 +67,46 @@ def hash_keys(settings: TransformerSettings) -> HashKeys:
     return HashKeys(settings.connection(), registry, settings.key_wrapping(), settings.instance)
 
 
-def workers(settings: TransformerSettings, keys: HashKeys) -> WorkersFor:
+def known_overrides(settings: TransformerSettings) -> KnownOverrides:
+    """What people decided about rows."""
+    return KnownOverrides(settings.connection(), Registry(settings.registry_url))
+
+
+def workers(settings: TransformerSettings, keys: HashKeys, overrides: KnownOverrides) -> WorkersFor:
     """What the transformer does for a dataset."""
     registry = Registry(settings.registry_url)
+    shutil.rmtree(seen_folder(settings), ignore_errors=True)  # of a process before this one that was killed
 
     def workers_for(dataset: LiveDataset) -> Iterable[Callable[[], Worker]]:
-        return (partial(worker_for, dataset, settings, registry, keys),)
+        return (partial(worker_for, dataset, settings, registry, keys, overrides),)
 
     return workers_for
 
 
-def worker_for(dataset: LiveDataset, settings: TransformerSettings, registry: Registry, keys: HashKeys) -> Transforming:
+def worker_for(
+    dataset: LiveDataset,
+    settings: TransformerSettings,
+    registry: Registry,
+    keys: HashKeys,
+    overrides: KnownOverrides,
+) -> Transforming:
     """The worker from staged to transformed. Errors: Transient, Fatal when its key cannot be had."""
     hash_key = keys.of(dataset)
     engine = Engine(settings.transform_memory)
-    stage = Transform(engine, dataset.contract, dataset.version, hash_key)
+    seen = seen_for(dataset.contract.checks, seen_folder(settings))
+    decisions = overrides.about(dataset)
+    stage = Transform(engine, dataset.contract, dataset.version, hash_key, seen, decisions)
     wanted = needed(compile_transform(dataset.contract), dataset.contract.checks)
     references = References(settings.connection(), registry, engine, wanted)
     arrivals = Arrivals(engine, references, dataset.contract)
-    return Transforming(pump_for(dataset, settings, registry, stage, references, arrivals), engine, references)
+    before = None if seen is None else PublishedBefore(settings.connection(), registry, dataset, seen)
+    pump = pump_for(dataset, settings, registry, stage, references, before, decisions, arrivals)
+    return Transforming(pump, engine, references, before)
+
+
+def seen_folder(settings: TransformerSettings) -> Path:
+    """Where the values are kept that rows may not share: written anew by every process."""
+    return settings.data_dir / f"transformer-{settings.instance}-seen"
 
 
 def trials(settings: TransformerSettings, keys: HashKeys) -> Trials:
@@ -134,6 +165,8 @@ def pump_for(
     registry: Registry,
     stage: Transform,
     references: References,
+    before: PublishedBefore | None,
+    decisions: Decisions,
     arrivals: Arrivals,
 ) -> Pump:
     """The pump from staged to transformed."""
@@ -142,10 +175,10 @@ def pump_for(
         dataset,
         settings,
         registry,
-        stage,
+        Skipping(stage, decisions),
         topics.staged(dataset.name),
         {MAIN: topics.transformed(dataset.name, dataset.generation)},
-        before_batch=partial(make_ready, dataset, registry, stage, references),
+        before_batch=partial(make_ready, dataset, registry, stage, references, before),
         parked=topics.parked(dataset.name, dataset.generation),
         around_source=waiting.around,
         on_work=waiting.note,
@@ -176,8 +209,15 @@ class _Waiting:
             self._source.note(work)
 
 
-def make_ready(dataset: LiveDataset, registry: Registry, stage: Transform, references: References) -> None:
-    """Bring reference data up to date, and before the first batch publish the schema that its rows will have.
+def make_ready(
+    dataset: LiveDataset,
+    registry: Registry,
+    stage: Transform,
+    references: References,
+    before: PublishedBefore | None,
+    epoch: int,
+) -> None:
+    """Bring reference data and what went on before up to date, and before the first batch publish the schema of its rows.
 
     The schema does not depend on rows: it is there for those who wait for it even if every row is filtered.
     """
@@ -185,6 +225,8 @@ def make_ready(dataset: LiveDataset, registry: Registry, stage: Transform, refer
     if stage.output is None and (published := prepare(dataset, registry, stage)) is not None:
         subject = topics.subject(topics.transformed(dataset.name, dataset.generation))
         registry.register(subject, avro_schema(published, dataset.name))
+    if before is not None and stage.output is not None:
+        before.refresh(epoch, stage)
 
 
 def prepare(dataset: LiveDataset, registry: Registry, stage: Transform) -> pa.Schema | None:

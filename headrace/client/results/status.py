@@ -41,6 +41,7 @@ class DatasetStatus(Result):
     settled: bool
     waiting_for: tuple[str, ...] = ()  # why it is not settled
     problems: tuple[str, ...] = ()  # those of the reasons that need a person
+    pinned: str = ""  # who pinned its version, when and why
     source: SourceStatus | None = None  # an older gateway says nothing of it
     stages: tuple[StageStatus, ...] = ()
     quarantined: int = 0

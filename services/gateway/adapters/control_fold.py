@@ -20,11 +20,13 @@ from headrace.stream.kafka import topics as kafka_topics
 from headrace.stream.kafka.connection import mapped
 from headrace.stream.kafka.replay import partition_count
 from headrace.stream.ledger import LedgerEntry
+from headrace.stream.overrides import Override
 from headrace.stream.wishes import Wish
 from services.gateway.adapters.dataset_store import fold_datasets, fold_source_positions
 from services.gateway.adapters.holding_store import fold_holdings
 from services.gateway.adapters.incident_store import fold_incidents
 from services.gateway.adapters.ledger_store import ACTIVITY_KEPT_S, fold_ledger, forget_activity
+from services.gateway.adapters.override_store import fold_overrides
 from services.gateway.adapters.secret_store import fold_secrets
 from services.gateway.adapters.tables import FOLD_OFFSETS
 from services.gateway.adapters.wish_store import fold_wishes
@@ -181,6 +183,7 @@ class ControlFold:
             fold_secrets(database, records.get(topics.SECRETS, ()))
             fold_wishes(database, records.get(topics.SOURCE_WISHES, ()))
             fold_holdings(database, records.get(topics.SOURCE_HOLDINGS, ()))
+            fold_overrides(database, records.get(topics.OVERRIDES, ()))
             fold_ledger(database, [entry for _, entry in records.get(topics.LEDGER, ()) if entry is not None])
         for topic, folded in records.items():
             FOLDED.labels(topic).inc(len(folded))
@@ -219,6 +222,7 @@ _KINDS: Final[Mapping[str, Any]] = {
     topics.SECRETS: SecretEntry,
     topics.SOURCE_WISHES: Wish,
     topics.SOURCE_HOLDINGS: HoldingEntry,
+    topics.OVERRIDES: Override,
 }
 FOLDED_TOPICS: Final = tuple(_KINDS)
 

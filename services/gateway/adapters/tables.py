@@ -122,6 +122,23 @@ INCIDENTS: Final = Table(
     Column("data", Text, nullable=False),
 )
 
+#: What was decided by hand and stands, folded from `_headrace.overrides`.
+OVERRIDES: Final = Table(
+    "overrides",
+    METADATA,
+    Column("key", _NAME, primary_key=True),
+    Column("id", _NAME, nullable=False),
+    Column("dataset", _NAME, nullable=False),
+    Column("act", _NAME, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("by", _NAME, nullable=False),
+    Column("because", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("from_offset", BigInteger, nullable=False),
+    Column("to_offset", BigInteger, nullable=False),
+    Column("rule", _NAME, nullable=False),
+)
+
 #: Which secrets there are, folded from `_headrace.secrets` without what is sealed in them.
 SECRETS: Final = Table(
     "secrets",

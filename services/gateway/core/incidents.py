@@ -4,14 +4,15 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from services.gateway.core.datasets import DatasetVersion
 
 STOPPED: Final = "dataset_stopped"
 SOURCE_DOWN: Final = "source_down"  # passes by itself: it is waited for
 GENERATION_STOPPED: Final = "generation_stopped"  # one that is not live: its dataset does not mind
-KEPT: Final = (STOPPED, SOURCE_DOWN, GENERATION_STOPPED)
+HELD: Final = "row_held"  # on purpose: a person is to decide
+KEPT: Final = (STOPPED, SOURCE_DOWN, GENERATION_STOPPED, HELD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,15 @@ class Incident:
         said = self._said("error")
         return said if isinstance(said, str) else self.message
 
+    @property
+    def told(self) -> dict[str, Any]:
+        """Its data; nothing where that is none."""
+        try:
+            found = json.loads(self.data)
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
+
     def overcome_by(self, last_commit_at: Mapping[str, datetime]) -> bool:
         """Whether the service has done since what had come to a stop. A commit says nothing of a worker that makes none."""
         commits = f"{self.service} {self.dataset}"  # `Pump.name`, and that of ingest's source task
@@ -62,10 +72,7 @@ class Incident:
         return latest is not None and latest >= self.at and not does_not_commit
 
     def _said(self, name: str) -> object:
-        try:
-            found: object = json.loads(self.data)[name]
-        except (ValueError, TypeError, KeyError):
-            return None
+        found: object = self.told.get(name)
         return found
 
 

@@ -14,7 +14,7 @@ from headrace.stream import columns, topics
 from headrace.stream.control import Controls
 from headrace.stream.secret_log import SecretChange, SecretLog, SecretRecord
 from headrace.stream.service import LiveDataset
-from services.transformer.bootstrap import hash_keys, worker_for
+from services.transformer.bootstrap import hash_keys, known_overrides, worker_for
 from services.transformer.settings import TransformerSettings
 from tests.integration.transformer.flow import Flow, until, with_system
 
@@ -49,13 +49,14 @@ def working(flow: Flow, dataset: LiveDataset) -> Iterator[list[Exception]]:
         session_timeout_ms=6000,
         master_key=MASTER_KEY,
     )
-    keys = hash_keys(settings)
+    keys, overrides = hash_keys(settings), known_overrides(settings)
+    overrides.refresh()
     stopping = threading.Event()
     failures: list[Exception] = []
 
     def work() -> None:
         try:
-            worker_for(dataset, settings, flow.registry, keys).run(stopping)
+            worker_for(dataset, settings, flow.registry, keys, overrides).run(stopping)
         except Exception as error:
             failures.append(error)
 
@@ -67,6 +68,7 @@ def working(flow: Flow, dataset: LiveDataset) -> Iterator[list[Exception]]:
         stopping.set()
         thread.join(30)
         keys.close()
+        overrides.close()
         assert not thread.is_alive()
 
 

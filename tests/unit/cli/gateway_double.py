@@ -47,6 +47,7 @@ class GatewayDouble:
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.refused = 0
         self.holdings: list[list[dict[str, Any]]] = []  # what each look shows, one after the other
+        self.held_rows: list[dict[str, Any]] = []
         self.passports: list[dict[str, Any]] = []
         self.drifting: list[dict[str, Any]] = []  # one less after each decision
 
@@ -119,6 +120,12 @@ class GatewayDouble:
             case "POST", ["datasets", name, "backfills"] if name in self.documents:
                 self.backfills.append(body)
                 return httpx.Response(202, json={"dataset": name, "run": 1})
+            case "GET", ["held-rows"]:
+                return httpx.Response(200, json={"items": self.held_rows})
+            case "POST", ["datasets", name, "hold", "release"] | ["datasets", name, "skip" | "pin" | "unpin"]:
+                self.asked.append((path[-1], body))
+                decided = {"id": "1", "dataset": name, "act": path[-1], "at": "2026-01-02T03:04:05Z", "by": "admin"}
+                return httpx.Response(200, json={"items": [{**decided, **body}]})
             case "GET", ["source-holdings"]:
                 return httpx.Response(200, json={"items": self.holdings.pop(0) if self.holdings else []})
             case "POST", ["datasets", name, "source", "release"]:

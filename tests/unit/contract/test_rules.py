@@ -68,6 +68,21 @@ CASES = {
         ("check: between\n    column: total", "check: format\n    column: order_id"), ("min: 0", "format: emial"),
         "checks[0].format", "email",
     ),
+    "unique in an upsert": (
+        ("check: between\n    column: total\n    min: 0", "check: unique"), "checks[0]", "no such check",
+    ),
+    "unique on nothing": (
+        ("mode: upsert", "mode: append"), ("key: [order_id]\n", ""),
+        ("check: between\n    column: total\n    min: 0", "check: unique"), "checks[0]", "whose values may not repeat",
+    ),
+    "unique across partitions": (
+        ("mode: upsert", "mode: append"),
+        ("check: between\n    column: total\n    min: 0", "check: unique\n    columns: [total]"), "checks[0]", "partitions: 1",
+    ),
+    "unique by a computed key": (
+        ("mode: upsert", "mode: append"), ("SELECT order_id,", "SELECT lower(order_id) AS order_id,"),
+        ("check: between\n    column: total\n    min: 0", "check: unique"), "checks[0]", "taken unchanged",
+    ),
     "bad pattern": (
         ("check: between", "check: matches"), ("min: 0", "pattern: '(['"), "checks[0].pattern", "RE2",
     ),
@@ -159,3 +174,16 @@ def test_a_rule_that_is_kept_is_not_reported(replacement: tuple[str, str]) -> No
     more = [("FROM input", "FROM input AS x")] if "x." in replacement[1] else []
     assert problems(ORDERS) == []
     assert problems(edited(replacement, *more)) == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [("min: 0", "")],
+        [("min: 0", "columns: [order_id, total]")],
+        [("min: 0", "columns: [total]"), ("partitions: 2", "partitions: 1")],
+    ],
+)
+def test_rows_that_meet_in_one_partition_can_be_told_to_be_unique(changes: list[tuple[str, str]]) -> None:
+    given = [("mode: upsert", "mode: append"), ("check: between\n    column: total", "check: unique")]
+    assert problems(edited(*given, *changes)) == []

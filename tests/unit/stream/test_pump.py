@@ -162,7 +162,7 @@ def test_what_cannot_pass_is_not_hidden_by_what_can() -> None:
     world = World(20)
     world.sink.fail_before = [Fatal("the topic is gone")]
     world.pump.step(0)
-    world.pump._before_batch = lambda: (_ for _ in ()).throw(Transient("no reference data yet"))
+    world.pump._before_batch = lambda epoch: (_ for _ in ()).throw(Transient("no reference data yet"))
     with pytest.raises(Transient):
         world.pump.step(0)
     with pytest.raises(Fatal, match="the topic is gone"):
@@ -240,7 +240,7 @@ def test_what_the_stage_refers_to_is_brought_up_to_date_before_the_stage_sees_a_
             return super().__call__(batch)
 
     world.pump._stage = Noting()
-    world.pump._before_batch = lambda: order.append("references")
+    world.pump._before_batch = lambda epoch: order.append("references")
     world.pump.step(0)
     assert order == ["references", "stage"]
 

@@ -15,7 +15,7 @@ from services.gateway.adapters.http import models
 from services.gateway.adapters.http.access import PREFIX, Administering, Calling, Parts, may_answer
 from services.gateway.adapters.http.problems import ProblemError, not_found
 from services.gateway.adapters.http.waiting import wait_until
-from services.gateway.core.datasets import DatasetVersion, Proposal, propose
+from services.gateway.core.datasets import DatasetVersion, Proposal, Refusal, propose
 from services.gateway.core.secrets import warnings
 from services.gateway.gateway import Gateway
 
@@ -33,13 +33,15 @@ _TITLES: Final = {
 def plan(body: models.DatasetFile, gateway: Parts, _: Calling) -> models.Plan:
     """Compare a dataset file with what is live. Changes nothing."""
     proposal = propose(load(body.document), gateway.datasets.all())
+    pinned = _pin(gateway, proposal.contract.dataset) if proposal.changed else None
+    refusals = [*proposal.refusals, *([Refusal("pinned", pinned)] if pinned else [])]
     return models.Plan(
         dataset=proposal.contract.dataset,
         current_version=proposal.current.version if proposal.current else None,
         next_version=proposal.next_version,
         changes=[models.Change(**asdict(change)) for change in proposal.changes],
         needs_generation=proposal.needs_generation,
-        refusals=[models.Refusal(code=each.code, detail=each.detail) for each in proposal.refusals],
+        refusals=[models.Refusal(code=each.code, detail=each.detail) for each in refusals],
         warnings=warnings(proposal.contract, gateway.secrets.all().keys()),
     )
 
@@ -56,8 +58,8 @@ def apply(name: models.Name, body: models.DatasetApplication, gateway: Parts, ca
 
     Its tests are run first, unless `skip_tests` says why not.
 
-    Refused: a breaking change (409); a file that is not valid, that refers to datasets that are not live, or one of whose tests
-    fails (422).
+    Refused: a breaking change, or any of a dataset that is pinned (409); a file that is not valid, that refers to datasets that
+    are not live, or one of whose tests fails (422).
     """
     contract = load(body.document)
     if contract.dataset != name:
@@ -83,6 +85,8 @@ def make_live(
         if over is not None and (proposal.current is None or proposal.current.version != over):
             detail = f"version {over} of {name} is not live any more; look at it, and ask again"
             raise ProblemError(HTTPStatus.CONFLICT, "changed-meanwhile", "The file has changed meanwhile", detail)
+        if proposal.changed:
+            refuse_pinned(gateway, name)
         refuse(proposal)
         decided.append(proposal)
         return proposal.successor(datetime.now(UTC), by, skip_tests or "") if proposal.changed else None
@@ -138,6 +142,19 @@ def refuse(proposal: Proposal, *, breaking: bool = True) -> None:
     status = HTTPStatus.CONFLICT if breaking else HTTPStatus.UNPROCESSABLE_ENTITY
     faults = [asdict(change) for change in proposal.changes if change.breaking] if breaking else []
     raise ProblemError(status, refusal.code, _TITLES[refusal.code], refusal.detail, faults)
+
+
+def refuse_pinned(gateway: Gateway, name: str) -> None:
+    if (told := _pin(gateway, name)) is not None:
+        raise ProblemError(HTTPStatus.CONFLICT, "pinned", "The version is pinned", told)
+
+
+def _pin(gateway: Gateway, name: str) -> str | None:
+    """Why no new version of a dataset may go live; None when it may."""
+    pin = gateway.overrides.pins().get(name)
+    if pin is None:
+        return None
+    return f"{name} is pinned by {pin.told}; to let new versions go live: headrace unpin {name} --because TEXT"
 
 
 def _skipped(contract: Contract, reason: str | None) -> list[str]:

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Path
 from headrace.contract import load
 from services.gateway.adapters.http import models
 from services.gateway.adapters.http.access import PREFIX, Administering, Calling, Parts, may_answer
-from services.gateway.adapters.http.datasets import known, refuse, refuse_failed_tests
+from services.gateway.adapters.http.datasets import known, refuse, refuse_failed_tests, refuse_pinned
 from services.gateway.adapters.http.problems import ProblemError, not_found
 from services.gateway.adapters.http.waiting import wait_until
 from services.gateway.core.datasets import DatasetVersion, Refusal, propose
@@ -127,6 +127,8 @@ def _change(
         if isinstance(found, Refusal):
             _refuse(found)
         assert isinstance(found, DatasetVersion)
+        if found.generation != live[name].generation:
+            refuse_pinned(gateway, name)
         return found
 
     changed = _append(gateway, decide)

@@ -25,7 +25,7 @@ def status(
 ) -> models.Statuses:
     """Lag, rate and latency of every stage of every dataset, or of one; and whether it has come to rest."""
     datasets = [known(gateway.datasets, dataset)] if dataset else gateway.datasets.all().values()
-    now = datetime.now(UTC)
+    now, pins = datetime.now(UTC), gateway.overrides.pins()
     return models.Statuses(
         items=[
             models.DatasetStatus(
@@ -34,6 +34,7 @@ def status(
                 settled=account.settled,
                 waiting_for=list(account.waiting_for),
                 problems=list(account.problems),
+                pinned=pins[account.dataset.name].told if account.dataset.name in pins else "",
                 source=models.SourceStatus(**asdict(account.source)),
                 stages=[_stage(stage) for stage in gateway.accounts.status(account, now)],
                 quarantined=sum(account.books.total.quarantined.values()),

@@ -52,6 +52,7 @@ from services.gateway.adapters.http.models.generations import (
     Replay,
     Rollback,
 )
+from services.gateway.adapters.http.models.overrides import HeldRow, HeldRows, HoldRelease, Override, Overrides, Skip
 from services.gateway.adapters.http.models.passport import (
     AppliedVersion,
     LandedRecord,
@@ -110,16 +111,17 @@ from services.gateway.adapters.http.models.words import (
 )
 
 __all__ = [
-    "Answer", "Applied", "AppliedVersion", "Asked", "BackTestPart", "BackTestRequest", "BackTestSample", "Backfill", "Body",
-    "Books", "Change", "Cluster", "Column", "ColumnChange", "CreatedToken", "DatasetApplication", "DatasetDetail",
+    "Answer", "Applied", "AppliedVersion", "Asked", "BackTestPart", "BackTestRequest", "BackTestSample", "Backfill",
+    "Body", "Books", "Change", "Cluster", "Column", "ColumnChange", "CreatedToken", "DatasetApplication", "DatasetDetail",
     "DatasetFile", "DatasetStatus", "DatasetSummary", "Datasets", "Drift", "DriftChoice", "DriftDecided", "DriftEdit",
     "DriftHits", "DriftItem", "DriftReader", "FailedRotation", "FateCount", "FateMove", "Fingerprint", "Fingerprints",
-    "FlagCount", "Generation", "GenerationAct", "Generations", "Health", "Hop", "LandedRecord", "Latency", "Ledger", "Leg",
-    "LoadRun", "LoadedAs", "MadeRow", "Name", "NewSecret", "NewToken", "Origin", "Part", "PartitionBooks", "Passport",
-    "Passports", "Plan", "Problems", "Promotion", "QuarantineAsked", "QuarantineChoice", "QuarantineOutcome",
-    "Quarantined", "QuarantinedRow", "Query", "QueryResult", "RawField", "RawRecord", "RawSchema", "Reason", "Refusal",
-    "Refused", "Release", "Replay", "Resubmission", "Rollback", "RotatedSecrets", "RowFate", "Rows", "RowsWanted", "Run",
-    "RunEvent", "RunStory", "Runs", "Secret", "SecretName", "Secrets", "SetAsideRow", "SourceFile", "SourceHolding",
-    "SourceHoldings", "SourcePart", "SourceStatus", "StageBooks", "StageStatus", "Statuses", "TailRecord", "TailRecords",
-    "TailStage", "Token", "Tokens", "Verdict", "Version", "Warnings", "Whereabouts", "Wish",
+    "FlagCount", "Generation", "GenerationAct", "Generations", "Health", "HeldRow", "HeldRows", "HoldRelease", "Hop",
+    "LandedRecord", "Latency", "Ledger", "Leg", "LoadRun", "LoadedAs", "MadeRow", "Name", "NewSecret", "NewToken",
+    "Origin", "Override", "Overrides", "Part", "PartitionBooks", "Passport", "Passports", "Plan", "Problems", "Promotion",
+    "QuarantineAsked", "QuarantineChoice", "QuarantineOutcome", "Quarantined", "QuarantinedRow", "Query", "QueryResult",
+    "RawField", "RawRecord", "RawSchema", "Reason", "Refusal", "Refused", "Release", "Replay", "Resubmission", "Rollback",
+    "RotatedSecrets", "RowFate", "Rows", "RowsWanted", "Run", "RunEvent", "RunStory", "Runs", "Secret", "SecretName",
+    "Secrets", "SetAsideRow", "Skip", "SourceFile", "SourceHolding", "SourceHoldings", "SourcePart", "SourceStatus",
+    "StageBooks", "StageStatus", "Statuses", "TailRecord", "TailRecords", "TailStage", "Token", "Tokens", "Verdict",
+    "Version", "Warnings", "Whereabouts", "Wish",
 ]  # fmt: skip

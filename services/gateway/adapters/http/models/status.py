@@ -51,6 +51,7 @@ class DatasetStatus(Answer):
         description="Why it is not settled.", examples=[["loader has not read nyc.flights.validated.v1 to its end"]]
     )
     problems: Problems
+    pinned: str = Field(description="Who pinned its version, when and why; empty when new ones may go live.")
     source: SourceStatus
     stages: list[StageStatus]
     quarantined: int = Field(description="Rows that are set aside.")
