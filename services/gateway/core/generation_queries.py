@@ -114,7 +114,7 @@ def differing(comparison: Comparison, pairs: Sequence[Pair], bound: Bound, bucke
     that the one before did; then lists of samples of each kind; then in how many changed rows each of `pairs` differs. Over `{quarantine}`.
 
     A row that is the same on both sides cancels out. Of rows that share what they are matched by, as many as there are on both
-    sides count as changed.
+    sides count as changed; a column then differs in all of them, unless it has the same values on both sides, or one value only.
     """
     branches = []
     for at, side in enumerate(comparison.sides):
@@ -129,7 +129,7 @@ def differing(comparison: Comparison, pairs: Sequence[Pair], bound: Bound, bucke
         f"SELECT __m, __r, sum(__sign) AS __net, any(__p) AS __pa, any(__o) AS __oa{kept} "
         f"FROM ({' UNION ALL '.join(branches)}) GROUP BY __m, __r HAVING __net != 0"
     )
-    differs = "".join(f", sum(__net * __k{n}) != 0 AS __d{n}" for n in range(len(pairs)))
+    differs = "".join(f", sum(__net * __k{n}) != 0 AND min(__k{n}) != max(__k{n}) AS __d{n}" for n in range(len(pairs)))
     before, after = comparison.sides
     groups = (
         "SELECT __m, sumIf(__net, __net > 0) AS __more, -sumIf(__net, __net < 0) AS __less, "
