@@ -81,9 +81,11 @@ def shown(report: DiffPart) -> Iterator[RenderableType]:
     rows.add_row("compared", *map(number, (before.rows, after.rows, report.added, report.removed, report.changed)))
     yield rows
     if report.removed_quarantined_after:
-        yield f"  {count(report.removed_quarantined_after, 'removed row')}: generation {after.generation} quarantined the raw record"
+        removed = count(report.removed_quarantined_after, "removed row")
+        yield f"  {removed}: generation {after.generation} quarantined the raw record"
     if report.added_quarantined_before:
-        yield f"  {count(report.added_quarantined_before, 'added row')}: generation {before.generation} quarantined the raw record"
+        added = count(report.added_quarantined_before, "added row")
+        yield f"  {added}: generation {before.generation} quarantined the raw record"
     yield from _columns(report)
     yield from _sums(report)
     yield from _causes(report)

@@ -1,9 +1,9 @@
 """Decides what the warehouse is asked in order to compare two generations, so that it stays linear in rows.
 
-Every row falls into one of 1024 buckets by the hash of what it is matched by. First, sums over each bucket tell which of them
-differ at all (`sums`). Then only the rows of those are brought together (`differing`). Both in portions of buckets, so that a query is
-short and holds few rows; and there are never more than sixteen portions, because each of them reads the columns of the whole
-table. Beyond that a portion grows, and what it groups goes to disk.
+Every row falls into one of 1024 buckets by what it is matched by. First, sums over each bucket tell which of them differ at all
+(`sums`). Then only the rows of those are brought together (`differing`). Both in portions of buckets, so that a query is short
+and holds few rows; and there are never more than sixteen portions, because each of them reads the columns of the whole table.
+Beyond that a portion grows, and what it groups goes to disk.
 
 Everything that a table can name is quoted and stands behind the table's alias; whatever is named here begins with `__`.
 """
@@ -110,8 +110,10 @@ def sums(comparison: Comparison, bound: Bound, buckets: range) -> str:
 
 
 def differing(comparison: Comparison, pairs: Sequence[Pair], bound: Bound, buckets: Sequence[int], samples: int) -> str:
-    """What differs in buckets: rows added, removed and changed; removed that the generation after set aside, and added
-    that the one before did; then lists of samples of each kind; then in how many changed rows each of `pairs` differs. Over `{quarantine}`.
+    """What differs in buckets. Over `{quarantine}`.
+
+    Rows added, removed and changed; removed that the generation after set aside, and added that the one before did; then lists of
+    samples of each kind; then in how many changed rows each of `pairs` differs.
 
     A row that is the same on both sides cancels out. Of rows that share what they are matched by, as many as there are on both
     sides count as changed; a column then differs in all of them, unless it has the same values on both sides, or one value only.
@@ -204,8 +206,8 @@ def _only(comparison: Comparison, at: int, bound: Bound, buckets: Sequence[int])
 
 
 def _first(comparison: Comparison, at: int, condition: str) -> str:
-    """A condition on what rows are matched by, to which another is to follow. It may choose among the versions of a row before FINAL
-    does only where it takes all of a key or none.
+    """A condition on what rows are matched by, to which another is to follow. It may choose among the versions of a row before
+    FINAL does only where it takes all of a key or none.
     """
     early = comparison.by == "key" or not comparison.sides[at].upsert
     return f"PREWHERE {condition} WHERE" if early else f"WHERE {condition} AND"

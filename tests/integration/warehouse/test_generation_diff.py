@@ -67,7 +67,8 @@ NEVER_NULL = ("Array", "Map", "Tuple")
 #: Names that statements of the comparison use, that are SQL, that differ by case, and that need quoting. Those with an underscore
 #: in front are reserved, so they are not compared; they must not disturb either.
 NAMES = [
-    "side", "k0", "K0", "h0", "select", "from", "a`b", "a\\b", "a'b", "count()", "ü ber", "FINAL", "value", "__t", "__m", "__h0", "{x}",
+    "side", "k0", "K0", "h0", "select", "from", "a`b", "a\\b", "a'b", "count()", "ü ber", "FINAL", "value", "__t", "__m",
+    "__h0", "{x}",
 ]  # fmt: skip
 
 Row = dict[str, Any]
@@ -270,7 +271,8 @@ def test_appended_rows_are_matched_by_their_raw_record(
     report = compared(reader, *sides(warehouse, database, before, after), portion_rows=rng.choice([150, 10**6]))
     assert found(report) == expected(before, after, ["_partition", "_offset", "_seq"], within(before, after))
     assert report["matched_by"] == "identity"
-    assert report["changed"] and report["removed"]
+    assert report["changed"]
+    assert report["removed"]
     assert report["before"]["left_out"] == sum(not within(before, after)(row) for row in before.rows)
 
 
@@ -400,12 +402,15 @@ def test_rows_that_were_set_aside_explain_what_is_gone(warehouse: Warehouse, dat
     before, after = sides(warehouse, database, given, replace(given, rows=rows[:4]))
     warehouse.value(
         f"CREATE TABLE {database}.things__quarantine (generation Int32, stage String, reason String, rule Nullable(String), "
-        "`column` Nullable(String), `partition` Int32, raw_offset Nullable(Int64), act Nullable(String)) ENGINE = MergeTree ORDER BY ()"
+        "`column` Nullable(String), `partition` Int32, raw_offset Nullable(Int64), act Nullable(String)) "
+        "ENGINE = MergeTree ORDER BY ()"
     )
     warehouse.value(
         f"INSERT INTO {database}.things__quarantine VALUES (2, 'transformer', 'check_range', 'short', 'v', 0, 5, 'quarantined'), "
-        "(2, 'transformer', 'check_range', 'short', 'v', 0, 8, NULL), (1, 'quality', 'check_unique', NULL, NULL, 0, 20, 'quarantined'), "
-        "(1, 'ingest', 'undecodable', NULL, NULL, 0, 3, 'quarantined'), (2, 'transformer', 'check_range', 'short', 'v', 0, 6, 'discarded')"
+        "(2, 'transformer', 'check_range', 'short', 'v', 0, 8, NULL), "
+        "(1, 'quality', 'check_unique', NULL, NULL, 0, 20, 'quarantined'), "
+        "(1, 'ingest', 'undecodable', NULL, NULL, 0, 3, 'quarantined'), "
+        "(2, 'transformer', 'check_range', 'short', 'v', 0, 6, 'discarded')"
     )
     report = compared(reader, before, after)
     assert report["upto"] == [{"partition": 0, "offset": 8, "reached_before": 20, "reached_after": 8}]
@@ -414,8 +419,8 @@ def test_rows_that_were_set_aside_explain_what_is_gone(warehouse: Warehouse, dat
     assert report["quarantine"] == [cause]
     assert report["filtered"] == [{"rule": "late", "before": 1, "after": 2}]
     # Where it is known that all of it went through, nothing is left out.
-    settled = [replace(side, reached={0: 30}) for side in (before, after)]
-    assert compared(reader, *settled)["removed"] == 6
+    before, after = (replace(side, reached={0: 30}) for side in (before, after))
+    assert compared(reader, before, after)["removed"] == 6
 
 
 def test_samples_show_both_values_and_cut_long_ones(warehouse: Warehouse, database: str, reader: Reader) -> None:
