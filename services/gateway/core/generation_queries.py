@@ -19,7 +19,7 @@ from services.gateway.core.generation_values import literal, quoted
 
 BUCKETS: Final = 1024
 MOST_PORTIONS: Final = 16
-PORTION_ROWS: Final = 1_000_000
+PORTION_ROWS: Final = 500_000  # of both sides
 _ODD: Final = "bitOr(reinterpretAsUInt64(__m), 1)"
 _T: Final = "__t"
 #: Stages behind the point where generations part; what those before set aside is missing in both.
