@@ -59,6 +59,7 @@ def test_what_differs_is_shown(run: Run, flights: GatewayDouble) -> None:
         "12 rows of generation 1 left out", "raw offset 0:4711", "336,776", "336,000", "776", "1,234", "Int64 → Float64",
         "700 removed rows: generation 2 quarantined", "columns added: gate", "12345678901234567890", "of floats", "short",
         "no_departure", "8,331", "delay: [red]1[/] → null", "removed flight=9 raw 0:9", "x" * 60 + "…",
+        "row nyc.flights --raw 0:7",
     ):  # fmt: skip
         assert shown in result.stdout
     assert "quiet" not in result.stdout
