@@ -81,13 +81,15 @@ def shown(report: DiffPart) -> Iterator[RenderableType]:
     rows.add_row("compared", *map(number, (before.rows, after.rows, report.added, report.removed, report.changed)))
     yield rows
     if report.removed_quarantined_after:
-        yield f"  {count(report.removed_quarantined_after, 'removed row')}: generation {after.generation} quarantined the raw record"
+        removed = count(report.removed_quarantined_after, "removed row")
+        yield f"  {removed}: generation {after.generation} quarantined the raw record"
     if report.added_quarantined_before:
-        yield f"  {count(report.added_quarantined_before, 'added row')}: generation {before.generation} quarantined the raw record"
+        added = count(report.added_quarantined_before, "added row")
+        yield f"  {added}: generation {before.generation} quarantined the raw record"
     yield from _columns(report)
     yield from _sums(report)
     yield from _causes(report)
-    yield from _samples(report.samples)
+    yield from _samples(report.dataset, report.samples)
     if not (report.added or report.removed or report.changed):
         yield "No row differs."
 
@@ -153,7 +155,7 @@ def _causes(report: DiffPart) -> Iterator[RenderableType]:
         yield causes
 
 
-def _samples(samples: Sequence[DiffSample]) -> Iterator[RenderableType]:
+def _samples(dataset: str, samples: Sequence[DiffSample]) -> Iterator[RenderableType]:
     for each in samples:
         key = ", ".join(f"{name}={_cut(value)}" for name, value in each.key.items())
         raw = each.raw_after or each.raw_before
@@ -166,7 +168,8 @@ def _samples(samples: Sequence[DiffSample]) -> Iterator[RenderableType]:
         told = ", ".join(f"{name}={_cut(value)}" for name, value in one[:_COLUMNS])
         yield f"    {safe(told)}{', ...' if len(one) > _COLUMNS else ''}"
     if samples:
-        yield f"Where a row comes from: {command('row DATASET --raw PARTITION:OFFSET')}"
+        first = samples[0].raw_after or samples[0].raw_before
+        yield f"Where such a row comes from: {command(f'row {dataset} --raw {first}')}"
 
 
 def _cut(value: str | None) -> str:

@@ -204,5 +204,6 @@ def _too_long(most_s: float) -> DiffRefusedError:
     return DiffRefusedError(
         "diff-too-long",
         f"the comparison was given up: it may take {most_s:g} s, and a single query of it the time of any query. "
-        "Give the gateway more with HEADRACE_DIFF_TIMEOUT_S or HEADRACE_QUERY_TIMEOUT_S, or try when the warehouse has less to do",
+        "Give the gateway more with HEADRACE_DIFF_TIMEOUT_S or HEADRACE_QUERY_TIMEOUT_S, or try when the warehouse "
+        "has less to do",
     )

@@ -1,9 +1,9 @@
 """Decides what the warehouse is asked in order to compare two generations, so that it stays linear in rows.
 
-Every row falls into one of 1024 buckets by the hash of what it is matched by. First, sums over each bucket tell which of them
-differ at all (`sums`). Then only the rows of those are brought together (`differing`). Both in portions of buckets, so that a query is
-short and holds few rows; and there are never more than sixteen portions, because each of them reads the columns of the whole
-table. Beyond that a portion grows, and what it groups goes to disk.
+Every row falls into one of 1024 buckets by what it is matched by. First, sums over each bucket tell which of them differ at all
+(`sums`). Then only the rows of those are brought together (`differing`). Both in portions of buckets, so that a query is short
+and holds few rows; and there are never more than sixteen portions, because each of them reads the columns of the whole table.
+Beyond that a portion grows, and what it groups goes to disk.
 
 Everything that a table can name is quoted and stands behind the table's alias; whatever is named here begins with `__`.
 """
@@ -19,7 +19,7 @@ from services.gateway.core.generation_values import literal, quoted
 
 BUCKETS: Final = 1024
 MOST_PORTIONS: Final = 16
-PORTION_ROWS: Final = 1_000_000
+PORTION_ROWS: Final = 500_000  # of both sides
 _ODD: Final = "bitOr(reinterpretAsUInt64(__m), 1)"
 _T: Final = "__t"
 #: Stages behind the point where generations part; what those before set aside is missing in both.
@@ -110,11 +110,13 @@ def sums(comparison: Comparison, bound: Bound, buckets: range) -> str:
 
 
 def differing(comparison: Comparison, pairs: Sequence[Pair], bound: Bound, buckets: Sequence[int], samples: int) -> str:
-    """What differs in buckets: rows added, removed and changed; removed that the generation after set aside, and added
-    that the one before did; then lists of samples of each kind; then in how many changed rows each of `pairs` differs. Over `{quarantine}`.
+    """What differs in buckets. Over `{quarantine}`.
+
+    Rows added, removed and changed; removed that the generation after set aside, and added that the one before did; then lists of
+    samples of each kind; then in how many changed rows each of `pairs` differs.
 
     A row that is the same on both sides cancels out. Of rows that share what they are matched by, as many as there are on both
-    sides count as changed.
+    sides count as changed; a column then differs in all of them, unless it has the same values on both sides, or one value only.
     """
     branches = []
     for at, side in enumerate(comparison.sides):
@@ -129,7 +131,7 @@ def differing(comparison: Comparison, pairs: Sequence[Pair], bound: Bound, bucke
         f"SELECT __m, __r, sum(__sign) AS __net, any(__p) AS __pa, any(__o) AS __oa{kept} "
         f"FROM ({' UNION ALL '.join(branches)}) GROUP BY __m, __r HAVING __net != 0"
     )
-    differs = "".join(f", sum(__net * __k{n}) != 0 AS __d{n}" for n in range(len(pairs)))
+    differs = "".join(f", sum(__net * __k{n}) != 0 AND min(__k{n}) != max(__k{n}) AS __d{n}" for n in range(len(pairs)))
     before, after = comparison.sides
     groups = (
         "SELECT __m, sumIf(__net, __net > 0) AS __more, -sumIf(__net, __net < 0) AS __less, "
@@ -204,8 +206,8 @@ def _only(comparison: Comparison, at: int, bound: Bound, buckets: Sequence[int])
 
 
 def _first(comparison: Comparison, at: int, condition: str) -> str:
-    """A condition on what rows are matched by, to which another is to follow. It may choose among the versions of a row before FINAL
-    does only where it takes all of a key or none.
+    """A condition on what rows are matched by, to which another is to follow. It may choose among the versions of a row before
+    FINAL does only where it takes all of a key or none.
     """
     early = comparison.by == "key" or not comparison.sides[at].upsert
     return f"PREWHERE {condition} WHERE" if early else f"WHERE {condition} AND"

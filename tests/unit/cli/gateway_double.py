@@ -49,6 +49,7 @@ class GatewayDouble:
         self.holdings: list[list[dict[str, Any]]] = []  # what each look shows, one after the other
         self.held_rows: list[dict[str, Any]] = []
         self.passports: list[dict[str, Any]] = []
+        self.diff: list[dict[str, Any]] = []
         self.drifting: list[dict[str, Any]] = []  # one less after each decision
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
@@ -204,6 +205,18 @@ class GatewayDouble:
                "partition": 0, "offset": 7, "topic": f"{name}.staged", "fields": '{"dest": "SJU"}',
                "quarantined_at": "2026-01-02T03:04:05Z"}  # fmt: skip
         match rest:
+            case []:
+                live = {
+                    "name": name,
+                    "version": 3,
+                    "generation": 1,
+                    "state": "active",
+                    "description": "",
+                    "owner": "ada",
+                }
+                return httpx.Response(
+                    200, json={**live, "applied_at": "2026-01-02T03:04:05Z", "applied_by": "ada", "tags": []}
+                )
             case ["ledger"]:
                 return httpx.Response(200, json=self._ledger(name))
             case ["quarantine"]:
@@ -214,6 +227,9 @@ class GatewayDouble:
             case ["quarantine", "export"]:
                 self.asked.append(("export", dict(request.url.params)))
                 return httpx.Response(200, text=(json.dumps(row) + "\n") * 2)
+            case ["generations", generation, "diff"]:
+                self.asked.append((generation, dict(request.url.params)))
+                return httpx.Response(200, text="".join(json.dumps(part) + "\n" for part in self.diff))
             case ["drift"]:
                 return httpx.Response(200, json={"items": self.drifting[:1], "decided": {"note": {"leave_out": True}}})
             case ["runs"]:
