@@ -18,6 +18,7 @@ from headrace.stream.stage import MAIN
 from headrace.stream.wiring import kafka_pump
 from headrace.transform.engine import Engine
 from headrace.transform.reference import needed
+from headrace.transform.sandbox import Sandbox
 from headrace.transform.stage import Transform
 from services.transformer.adapters.back_tests import BackTests
 from services.transformer.adapters.hash_keys import HashKeys
@@ -66,7 +67,7 @@ def workers(settings: TransformerSettings, keys: HashKeys) -> WorkersFor:
 def worker_for(dataset: LiveDataset, settings: TransformerSettings, registry: Registry, keys: HashKeys) -> Transforming:
     """The worker from staged to transformed. Errors: Transient, Fatal when its key cannot be had."""
     hash_key = keys.of(dataset)
-    engine = Engine(settings.transform_memory)
+    engine = Sandbox(settings.transform_memory, settings.transform_time_limit_s)
     stage = Transform(engine, dataset.contract, dataset.version, hash_key)
     wanted = needed(compile_transform(dataset.contract), dataset.contract.checks)
     references = References(settings.connection(), registry, engine, wanted)
@@ -89,7 +90,7 @@ def back_tests(settings: TransformerSettings, keys: HashKeys) -> BackTests:
 def _opens_stages(settings: TransformerSettings, registry: Registry, keys: HashKeys) -> OpenStage:
     def open_stage(dataset: LiveDataset) -> tuple[Transform, Callable[[], None]]:
         hash_key = keys.of(dataset)
-        engine = Engine(settings.transform_memory)
+        engine = Sandbox(settings.transform_memory, settings.transform_time_limit_s)
         wanted = needed(compile_transform(dataset.contract), dataset.contract.checks)
         references = References(settings.connection(), registry, engine, wanted)
 
