@@ -1,7 +1,7 @@
 """An engine in a process of its own: whatever SQL does there, its memory and its time end, and nobody else notices.
 
-DuckDB looks at its own limits between batches of values. Within one call of a function over a long text it does not, and what such
-a call takes is not counted: what ends it then is the end of its process.
+DuckDB looks at its own limits between batches of values. Within one call of a function over a long text it does not, and what
+such a call takes is not counted: what ends it then is the end of its process.
 """
 
 import contextlib
