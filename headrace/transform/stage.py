@@ -117,7 +117,10 @@ class Transform:
 
     def _planned(self, rows: pa.Schema) -> Plan:
         sql = self._compiled.sql
-        produced = self._engine.produced(sql, pa.schema([pa.field(ROW, pa.int64()), *rows]))
+        try:
+            produced = self._engine.produced(sql, pa.schema([pa.field(ROW, pa.int64()), *rows]))
+        except RowError as error:  # constants are computed before there is a row
+            raise Fatal(f"the SQL of {self._contract.dataset} fails on every row: {error}") from error
         self._refuse_namesakes([name for name, _ in produced])
         made = judgement(sql, produced, self._contract.schema_, self._contract.checks)
         own = [pa.field(column.name, arrow_type(column.type), not column.required) for column in made.published]
