@@ -143,7 +143,7 @@ def _rejected(test: TransformTest, path: Path, contract: "Contract", columns: Se
     rules += [f"type_{name}" for name in (columns or [field.name for field in fields])]
     asked = test.expect.rejected
     named = [name for name in asked if not name.startswith("undeclared_")] if isinstance(asked, Mapping) else []
-    others = ["transform_error", "too_large"]
+    others = ["transform_error", "too_costly", "too_large"]
     known = [*rules, *others]
     for name in named:
         if name not in known and not (columns is None and name.startswith("type_")):

@@ -30,6 +30,7 @@ _REASONS: Final = (
     Reason("missing_value", "The record has no value.", "Tombstones are only meaningful in compacted topics; find the producer."),
     # Met by the transformer.
     Reason("transform_error", "The dataset's SQL fails on this row.", "Correct the row or the expression the message names."),
+    Reason("too_costly", "The dataset's SQL takes more time or memory on this row than it may.", "Correct the row or the SQL; `transform_time_limit_s` and `transform_memory` of the transformer say how much it may take."),
     Reason("check_not_null", "A required value is missing.", "Repair the row at its source, or relax the not_null check."),
     Reason("check_type", "A value does not have its declared type.", "Repair the value, or change the type in the dataset file."),
     Reason("check_in", "A value is not in the allowed set.", "Repair the value, or add it to the set."),

@@ -1,5 +1,6 @@
 """DuckDB, locked down to computing over the rows it is given: no files, no network, no settings to change."""
 
+import math
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,7 +11,7 @@ import duckdb
 import pyarrow as pa
 
 from headrace.errors import Fatal
-from headrace.transform.isolate import RowError
+from headrace.transform.isolate import RowError, TooCostly
 from headrace.transform.reference import CHANGES
 
 #: What the dataset's SQL calls its rows.
@@ -18,6 +19,9 @@ INPUT: Final = "input"
 
 #: The most memory a dataset's SQL and the reference data it reads may take, if nothing else is said.
 MEMORY: Final = "256MB"
+
+#: The longest a dataset's SQL may take over a batch, if nothing else is said.
+QUERY_LIMIT_S: Final = 10.0
 
 _STARTED_WITH: Final[dict[str, str | bool | int | float | list[str]]] = {
     "threads": 1,  # a pump is one thread; more would reorder rows and take the other pumps' core
@@ -50,8 +54,11 @@ _TOO_LONG: Final = "it takes longer than it may"
 class Engine:
     """One connection to a database in memory. Used by one thread at a time."""
 
-    def __init__(self, memory_limit: str = MEMORY, time_limit_s: float | None = None) -> None:
-        """`time_limit_s` is for all that it will ever be asked; then it fails (Fatal)."""
+    def __init__(
+        self, memory_limit: str = MEMORY, time_limit_s: float | None = None, query_limit_s: float = math.inf
+    ) -> None:
+        """`time_limit_s` is for all that it will ever be asked; then it fails (Fatal). `query_limit_s` is for each query."""
+        self._query_limit_s = query_limit_s
         self._deadline = None if time_limit_s is None else time.monotonic() + time_limit_s
         self._connection = duckdb.connect(":memory:", config={**_STARTED_WITH, "memory_limit": memory_limit})
         for statement in _LOCKED_WITH:
@@ -79,13 +86,22 @@ class Engine:
     def query(self, sql: str, rows: pa.RecordBatch) -> pa.RecordBatch:
         """The result of `sql` with `rows` as `input`.
 
-        Errors: RowError when a value of the rows makes it fail; Fatal when the statement fits no row of
-        this shape, or the engine itself fails.
+        Errors: RowError when a value of the rows makes it fail, TooCostly when they take too much time or memory; Fatal when
+        the statement fits no row of this shape, or the engine itself fails.
         """
+        began = time.monotonic()
         try:
             self._connection.register(INPUT, rows)
-            with self._in_time():
+            with self._in_time(self._query_limit_s):
                 return _one_batch(self._connection.sql(sql).to_arrow_table())
+        except (duckdb.OutOfMemoryException, MemoryError, pa.ArrowMemoryError) as error:
+            raise TooCostly(
+                f"the SQL takes more memory than it may: {_said(error)}", time.monotonic() - began
+            ) from error
+        except duckdb.InterruptException as error:
+            if self._deadline is not None and time.monotonic() >= self._deadline:
+                raise Fatal(_TOO_LONG) from error
+            raise TooCostly(f"the SQL takes longer than {self._query_limit_s:g} s", time.monotonic() - began) from error
         except duckdb.Error as error:
             raise _mapped(error) from error
 
@@ -103,14 +119,15 @@ class Engine:
         self._connection.close()
 
     @contextmanager
-    def _in_time(self) -> Iterator[None]:
+    def _in_time(self, most_s: float = math.inf) -> Iterator[None]:
         """Interrupt what is computed within when the time is up."""
-        if self._deadline is None:
-            yield
-            return
-        left_s = self._deadline - time.monotonic()
+        left_s = math.inf if self._deadline is None else self._deadline - time.monotonic()
         if left_s <= 0:
             raise Fatal(_TOO_LONG)
+        left_s = min(left_s, most_s)
+        if left_s == math.inf:
+            yield
+            return
         watch = threading.Timer(left_s, self._connection.interrupt)
         watch.daemon = True
         watch.start()
@@ -129,8 +146,12 @@ def _one_batch(table: pa.Table) -> pa.RecordBatch:
     return batches[0] if batches else _empty(table.schema)
 
 
+def _said(error: BaseException) -> str:
+    return str(error).partition("\n\nLINE ")[0].partition("\nPossible solutions")[0].strip()
+
+
 def _mapped(error: duckdb.Error) -> Exception:
-    message = str(error).partition("\n\nLINE ")[0].strip()
+    message = _said(error)
     if isinstance(error, _UNFIT):
         return Fatal(f"the SQL of the dataset file does not fit its rows: {message}")
     if isinstance(error, duckdb.InterruptException):

@@ -32,9 +32,7 @@ class Skipping:
             return Outcome((), left_out)
         index = pa.array(kept, pa.int64())
         since_ms = None if batch.since_ms is None else batch.since_ms.take(index)
-        outcome = self._stage(
-            replace(batch, raw=batch.raw.take(index), rows=batch.rows.take(index), since_ms=since_ms)
-        )
+        outcome = self._stage(replace(batch, raw=batch.raw.take(index), rows=batch.rows.take(index), since_ms=since_ms))
         return Outcome(
             tuple(replace(part, row=index.take(part.row)) for part in outcome.emitted),
             {rule: index.take(rows) for rule, rows in outcome.filtered.items()} | left_out,

@@ -23,7 +23,7 @@ from headrace.transform import parents
 from headrace.transform.checks import Rule
 from headrace.transform.engine import INPUT, Engine
 from headrace.transform.holding import holding
-from headrace.transform.isolate import RowError, isolate
+from headrace.transform.isolate import Overtaxed, RowError, TooCostly, isolate
 from headrace.transform.judgement import ROW, Judgement, judgement
 from headrace.transform.personal import functions
 from headrace.transform.publish import published, verdicts
@@ -35,6 +35,8 @@ from headrace.transform.uniques import Uniques, parted
 
 #: The most rows of a batch that are tried one by one for DuckDB's own message.
 _MOST_TRIED: Final = 50
+#: How long a batch may be held up by rows that take too much, before the dataset stops. Kafka gives a consumer 300 s a batch.
+_MOST_LOST_S: Final = 120.0
 _GROWN: Final = f"what the SQL makes of the row is over {MOST_BYTES:,} bytes"
 
 
@@ -77,6 +79,7 @@ class Transform:
         self._version = version
         self._plan: Plan | None = None
         self._uniques = Uniques(contract.checks, seen, self._decisions)
+        self._lost_s = 0.0
 
     @property
     def output(self) -> pa.Schema | None:
@@ -96,7 +99,14 @@ class Transform:
         self._uniques.confirm(published, self._plan.output)
 
     def __call__(self, batch: Batch) -> Outcome:
-        """See `headrace.stream.stage.Stage`."""
+        """See `headrace.stream.stage.Stage`. Errors: Fatal, which names the rows where they are at fault."""
+        self._lost_s = 0.0
+        try:
+            return self._outcome(batch)
+        except Overtaxed as error:
+            raise Fatal(f"{error}; {_place(batch)}") from error
+
+    def _outcome(self, batch: Batch) -> Outcome:
         plan = self._plan_for(batch.rows.schema)
         rows = _numbered(conform(batch.rows, plan.input))
         judged, failed = self._judged(plan, rows)
@@ -157,7 +167,10 @@ class Transform:
 
     def _planned(self, rows: pa.Schema) -> Plan:
         sql = self._compiled.sql
-        produced = self._engine.produced(sql, pa.schema([pa.field(ROW, pa.int64()), *rows]))
+        try:
+            produced = self._engine.produced(sql, pa.schema([pa.field(ROW, pa.int64()), *rows]))
+        except RowError as error:  # constants are computed before there is a row
+            raise Fatal(f"the SQL of {self._contract.dataset} fails on every row: {error}") from error
         self._refuse_namesakes([name for name, _ in produced])
         made = judgement(sql, produced, self._contract.schema_, self._contract.checks)
         self._refuse_parted(dict(produced), {column.name: column.type for column in made.published})
@@ -188,7 +201,9 @@ class Transform:
         """The rows that can be computed with their verdicts, and the rejections of those that cannot."""
         sql = plan.judgement.sql
         try:
-            return self._engine.query(sql, rows), []
+            return self._query(sql, rows), []
+        except TooCostly:
+            suspects = {}
         except RowError:
             suspects = self._suspects(rows)
         suspected = parents.members(np.fromiter(suspects, np.int64), len(rows))
@@ -198,25 +213,40 @@ class Transform:
         else:
             more_parts, more_failed = self._one_by_one(sql, rows.filter(pa.array(suspected)))
             parts, failed = parts + more_parts, failed + more_failed
-        parts = parts or [self._engine.query(sql, rows.slice(0, 0))]
+        parts = parts or [self._nothing(sql, rows)]
         return pa.concat_batches(parts), failed  # type: ignore[attr-defined]  # the stubs lack it
 
     def _one_by_one(self, sql: str, rows: pa.RecordBatch) -> tuple[list[pa.RecordBatch], list[Rejection]]:
         """The results of `sql`, and the rows that it fails on, found by trying ever smaller parts."""
-        parts, failures = isolate(
-            lambda start, stop: self._engine.query(sql, rows.slice(start, stop - start)), len(rows)
-        )
-        if len(failures) == len(rows) > 1 and all("Out of Memory" in message for _, message in failures):
+        parts, failures = isolate(lambda start, stop: self._query(sql, rows.slice(start, stop - start)), len(rows))
+        if len(failures) == len(rows) > 1 and all("Out of Memory" in str(error) for _, error in failures):
             raise Fatal(f"no row fits into the memory of the transform beside the reference data: {failures[0][1]}")
         numbers = rows.column(ROW)
-        return parts, [Rejection(numbers[at].as_py(), "transform_error", message) for at, message in failures]
+        return parts, [Rejection(numbers[at].as_py(), error.reason, str(error)) for at, error in failures]
+
+    def _query(self, sql: str, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """Errors: RowError; Overtaxed when that was too costly for too long."""
+        try:
+            return self._engine.query(sql, rows)
+        except TooCostly as error:
+            self._lost_s += error.took_s
+            if self._lost_s > _MOST_LOST_S:
+                raise Overtaxed(f"{error}, on many rows: correct the SQL, or give it more") from error
+            raise
+
+    def _nothing(self, sql: str, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """What the query makes of no row. Errors: Fatal when it fails whatever the rows are."""
+        try:
+            return self._engine.query(sql, rows.slice(0, 0))
+        except RowError as error:
+            raise Fatal(f"the SQL of {self._contract.dataset} fails on every row: {error}") from error
 
     def _suspects(self, rows: pa.RecordBatch) -> dict[int, Rejection]:
         """The rows on which an expression of the dataset's SQL fails; none where only trying can tell."""
         if self._suspects_sql is None:
             return {}
         try:
-            found = self._engine.query(self._suspects_sql, rows)
+            found = self._query(self._suspects_sql, rows)
         except RowError:
             return {}
         each = zip(*(column.to_pylist() for column in found.columns), strict=True)
@@ -246,6 +276,13 @@ def _without_holds(contract: Contract) -> Contract:
     """The contract where nobody can be asked: what would be held is set aside."""
     checks = [c.model_copy(update={"severity": "reject"}) if c.severity == "hold" else c for c in contract.checks]
     return contract.model_copy(update={"checks": checks})
+
+
+def _place(batch: Batch) -> str:
+    """Where the rows of a batch are."""
+    offset = batch.raw.offset.to_numpy()
+    partitions = ", ".join(str(each) for each in sorted(set(batch.raw.partition.to_numpy().tolist())))
+    return f"it was at {batch.raw.topic} partition {partitions}, offsets {offset.min()} to {offset.max()}"
 
 
 def _own(staged: pa.Schema) -> pa.Schema:

@@ -23,6 +23,7 @@ from headrace.stream.stage import MAIN
 from headrace.stream.wiring import kafka_pump
 from headrace.transform.engine import Engine
 from headrace.transform.reference import needed
+from headrace.transform.sandbox import Sandbox
 from headrace.transform.skipping import Skipping
 from headrace.transform.stage import Transform
 from headrace.transform.uniques import seen_for
@@ -92,7 +93,7 @@ def worker_for(
 ) -> Transforming:
     """The worker from staged to transformed. Errors: Transient, Fatal when its key cannot be had."""
     hash_key = keys.of(dataset)
-    engine = Engine(settings.transform_memory)
+    engine = Sandbox(settings.transform_memory, settings.transform_time_limit_s)
     seen = seen_for(dataset.contract.checks, seen_folder(settings))
     decisions = overrides.about(dataset)
     stage = Transform(engine, dataset.contract, dataset.version, hash_key, seen, decisions)
@@ -125,7 +126,7 @@ def back_tests(settings: TransformerSettings, keys: HashKeys) -> BackTests:
 def _opens_stages(settings: TransformerSettings, registry: Registry, keys: HashKeys) -> OpenStage:
     def open_stage(dataset: LiveDataset) -> tuple[Transform, Callable[[], None]]:
         hash_key = keys.of(dataset)
-        engine = Engine(settings.transform_memory)
+        engine = Sandbox(settings.transform_memory, settings.transform_time_limit_s)
         wanted = needed(compile_transform(dataset.contract), dataset.contract.checks)
         references = References(settings.connection(), registry, engine, wanted)
 

@@ -4,7 +4,7 @@ from pydantic import Field
 
 from headrace.secrets.settings import KeySettings
 from headrace.stream.service import ServiceSettings
-from headrace.transform.engine import MEMORY
+from headrace.transform.engine import MEMORY, QUERY_LIMIT_S
 
 
 class TransformerSettings(ServiceSettings, KeySettings):
@@ -12,4 +12,10 @@ class TransformerSettings(ServiceSettings, KeySettings):
 
     transform_memory: str = Field(
         MEMORY, description="The most memory one dataset's SQL and the reference data it reads may take."
+    )
+    transform_time_limit_s: float = Field(
+        QUERY_LIMIT_S,
+        gt=0,
+        le=60,
+        description="The longest one dataset's SQL may take over a batch. Rows of which one alone takes longer are set aside.",
     )

@@ -25,6 +25,8 @@ from tests.stack import Platform, eventually
 
 READ, LOADED, QUARANTINED, FILTERED = 336_776, 320_960, 7_561, 8_255
 MILES = 332_379_405
+#: The flights of unknown airports as the file has them; two of BQN are then sent to SJU, and two to STT.
+BY_DEST = {"BQN": 891 - 4, "PSE": 361, "SJU": 5791 + 2, "STT": 518 + 2}
 EXAMPLES = Path(__file__).parents[2] / "examples" / "nyc"
 
 
@@ -165,22 +167,24 @@ def airports_again(platform: Platform) -> str:
 
 
 def resubmit(platform: Platform, dataset: str, airports: str) -> None:
-    """All 7,561 flights are loaded once their airports are there, though ingest is killed as soon as some of them move."""
+    """All 7,561 flights are loaded once their airports are there: four edited, the others as they are, though ingest is killed
+    as soon as some of them move."""
     with (platform.files / "data" / "airports_again.csv").open("a", encoding="utf-8") as file:
         for faa in ("SJU", "BQN", "PSE", "STT"):
             file.write(f"{faa},{faa} Airport,18.4,-66.0,9,-4,N,America/Puerto_Rico\n")
     known = f"SELECT count() FROM {airports} WHERE faa IN ('SJU', 'BQN', 'PSE', 'STT')"
     eventually(lambda: int(platform.client.query(known).rows[0][0]) == 4, 120, "the four airports are there")
     client = platform.client
+    edited = edit_some(platform, dataset)
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(
             client.ask_quarantine, dataset, "resubmit", because="four airports came", reason="check_references"
         )
-        eventually(lambda: client.ledger(dataset).resubmitted_rows > 0, 120, "some flights are resubmitted")
+        eventually(lambda: client.ledger(dataset).resubmitted_rows > len(edited), 120, "some flights are resubmitted")
         local.kill(platform.stack.settings, "ingest")
         local.start_service(platform.stack.settings, "ingest")
         outcome = client.wait_quarantine(dataset, asked.result(), timeout_s=240)
-    assert (outcome.resubmitted, outcome.refused) == (QUARANTINED, 0)
+    assert (outcome.resubmitted, outcome.refused) == (QUARANTINED - len(edited), 0)
     books = client.wait_settled(dataset, timeout_s=240)
     assert (books.read, books.loaded, books.filtered_rows) == (READ, LOADED + QUARANTINED, FILTERED)
     assert (books.quarantined, books.resubmitted) == ({}, {"check_references": QUARANTINED})
@@ -189,6 +193,26 @@ def resubmit(platform: Platform, dataset: str, airports: str) -> None:
     [[rows, quarantine_ids]] = client.query(f"SELECT count(), uniqExact(_quarantine_id) FROM {dataset}").rows
     assert (int(rows), int(quarantine_ids)) == (LOADED + QUARANTINED, QUARANTINED)
     assert client.quarantine(dataset).total == 0
+    names = ", ".join(f"'{row}'" for row in edited)
+    loaded = client.query(f"SELECT _quarantine_id, dest FROM {dataset} WHERE _quarantine_id IN ({names})").rows
+    assert {str(row): str(dest) for row, dest in loaded} == edited
+    by_dest = dict(client.query(f"SELECT dest, count() FROM {dataset} WHERE _quarantine_id != '' GROUP BY dest").rows)
+    assert {str(dest): int(str(count)) for dest, count in by_dest.items()} == BY_DEST
+    assert {client.quarantined(dataset, row).state for row in edited} == {"resubmitted"}
+
+
+def edit_some(platform: Platform, dataset: str) -> dict[str, str]:
+    """Send four flights to BQN to other airports, on the command line. Returns the row -> where it goes now."""
+    found = platform.client.quarantine(dataset, "check_references", 1000).items
+    ids = [row.id for row in found if isinstance(row.fields, dict) and row.fields["dest"] == "BQN"][:4]
+    patch = json.dumps([{"op": "replace", "path": "/dest", "value": "STT"}])
+    for rows, edit in ((ids[:2], ("--set", "dest=replace(dest, 'BQN', 'SJU')")), (ids[2:], ("--patch", patch))):
+        done = headrace(
+            platform, "quarantine", "resubmit", dataset, *rows, *edit, "--because", "diverted", "-o", "json"
+        )
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["resubmitted"] == 2
+    return {row: "SJU" if at < 2 else "STT" for at, row in enumerate(ids)}
 
 
 def kill_at(run: Run, service: str, share: int) -> None:

@@ -43,7 +43,7 @@ def values_of(
         good = [at for at in range(len(rows)) if at not in why]
         left = rows.take(pa.array(good, pa.int64()))
         parts, failed = isolate(lambda start, stop: computing.values(left.slice(start, stop - start)), len(left))
-    why |= {good[at]: said for at, said in failed}
+    why |= {good[at]: str(said) for at, said in failed}
     numbers = iter(range(len(rows) - len(why)))
     places = pa.array([None if at in why else next(numbers) for at in range(len(rows))], pa.int64())
     return [_together([part[n] for part in parts]).take(places) for n in range(len(expressions))], why

@@ -311,7 +311,9 @@ def isolated(make: Callable[[Sequence[Asked]], Mapping[int, Made]], asked: Seque
             raise RowError(f"{type(error).__name__}: {error}") from error
 
     parts, failed = isolate(part, len(asked))
-    return {start + at: found for start, made in parts for at, found in made.items()} | dict(failed)
+    return {start + at: found for start, made in parts for at, found in made.items()} | {
+        at: str(error) for at, error in failed
+    }
 
 
 def _unfit(dataset: LiveDataset, asked: Asked) -> str | None:

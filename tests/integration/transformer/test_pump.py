@@ -41,13 +41,14 @@ def in_domain(value: Any, domain: str) -> Any:
 
 
 @contextmanager
-def working(flow: Flow, dataset: LiveDataset) -> Iterator[list[Exception]]:
+def working(flow: Flow, dataset: LiveDataset, most_s: float = 10.0) -> Iterator[list[Exception]]:
     """The transformer at work on a dataset, in a thread as in its process. Gives what stopped it, if something did."""
     settings = TransformerSettings(
         bootstrap_servers=flow.stack.bootstrap_servers,
         registry_url=flow.stack.registry_url,
         session_timeout_ms=6000,
         master_key=MASTER_KEY,
+        transform_time_limit_s=most_s,
     )
     keys, overrides = hash_keys(settings), known_overrides(settings)
     overrides.refresh()
@@ -148,6 +149,26 @@ def test_sql_that_fits_no_row_stops_the_dataset_and_moves_nothing(flow: Flow) ->
     assert isinstance(failures[0], Fatal)
     assert settled(flow, orders) == 0
     assert flow.quarantined(orders.name) == []
+
+
+def test_the_row_that_takes_too_long_is_set_aside_and_another_dataset_does_not_notice(flow: Flow) -> None:
+    """Within one call of levenshtein() DuckDB does not stop when asked to: its process is ended."""
+    sql = "SELECT id, levenshtein(repeat('x', n), repeat('y', n)) AS apart FROM input"
+    costly = flow.apply(flow.dataset("costly", transform={"sql": sql}))
+    orders = flow.apply(flow.dataset("orders"))
+    stage_rows(flow, costly, [{"id": 1, "n": 3}, {"id": 2, "n": 300_000}, {"id": 3, "n": 4}])
+    stage_rows(flow, orders, [{"id": 7}])
+    with working(flow, costly, most_s=1.0) as failures, working(flow, orders) as others:
+        until(lambda: settled(flow, orders) == 1)
+        until(lambda: settled(flow, costly) == 3)
+        stage_rows(flow, costly, [{"id": 4, "n": 5}], first=10)  # and it goes on itself
+        until(lambda: settled(flow, costly) == 4)
+    assert failures == others == []
+    assert [row["id"] for row in flow.rows(topics.transformed(costly.name, 1))] == [1, 3, 4]
+    [aside] = flow.quarantined(costly.name)
+    assert (aside["reason"], aside["raw_offset"]) == ("too_costly", 1)
+    assert aside["detail"] == "the SQL takes longer than 1 s, in a function that does not stop when asked to"
+    assert [row["id"] for row in flow.rows(topics.transformed(orders.name, 1))] == [7]
 
 
 def test_a_new_generation_reads_the_staged_rows_from_their_beginning(flow: Flow) -> None:

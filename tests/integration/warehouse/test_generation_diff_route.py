@@ -17,7 +17,7 @@ from headrace.client import Client
 from headrace.client.results.generation_diffs import DiffPart
 from headrace.errors import Transient
 from services.gateway.adapters.dataset_store import fold_datasets
-from services.gateway.adapters.generation_sides import LiveSides, side_of
+from services.gateway.adapters.generation_sides import StoredSides, side_of
 from services.gateway.adapters.generations_compared import GenerationDiffs
 from services.gateway.bootstrap import build, serve
 from services.gateway.core.datasets import DatasetVersion
@@ -59,7 +59,7 @@ def parts(warehouse: Warehouse, tmp_path: Path) -> Gateway:
         fold_datasets(connection, live(AIRPORTS + "load: {mode: upsert}\n").items())
     table(warehouse, 1, "('JFK', 'Kennedy', 13, 0, 0, 0, [], 0, 0), ('EWR', 'Newark', 18, 1, 0, 0, [], 0, 0)")
     table(warehouse, 2, "('JFK', NULL, 13, 0, 0, 0, [], 0, 0), ('LGA', 'La Guardia', 22, 1, 0, 0, [], 0, 0)")
-    known = LiveSides(gateway.datasets, lambda _: {0: 9, 1: 9})
+    known = StoredSides(gateway.datasets, lambda _: {0: 9, 1: 9})
 
     def sides(dataset: DatasetVersion, generation: int) -> Side | None:
         found = known(dataset, generation)

@@ -30,7 +30,12 @@ def contract(**sections: Any) -> Contract:
 
 def transform(**sections: Any) -> Transform:
     """A stage for a contract with these sections, version 7."""
-    return Transform(Engine(), contract(**sections), 7)
+    return transform_on(Engine(), **sections)
+
+
+def transform_on(engine: Engine, **sections: Any) -> Transform:
+    """The same, on this engine."""
+    return Transform(engine, contract(**sections), 7)
 
 
 def staged(rows: pa.RecordBatch | Sequence[Row], first_offset: int = 100) -> Batch:

@@ -9,8 +9,10 @@ import pytest
 from headrace.contract import NO_MATCH
 from headrace.errors import Fatal
 from headrace.stream import columns
+from headrace.transform.engine import Engine
+from headrace.transform.isolate import TooCostly
 from headrace.transform.reference import create
-from tests.unit.transform.staged import Row, read, run, staged, transform
+from tests.unit.transform.staged import Row, read, run, staged, transform, transform_on
 
 ORDERS = [
     {"id": 1, "amount": 10.0, "status": "new"},
@@ -127,6 +129,33 @@ def test_a_check_that_the_engine_fails_on_sets_its_row_aside() -> None:
     result = run(transform(checks=checks), [{"price": "1"}, {"price": "x"}, {"price": "2"}])
     assert [row["price"] for row in result.rows] == ["1", "2"]
     assert result.rejected[1][0] == "transform_error"
+
+
+class Slow(Engine):
+    """An engine that takes too long over some rows. Units: `each_s` is how long it says that it took."""
+
+    def __init__(self, slow: set[int], each_s: float) -> None:
+        super().__init__()
+        self._slow = slow
+        self._each_s = each_s
+
+    def query(self, sql: str, rows: pa.RecordBatch) -> pa.RecordBatch:
+        if "id" in rows.schema.names and self._slow & set(rows.column("id").to_pylist()):
+            raise TooCostly("the SQL takes longer than 10 s", self._each_s)
+        return super().query(sql, rows)
+
+
+def test_the_row_that_takes_too_long_is_set_aside_alone() -> None:
+    stage = transform_on(Slow({9}, 10.0), transform={"sql": "SELECT id FROM input WHERE id < 60"})
+    result = run(stage, [{"id": at} for at in range(64)])
+    assert [row["id"] for row in result.rows] == [at for at in range(60) if at != 9]
+    assert result.rejected == {9: ("too_costly", "the SQL takes longer than 10 s", None, None)}
+
+
+def test_when_too_many_rows_take_too_long_the_dataset_stops_and_says_where() -> None:
+    stage = transform_on(Slow(set(range(0, 64, 8)), 10.0), transform={"sql": "SELECT id FROM input"})
+    with pytest.raises(Fatal, match=r"longer than 10 s, on many rows: .*partition 3, offsets 100 to 163"):
+        run(stage, [{"id": at} for at in range(64)])
 
 
 def test_sql_that_fits_no_row_stops_the_dataset_instead_of_quarantining_it() -> None:

@@ -1,0 +1,274 @@
+"""An engine in a process of its own: whatever SQL does there, its memory and its time end, and nobody else notices.
+
+DuckDB looks at its own limits between batches of values. Within one call of a function over a long text it does not, and what
+such a call takes is not counted: what ends it then is the end of its process.
+"""
+
+import contextlib
+import ctypes
+import math
+import multiprocessing
+import os
+import pickle
+import resource
+import signal
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from multiprocessing import reduction
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+from pydantic import ByteSize, TypeAdapter, ValidationError
+
+from headrace.errors import Fatal, Fenced
+from headrace.transform.engine import MEMORY, QUERY_LIMIT_S, Engine
+from headrace.transform.isolate import Overtaxed, RowError, TooCostly
+
+#: What a process may take beside DuckDB's own limit: results as Arrow, and what functions use that DuckDB does not count.
+_BESIDE_BYTES: Final = 1 << 30
+#: How often it is looked how much memory a process has.
+_LOOK_S: Final = 0.05
+#: After DuckDB was asked to stop, how long it has until its process is ended.
+_GRACE_S: Final = 2.0
+#: The end of a process counts as so long at least, so that rows of which each ends one do not go on for ever.
+_DEATH_S: Final = 5.0
+#: How a process ends when everything is being stopped; 255 is said where the one that forks is gone.
+_STOPPED: Final = (-signal.SIGTERM, 255, None)
+_PR_SET_PDEATHSIG: Final = 1
+
+_PROCESSES: Final = multiprocessing.get_context("forkserver")
+_PROCESSES.set_forkserver_preload(["headrace.transform.sandboxes"])
+
+
+class Sandbox(Engine):
+    """See `Engine`. Used by one thread at a time."""
+
+    def __init__(
+        self, memory_limit: str = MEMORY, query_limit_s: float = QUERY_LIMIT_S, beside_bytes: int = _BESIDE_BYTES
+    ) -> None:
+        """`beside_bytes` is what its process may take beside `memory_limit`."""
+        self._limits = (memory_limit, query_limit_s)
+        self._most_bytes = _bytes_of(memory_limit) + beside_bytes
+        self._patience_s = query_limit_s + _GRACE_S
+        self._defined: list[str] = []
+        self._loaded = False
+        self._process: ForkServerProcess | None = None
+        self._start()
+
+    def define(self, statements: Iterable[str]) -> None:
+        """See `Engine.define`."""
+        defined = list(statements)
+        self._ask("define", defined)
+        self._defined += defined
+
+    def load(self, statements: str, changes: pa.RecordBatch) -> None:
+        """See `Engine.load`."""
+        self._loaded = True
+        self._ask("load", statements, changes)
+
+    def query(self, sql: str, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """See `Engine.query`.
+
+        Errors: Overtaxed, when the process had to be ended and reference data was lost with it; without any, TooCostly. Fenced
+        when it was ended by others: whoever asks has to begin again.
+        """
+        found: pa.RecordBatch = self._ask("query", sql, rows, patience_s=self._patience_s)
+        return found
+
+    def produced(self, sql: str, rows: pa.Schema) -> Sequence[tuple[str, str]]:
+        """See `Engine.produced`. Errors: also those of `query`."""
+        found: list[tuple[str, str]] = self._ask("produced", sql, rows, patience_s=self._patience_s)
+        return found
+
+    def close(self) -> None:
+        """End the process."""
+        if self._process is not None:
+            self._wire.close()
+            self._process.kill()
+            self._process.join()
+            self._process.close()
+            self._process = None
+
+    def _start(self) -> None:
+        ours, theirs = _PROCESSES.Pipe()
+        asked, answered = _Box.new(), _Box.new()
+        self._wire = _Wire(ours, answered, asked)
+        self._process = _PROCESSES.Process(
+            target=_serve, args=(_Wire(theirs, asked, answered), *self._limits), daemon=True
+        )
+        self._process.start()
+        theirs.close()
+
+    def _ask(self, act: str, *arguments: Any, patience_s: float = math.inf) -> Any:
+        began = time.monotonic()
+        try:
+            self._wire.send(_packed((act, *arguments)))
+            kind = self._waited(began + patience_s)
+            kind, *found = _unpacked(self._wire.received()) if kind == "here" else (kind,)
+        except (EOFError, OSError):
+            kind, found = "gone", []
+        if kind in ("slow", "large", "gone"):
+            raise self._ended(kind, time.monotonic() - began)
+        if kind == "failed":
+            raise found[0]
+        return found[0]
+
+    def _waited(self, until: float) -> str:
+        """Wait for an answer for as long as the process takes no more than it may: here, slow or large. Errors: OSError."""
+        while not self._wire.poll(_LOOK_S):
+            if time.monotonic() > until:
+                return "slow"
+            if self._size_bytes() > self._most_bytes:
+                return "large"
+        return "here"
+
+    def _size_bytes(self) -> int:
+        """The memory that the process has; 0 where there is no telling."""
+        assert self._process is not None
+        try:
+            told = Path(f"/proc/{self._process.pid}/statm").read_text(encoding="ascii")
+            return int(told.split()[1]) * resource.getpagesize()
+        except (OSError, IndexError):
+            return 0
+
+    def _ended(self, kind: str, took_s: float) -> Exception:
+        """End the process and say what is to be thought of it. Another takes its place where nothing was lost with it."""
+        assert self._process is not None
+        if kind == "gone":
+            self._process.join(_GRACE_S)
+        code = self._process.exitcode
+        self.close()
+        if kind == "gone" and code in _STOPPED:
+            return Fenced("the process that computed the SQL was told to stop")
+        told = {
+            "slow": f"the SQL takes longer than {self._limits[1]:g} s, in a function that does not stop when asked to",
+            "large": f"the SQL takes more memory than it may: {self._most_bytes / 1e6:,.0f} MB in all",
+            "gone": f"the process that computed the SQL was ended ({_cause(code)})",
+        }[kind]
+        if self._loaded:
+            return Overtaxed(told)
+        self._start()
+        self._ask("define", self._defined)
+        return TooCostly(told, max(took_s, _DEATH_S))
+
+
+def _cause(code: int | None) -> str:
+    return signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
+
+
+def _serve(wire: "_Wire", memory_limit: str, query_limit_s: float) -> None:
+    """Do as asked until nobody asks any more."""
+    os.setsid()  # who stops a group of processes stops whoever asks, and this ends with that
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    with contextlib.suppress(
+        OSError, AttributeError
+    ):  # Linux: end with the process that forks, which ends with whoever asks
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    engine = Engine(memory_limit, query_limit_s=query_limit_s)
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            act, *arguments = _unpacked(wire.received())
+            wire.send(_answer(engine, act, arguments))
+
+
+def _answer(engine: Engine, act: str, arguments: list[Any]) -> bytes:
+    try:
+        return _packed(("done", getattr(engine, act)(*arguments)))
+    except MemoryError:
+        return _packed(("failed", TooCostly("the SQL takes more memory than it may", 0.0)))
+    except (Fatal, RowError) as error:
+        return _packed(("failed", error))
+
+
+def _bytes_of(memory_limit: str) -> float:
+    """What DuckDB's way to write a limit comes to; of a share of the machine, such as 80%, nothing is known."""
+    try:
+        return TypeAdapter(ByteSize).validate_python(memory_limit)
+    except ValidationError:
+        return math.inf
+
+
+def _packed(message: tuple[Any, ...]) -> bytes:
+    """Rows as Arrow's stream: pickled, a slice would bring all that it is a slice of."""
+    return pickle.dumps([_Rows(each) if isinstance(each, pa.RecordBatch) else each for each in message])
+
+
+def _unpacked(message: bytes) -> list[Any]:
+    found: list[Any] = pickle.loads(message)  # noqa: S301 - of the process that this one started
+    return [each.rows() if isinstance(each, _Rows) else each for each in found]
+
+
+class _Rows:
+    """Rows on their way to another process."""
+
+    def __init__(self, rows: pa.RecordBatch) -> None:
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, rows.schema) as writer:
+            writer.write_batch(rows)
+        self._stream = sink.getvalue().to_pybytes()
+
+    def rows(self) -> pa.RecordBatch:
+        return pa.ipc.open_stream(self._stream).read_next_batch()
+
+
+class _Box:
+    """Memory that two processes share, as a file without a name."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    @classmethod
+    def new(cls) -> "_Box":
+        """An empty one."""
+        if hasattr(os, "memfd_create"):
+            return cls(os.memfd_create("headrace-rows"))
+        with tempfile.TemporaryFile() as file:
+            return cls(os.dup(file.fileno()))
+
+    def __reduce__(self) -> Any:
+        return _box_of, (reduction.DupFd(self.number),)
+
+    def __del__(self) -> None:
+        os.close(self.number)
+
+
+def _box_of(handle: Any) -> _Box:
+    return _Box(handle.detach())
+
+
+class _Wire:
+    """Messages between two processes, one at a time: a pipe says that there is one, as a pipe is slow for the rows themselves."""
+
+    def __init__(self, pipe: Connection, inbox: _Box, outbox: _Box) -> None:
+        self._pipe = pipe
+        self._inbox = inbox
+        self._outbox = outbox
+
+    def send(self, message: bytes) -> None:
+        """Errors: OSError when nobody is there."""
+        sent, left = 0, memoryview(message)
+        while left:
+            written = os.pwrite(self._outbox.number, left, sent)
+            sent, left = sent + written, left[written:]
+        self._pipe.send_bytes(sent.to_bytes(8, "big"))
+
+    def poll(self, patience_s: float) -> bool:
+        """Whether a message comes in time."""
+        return self._pipe.poll(patience_s)
+
+    def received(self) -> bytes:
+        """The message, when it has come. Errors: EOFError when nobody is there."""
+        size_bytes = int.from_bytes(self._pipe.recv_bytes(), "big")
+        parts: list[bytes] = []
+        while (have := sum(map(len, parts))) < size_bytes:
+            parts.append(os.pread(self._inbox.number, size_bytes - have, have))
+        os.ftruncate(self._inbox.number, 0)  # what was read does not stay in memory
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def close(self) -> None:
+        """Hang up."""
+        self._pipe.close()

@@ -1,0 +1,132 @@
+"""SQL that eats memory or time is stopped with an error, and nobody else notices."""
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pytest
+
+from headrace.errors import Fatal, Fenced
+from headrace.transform.engine import Engine
+from headrace.transform.isolate import Overtaxed, RowError, TooCostly
+from headrace.transform.reference import append, create
+from headrace.transform.sandbox import Sandbox
+from tests.stack import eventually
+from tests.unit.transform.staged import run, transform_on
+
+ROWS = pa.RecordBatch.from_pylist([{"a": at, "s": "x" * 60} for at in range(20)])
+FINE = "SELECT a + 1 AS b FROM input WHERE a > 2"
+#: One call of a function, within which DuckDB looks at no limit and does not stop when asked to.
+DEAF = "SELECT levenshtein(repeat(s, 3000), repeat('y', 100000)) AS a FROM input"
+#: Memory that DuckDB does not count.
+GREEDY = "SELECT replace(repeat('a', 1000000), 'a', repeat(s, 100)) AS a FROM input"
+SPARE = 150 << 20
+
+COSTLY = [
+    DEAF,
+    GREEDY,
+    "SELECT unnest(range(100000000)) AS a FROM input",
+    "SELECT len(range(1000000000)) AS a FROM input",
+    "SELECT list_reduce(list_transform(range(60), lambda x: s), lambda x, y: concat(x, x, y)) AS a FROM input",
+    "SELECT list_transform(range(2000), lambda x: list_transform(range(2000), lambda y: x * y + a)) AS a FROM input",
+    "SELECT repeat(s, 1000000) AS a FROM input",
+    "SELECT bitstring(a::VARCHAR, 2000000000) AS a FROM input WHERE a < 2",
+]
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    made = Sandbox("128MB", 1.0, SPARE)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("sql", COSTLY)
+def test_what_takes_too_much_is_stopped_and_what_comes_next_is_computed(sandbox: Sandbox, sql: str) -> None:
+    with pytest.raises(TooCostly, match=r"the SQL takes (longer|more memory) than"):
+        sandbox.query(sql, ROWS)
+    assert sandbox.query(FINE, ROWS).num_rows == 17
+
+
+def test_another_sandbox_does_not_notice(sandbox: Sandbox) -> None:
+    other = Sandbox("128MB", 1.0)
+    other.define(["CREATE OR REPLACE MACRO mine(x) AS x + 1"])
+    before = other.query("SELECT mine(a) AS a FROM input", ROWS)
+    with pytest.raises(TooCostly):
+        sandbox.query(GREEDY, ROWS)
+    assert other.query("SELECT mine(a) AS a FROM input", ROWS).equals(before)
+    other.close()
+
+
+def test_an_engine_alone_does_not_stop_it() -> None:
+    """The control, within bounds: a call runs to its end, long after it was to stop."""
+    rows = pa.RecordBatch.from_pylist([{"s": "x" * 9000}])
+    began = time.monotonic()
+    with contextlib.suppress(TooCostly):
+        Engine(query_limit_s=0.001).query("SELECT levenshtein(s || s, repeat('y', 9000)) AS a FROM input", rows)
+    assert time.monotonic() - began > 20 * 0.001
+
+
+def test_functions_are_there_again_when_a_process_had_to_be_ended() -> None:
+    sandbox = Sandbox("128MB", 1.0, SPARE)
+    sandbox.define(["CREATE OR REPLACE MACRO mine(x) AS x + 1"])
+    with pytest.raises(TooCostly):
+        sandbox.query(GREEDY, ROWS)
+    assert sandbox.query("SELECT mine(a) AS a FROM input", ROWS).column(0)[0].as_py() == 1
+    sandbox.close()
+
+
+def test_where_reference_data_would_be_lost_it_says_so() -> None:
+    sandbox = Sandbox("128MB", 1.0, SPARE)
+    sandbox.load(create("other"), ROWS.slice(0, 0))
+    sandbox.load(append("other", ["a", "s"]), _changes())
+    joined = "SELECT i.a FROM input AS i JOIN other AS o ON o.a = i.a"
+    assert sandbox.query(joined, ROWS).num_rows == 20
+    with pytest.raises(Overtaxed, match="more memory"):
+        sandbox.query(GREEDY, ROWS)
+    sandbox.close()
+
+
+def _changes() -> pa.RecordBatch:
+    place = pa.array(range(len(ROWS)), pa.int64())
+    added: list[pa.Array] = [place, pa.array([False] * len(ROWS)), place]
+    return pa.RecordBatch.from_arrays([*ROWS.columns, *added], names=["a", "s", "__at", "__deleted", "__age"])
+
+
+def test_who_is_told_to_stop_is_not_blamed() -> None:
+    sandbox = Sandbox()
+    assert sandbox.query(FINE, ROWS).num_rows == 17
+    process = sandbox._process
+    assert process is not None
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGTERM)
+    eventually(lambda: not process.is_alive(), 10, "the process ended")
+    with pytest.raises(Fenced):
+        sandbox.query(FINE, ROWS)
+    sandbox.close()
+
+
+def test_results_and_errors_are_those_of_an_engine(sandbox: Sandbox) -> None:
+    engine = Engine()
+    part = ROWS.slice(3, 5)
+    for rows in (ROWS, part, ROWS.slice(0, 0)):
+        assert sandbox.query(FINE, rows).equals(engine.query(FINE, rows))
+    assert sandbox.produced(FINE, ROWS.schema) == engine.produced(FINE, ROWS.schema)
+    for wrong, kind in (("SELECT nosuch FROM input", Fatal), ("SELECT CAST(s AS INT) AS n FROM input", RowError)):
+        said = []
+        for each in (engine, sandbox):
+            with pytest.raises(kind) as raised:
+                each.query(wrong, ROWS)
+            said.append((type(raised.value), str(raised.value)))
+        assert said[0] == said[1]
+
+
+def test_sql_that_takes_too_much_whatever_the_row_stops_the_dataset() -> None:
+    sandbox = Sandbox("128MB", 1.0, SPARE)
+    stage = transform_on(sandbox, transform={"sql": "SELECT a, len(range(1000000000)) AS n FROM input"})
+    with pytest.raises(Fatal, match=r"fails on every row: the SQL takes (longer|more memory) than"):
+        run(stage, [{"a": 1}, {"a": 2}])
+    sandbox.close()
