@@ -163,6 +163,16 @@ def test_a_run_tells_what_it_does_and_can_be_cancelled(flow: Flow) -> None:
     assert shown["took_s"] >= read["reading_s"] + read["waited_s"]
 
 
+def test_an_incremental_model_reads_each_row_once(flow: Flow) -> None:
+    source = flow.apply("sent", "{type: http_push}", "")
+    window = "_ingested_at >= {since:DateTime64(6, 'UTC')} AND _ingested_at < {until:DateTime64(6, 'UTC')}"
+    sql = f"SELECT id, id * 2 AS double FROM ref('{source}') WHERE {window}"
+    new = flow.model("new", sql, ", lag_s: 2, schedule: {every: 1s}", "load: {mode: append}\n")
+    for first in (0, 50):
+        flow.platform.push(source, [{"id": number} for number in range(first, first + 50)])
+        flow.show(new, "id, double", [(number, number * 2) for number in range(first + 50)])
+
+
 def test_a_model_of_what_is_not_there_and_a_circle_are_refused(flow: Flow) -> None:
     with pytest.raises(ApiError, match="nowhere"):
         flow.model("lost", "SELECT * FROM ref('nowhere.nothing')")

@@ -107,3 +107,13 @@ def test_a_wish_to_be_read_now_is_answered_once_and_after_what_is_under_way() ->
     assert followed is not None
     assert followed.request == "first"
     assert followed.further("q", 2, 2).request == "first"
+
+
+def test_a_source_that_may_be_given_up_is_after_so_many_failures_in_a_row() -> None:
+    outage = Outage("a.b", Said(), lambda: 0.5)  # type: ignore[arg-type]
+    assert not outage.exhausts(3)
+    for _ in range(2):
+        outage.failed(SourceDown("refused"))
+    assert not outage.exhausts(None), "others are tried for ever"
+    assert outage.exhausts(3)
+    assert not outage.exhausts(3), "the next run is tried as often"

@@ -27,7 +27,7 @@ class ModelSource(SourceSettings):
         description="One SELECT in ClickHouse's SQL, over `ref('domain.name')` alone.",
     )
     retries: int = Setting(
-        3, ge=0, le=20, description="How often a run that fails is tried once more before it is given up."
+        8, ge=0, le=20, description="How often a run that fails is tried once more before it is given up."
     )
 
     lag_s: float = Setting(
