@@ -13,6 +13,7 @@ from headrace.stream import topics
 from headrace.stream.codec import Codec, avro_schema
 from headrace.stream.pump import Pump
 from headrace.stream.registry import Registry
+from headrace.stream.right_of_way import RightOfWay
 from headrace.stream.service import LiveDataset, Worker, WorkersFor
 from headrace.stream.stage import MAIN
 from headrace.stream.wiring import kafka_pump
@@ -55,22 +56,28 @@ def hash_keys(settings: TransformerSettings) -> HashKeys:
 
 def workers(settings: TransformerSettings, keys: HashKeys) -> WorkersFor:
     """What the transformer does for a dataset."""
-    registry = Registry(settings.registry_url)
+    registry, way = Registry(settings.registry_url), RightOfWay()
 
     def workers_for(dataset: LiveDataset) -> Iterable[Callable[[], Worker]]:
-        return (partial(worker_for, dataset, settings, registry, keys),)
+        return (partial(worker_for, dataset, settings, registry, keys, way),)
 
     return workers_for
 
 
-def worker_for(dataset: LiveDataset, settings: TransformerSettings, registry: Registry, keys: HashKeys) -> Transforming:
+def worker_for(
+    dataset: LiveDataset,
+    settings: TransformerSettings,
+    registry: Registry,
+    keys: HashKeys,
+    way: RightOfWay | None = None,
+) -> Transforming:
     """The worker from staged to transformed. Errors: Transient, Fatal when its key cannot be had."""
     hash_key = keys.of(dataset)
     engine = Engine(settings.transform_memory)
     stage = Transform(engine, dataset.contract, dataset.version, hash_key)
     wanted = needed(compile_transform(dataset.contract), dataset.contract.checks)
     references = References(settings.connection(), registry, engine, wanted)
-    return Transforming(pump_for(dataset, settings, registry, stage, references), engine, references)
+    return Transforming(pump_for(dataset, settings, registry, stage, references, way), engine, references)
 
 
 def trials(settings: TransformerSettings, keys: HashKeys) -> Trials:
@@ -124,7 +131,12 @@ def refreshed(refresh: Callable[[], None], parents: int) -> None:
 
 
 def pump_for(
-    dataset: LiveDataset, settings: TransformerSettings, registry: Registry, stage: Transform, references: References
+    dataset: LiveDataset,
+    settings: TransformerSettings,
+    registry: Registry,
+    stage: Transform,
+    references: References,
+    way: RightOfWay | None = None,
 ) -> Pump:
     """The pump from staged to transformed."""
     return kafka_pump(
@@ -135,6 +147,7 @@ def pump_for(
         topics.staged(dataset.name),
         {MAIN: topics.transformed(dataset.name, dataset.generation)},
         before_batch=partial(make_ready, dataset, registry, stage, references),
+        way=way,
     )
 
 
