@@ -63,6 +63,7 @@ def build(settings: GatewaySettings) -> Gateway:
     )
     quarantine, progress = Quarantine(warehouse, datasets.get), Progress(connection)
     published, ledger, incidents = PublishedRows(warehouse), LedgerStore(engine), IncidentStore(engine)
+    generations = Generations(ledger, incidents, progress, fold, warehouse)
     runs, wishes = RunLog(connection, controls), WishStore(engine, connection, controls)
     return Gateway(
         engine,
@@ -72,7 +73,7 @@ def build(settings: GatewaySettings) -> Gateway:
         SecretKeeper(SecretLog(connection, controls, "gateway", settings.instance), keys) if keys else None,
         runs,
         fold,
-        Accounts(datasets, ledger, incidents, progress, fold, runs, wishes),
+        Accounts(datasets, ledger, incidents, progress, fold, runs, wishes, generations.shown),
         TokenStore(engine, settings.gateway_admin_token, _token_key(settings)),
         warehouse,
         quarantine,
@@ -86,7 +87,7 @@ def build(settings: GatewaySettings) -> Gateway:
         BackTestDesk(connection, controls),
         TransformTests(),
         Passports(connection, registry, controls, datasets, progress, published, quarantine, Lake(settings), runs),
-        Generations(ledger, incidents, progress, fold, warehouse),
+        generations,
     )
 
 

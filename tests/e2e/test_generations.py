@@ -28,6 +28,9 @@ from tests.generations import (
 from tests.stack import Platform, eventually
 
 
+BAD = 9001  # and the one behind it: set aside by both rules
+
+
 @pytest.fixture(scope="module")
 def name() -> str:
     return f"gen{uuid.uuid4().hex[:8]}.orders"
@@ -41,9 +44,12 @@ def client(platform: Platform) -> Iterator[Client]:
 
 def test_a_change_is_replayed_promoted_taken_back_and_retired(platform: Platform, client: Client, name: str) -> None:
     platform.client.apply(name, DOCUMENT.format(name=name, more=BEFORE))
-    platform.push(name, rows(1, ROWS))
+    platform.push(name, [*rows(1, ROWS), *rows(BAD, 2)])
     platform.client.wait_settled(name, timeout_s=120)
     assert looked(client, name) == before(ROWS)
+    given_up = set_aside(platform, name)[BAD]
+    request = platform.client.ask_quarantine(name, "discard", because="a test", ids=[given_up])
+    assert platform.client.wait_quarantine(name, request, timeout_s=120).discarded == 1
 
     changed = DOCUMENT.format(name=name, more=AFTER)
     with pytest.raises(ApiError, match=f"headrace replay {name}"):
@@ -63,6 +69,8 @@ def test_a_change_is_replayed_promoted_taken_back_and_retired(platform: Platform
         platform.client.promote(name, 2, "and again")
         assert platform.client.dataset(name).generation == 2
     assert seen == [before(ROWS), after(kept)]
+    balanced(platform, name, kept, filtered=ROWS - kept)
+    assert platform.client.status(name)[0].settled
 
     platform.push(name, rows(ROWS + 1, 5))
     eventually(lambda: looked(client, name) == after(kept + 5), 60, "new rows reach the new generation")
@@ -74,7 +82,24 @@ def test_a_change_is_replayed_promoted_taken_back_and_retired(platform: Platform
     with pytest.raises(ApiError, match="is live, not 2"):
         platform.client.rollback(name, 2, "once more")
     assert platform.client.dataset(name).generation == 1
+    balanced(platform, name, ROWS + 5, filtered=0)
     what_is_retired_is_dropped_and_nothing_else(platform, client, name)
+
+
+def set_aside(platform: Platform, name: str) -> dict[int, str]:
+    """The quarantined rows that wait for somebody: what they are called, by their id."""
+    items = platform.client.quarantine(name).items
+    return {row.fields["id"]: row.id for row in items if isinstance(row.fields, dict)}
+
+
+def balanced(platform: Platform, name: str, loaded: int, filtered: int) -> None:
+    """The books are those of the live generation, and a row that was given up is not offered again by another."""
+    books = platform.client.wait_settled(name, timeout_s=120)
+    assert (books.loaded, books.filtered_rows, books.residue) == (loaded, filtered, 0)
+    assert (books.quarantined_rows, sum(books.discarded.values())) == (1, 1)
+    assert set(set_aside(platform, name)) == {BAD + 1}
+    every = platform.client.quarantine(name, everything=True)
+    assert sorted(row.state for row in every.items) == ["discarded", "open"]
 
 
 def what_is_retired_is_dropped_and_nothing_else(platform: Platform, client: Client, name: str) -> None:

@@ -78,7 +78,7 @@ class DatasetVersion:
         )
 
     def of_generation(self, generation: int) -> "DatasetVersion | None":
-        """The dataset as a generation has it, live or not: its contract, and by its number its table; None where there is none."""
+        """The dataset as a generation has it, live or not: its contract, and by its number its table; None where none is."""
         if generation == self.generation:
             return self
         other = self.other(generation)
