@@ -27,7 +27,6 @@ from tests.generations import (
 )
 from tests.stack import Platform, eventually
 
-
 BAD = 9001  # and the one behind it: set aside by both rules
 
 

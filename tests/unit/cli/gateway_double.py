@@ -41,6 +41,7 @@ class GatewayDouble:
         self.broken: list[str] = []
         self.warnings: list[str] = []
         self.runs: list[dict[str, Any]] = []
+        self.generations: list[dict[str, Any]] = []
         self.backfills: list[dict[str, Any]] = []
         self.source = {"state": "quiet", "since": "2026-01-02T03:04:05Z", "by": "", "because": ""}
         self.asked: list[tuple[str, dict[str, Any]]] = []
@@ -114,6 +115,11 @@ class GatewayDouble:
             case "POST", ["datasets", name, "backfills"] if name in self.documents:
                 self.backfills.append(body)
                 return httpx.Response(202, json={"dataset": name, "run": 1})
+            case "POST", ["datasets", name, "generations", *rest] if name in self.documents:
+                self.asked.append((" ".join(["generations", *rest]), body))
+                return httpx.Response(200, json=self.generations[0])
+            case "GET", ["datasets", name, "generations"] if name in self.documents:
+                return httpx.Response(200, json={"items": self.generations})
             case "GET", ["source-holdings"]:
                 return httpx.Response(200, json={"items": self.holdings.pop(0) if self.holdings else []})
             case "POST", ["datasets", name, "source", "release"]:
