@@ -15,7 +15,7 @@ from services.gateway.adapters.http.datasets import known, refuse, refuse_failed
 from services.gateway.adapters.http.problems import ProblemError, not_found
 from services.gateway.adapters.http.waiting import wait_until
 from services.gateway.core.datasets import DatasetVersion, Refusal, propose
-from services.gateway.core.generations import Act, promoted, replayed, retired, rolled_back, stands_against
+from services.gateway.core.generations import RETIRED, Act, promoted, replayed, retired, rolled_back, stands_against
 from services.gateway.gateway import Gateway
 from services.gateway.generations import GenerationStatus
 
@@ -90,7 +90,8 @@ def promote(
     retired (409).
     """
     dataset = known(gateway.datasets, name)
-    if number != dataset.generation and dataset.other(number) is not None:
+    other = dataset.other(number)
+    if other is not None and other.state != RETIRED:
         _refuse_early(gateway, dataset, number, force=body.force)
     return _change(gateway, name, number, lambda current: promoted(current, number, _act(caller.name, body)))
 
