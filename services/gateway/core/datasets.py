@@ -84,6 +84,11 @@ class DatasetVersion:
         other = self.other(generation)
         return self.made_by(other) if other is not None and other.document else None
 
+    @property
+    def generations(self) -> tuple["DatasetVersion", ...]:
+        """The dataset as each of its generations has it that is not retired, the live one first."""
+        return (self, *(self.made_by(each) for each in self.beside if each.document))
+
     def contract(self) -> Contract:
         """The dataset file."""
         return Contract.from_json(self.document)
