@@ -75,7 +75,7 @@ def replay(name: models.Name, body: models.Replay, gateway: Parts, caller: Admin
         return replayed(current, contract, _act(caller.name, body), body.skip_tests or "")
 
     made = _append(gateway, decide)
-    return _one(gateway, name, made.highest_generation)
+    return _one(gateway, made, made.highest_generation)
 
 
 @router.post("/datasets/{name}/generations/{number}/promote", summary="Make a generation live", responses=_MAY)
@@ -131,7 +131,7 @@ def _change(
         return found
 
     changed = _append(gateway, decide)
-    return _one(gateway, name, changed.generation if number is None else number)
+    return _one(gateway, changed, changed.generation if number is None else number)
 
 
 def _append(gateway: Gateway, decide: Callable[[Mapping[str, DatasetVersion]], DatasetVersion]) -> DatasetVersion:
@@ -149,9 +149,9 @@ def _append(gateway: Gateway, decide: Callable[[Mapping[str, DatasetVersion]], D
     return stands
 
 
-def _one(gateway: Gateway, name: str, number: int) -> models.Generation:
-    dataset = known(gateway.datasets, name)
-    return next(_told(name, each) for each in gateway.generations.of(dataset) if each.generation == number)
+def _one(gateway: Gateway, dataset: DatasetVersion, number: int) -> models.Generation:
+    """What stands of a generation, whether the projection shows it already or not."""
+    return next(_told(dataset.name, each) for each in gateway.generations.of(dataset) if each.generation == number)
 
 
 def _act(by: str, body: models.GenerationAct | models.Replay) -> Act:
