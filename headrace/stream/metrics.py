@@ -4,7 +4,7 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
-_STAGE: Final = ("stage", "dataset")
+_STAGE: Final = ("stage", "dataset", "generation")
 
 ROWS_IN: Final = Counter("headrace_rows_in_total", "Records a stage has read and settled.", _STAGE)
 ROWS_OUT: Final = Counter("headrace_rows_out_total", "Records a stage has written to the next topic or table.", _STAGE)

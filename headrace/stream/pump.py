@@ -137,6 +137,7 @@ class Pump:
         self._on_work = on_work
         self._clock = clock
         self._backlog = False
+        self._labels = (position.stage, position.dataset, str(position.generation))
         self._committer = Committer(self._commit)
         source.before_handover(self._committer.wait)
 
@@ -160,7 +161,7 @@ class Pump:
                     rewind = True
                     wait_s = backoff.next_s()
                     log.warning("retrying in %.1f s: %s", wait_s, error, extra={"dataset": self.position.dataset})
-                    metrics.RETRIES.labels(self.position.stage, self.position.dataset).inc()
+                    metrics.RETRIES.labels(*self._labels).inc()
                     stopping.wait(wait_s)
             with suppress(Transient):  # what does not stand is read again by whoever comes next
                 self.settle()
@@ -212,7 +213,7 @@ class Pump:
     def _commit(self, work: Work) -> None:
         started = self._clock()
         self._sink.commit(work)
-        metrics.TRANSACTION_SECONDS.labels(self.position.stage, self.position.dataset).observe(self._clock() - started)
+        metrics.TRANSACTION_SECONDS.labels(*self._labels).observe(self._clock() - started)
 
     def _decide(self, delivery: Delivery) -> tuple[Work | None, Held | None]:
         """The work of a delivery; up to the first row that is held, if one is, and then that.
@@ -263,7 +264,7 @@ class Pump:
             first += len(batch.raw)
 
     def _observe(self, work: Work) -> None:
-        labels = (self.position.stage, self.position.dataset)
+        labels = self._labels
         for entry in work.entries:
             metrics.ROWS_IN.labels(*labels).inc(entry.rows_in)
             metrics.ROWS_OUT.labels(*labels).inc(entry.rows_out)

@@ -144,5 +144,5 @@ def _incompatible(subject: str, message: str) -> str:
     what = differences.strip("[]") if marker else message
     return (
         f"the new schema of {subject} cannot read records already there: {what}. Make added columns nullable, do not "
-        f"change a column's type or name, or apply the change as a new generation, which has topics of its own."
+        f"change a column's type or name, or have `headrace replay` make a generation by it, which has topics of its own."
     )

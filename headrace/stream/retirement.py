@@ -39,9 +39,10 @@ class Estate:
 class Retirements:
     """Drops the estates of retired generations, in a thread that lives as long as there is something to drop."""
 
-    def __init__(self, connection: Connection, estate: Estate) -> None:
+    def __init__(self, connection: Connection, estate: Estate, on_dropped: Callable[[str, int], None]) -> None:
         self._connection = connection
         self._estate = estate
+        self._on_dropped = on_dropped
         self._stopping = threading.Event()
         self._turn = threading.Lock()
         self._open: set[tuple[str, int]] = set()
@@ -67,6 +68,7 @@ class Retirements:
                     if dropped(self._connection, self._estate, name, generation):
                         log.info("dropped what was left of generation %d", generation, extra={"dataset": name})
                         self._done.add((name, generation))
+                        self._on_dropped(name, generation)
                 except Transient as error:
                     log.info("generation %d is dropped later: %s", generation, error, extra={"dataset": name})
                 except HeadraceError as error:

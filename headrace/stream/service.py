@@ -290,9 +290,15 @@ def run_service(
         if dataset.role == LIVE:
             notices.incident("dataset_stopped", dataset.name, message, data)
             return
-        about = f"{service} {settings.instance} g{dataset.generation}"
         data["generation"] = dataset.generation
-        notices.incident("generation_stopped", dataset.name, f"generation {dataset.generation}: {message}", data, about)
+        told = f"generation {dataset.generation}: {message}"
+        notices.incident("generation_stopped", dataset.name, told, data, about(dataset.generation))
+
+    def about(generation: int) -> str:
+        return f"{service} {settings.instance} g{generation}"
+
+    def dropped(name: str, generation: int) -> None:
+        notices.resolved("generation_stopped", name, f"generation {generation} of {name} is retired", about(generation))
 
     def started(dataset: LiveDataset) -> None:
         again = f"{service} works on {dataset.name} again"
@@ -304,11 +310,10 @@ def run_service(
                 )
             notices.resolved("dataset_stopped", dataset.name, again)
         if dataset.role != LIVE or dataset.promoted:
-            about = f"{service} {settings.instance} g{dataset.generation}"
-            notices.resolved("generation_stopped", dataset.name, again, about)
+            notices.resolved("generation_stopped", dataset.name, again, about(dataset.generation))
 
     lanes = Lanes(service, workers_for, started, failed, needs_of, every_generation if estate else live_only)
-    retirements = Retirements(connection, estate) if estate else None
+    retirements = Retirements(connection, estate, dropped) if estate else None
 
     def follow(datasets: Mapping[str, LiveDataset]) -> None:
         on_datasets(datasets)

@@ -6,7 +6,7 @@ wait until every ledger entry written by then is decided and in the books, look 
 between, they belong to the evidence.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -86,6 +86,7 @@ class Accounts:
         runs: RunLog,
         wishes: WishStore,
         overrides: OverrideStore,
+        shown: Callable[[DatasetVersion], int | None],
     ) -> None:
         self._datasets = datasets
         self._ledger = ledger
@@ -95,6 +96,7 @@ class Accounts:
         self._runs = runs
         self._wishes = wishes
         self._overrides = overrides
+        self._shown = shown
 
     def of(self, datasets: Iterable[DatasetVersion]) -> list[Account]:
         """The account of each dataset."""
@@ -113,7 +115,7 @@ class Accounts:
             source = source_state(dataset, pause, stopped, positions.get(dataset.name), commit)
             down = [incident.message for incident in stopped if incident.type == SOURCE_DOWN and pause is None]
             problems = (*(incident.message for incident in stopped if incident.type != SOURCE_DOWN), *of_runs)
-            reasons = [*problems, *down, *waiting[dataset.name], *in_runs]
+            reasons = [*problems, *down, *waiting[dataset.name], *in_runs, *self._of_view(dataset)]
             if not reasons and sums != before[dataset.name]:
                 reasons = ["the books changed while they were being read"]
             # Rows that wait for their parents are no doubt about the others: what is left over then is a residue.
@@ -170,6 +172,12 @@ class Accounts:
         except Transient as error:
             return (str(error),), ()
         return tuple(unfinished(history)), tuple(refused(history))
+
+    def _of_view(self, dataset: DatasetVersion) -> Iterator[str]:
+        """What is still to come of a generation that was promoted, or gone back to."""
+        shown = self._shown(dataset) if dataset.live_since is not None else None
+        if shown is not None and shown != dataset.generation:
+            yield f"generation {dataset.generation} is live, and readers see generation {shown} until the loader shows it"
 
     def _sums(self, dataset: DatasetVersion) -> SumsOf:
         return self._ledger.sums(dataset.name, dataset.generation)

@@ -70,6 +70,7 @@ def build(settings: GatewaySettings) -> Gateway:
     reach = GenerationReach(connection, registry, progress)
     diffs = GenerationDiffs(warehouse, StoredSides(datasets, reach), ledger.filtered, settings.diff_timeout_s)
     overrides = OverrideStore(engine, connection, controls)
+    generations = Generations(ledger, incidents, progress, fold, warehouse)
     runs, wishes = RunLog(connection, controls), WishStore(engine, connection, controls)
     return Gateway(
         engine,
@@ -79,7 +80,7 @@ def build(settings: GatewaySettings) -> Gateway:
         SecretKeeper(SecretLog(connection, controls, "gateway", settings.instance), keys) if keys else None,
         runs,
         fold,
-        Accounts(datasets, ledger, incidents, progress, fold, runs, wishes, overrides),
+        Accounts(datasets, ledger, incidents, progress, fold, runs, wishes, overrides, generations.shown),
         TokenStore(engine, settings.gateway_admin_token, _token_key(settings)),
         warehouse,
         quarantine,
@@ -95,7 +96,7 @@ def build(settings: GatewaySettings) -> Gateway:
         Passports(
             connection, registry, controls, datasets, progress, published, quarantine, Lake(settings), runs, overrides
         ),
-        Generations(ledger, incidents, progress, fold, warehouse),
+        generations,
         diffs,
         overrides,
         progress,

@@ -20,7 +20,7 @@ from services.gateway.adapters.progress import Progress
 from services.gateway.adapters.published_rows import table_of
 from services.gateway.adapters.warehouse import QueryError, Warehouse
 from services.gateway.core.datasets import DatasetVersion
-from services.gateway.core.generations import LIVE, RETIRED, as_live
+from services.gateway.core.generations import LIVE, RETIRED
 from services.gateway.core.incidents import standing
 from services.gateway.core.reach import Goal, Reach, first_goal, next_goal, reach, reached
 
@@ -124,7 +124,7 @@ class Generations:
         self, dataset: DatasetVersion, generation: int, state: str, act: tuple[datetime, str, str], shown: int | None
     ) -> GenerationStatus:
         other = dataset.other(generation)
-        version = dataset if other is None else as_live(dataset, other)
+        version = dataset if other is None else dataset.made_by(other)
         got = None
         if state != RETIRED:
             live = self._ledger.sums(dataset.name, dataset.generation)

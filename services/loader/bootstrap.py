@@ -13,6 +13,7 @@ from headrace.stream.notices import Notices
 from headrace.stream.pump import Pump, Sink
 from headrace.stream.registry import Registry
 from headrace.stream.retirement import Estate
+from headrace.stream.right_of_way import RightOfWay
 from headrace.stream.service import LIVE, LiveDataset, Worker, WorkersFor
 from headrace.stream.wiring import kafka_pump
 from services.loader.adapters.clickhouse import ClickHouse
@@ -29,12 +30,12 @@ def workers(
     settings: LoaderSettings, warehouse: Callable[[LoaderSettings], LoaderWarehouse] | None = None
 ) -> WorkersFor:
     """What the loader does for a dataset. `warehouse` makes a connection; each worker has its own."""
-    registry = Registry(settings.registry_url)
+    registry, way = Registry(settings.registry_url), RightOfWay()
     notices = Notices(settings.connection(), registry, "loader", settings.instance)
     connect = partial(warehouse or clickhouse, settings)
 
     def workers_for(dataset: LiveDataset) -> Iterable[Callable[[], Worker]]:
-        yield partial(pump_for, dataset, settings, registry, connect)
+        yield partial(pump_for, dataset, settings, registry, connect, way)
         if dataset.role != LIVE:
             return
         yield partial(quarantine_pump_for, dataset, settings, registry, connect)
@@ -67,12 +68,16 @@ def clickhouse(settings: LoaderSettings) -> ClickHouse:
 
 
 def pump_for(
-    dataset: LiveDataset, settings: LoaderSettings, registry: Registry, connect: Callable[[], Warehouse]
+    dataset: LiveDataset,
+    settings: LoaderSettings,
+    registry: Registry,
+    connect: Callable[[], Warehouse],
+    way: RightOfWay | None = None,
 ) -> Pump:
     """The pump from validated into the dataset's table."""
     name, generation = dataset.name, dataset.generation
     table = published(dataset.contract, generation, live=dataset.role == LIVE)
-    return _pump(dataset, settings, registry, connect, "loader", topics.validated(name, generation), table)
+    return _pump(dataset, settings, registry, connect, "loader", topics.validated(name, generation), table, way)
 
 
 def quarantine_pump_for(
@@ -116,8 +121,9 @@ def _pump(
     stage: str,
     topic: str,
     table: Table,
+    way: RightOfWay | None = None,
 ) -> Pump:
     def around(sink: Sink) -> Sink:
         return WarehouseSink(sink, connect(), table, f"{settings.instance}/{uuid.uuid4()}")
 
-    return kafka_pump(dataset, settings, registry, LoaderStage(stage, table), topic, {}, around=around)
+    return kafka_pump(dataset, settings, registry, LoaderStage(stage, table), topic, {}, around=around, way=way)

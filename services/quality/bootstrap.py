@@ -9,6 +9,7 @@ from headrace.stream.control import Controls
 from headrace.stream.outputs import Messages
 from headrace.stream.pump import Pump, Work
 from headrace.stream.registry import Registry
+from headrace.stream.right_of_way import RightOfWay
 from headrace.stream.service import LiveDataset, Worker, WorkersFor
 from headrace.stream.stage import MAIN
 from headrace.stream.wiring import kafka_pump
@@ -19,15 +20,17 @@ from services.quality.settings import QualitySettings
 
 def workers(settings: QualitySettings) -> WorkersFor:
     """What the quality service does for a dataset."""
-    registry = Registry(settings.registry_url)
+    registry, way = Registry(settings.registry_url), RightOfWay()
 
     def workers_for(dataset: LiveDataset) -> Iterable[Callable[[], Worker]]:
-        return (partial(pump_for, dataset, settings, registry),)
+        return (partial(pump_for, dataset, settings, registry, way),)
 
     return workers_for
 
 
-def pump_for(dataset: LiveDataset, settings: QualitySettings, registry: Registry) -> Pump:
+def pump_for(
+    dataset: LiveDataset, settings: QualitySettings, registry: Registry, way: RightOfWay | None = None
+) -> Pump:
     """The pump from transformed to validated."""
     name, generation = dataset.name, dataset.generation
     return kafka_pump(
@@ -38,6 +41,7 @@ def pump_for(dataset: LiveDataset, settings: QualitySettings, registry: Registry
         topics.transformed(name, generation),
         {MAIN: topics.validated(name, generation)},
         extras=profiles(dataset, Controls(registry)),
+        way=way,
     )
 
 

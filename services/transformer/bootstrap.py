@@ -18,6 +18,7 @@ from headrace.stream.kafka import KafkaSource
 from headrace.stream.overrides import Decisions
 from headrace.stream.pump import Pump, Source, Work
 from headrace.stream.registry import Registry
+from headrace.stream.right_of_way import RightOfWay
 from headrace.stream.service import LiveDataset, Worker, WorkersFor
 from headrace.stream.stage import MAIN
 from headrace.stream.wiring import kafka_pump
@@ -75,11 +76,11 @@ def known_overrides(settings: TransformerSettings) -> KnownOverrides:
 
 def workers(settings: TransformerSettings, keys: HashKeys, overrides: KnownOverrides) -> WorkersFor:
     """What the transformer does for a dataset."""
-    registry = Registry(settings.registry_url)
+    registry, way = Registry(settings.registry_url), RightOfWay()
     shutil.rmtree(seen_folder(settings), ignore_errors=True)  # of a process before this one that was killed
 
     def workers_for(dataset: LiveDataset) -> Iterable[Callable[[], Worker]]:
-        return (partial(worker_for, dataset, settings, registry, keys, overrides),)
+        return (partial(worker_for, dataset, settings, registry, keys, overrides, way),)
 
     return workers_for
 
@@ -90,6 +91,7 @@ def worker_for(
     registry: Registry,
     keys: HashKeys,
     overrides: KnownOverrides,
+    way: RightOfWay | None = None,
 ) -> Transforming:
     """The worker from staged to transformed. Errors: Transient, Fatal when its key cannot be had."""
     hash_key = keys.of(dataset)
@@ -101,7 +103,7 @@ def worker_for(
     references = References(settings.connection(), registry, engine, wanted)
     arrivals = Arrivals(engine, references, dataset.contract)
     before = None if seen is None else PublishedBefore(settings.connection(), registry, dataset, seen)
-    pump = pump_for(dataset, settings, registry, stage, references, before, decisions, arrivals)
+    pump = pump_for(dataset, settings, registry, stage, references, before, decisions, arrivals, way)
     return Transforming(pump, engine, references, before)
 
 
@@ -169,6 +171,7 @@ def pump_for(
     before: PublishedBefore | None,
     decisions: Decisions,
     arrivals: Arrivals,
+    way: RightOfWay | None = None,
 ) -> Pump:
     """The pump from staged to transformed."""
     waiting = _Waiting(dataset, settings, registry, arrivals)
@@ -183,6 +186,7 @@ def pump_for(
         parked=topics.parked(dataset.name, dataset.generation),
         around_source=waiting.around,
         on_work=waiting.note,
+        way=way,
     )
 
 

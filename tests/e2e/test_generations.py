@@ -1,51 +1,33 @@
 """A changed rule fills tables of its own beside the live ones; readers see one generation or the other, never a mixture."""
 
-import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import NamedTuple
 
 import pytest
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError
 from confluent_kafka.admin import AdminClient
 
-from headrace.client import ApiError, Generation
+from headrace.client import ApiError
 from headrace.stream import topics
 from headrace.stream.kafka import Connection
 from tests.full_loads import warehouse
-from tests.stack import Platform, Stack, eventually
+from tests.generations import (
+    AFTER,
+    BEFORE,
+    DOCUMENT,
+    ROWS,
+    after,
+    before,
+    caught_up,
+    generation,
+    looked,
+    reading,
+    rows,
+    shows,
+)
+from tests.stack import Platform, eventually
 
-DOCUMENT = """\
-dataset: {name}
-description: orders
-owner: {{team: tests}}
-source: {{type: http_push}}
-key: [id]
-load: {{mode: upsert}}
-partitions: 2
-{more}
-"""
-BEFORE = """\
-transform: {sql: 'SELECT id, amount FROM input'}
-schema: {fields: [{name: id, logicalType: integer, required: true}, {name: amount, logicalType: integer}]}
-"""
-#: Another rule, another type, and rows that are set aside: a breaking change.
-AFTER = """\
-transform: {sql: "SELECT id, concat('CHF ', amount * 2) AS amount FROM input WHERE id % 10 <> 0"}
-schema: {fields: [{name: id, logicalType: integer, required: true}, {name: amount, logicalType: string}]}
-checks: [{check: between, column: id, max: 9000}]
-"""
-ROWS = 2000
-
-
-class Seen(NamedTuple):
-    """What a reader gets: rows, distinct kinds of amount (text or number), and the type of the column."""
-
-    rows: int
-    texts: int
-    type: str
+BAD = 9001  # and the one behind it: set aside by both rules
 
 
 @pytest.fixture(scope="module")
@@ -59,68 +41,14 @@ def client(platform: Platform) -> Iterator[Client]:
         yield connected
 
 
-def looked(client: Client, name: str) -> Seen | None:
-    """What a reader sees at this moment; None where there is no view."""
-    asked = f"SELECT count(), countIf(startsWith(toString(amount), 'CHF')), any(toTypeName(amount)) FROM {name}"
-    try:
-        [found] = client.query(asked).result_rows
-    except ClickHouseError:
-        return None
-    return Seen(*found)
-
-
-@contextmanager
-def reading(stack: Stack, name: str) -> Iterator[list[Seen | None]]:
-    """Somebody who looks every 10 ms; gives each answer that differs from the one before."""
-    seen: list[Seen | None] = []
-    done = threading.Event()
-
-    def look() -> None:
-        with warehouse(stack) as own:
-            while not done.wait(0.01):
-                found = looked(own, name)
-                if not seen or seen[-1] != found:
-                    seen.append(found)
-
-    reader = threading.Thread(target=look, daemon=True)
-    reader.start()
-    try:
-        eventually(lambda: bool(seen), 30, "the reader has looked")
-        yield seen
-    finally:
-        done.set()
-        reader.join(30)
-
-
-def rows(first: int, count: int) -> list[dict[str, int]]:
-    return [{"id": number, "amount": number % 7} for number in range(first, first + count)]
-
-
-def generation(platform: Platform, name: str, number: int) -> Generation:
-    return next(each for each in platform.client.generations(name) if each.generation == number)
-
-
-def caught_up(platform: Platform, name: str, number: int) -> None:
-    eventually(lambda: generation(platform, name, number).caught_up, 120, f"generation {number} has caught up")
-
-
-def shows(platform: Platform, name: str, number: int) -> None:
-    eventually(lambda: generation(platform, name, number).shown, 60, f"the view shows generation {number}")
-
-
-def before(count: int) -> Seen:
-    return Seen(count, 0, "Int64")
-
-
-def after(count: int) -> Seen:
-    return Seen(count, count, "String")
-
-
 def test_a_change_is_replayed_promoted_taken_back_and_retired(platform: Platform, client: Client, name: str) -> None:
     platform.client.apply(name, DOCUMENT.format(name=name, more=BEFORE))
-    platform.push(name, rows(1, ROWS))
+    platform.push(name, [*rows(1, ROWS), *rows(BAD, 2)])
     platform.client.wait_settled(name, timeout_s=120)
     assert looked(client, name) == before(ROWS)
+    given_up = set_aside(platform, name)[BAD]
+    request = platform.client.ask_quarantine(name, "discard", because="a test", ids=[given_up])
+    assert platform.client.wait_quarantine(name, request, timeout_s=120).discarded == 1
 
     changed = DOCUMENT.format(name=name, more=AFTER)
     with pytest.raises(ApiError, match=f"headrace replay {name}"):
@@ -140,6 +68,8 @@ def test_a_change_is_replayed_promoted_taken_back_and_retired(platform: Platform
         platform.client.promote(name, 2, "and again")
         assert platform.client.dataset(name).generation == 2
     assert seen == [before(ROWS), after(kept)]
+    balanced(platform, name, kept, filtered=ROWS - kept)
+    assert platform.client.status(name)[0].settled
 
     platform.push(name, rows(ROWS + 1, 5))
     eventually(lambda: looked(client, name) == after(kept + 5), 60, "new rows reach the new generation")
@@ -151,7 +81,24 @@ def test_a_change_is_replayed_promoted_taken_back_and_retired(platform: Platform
     with pytest.raises(ApiError, match="is live, not 2"):
         platform.client.rollback(name, 2, "once more")
     assert platform.client.dataset(name).generation == 1
+    balanced(platform, name, ROWS + 5, filtered=0)
     what_is_retired_is_dropped_and_nothing_else(platform, client, name)
+
+
+def set_aside(platform: Platform, name: str) -> dict[int, str]:
+    """The quarantined rows that wait for somebody: what they are called, by their id."""
+    items = platform.client.quarantine(name).items
+    return {row.fields["id"]: row.id for row in items if isinstance(row.fields, dict)}
+
+
+def balanced(platform: Platform, name: str, loaded: int, filtered: int) -> None:
+    """The books are those of the live generation, and a row that was given up is not offered again by another."""
+    books = platform.client.wait_settled(name, timeout_s=120)
+    assert (books.loaded, books.filtered_rows, books.residue) == (loaded, filtered, 0)
+    assert (books.quarantined_rows, sum(books.discarded.values())) == (1, 1)
+    assert set(set_aside(platform, name)) == {BAD + 1}
+    every = platform.client.quarantine(name, everything=True)
+    assert sorted(row.state for row in every.items) == ["discarded", "open"]
 
 
 def what_is_retired_is_dropped_and_nothing_else(platform: Platform, client: Client, name: str) -> None:
@@ -190,3 +137,21 @@ def everything(admin: AdminClient, client: Client, name: str) -> set[str]:
     found |= {group.group_id for group in groups if f".{name}" in group.group_id}
     asked = "SELECT name FROM system.tables WHERE database = {database:String}"
     return found | {f"{database}.{row[0]}" for row in client.query(asked, {"database": database}).result_rows}
+
+
+def test_a_swap_that_is_not_atomic_is_seen(platform: Platform, client: Client) -> None:
+    """The control of the reader above: between dropping a view and making it there is none."""
+    database = f"swap{uuid.uuid4().hex[:8]}"
+    client.command(f"CREATE DATABASE {database}")
+    for number, amount in ((1, "toInt64(1)"), (2, "'CHF 1'")):
+        client.command(
+            f"CREATE TABLE {database}.orders__g{number} ENGINE = Memory AS SELECT {amount} AS amount FROM numbers({ROWS})"
+        )
+    client.command(f"CREATE VIEW {database}.orders AS SELECT * FROM {database}.orders__g1")
+    name = f"{database}.orders"
+    with reading(platform.stack, name) as seen:
+        client.command(f"DROP VIEW {name}")
+        eventually(lambda: seen[-1] is None, 30, "the reader meets no view")
+        client.command(f"CREATE VIEW {name} AS SELECT * FROM {database}.orders__g2")
+        eventually(lambda: seen[-1] == after(ROWS), 30, "the reader sees the new one")
+    assert seen == [before(ROWS), None, after(ROWS)]

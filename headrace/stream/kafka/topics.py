@@ -162,13 +162,15 @@ def ensure_dataset(
 
 def forget_group(connection: Connection, group: str) -> bool:
     """Delete a consumer group with its offsets, if nobody is in it. Returns whether it is gone. Errors: Transient, Fatal."""
-    [asked] = AdminClient(connection.client()).delete_consumer_groups([group], request_timeout=_REPLY_S).values()
+    admin = AdminClient(connection.client())  # who lets it go gets no answer
+    [asked] = admin.delete_consumer_groups([group], request_timeout=_REPLY_S).values()
     return _gone(asked, KafkaError.GROUP_ID_NOT_FOUND, f"deleting group {group}", KafkaError.NON_EMPTY_GROUP)
 
 
 def forget_topic(connection: Connection, topic: str) -> None:
     """Delete a topic, if it is there. Errors: Transient, Fatal."""
-    [asked] = AdminClient(connection.client()).delete_topics([topic], request_timeout=_REPLY_S).values()
+    admin = AdminClient(connection.client())
+    [asked] = admin.delete_topics([topic], request_timeout=_REPLY_S).values()
     _gone(asked, KafkaError.UNKNOWN_TOPIC_OR_PART, f"deleting topic {topic}")
 
 

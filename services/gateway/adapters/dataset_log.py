@@ -14,7 +14,6 @@ from headrace.stream.control import Controls
 from headrace.stream.kafka import Connection, Followed, SoleWriter, TransactionalWriter
 from headrace.stream.kafka import topics as kafka_topics
 from services.gateway.core.datasets import DatasetVersion
-from services.gateway.core.generations import RETIRED, as_live
 
 _WRITER_ID: Final = "headrace-gateway-datasets"
 
@@ -57,7 +56,7 @@ class DatasetLog:
             followed.close()
 
     def _write(self, writer: TransactionalWriter, version: DatasetVersion) -> None:
-        for each in (version, *(as_live(version, other) for other in version.beside if other.state != RETIRED)):
+        for each in version.generations:
             contract = each.contract()
             whose = each.name, each.generation, contract.partitions
             kafka_topics.ensure_dataset(self._connection, *whose, waits=bool(waiting_checks(contract.checks)))

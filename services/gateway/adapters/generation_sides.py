@@ -7,7 +7,6 @@ from headrace.stream import topics
 from services.gateway.adapters.dataset_store import DatasetStore
 from services.gateway.core.datasets import DatasetVersion
 from services.gateway.core.generation_diff import Side
-from services.gateway.core.generations import RETIRED, as_live
 
 
 class Sides(Protocol):
@@ -31,14 +30,8 @@ class StoredSides:
     def __call__(self, dataset: DatasetVersion, generation: int) -> Side | None:
         """See `Sides`."""
         live = self._datasets.get(dataset.name)
-        if live is None:
-            return None
-        version, other = live, live.other(generation)
-        if generation != live.generation:
-            if other is None or other.state == RETIRED:
-                return None
-            version = as_live(live, other)
-        return side_of(version, self._reached(version))
+        found = live.of_generation(generation) if live is not None else None
+        return None if found is None else side_of(found, self._reached(found))
 
 
 def side_of(version: DatasetVersion, reached: Mapping[int, int] | None) -> Side:

@@ -61,6 +61,34 @@ class DatasetVersion:
         """The generation with this number, if it is not the live one."""
         return next((each for each in self.beside if each.generation == generation), None)
 
+    def made_by(self, other: Generation) -> "DatasetVersion":
+        """The dataset as that generation has it: its number, version and file; nothing is beside it."""
+        return replace(
+            self,
+            version=other.version,
+            generation=other.generation,
+            document=other.document,
+            applied_at=other.applied_at,
+            applied_by=other.applied_by,
+            tests_skipped=other.tests_skipped,
+            live_since=None,
+            live_by="",
+            live_because="",
+            beside=(),
+        )
+
+    def of_generation(self, generation: int) -> "DatasetVersion | None":
+        """The dataset as a generation has it, live or not: its contract, and by its number its table; None where none is."""
+        if generation == self.generation:
+            return self
+        other = self.other(generation)
+        return self.made_by(other) if other is not None and other.document else None
+
+    @property
+    def generations(self) -> tuple["DatasetVersion", ...]:
+        """The dataset as each of its generations has it that is not retired, the live one first."""
+        return (self, *(self.made_by(each) for each in self.beside if each.document))
+
     def contract(self) -> Contract:
         """The dataset file."""
         return Contract.from_json(self.document)

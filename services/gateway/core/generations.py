@@ -119,28 +119,11 @@ def _made_live(current: DatasetVersion, generation: int, left_as: str, act: Act)
     )
     others = [each for each in current.beside if each is not chosen]
     return replace(
-        as_live(current, chosen),
+        current.made_by(chosen),
         live_since=act.at,
         live_by=act.by,
         live_because=act.because,
         beside=tuple(sorted([*others, left], key=lambda each: each.generation)),
-    )
-
-
-def as_live(current: DatasetVersion, other: Generation) -> DatasetVersion:
-    """What the dataset would be if another generation of it were the live one, without what is beside it."""
-    return replace(
-        current,
-        version=other.version,
-        generation=other.generation,
-        document=other.document,
-        applied_at=other.applied_at,
-        applied_by=other.applied_by,
-        tests_skipped=other.tests_skipped,
-        live_since=None,
-        live_by="",
-        live_because="",
-        beside=(),
     )
 
 

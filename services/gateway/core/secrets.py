@@ -27,11 +27,11 @@ def named_by(contract: Contract) -> frozenset[str]:
 
 
 def users(live: Iterable[DatasetVersion]) -> Mapping[str, list[str]]:
-    """The datasets that name each secret, in the order of names. Those that are retired need none."""
+    """The datasets that name each secret in any of their generations, in the order of names. What is retired needs none."""
     found: dict[str, list[str]] = defaultdict(list)
     for version in sorted(live, key=lambda each: each.name):
         if version.state != "retired":
-            for name in named_by(version.contract()):
+            for name in frozenset[str]().union(*(named_by(each.contract()) for each in version.generations)):
                 found[name].append(version.name)
     return found
 

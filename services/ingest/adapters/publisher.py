@@ -144,7 +144,7 @@ class Publisher:
         return codec.encode(pa.RecordBatch.from_arrays(columns, schema=schema), schema_id)
 
     def _count(self, written: int, rejected: Sequence[SourceRow], took_s: float) -> None:
-        labels = (books.STAGE, self._dataset.name)
+        labels = (books.STAGE, self._dataset.name, str(self._dataset.generation))
         metrics.ROWS_IN.labels(*labels).inc(written + len(rejected))
         metrics.ROWS_OUT.labels(*labels).inc(written)
         for row in rejected:

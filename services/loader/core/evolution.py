@@ -45,7 +45,7 @@ def evolve(table: str, held: Mapping[str, Type], rows: Mapping[str, Type], fixed
         if after is None or (after != before and name in fixed):
             raise Fatal(
                 f"column {name} of {table} is {before}, its rows are now {rows.get(name, 'without it')}, and the table "
-                "cannot follow without changing what it holds; apply the change as a new generation"
+                "cannot follow without changing what it holds; `headrace replay` makes a new generation by it"
             )
         if after != before:
             widened[name] = after

@@ -221,7 +221,7 @@ class Ingest:
     def rows_in(self, name: str) -> int:
         """How many source rows of a dataset this process has published, by its own count."""
         found = re.search(
-            rf'^headrace_rows_in_total{{dataset="{re.escape(name)}",stage="ingest"}} (\S+)$',
+            rf'^headrace_rows_in_total{{dataset="{re.escape(name)}",generation="1",stage="ingest"}} (\S+)$',
             httpx.get(f"{self.url}/metrics", timeout=10).text,
             re.MULTILINE,
         )

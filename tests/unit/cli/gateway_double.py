@@ -42,6 +42,7 @@ class GatewayDouble:
         self.warnings: list[str] = []
         self.stories: list[list[dict[str, Any]]] = []
         self.runs: list[dict[str, Any]] = []
+        self.generations: list[dict[str, Any]] = []
         self.backfills: list[dict[str, Any]] = []
         self.source = {"state": "quiet", "since": "2026-01-02T03:04:05Z", "by": "", "because": ""}
         self.asked: list[tuple[str, dict[str, Any]]] = []
@@ -127,6 +128,11 @@ class GatewayDouble:
                 self.asked.append((path[-1], body))
                 decided = {"id": "1", "dataset": name, "act": path[-1], "at": "2026-01-02T03:04:05Z", "by": "admin"}
                 return httpx.Response(200, json={"items": [{**decided, **body}]})
+            case "POST", ["datasets", name, "generations", *rest] if name in self.documents:
+                self.asked.append((" ".join(["generations", *rest]), body))
+                return httpx.Response(200, json=self.generations[0])
+            case "GET", ["datasets", name, "generations"] if name in self.documents:
+                return httpx.Response(200, json={"items": self.generations})
             case "GET", ["source-holdings"]:
                 return httpx.Response(200, json={"items": self.holdings.pop(0) if self.holdings else []})
             case "POST", ["datasets", name, "source", "release"]:

@@ -13,8 +13,11 @@ from sqlalchemy import Engine, delete
 
 from services.gateway.adapters.control_fold import Overtaken, Slot, move_offsets
 from services.gateway.adapters.database import upgrade
+from services.gateway.adapters.dataset_store import DatasetStore, fold_datasets
 from services.gateway.adapters.ledger_store import LedgerStore, fold_ledger, forget_activity
 from services.gateway.adapters.tables import FOLD_OFFSETS, METADATA
+from services.gateway.core.conservation import STAGES, balance
+from services.gateway.core.datasets import DatasetVersion, Generation
 from services.gateway.core.folding import Sums, added
 from tests.unit.gateway.books import AT, entry
 
@@ -100,3 +103,37 @@ def test_who_stores_the_next_offset_first_has_folded_the_records(engine: Engine)
     with engine.begin() as connection, pytest.raises(Overtaken):
         move_offsets(connection, {LEDGER: (0, 5)})
     assert LedgerStore(engine).sums("nyc.flights", 1)["ingest", 0].rows_in == 1
+
+
+def test_generations_share_what_ingest_and_the_stager_did_and_nothing_else(engine: Engine) -> None:
+    first, second = ({(0, 0), (1, 0)}, {(2, 0)})
+    of_second = [replace(entry(stage, second), generation=2) for stage in ("ingest", "stager")]
+    own = [replace(entry(stage, first | second), generation=2) for stage in ("transformer", "quality", "loader")]
+    with engine.begin() as connection:
+        fold_ledger(connection, [entry(stage, first) for stage in STAGES] + of_second + own)
+    store = LedgerStore(engine)
+    read = {
+        generation: {s: sums.rows_in for (s, _), sums in store.sums("nyc.flights", generation).items()}
+        for generation in (1, 2)
+    }
+    assert read[1] == {"ingest": 3, "stager": 3, "transformer": 2, "quality": 2, "loader": 2}
+    assert read[2] == dict.fromkeys(STAGES, 3)
+    books = balance(store.sums("nyc.flights", 2), settled=True).total
+    assert (books.read, books.loaded, books.residue, books.hashes_agree) == (3, 3, 0, True)
+    assert balance(store.sums("nyc.flights", 1), settled=False).total.in_flight == 1
+
+
+def test_the_generations_of_a_dataset_come_back_as_they_went(engine: Engine) -> None:
+    first = DatasetVersion("a.b", 1, 1, "active", "{}", AT, "ann")
+    beside = Generation(2, 2, "candidate", "{}", AT, "bea", "why", AT + timedelta(microseconds=1), "bea", "a rule")
+    gone = replace(beside, generation=3, version=3, state="retired", document="")
+    version = replace(first, live_since=AT, live_by="bea", live_because="once more", beside=(beside, gone))
+    with engine.begin() as connection:
+        fold_datasets(connection, [("a.b", first), ("a.b", version)])
+    store = DatasetStore(engine)
+    assert store.get("a.b") == version
+    assert store.all() == {"a.b": version}
+    found = store.version("a.b", 2)
+    assert found is not None
+    assert (found.generation, found.applied_by) == (2, "bea")
+    assert store.version("a.b", 3) is None

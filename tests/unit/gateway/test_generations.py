@@ -12,6 +12,7 @@ from services.gateway.core.datasets import DatasetVersion, Refusal, propose
 from services.gateway.core.folding import Sums
 from services.gateway.core.generations import Act, promoted, replayed, retired, rolled_back, stands_against
 from services.gateway.core.reach import first_goal, next_goal, reach, reached
+from services.gateway.core.secrets import users
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 NAME = "shop.orders"
@@ -179,3 +180,13 @@ def test_it_is_chased_stage_by_stage_though_the_stream_goes_on() -> None:
     assert not reached(last, later)
     assert reached(last, sums((20, 20), (15, 15), 11))
     assert next_goal(last, later) is None
+
+
+def test_a_secret_that_only_another_generation_names_is_in_use() -> None:
+    hashed = "transform: {sql: \"SELECT keyed_hash(mail) AS mail FROM input\", hash_key: 'secret://hash'}\n"
+    candidate = replayed(FIRST, file(1, hashed), act(1))
+    assert users([FIRST]) == {}
+    assert users([candidate]) == {"hash": [NAME]}
+    gone = retired(candidate, 2, act(2))
+    assert isinstance(gone, DatasetVersion)
+    assert users([gone]) == {}

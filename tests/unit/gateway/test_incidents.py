@@ -58,3 +58,17 @@ def test_a_source_that_is_down_is_told_from_a_service_that_stopped(engine: Engin
     with engine.begin() as connection:
         fold_incidents(connection, [(each.id, each) for each in (down, stopped("loader", AT))])
     assert [each.type for each in IncidentStore(engine).open()["nyc.airports"]] == ["source_down", "dataset_stopped"]
+
+
+def test_a_generation_that_stops_beside_the_live_one_leaves_the_dataset_alone(engine: Engine) -> None:
+    beside = replace(stopped("loader", AT, data='{"version": 2, "generation": 2}'), type="generation_stopped")
+    beside = replace(beside, id="generation_stopped/loader/nyc.airports/loader 0 g2")
+    with engine.begin() as connection:
+        fold_incidents(connection, [(each.id, each) for each in (beside, stopped("loader", AT))])
+    found = IncidentStore(engine).open()
+    assert [each.type for each in found["nyc.airports"]] == ["dataset_stopped"]
+    [told] = found["nyc.airports/g2"]
+    assert standing([told], replace(DATASET, version=2), {}) == (told,)
+    with engine.begin() as connection:
+        fold_incidents(connection, [(beside.id, replace(beside, state="resolved", data="{}"))])
+    assert list(IncidentStore(engine).open()) == ["nyc.airports"]

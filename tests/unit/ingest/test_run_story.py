@@ -41,4 +41,4 @@ def test_the_figures_of_a_run_are_not_those_of_the_one_before() -> None:
     story.ended(RUN)
     [(kind, data)] = told.events
     assert (kind, data["size_bytes"], data["rows_per_s"], data["reading_s"]) == ("run_ended", 0, None, 0.0)
-    assert 59 < data["waited_s"] < 120
+    assert data["waited_s"] > 59

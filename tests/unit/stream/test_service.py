@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from headrace.contract import load
 from headrace.errors import Fatal, Transient
-from headrace.stream.service import Lanes, LiveDataset, Worker
+from headrace.stream.service import Lanes, LiveDataset, Worker, every_generation
 from tests.stack import eventually
 
 FILE = "dataset: {}\ndescription: d\nowner: {{team: t}}\nsource: {{type: http_push}}\nload: {{mode: append}}\n"
@@ -125,3 +125,39 @@ def test_work_begins_anew_when_what_it_depends_on_changes_also_after_it_has_fail
     eventually(lambda: world.runs("pump shop.b 1") == 2, 10, "it begins anew")
     world.lanes.close()
     assert world.runs("pump shop.a 1") == 1
+
+
+def test_a_generation_comes_and_goes_without_disturbing_the_live_one() -> None:
+    world = World()
+    world.lanes = Lanes(
+        "test",
+        world.workers_for,
+        lambda _: None,
+        lambda d, w, e: world.failed.append((d.name, str(e))),
+        generations=every_generation,
+    )
+    first = live("shop.a")
+    candidate = replace(first, version=2, generation=2, role="candidate")
+    world.follow(first)
+    eventually(lambda: world.runs("pump shop.a 1") == 1, 10, "version 1 runs")
+    world.follow(replace(first, beside=(candidate,)))
+    eventually(lambda: world.runs("pump shop.a 2") == 1, 10, "the candidate runs")
+    assert world.runs("pump shop.a 1") == 1
+    world.follow(replace(first, retired=(2,)))
+    assert "end pump shop.a 2" in world.log
+    assert world.runs("pump shop.a 1") == 1
+    assert "end pump shop.a 1" not in world.log
+    world.lanes.close()
+
+
+def test_a_service_that_generations_share_follows_the_live_one() -> None:
+    world = World()
+    first = live("shop.a")
+    candidate = replace(first, version=2, generation=2, role="candidate")
+    world.follow(replace(first, beside=(candidate,)))
+    eventually(lambda: world.runs("pump shop.a 1") == 1, 10, "version 1 runs")
+    world.follow(replace(candidate, role="live", promoted=True, beside=(replace(first, role="kept"),)))
+    eventually(lambda: world.runs("pump shop.a 2") == 1, 10, "version 2 runs")
+    assert "end pump shop.a 1" in world.log
+    world.lanes.close()
+    assert world.runs("pump shop.a 1") == world.runs("pump shop.a 2") == 1

@@ -15,7 +15,7 @@ from services.gateway.adapters.http.datasets import known, refuse, refuse_failed
 from services.gateway.adapters.http.problems import ProblemError, not_found
 from services.gateway.adapters.http.waiting import wait_until
 from services.gateway.core.datasets import DatasetVersion, Refusal, propose
-from services.gateway.core.generations import Act, promoted, replayed, retired, rolled_back, stands_against
+from services.gateway.core.generations import RETIRED, Act, promoted, replayed, retired, rolled_back, stands_against
 from services.gateway.gateway import Gateway
 from services.gateway.generations import GenerationStatus
 
@@ -75,7 +75,7 @@ def replay(name: models.Name, body: models.Replay, gateway: Parts, caller: Admin
         return replayed(current, contract, _act(caller.name, body), body.skip_tests or "")
 
     made = _append(gateway, decide)
-    return _one(gateway, name, made.highest_generation)
+    return _one(gateway, made, made.highest_generation)
 
 
 @router.post("/datasets/{name}/generations/{number}/promote", summary="Make a generation live", responses=_MAY)
@@ -90,7 +90,8 @@ def promote(
     retired (409).
     """
     dataset = known(gateway.datasets, name)
-    if number != dataset.generation and dataset.other(number) is not None:
+    other = dataset.other(number)
+    if other is not None and other.state != RETIRED:
         _refuse_early(gateway, dataset, number, force=body.force)
     return _change(gateway, name, number, lambda current: promoted(current, number, _act(caller.name, body)))
 
@@ -132,7 +133,7 @@ def _change(
         return found
 
     changed = _append(gateway, decide)
-    return _one(gateway, name, changed.generation if number is None else number)
+    return _one(gateway, changed, changed.generation if number is None else number)
 
 
 def _append(gateway: Gateway, decide: Callable[[Mapping[str, DatasetVersion]], DatasetVersion]) -> DatasetVersion:
@@ -150,9 +151,9 @@ def _append(gateway: Gateway, decide: Callable[[Mapping[str, DatasetVersion]], D
     return stands
 
 
-def _one(gateway: Gateway, name: str, number: int) -> models.Generation:
-    dataset = known(gateway.datasets, name)
-    return next(_told(name, each) for each in gateway.generations.of(dataset) if each.generation == number)
+def _one(gateway: Gateway, dataset: DatasetVersion, number: int) -> models.Generation:
+    """What stands of a generation, whether the projection shows it already or not."""
+    return next(_told(dataset.name, each) for each in gateway.generations.of(dataset) if each.generation == number)
 
 
 def _act(by: str, body: models.GenerationAct | models.Replay) -> Act:

@@ -1,0 +1,71 @@
+"""Work that is not live takes its turn: it waits while live work has a backlog, and is never shut out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from headrace.stream.pump import Delivery
+from headrace.stream.right_of_way import TURN_ROWS, TURN_S, RightOfWay
+from headrace.stream.stage import Records
+
+
+@dataclass
+class Scripted:
+    """A source that always has records; `backlog` says what it says of itself."""
+
+    backlog: bool = True
+    asked: list[int] = field(default_factory=list)
+    epoch: int = 1
+
+    def poll(self, max_rows: int, timeout_s: float) -> Delivery | None:
+        self.asked.append(max_rows)
+        empty = pa.array([], pa.int64())
+        records = Records("t", pa.array([], pa.int32()), empty, empty, [], [])
+        return Delivery(records, {}, None, self.epoch, self.backlog)
+
+    def rewind(self) -> None: ...
+
+    def before_handover(self, finish: Callable[[], None]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        self.now_s += 0.001
+        return self.now_s
+
+
+def test_it_waits_for_a_backlog_and_gets_a_small_batch_each_second() -> None:
+    clock = Clock()
+    way = RightOfWay(clock)
+    live, other = Scripted(), Scripted()
+    leading, yielding = way.leading(live), way.yielding(other)
+    assert yielding.poll(50_000, 0.0) is not None
+    assert other.asked == [50_000], "nobody is in a hurry yet"
+    leading.poll(50_000, 0.0)
+    assert yielding.poll(50_000, 0.0) is None
+    clock.now_s += TURN_S
+    assert yielding.poll(50_000, 0.0) is not None
+    assert yielding.poll(50_000, 0.0) is None
+    assert other.asked == [50_000, TURN_ROWS]
+    live.backlog = False
+    leading.poll(50_000, 0.0)
+    assert yielding.poll(50_000, 0.0) is not None
+    assert other.asked[-1] == 50_000
+    assert live.asked == [50_000, 50_000], "live work is never cut"
+
+
+def test_live_work_that_ends_holds_nobody_back() -> None:
+    way = RightOfWay(Clock())
+    live, other = Scripted(), Scripted()
+    leading, yielding = way.leading(live), way.yielding(other)
+    yielding.poll(10, 0.0)
+    leading.poll(10, 0.0)
+    assert yielding.poll(10, 0.0) is None
+    leading.close()
+    assert yielding.poll(10, 0.0) is not None
