@@ -9,6 +9,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Path
 
 from headrace.contract import load
+from headrace.errors import Transient
 from services.gateway.adapters.http import models
 from services.gateway.adapters.http.access import PREFIX, Administering, Calling, Parts, may_answer
 from services.gateway.adapters.http.datasets import known, refuse, refuse_failed_tests, refuse_pinned
@@ -90,10 +91,16 @@ def promote(
     retired (409).
     """
     dataset = known(gateway.datasets, name)
-    other = dataset.other(number)
-    if other is not None and other.state != RETIRED:
+    looked_at = _to_promote(dataset, number)
+    if looked_at:
         _refuse_early(gateway, dataset, number, force=body.force)
-    return _change(gateway, name, number, lambda current: promoted(current, number, _act(caller.name, body)))
+
+    def act(current: DatasetVersion) -> DatasetVersion | Refusal:
+        if not looked_at and _to_promote(current, number):  # it was made a moment ago, or by another gateway
+            raise Transient(f"how far generation {number} of {name} has got is not known here yet: ask again")
+        return promoted(current, number, _act(caller.name, body))
+
+    return _change(gateway, name, number, act)
 
 
 @router.post("/datasets/{name}/generations/rollback", summary="Go back to the generation before", responses=_MAY)
@@ -116,6 +123,12 @@ def retire(
     """
     known(gateway.datasets, name)
     return _change(gateway, name, number, lambda current: retired(current, number, _act(caller.name, body)))
+
+
+def _to_promote(dataset: DatasetVersion, number: int) -> bool:
+    """Whether promoting this generation would make another one live."""
+    other = dataset.other(number)
+    return other is not None and other.state != RETIRED
 
 
 def _change(
