@@ -94,6 +94,17 @@ def test_a_dataset_that_is_live_keeps_its_way_of_loading() -> None:
     assert codes(proposed(replaced, live(AIRPORTS))) == ["breaking-change"]
 
 
+def test_what_is_loaded_in_runs_is_not_sent_to_replay_which_refuses_it() -> None:
+    replaced = AIRPORTS + "load: {mode: replace}\n"
+    for old, new in ((AIRPORTS, replaced), (replaced, AIRPORTS), (replaced, replaced.replace("[faa]", "[name]"))):
+        [refusal] = proposed(new, live(old)).refusals
+        assert refusal.code == "breaking-change"
+        assert "another name" in refusal.detail
+        assert "headrace replay" not in refusal.detail
+    [refusal] = proposed(AIRPORTS.replace("key: [faa]", "key: [name]"), live(AIRPORTS)).refusals
+    assert "headrace replay" in refusal.detail
+
+
 def test_every_change_of_a_full_load_is_a_new_run() -> None:
     replaced = AIRPORTS + "load: {mode: replace}\n"
     (change,) = proposed(replaced.replace("Airports.", "All airports."), live(replaced)).changes
