@@ -179,7 +179,10 @@ def _refusals(contract: Contract, live: Mapping[str, DatasetVersion], changes: t
     if unknown := sorted(dependencies(contract) - live.keys() - {contract.dataset}):
         yield Refusal("unknown-parents", f"apply first what it refers to: {', '.join(unknown)}")
     yield from _refusals_of_order(contract, live)
+    current = live.get(contract.dataset)
     if breaking := [change for change in changes if change.breaking]:
         what = "; ".join(f"{change.path}: {change.why}" for change in breaking)
         hint = f"headrace replay {contract.dataset} -f FILE --because TEXT fills new tables by it beside the live ones"
+        if current is not None and "replace" in (contract.load.mode, current.contract().load.mode):
+            hint = "give the dataset another name: one with load.mode replace has no generations"
         yield Refusal("breaking-change", f"what is live would break. {what}. Instead: {hint}")

@@ -28,7 +28,10 @@ class Act(NamedTuple):
 def stands_against(contract: Contract, live: Contract) -> Refusal | None:
     """Why a file cannot be replayed beside the live one, which gives it the records it reads; None when it can."""
     if "replace" in (contract.load.mode, live.load.mode):
-        detail = "a dataset with load.mode replace is read anew in runs: apply the file, and the next run is made by it"
+        detail = (
+            "a dataset with load.mode replace is read anew in runs: apply the file, and the next run is made by it; where it "
+            "would break what is live, give the dataset another name"
+        )
         return Refusal("loaded-in-runs", detail)
     if contract.partitions != live.partitions:
         detail = (

@@ -71,6 +71,21 @@ def test_what_shows_stays_until_there_is_a_table() -> None:
     assert shown_generation(engine.view) == 2
 
 
+def test_a_column_that_comes_during_the_swap_shows() -> None:
+    @dataclass
+    class Growing(Engine):
+        """Its table has a column more by the time the first statement is carried out."""
+
+        def held(self, table: Table) -> dict[str, Type] | None:
+            more = {"late": Type("Int64")} if self.shown else {}
+            return {"n": Type("Int64"), **more}
+
+    engine = Growing()
+    assert keeper(engine).show()
+    assert "late" in str(engine.view)
+    assert len(engine.shown) == 2
+
+
 def test_it_goes_back_the_same_way() -> None:
     engine = Engine()
     keeper(engine).show()
