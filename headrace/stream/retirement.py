@@ -71,8 +71,11 @@ class Retirements:
                         self._on_dropped(name, generation)
                 except Transient as error:
                     log.info("generation %d is dropped later: %s", generation, error, extra={"dataset": name})
-                except HeadraceError as error:
-                    log.error("generation %d cannot be dropped: %s", generation, error, extra={"dataset": name})
+                except Exception as error:  # the thread is what all the others are dropped by
+                    unforeseen = None if isinstance(error, HeadraceError) else error
+                    log.error(
+                        "generation %d cannot be dropped: %s", generation, error, exc_info=unforeseen, extra={"dataset": name}
+                    )
             with self._turn:
                 self._open -= self._done
                 if not self._open:

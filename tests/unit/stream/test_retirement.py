@@ -20,7 +20,7 @@ class World:
 
     things: set[str]
     members: set[str] = field(default_factory=set)
-    failures: list[Transient] = field(default_factory=list)
+    failures: list[Exception] = field(default_factory=list)
 
     def forget_group(self, _: Connection, group: str) -> bool:
         if group in self.members:
@@ -77,4 +77,13 @@ def test_it_is_tried_until_it_is_gone_and_then_left(world: World) -> None:
     eventually(lambda: len(done) == 2, 10, "another is dropped")
     assert done == [("shop.orders", 2), ("shop.orders", 1)]
     assert world.things == theirs(12)
+    retirements.close()
+
+
+def test_an_error_that_nobody_foresaw_does_not_end_it(world: World) -> None:
+    done: list[tuple[str, int]] = []
+    world.failures = [ValueError("odd")]
+    retirements = Retirements(CONNECTION, Estate("loader", (), world.drop), lambda *what: done.append(what))
+    retirements.follow([("shop.orders", 2)])
+    eventually(lambda: done == [("shop.orders", 2)], 10, "it is dropped at the next try")
     retirements.close()
