@@ -74,7 +74,11 @@ class Retirements:
                 except Exception as error:  # the thread is what all the others are dropped by
                     unforeseen = None if isinstance(error, HeadraceError) else error
                     log.error(
-                        "generation %d cannot be dropped: %s", generation, error, exc_info=unforeseen, extra={"dataset": name}
+                        "generation %d cannot be dropped: %s",
+                        generation,
+                        error,
+                        exc_info=unforeseen,
+                        extra={"dataset": name},
                     )
             with self._turn:
                 self._open -= self._done
