@@ -15,7 +15,7 @@ from services.gateway.adapters.http.access import PREFIX, Administering, Calling
 from services.gateway.adapters.http.datasets import known, refuse, refuse_failed_tests, refuse_pinned
 from services.gateway.adapters.http.problems import ProblemError, not_found
 from services.gateway.adapters.http.waiting import wait_until
-from services.gateway.core.datasets import DatasetVersion, Refusal, propose
+from services.gateway.core.datasets import DatasetVersion, Refusal, propose, refusals_of_order
 from services.gateway.core.generations import RETIRED, Act, promoted, replayed, retired, rolled_back, stands_against
 from services.gateway.gateway import Gateway
 from services.gateway.generations import GenerationStatus
@@ -34,6 +34,7 @@ _TITLES: Final = {
     "retired-generation": "The generation is retired",
     "not-caught-up": "The generation has not caught up",
     "no-table": "The generation has no table",
+    "cycle": "Datasets would wait for each other",
 }
 _MAY: Final = may_answer(
     HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.SERVICE_UNAVAILABLE
@@ -143,6 +144,7 @@ def _change(
         assert isinstance(found, DatasetVersion)
         if found.generation != live[name].generation:
             refuse_pinned(gateway, name)
+            _refuse(next(refusals_of_order(found.contract(), live), None))
         return found
 
     changed = _append(gateway, decide)
