@@ -130,3 +130,34 @@ def test_sql_that_takes_too_much_whatever_the_row_stops_the_dataset() -> None:
     with pytest.raises(Fatal, match=r"fails on every row: the SQL takes (longer|more memory) than"):
         run(stage, [{"a": 1}, {"a": 2}])
     sandbox.close()
+
+
+def test_an_engine_that_cannot_be_had_is_said_at_once() -> None:
+    """Without that, one process after the other was started, and ended."""
+    sandbox = Sandbox("much")
+    with pytest.raises(Fatal, match="cannot be started: .*Memory"):
+        sandbox.define(["SELECT 1"])
+    sandbox.close()
+
+
+def test_processes_that_end_before_they_answer_are_not_started_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[int] = []
+    start = Sandbox._start
+
+    def ending(self: Sandbox) -> None:
+        start(self)
+        assert self._process is not None
+        started.append(self._process.pid or 0)
+        assert len(started) < 4
+        os.kill(started[-1], signal.SIGKILL)
+
+    monkeypatch.setattr(Sandbox, "_start", ending)
+    sandbox = Sandbox("128MB", 1.0)
+    with pytest.raises(Fenced, match="no process can be had"):
+        sandbox.define(["SELECT 1"])
+
+
+def test_what_fails_in_an_unforeseen_way_is_no_matter_of_rows(sandbox: Sandbox) -> None:
+    with pytest.raises(Fatal, match="unforeseen way: AttributeError"):
+        sandbox._ask("nosuch")
+    assert sandbox.query(FINE, ROWS).num_rows == 17
