@@ -250,8 +250,14 @@ class _Box:
     def __reduce__(self) -> Any:
         return _box_of, (reduction.DupFd(self.number),)
 
+    def close(self) -> None:
+        """Give the memory back."""
+        if self.number >= 0:
+            os.close(self.number)
+            self.number = -1
+
     def __del__(self) -> None:
-        os.close(self.number)
+        self.close()
 
 
 def _box_of(handle: Any) -> _Box:
@@ -288,5 +294,7 @@ class _Wire:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def close(self) -> None:
-        """Hang up."""
+        """Hang up. What is shared is given back at once: whoever holds this may wait long for Python's collector."""
         self._pipe.close()
+        self._inbox.close()
+        self._outbox.close()

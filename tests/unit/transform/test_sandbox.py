@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -155,6 +156,18 @@ def test_processes_that_end_before_they_answer_are_not_started_for_ever(monkeypa
     sandbox = Sandbox("128MB", 1.0)
     with pytest.raises(Fenced, match="no process can be had"):
         sandbox.define(["SELECT 1"])
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files as Linux shows them")
+def test_a_sandbox_that_is_closed_holds_no_file_though_something_still_refers_to_it() -> None:
+    """A pump refers to itself, and Python's collector comes by once in an hour."""
+    kept = [Sandbox("128MB", 1.0)]
+    kept[0].close()
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        kept.append(Sandbox("128MB", 1.0))
+        kept[-1].close()
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_what_fails_in_an_unforeseen_way_is_no_matter_of_rows(sandbox: Sandbox) -> None:
