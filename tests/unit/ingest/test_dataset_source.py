@@ -15,7 +15,6 @@ from headrace.stream.kafka import topics as kafka_topics
 from headrace.stream.registry import Registry
 from headrace.stream.service import LiveDataset
 from headrace.stream.stage import Records
-from services.ingest.connectors.dataset import connector as module
 from services.ingest.connectors.dataset.connector import DatasetConnector
 from services.ingest.connectors.dataset.settings import DatasetSource
 

@@ -136,7 +136,7 @@ def test_sql_that_takes_too_much_whatever_the_row_stops_the_dataset() -> None:
 def test_an_engine_that_cannot_be_had_is_said_at_once() -> None:
     """Without that, one process after the other was started, and ended."""
     sandbox = Sandbox("much")
-    with pytest.raises(Fatal, match="cannot be started: .*Memory"):
+    with pytest.raises(Fatal, match=r"cannot be started: .*Memory"):
         sandbox.define(["SELECT 1"])
     sandbox.close()
 
@@ -163,11 +163,15 @@ def test_a_sandbox_that_is_closed_holds_no_file_though_something_still_refers_to
     """A pump refers to itself, and Python's collector comes by once in an hour."""
     kept = [Sandbox("128MB", 1.0)]
     kept[0].close()
-    before = len(os.listdir("/proc/self/fd"))
+    before = _open_files()
     for _ in range(3):
         kept.append(Sandbox("128MB", 1.0))
         kept[-1].close()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert _open_files() == before
+
+
+def _open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 def test_what_fails_in_an_unforeseen_way_is_no_matter_of_rows(sandbox: Sandbox) -> None:
