@@ -95,13 +95,18 @@ class Sandbox(Engine):
             self._process = None
 
     def _start(self) -> None:
-        ours, theirs = _PROCESSES.Pipe()
-        asked, answered = _Box.new(), _Box.new()
-        self._wire = _Wire(ours, answered, asked)
-        self._process = _PROCESSES.Process(
-            target=_serve, args=(_Wire(theirs, asked, answered), *self._limits), daemon=True
-        )
-        self._process.start()
+        """Errors: Fenced when there is no process to be had now: whoever asks has to begin again."""
+        try:
+            ours, theirs = _PROCESSES.Pipe()
+            asked, answered = _Box.new(), _Box.new()
+            self._wire = _Wire(ours, answered, asked)
+            process = _PROCESSES.Process(
+                target=_serve, args=(_Wire(theirs, asked, answered), *self._limits), daemon=True
+            )
+            process.start()
+        except (OSError, EOFError) as error:  # too many files, or the one that forks has just ended
+            raise Fenced(f"no process can be started that computes the SQL: {error}") from error
+        self._process = process
         theirs.close()
 
     def _ask(self, act: str, *arguments: Any, patience_s: float = math.inf) -> Any:

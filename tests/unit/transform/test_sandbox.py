@@ -1,6 +1,7 @@
 """SQL that eats memory or time is stopped with an error, and nobody else notices."""
 
 import contextlib
+import errno
 import os
 import signal
 import time
@@ -14,7 +15,7 @@ from headrace.errors import Fatal, Fenced
 from headrace.transform.engine import Engine
 from headrace.transform.isolate import Overtaxed, RowError, TooCostly
 from headrace.transform.reference import append, create
-from headrace.transform.sandbox import Sandbox
+from headrace.transform.sandbox import Sandbox, _Box
 from tests.stack import eventually
 from tests.unit.transform.staged import run, transform_on
 
@@ -110,8 +111,8 @@ def test_who_is_told_to_stop_is_not_blamed() -> None:
     sandbox.close()
 
 
-def test_results_and_errors_are_those_of_an_engine(sandbox: Sandbox) -> None:
-    engine = Engine()
+def test_results_and_errors_are_those_of_an_engine() -> None:
+    engine, sandbox = Engine(), Sandbox("128MB", 60.0)
     part = ROWS.slice(3, 5)
     for rows in (ROWS, part, ROWS.slice(0, 0)):
         assert sandbox.query(FINE, rows).equals(engine.query(FINE, rows))
@@ -123,6 +124,7 @@ def test_results_and_errors_are_those_of_an_engine(sandbox: Sandbox) -> None:
                 each.query(wrong, ROWS)
             said.append((type(raised.value), str(raised.value)))
         assert said[0] == said[1]
+    sandbox.close()
 
 
 def test_sql_that_takes_too_much_whatever_the_row_stops_the_dataset() -> None:
@@ -168,6 +170,21 @@ def test_a_sandbox_that_is_closed_holds_no_file_though_something_still_refers_to
         kept.append(Sandbox("128MB", 1.0))
         kept[-1].close()
     assert _open_files() == before
+
+
+def test_where_no_process_can_be_started_now_it_is_tried_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An OSError would stop the dataset for good."""
+
+    def none_left() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    sandbox = Sandbox("128MB", 1.0, SPARE)
+    monkeypatch.setattr(_Box, "new", none_left)
+    with pytest.raises(Fenced, match="Too many open files"):
+        Sandbox("128MB", 1.0)
+    with pytest.raises(Fenced, match="Too many open files"):
+        sandbox.query(GREEDY, ROWS)
+    sandbox.close()
 
 
 def _open_files() -> int:
