@@ -182,3 +182,10 @@ def test_values_within_an_array_leave_as_they_would_alone(type: str, leaves: str
 def test_what_would_arrive_as_something_else_ends_the_run(type: str) -> None:
     with pytest.raises(ReadingFailed, match="the model's column c has values of type"):
         exported([Given("c", type)])
+
+
+@pytest.mark.parametrize("table", ["system.users", "information_schema.tables", "default.t"])
+def test_the_tables_of_the_warehouse_itself_are_no_datasets(table: str) -> None:
+    """Where somebody only looks at a source, nobody asks whether there is such a dataset."""
+    with pytest.raises(RefusedQueryError, match="is no dataset"):
+        model_query(f"SELECT (SELECT any(name) FROM ref('{table}')) AS n FROM ref('a.b')")
