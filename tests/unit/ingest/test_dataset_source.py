@@ -1,12 +1,12 @@
 """The rows of another dataset: from where they are read, and as what they come when its columns grow."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from headrace.connector import Surroundings
-from headrace.contract import Contract
 from headrace.errors import Fatal, Transient
 from headrace.stream import columns
 from headrace.stream.codec import Codec, avro_schema
@@ -17,6 +17,7 @@ from headrace.stream.service import LiveDataset
 from headrace.stream.stage import Records
 from services.ingest.connectors.dataset.connector import DatasetConnector
 from services.ingest.connectors.dataset.settings import DatasetSource
+from tests.unit.transform.staged import contract
 
 ORIGIN = "shop.orders"
 
@@ -57,8 +58,7 @@ def connector(schemas: Mapping[int, str] | None = None, **settings: object) -> D
 
 
 def live(_: DatasetConnector) -> LiveDataset:
-    contract = Contract.model_construct(dataset=ORIGIN)
-    return LiveDataset(ORIGIN, 1, 1, "active", contract)
+    return LiveDataset(ORIGIN, 1, 1, "active", contract())
 
 
 @pytest.fixture
@@ -98,9 +98,10 @@ def test_a_column_that_grows_within_one_reading_is_read_on() -> None:
     parts = [pa.int32(), pa.int64()]
     schemas, values = {}, []
     for number, kind in enumerate(parts):
-        schema = pa.schema([pa.field("amount", kind), *columns.TRANSFORMED_FIELDS])
+        fields: list[pa.Field[Any]] = [pa.field("amount", kind), *columns.TRANSFORMED_FIELDS]
+        schema = pa.schema(fields)
         schemas[number] = avro_schema(schema, ORIGIN)
-        row = {field.name: 0 for field in columns.TRANSFORMED_FIELDS}
+        row: dict[str, Any] = {field.name: 0 for field in columns.TRANSFORMED_FIELDS}
         row |= {"amount": number + 1, columns.OP: "insert", columns.FLAGS: [], columns.SOURCE_TS: None}
         values += Codec(schemas[number]).encode(pa.RecordBatch.from_pylist([row], schema=schema), number)
     fetched = connector(schemas)._fetched(Records.numbered("validated", values))
