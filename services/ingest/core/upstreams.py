@@ -64,7 +64,7 @@ def lacking(upstream: Upstream, run: int) -> str:
 
 
 def _at_rest(upstream: Upstream) -> bool:
-    """Whether no run is to come, as the last one has what there is now: it may have waited, and read more than was there at first."""
+    """Whether no run is to come, as the last one has what there is now: it had waited, perhaps, and read more for that."""
     newest, wanted = upstream.history.newest, upstream.history.wanted
     return (
         newest is not None
