@@ -41,7 +41,7 @@ COSTLY = [
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    made = Sandbox("128MB", 1.0, SPARE)
+    made = Sandbox("128MB", 4.0, SPARE)
     yield made
     made.close()
 
@@ -54,7 +54,7 @@ def test_what_takes_too_much_is_stopped_and_what_comes_next_is_computed(sandbox:
 
 
 def test_another_sandbox_does_not_notice(sandbox: Sandbox) -> None:
-    other = Sandbox("128MB", 1.0)
+    other = Sandbox("128MB", 4.0)
     other.define(["CREATE OR REPLACE MACRO mine(x) AS x + 1"])
     before = other.query("SELECT mine(a) AS a FROM input", ROWS)
     with pytest.raises(TooCostly):
@@ -73,7 +73,7 @@ def test_an_engine_alone_does_not_stop_it() -> None:
 
 
 def test_functions_are_there_again_when_a_process_had_to_be_ended() -> None:
-    sandbox = Sandbox("128MB", 1.0, SPARE)
+    sandbox = Sandbox("128MB", 4.0, SPARE)
     sandbox.define(["CREATE OR REPLACE MACRO mine(x) AS x + 1"])
     with pytest.raises(TooCostly):
         sandbox.query(GREEDY, ROWS)
@@ -82,7 +82,7 @@ def test_functions_are_there_again_when_a_process_had_to_be_ended() -> None:
 
 
 def test_where_reference_data_would_be_lost_it_says_so() -> None:
-    sandbox = Sandbox("128MB", 1.0, SPARE)
+    sandbox = Sandbox("128MB", 4.0, SPARE)
     sandbox.load(create("other"), ROWS.slice(0, 0))
     sandbox.load(append("other", ["a", "s"]), _changes())
     joined = "SELECT i.a FROM input AS i JOIN other AS o ON o.a = i.a"
@@ -128,7 +128,7 @@ def test_results_and_errors_are_those_of_an_engine() -> None:
 
 
 def test_sql_that_takes_too_much_whatever_the_row_stops_the_dataset() -> None:
-    sandbox = Sandbox("128MB", 1.0, SPARE)
+    sandbox = Sandbox("128MB", 4.0, SPARE)
     stage = transform_on(sandbox, transform={"sql": "SELECT a, len(range(1000000000)) AS n FROM input"})
     with pytest.raises(Fatal, match=r"fails on every row: the SQL takes (longer|more memory) than"):
         run(stage, [{"a": 1}, {"a": 2}])
@@ -155,7 +155,7 @@ def test_processes_that_end_before_they_answer_are_not_started_for_ever(monkeypa
         os.kill(started[-1], signal.SIGKILL)
 
     monkeypatch.setattr(Sandbox, "_start", ending)
-    sandbox = Sandbox("128MB", 1.0)
+    sandbox = Sandbox("128MB", 4.0)
     with pytest.raises(Fenced, match="no process can be had"):
         sandbox.define(["SELECT 1"])
 
@@ -163,11 +163,11 @@ def test_processes_that_end_before_they_answer_are_not_started_for_ever(monkeypa
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files as Linux shows them")
 def test_a_sandbox_that_is_closed_holds_no_file_though_something_still_refers_to_it() -> None:
     """A pump refers to itself, and Python's collector comes by once in an hour."""
-    kept = [Sandbox("128MB", 1.0)]
+    kept = [Sandbox("128MB", 4.0)]
     kept[0].close()
     before = _open_files()
     for _ in range(3):
-        kept.append(Sandbox("128MB", 1.0))
+        kept.append(Sandbox("128MB", 4.0))
         kept[-1].close()
     assert _open_files() == before
 
@@ -178,10 +178,10 @@ def test_where_no_process_can_be_started_now_it_is_tried_again_later(monkeypatch
     def none_left() -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    sandbox = Sandbox("128MB", 1.0, SPARE)
+    sandbox = Sandbox("128MB", 4.0, SPARE)
     monkeypatch.setattr(_Box, "new", none_left)
     with pytest.raises(Fenced, match="Too many open files"):
-        Sandbox("128MB", 1.0)
+        Sandbox("128MB", 4.0)
     with pytest.raises(Fenced, match="Too many open files"):
         sandbox.query(GREEDY, ROWS)
     sandbox.close()
