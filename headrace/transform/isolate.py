@@ -34,15 +34,20 @@ class Overtaxed(Fatal):
     """The SQL takes so much on so many rows, or so wholly, that going on would hold everything up."""
 
 
-def isolate(run: Callable[[int, int], T], rows: int) -> tuple[list[T], list[tuple[int, RowError]]]:
+def isolate(
+    run: Callable[[int, int], T], rows: int, known: RowError | None = None
+) -> tuple[list[T], list[tuple[int, RowError]]]:
     """The results of `run(start, stop)` over the parts of `0..rows` that succeed, in order, and (row, error) of each row
-    that fails alone."""
+    that fails alone. `known` is how all of them together fail, if that was tried."""
     results: list[T] = []
     failures: list[tuple[int, RowError]] = []
     parts = [(0, rows)] if rows else []
     while parts:
         start, stop = parts.pop()
         try:
+            if known is not None:
+                error, known = known, None
+                raise error
             results.append(run(start, stop))
         except RowError as error:
             if stop - start <= 1:

@@ -56,6 +56,7 @@ class Sandbox(Engine):
         self._patience_s = query_limit_s + _GRACE_S
         self._defined: list[str] = []
         self._loaded = False
+        self._begins = False  # whether a process has yet to show that it can be had at all
         self._process: ForkServerProcess | None = None
         self._start()
 
@@ -94,13 +95,18 @@ class Sandbox(Engine):
             self._process = None
 
     def _start(self) -> None:
-        ours, theirs = _PROCESSES.Pipe()
-        asked, answered = _Box.new(), _Box.new()
-        self._wire = _Wire(ours, answered, asked)
-        self._process = _PROCESSES.Process(
-            target=_serve, args=(_Wire(theirs, asked, answered), *self._limits), daemon=True
-        )
-        self._process.start()
+        """Errors: Fenced when there is no process to be had now: whoever asks has to begin again."""
+        try:
+            ours, theirs = _PROCESSES.Pipe()
+            asked, answered = _Box.new(), _Box.new()
+            self._wire = _Wire(ours, answered, asked)
+            process = _PROCESSES.Process(
+                target=_serve, args=(_Wire(theirs, asked, answered), *self._limits), daemon=True
+            )
+            process.start()
+        except (OSError, EOFError) as error:  # too many files, or the one that forks has just ended
+            raise Fenced(f"no process can be started that computes the SQL: {error}") from error
+        self._process = process
         theirs.close()
 
     def _ask(self, act: str, *arguments: Any, patience_s: float = math.inf) -> Any:
@@ -149,10 +155,15 @@ class Sandbox(Engine):
             "large": f"the SQL takes more memory than it may: {self._most_bytes / 1e6:,.0f} MB in all",
             "gone": f"the process that computed the SQL was ended ({_cause(code)})",
         }[kind]
+        if self._begins:
+            kind_of = Fenced if kind == "gone" and code is not None and code < 0 else Fatal
+            return kind_of(f"no process can be had that computes the SQL: {told}; see the log")
         if self._loaded:
             return Overtaxed(told)
+        self._begins = True
         self._start()
         self._ask("define", self._defined)
+        self._begins = False
         return TooCostly(told, max(took_s, _DEATH_S))
 
 
@@ -168,20 +179,32 @@ def _serve(wire: "_Wire", memory_limit: str, query_limit_s: float) -> None:
         OSError, AttributeError
     ):  # Linux: end with the process that forks, which ends with whoever asks
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    engine = Engine(memory_limit, query_limit_s=query_limit_s)
+    engine = _engine(memory_limit, query_limit_s)
     with contextlib.suppress(EOFError, OSError):
         while True:
             act, *arguments = _unpacked(wire.received())
             wire.send(_answer(engine, act, arguments))
 
 
-def _answer(engine: Engine, act: str, arguments: list[Any]) -> bytes:
+def _engine(memory_limit: str, query_limit_s: float) -> Engine | Fatal:
+    """An engine, or why there is none."""
     try:
+        return Engine(memory_limit, query_limit_s=query_limit_s)
+    except Exception as error:
+        return Fatal(f"DuckDB cannot be started: {error}")
+
+
+def _answer(engine: Engine | Fatal, act: str, arguments: list[Any]) -> bytes:
+    try:
+        if isinstance(engine, Fatal):
+            raise engine
         return _packed(("done", getattr(engine, act)(*arguments)))
     except MemoryError:
         return _packed(("failed", TooCostly("the SQL takes more memory than it may", 0.0)))
     except (Fatal, RowError) as error:
         return _packed(("failed", error))
+    except Exception as error:  # of no row: it would end this process, and be held against the rows
+        return _packed(("failed", Fatal(f"the SQL failed in an unforeseen way: {type(error).__name__}: {error}")))
 
 
 def _bytes_of(memory_limit: str) -> float:
@@ -232,8 +255,14 @@ class _Box:
     def __reduce__(self) -> Any:
         return _box_of, (reduction.DupFd(self.number),)
 
+    def close(self) -> None:
+        """Give the memory back."""
+        if self.number >= 0:
+            os.close(self.number)
+            self.number = -1
+
     def __del__(self) -> None:
-        os.close(self.number)
+        self.close()
 
 
 def _box_of(handle: Any) -> _Box:
@@ -270,5 +299,7 @@ class _Wire:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def close(self) -> None:
-        """Hang up."""
+        """Hang up. What is shared is given back at once: whoever holds this may wait long for Python's collector."""
         self._pipe.close()
+        self._inbox.close()
+        self._outbox.close()

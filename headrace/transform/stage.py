@@ -202,12 +202,12 @@ class Transform:
         sql = plan.judgement.sql
         try:
             return self._query(sql, rows), []
-        except TooCostly:
-            suspects = {}
+        except TooCostly as error:
+            suspects, known = {}, error
         except RowError:
-            suspects = self._suspects(rows)
+            suspects, known = self._suspects(rows), None
         suspected = parents.members(np.fromiter(suspects, np.int64), len(rows))
-        parts, failed = self._one_by_one(sql, rows.filter(pa.array(~suspected)))
+        parts, failed = self._one_by_one(sql, rows.filter(pa.array(~suspected)), known)
         if len(suspects) > _MOST_TRIED:
             failed += suspects.values()
         else:
@@ -216,9 +216,13 @@ class Transform:
         parts = parts or [self._nothing(sql, rows)]
         return pa.concat_batches(parts), failed  # type: ignore[attr-defined]  # the stubs lack it
 
-    def _one_by_one(self, sql: str, rows: pa.RecordBatch) -> tuple[list[pa.RecordBatch], list[Rejection]]:
-        """The results of `sql`, and the rows that it fails on, found by trying ever smaller parts."""
-        parts, failures = isolate(lambda start, stop: self._query(sql, rows.slice(start, stop - start)), len(rows))
+    def _one_by_one(
+        self, sql: str, rows: pa.RecordBatch, known: RowError | None = None
+    ) -> tuple[list[pa.RecordBatch], list[Rejection]]:
+        """The results of `sql`, and the rows that it fails on, found by trying ever smaller parts. `known`: see `isolate`."""
+        parts, failures = isolate(
+            lambda start, stop: self._query(sql, rows.slice(start, stop - start)), len(rows), known
+        )
         if len(failures) == len(rows) > 1 and all("Out of Memory" in str(error) for _, error in failures):
             raise Fatal(f"no row fits into the memory of the transform beside the reference data: {failures[0][1]}")
         numbers = rows.column(ROW)

@@ -4,6 +4,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -57,10 +58,10 @@ class Transforming:
         try:
             self.pump.run(stopping)
         finally:
-            self.references.close()
-            self.engine.close()
-            if self.before is not None:
-                self.before.close()
+            with ExitStack() as given_back:
+                for each in (self.before, self.references, self.engine):
+                    if each is not None:
+                        given_back.callback(each.close)
 
 
 def hash_keys(settings: TransformerSettings) -> HashKeys:
@@ -95,16 +96,20 @@ def worker_for(
 ) -> Transforming:
     """The worker from staged to transformed. Errors: Transient, Fatal when its key cannot be had."""
     hash_key = keys.of(dataset)
-    engine = Sandbox(settings.transform_memory, settings.transform_time_limit_s)
-    seen = seen_for(dataset.contract.checks, seen_folder(settings))
-    decisions = overrides.about(dataset)
-    stage = Transform(engine, dataset.contract, dataset.version, hash_key, seen, decisions)
-    wanted = needed(compile_transform(dataset.contract), dataset.contract.checks)
-    references = References(settings.connection(), registry, engine, wanted)
-    arrivals = Arrivals(engine, references, dataset.contract)
-    before = None if seen is None else PublishedBefore(settings.connection(), registry, dataset, seen)
-    pump = pump_for(dataset, settings, registry, stage, references, before, decisions, arrivals, way)
-    return Transforming(pump, engine, references, before)
+    with ExitStack() as given_back:  # where it cannot be built it is tried again and again
+        engine = given_back.enter_context(closing(Sandbox(settings.transform_memory, settings.transform_time_limit_s)))
+        seen = seen_for(dataset.contract.checks, seen_folder(settings))
+        if seen is not None:
+            given_back.callback(seen.close)
+        decisions = overrides.about(dataset)
+        stage = Transform(engine, dataset.contract, dataset.version, hash_key, seen, decisions)
+        wanted = needed(compile_transform(dataset.contract), dataset.contract.checks)
+        references = References(settings.connection(), registry, engine, wanted)
+        arrivals = Arrivals(engine, references, dataset.contract)
+        before = None if seen is None else PublishedBefore(settings.connection(), registry, dataset, seen)
+        pump = pump_for(dataset, settings, registry, stage, references, before, decisions, arrivals, way)
+        given_back.pop_all()
+        return Transforming(pump, engine, references, before)
 
 
 def seen_folder(settings: TransformerSettings) -> Path:
@@ -128,8 +133,8 @@ def back_tests(settings: TransformerSettings, keys: HashKeys) -> BackTests:
 def _opens_stages(settings: TransformerSettings, registry: Registry, keys: HashKeys) -> OpenStage:
     def open_stage(dataset: LiveDataset) -> tuple[Transform, Callable[[], None]]:
         hash_key = keys.of(dataset)
-        engine = Sandbox(settings.transform_memory, settings.transform_time_limit_s)
         wanted = needed(compile_transform(dataset.contract), dataset.contract.checks)
+        engine = Sandbox(settings.transform_memory, settings.transform_time_limit_s)
         references = References(settings.connection(), registry, engine, wanted)
 
         def give_back() -> None:

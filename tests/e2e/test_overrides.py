@@ -97,6 +97,7 @@ def test_rows_are_decided_about_by_hand(platform: Platform, orders: str) -> None
     assert (passport.fate.state, passport.fate.rule) == ("filtered", "skipped")
     assert "skipped by admin at " in passport.fate.detail
     assert "because: a test of the till" in passport.fate.detail
+    assert [each.act for each in client.overrides(name)] == ["pass", "quarantine", "skip"]
 
 
 def test_a_pinned_version_stays(platform: Platform, orders: str) -> None:
@@ -111,4 +112,3 @@ def test_a_pinned_version_stays(platform: Platform, orders: str) -> None:
     assert [each.code for each in client.plan(changed).refusals] == ["pinned"]
     client.unpin(name, "they are open")
     assert client.apply(name, changed).version == 2
-    assert [each.act for each in client.overrides(name)] == ["pass", "quarantine", "skip"]

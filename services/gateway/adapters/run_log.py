@@ -52,9 +52,10 @@ class RunLog:
         """What was told of a run since a moment, or behind an offset; at most so many events. Errors: Transient."""
         replay = Replay(self._connection, topics.EVENTS)
         with closing(replay):
-            replay.seek(replay.since(since) if after is None else {0: after})
+            starts = replay.since(since) if after is None else {0: after}
+            replay.seek(starts)
             found: list[RunEvent] = []
-            place = after or 0
+            place = starts.get(0, 0)
             for records in replay.advance():
                 for offset, key, value in zip(
                     records.offset.to_numpy().tolist(), records.keys, records.values, strict=True

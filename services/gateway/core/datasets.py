@@ -168,6 +168,19 @@ def refusals_of_order(contract: Contract, live: Mapping[str, DatasetVersion]) ->
         yield Refusal("cycle", f"models and what they read wait for each other: {' -> '.join(around)}")
 
 
+def _refusals_of_origin(contract: Contract, live: Mapping[str, DatasetVersion]) -> Iterator[Refusal]:
+    """Whether rows would be taken from a dataset that takes them back: those of a run that is given up, or replaced."""
+    if not contract.source.passes_on:
+        return
+    for name in contract.source.references:
+        if name in live and live[name].contract().load.mode == "replace":
+            detail = (
+                f"{name} is loaded in runs (load.mode: replace), and rows of a run that is given up or replaced would stay here: "
+                "read it by a model (source.type: model), or load it row by row"
+            )
+            yield Refusal("origin-in-runs", detail)
+
+
 def propose(contract: Contract, live: Mapping[str, DatasetVersion]) -> Proposal:
     """What applying `contract` over what is live would do."""
     current = live.get(contract.dataset)
@@ -179,6 +192,7 @@ def _refusals(contract: Contract, live: Mapping[str, DatasetVersion], changes: t
     if unknown := sorted(dependencies(contract) - live.keys() - {contract.dataset}):
         yield Refusal("unknown-parents", f"apply first what it refers to: {', '.join(unknown)}")
     yield from refusals_of_order(contract, live)
+    yield from _refusals_of_origin(contract, live)
     current = live.get(contract.dataset)
     if breaking := [change for change in changes if change.breaking]:
         what = "; ".join(f"{change.path}: {change.why}" for change in breaking)

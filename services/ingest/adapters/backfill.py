@@ -5,6 +5,7 @@ row that changes meanwhile the newer state is written later. See docs/decisions/
 """
 
 import logging
+import math
 import random
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -116,9 +117,11 @@ class Backfills:
         """Read for a while. Errors: SourceDown, SourceChanged, Unreadable, those of the platform."""
         if run.version != self._dataset.version:  # its place may say nothing of what this version reads
             run = replace(run, version=self._dataset.version, position="")
-        until = time.monotonic() + self._slice_s
+        until = math.inf
         with closing(self._steps(run)) as steps:
             for fetched, position in steps:
+                # From the first step on: one that takes longer than a slice to get would be the only one of each slice.
+                until = min(until, time.monotonic() + self._slice_s)
                 run = self._step(runs, run, fetched, position)
                 if self._run is not run:
                     return False

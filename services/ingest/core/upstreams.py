@@ -52,7 +52,7 @@ def lacking(upstream: Upstream, run: int) -> str:
     """What is still to come of a dataset, given the run that is needed; nothing when that is decided."""
     runs = [each for each in upstream.history.runs if each.run >= run]
     showing = upstream.history.current is not None
-    if showing and any(each.state in _DECIDED for each in runs):
+    if showing and (any(each.state in _DECIDED for each in runs) or _at_rest(upstream)):
         return ""
     if not runs:
         return f"run {run} of {upstream.dataset}, which is to begin"
@@ -61,3 +61,17 @@ def lacking(upstream: Upstream, run: int) -> str:
     if all(each.state in _DECIDED for each in runs):
         return f"a run of {upstream.dataset}, of which none shows yet"
     return f"run {runs[0].run} of {upstream.dataset}, which does not show yet"
+
+
+def _at_rest(upstream: Upstream) -> bool:
+    """Whether no run is to come, as the last one has what there is now: it had waited, perhaps, and read more for that."""
+    newest, wanted = upstream.history.newest, upstream.history.wanted
+    return (
+        newest is not None
+        and newest.state in _DECIDED
+        and newest.version == upstream.version
+        and (wanted is None or wanted.request == newest.request)
+        and upstream.schedule is not None
+        and upstream.schedule.trigger is not None
+        and upstream.inputs == newest.inputs
+    )

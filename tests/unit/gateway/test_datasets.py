@@ -88,6 +88,14 @@ def test_datasets_that_wait_for_each_other_are_refused() -> None:
     assert codes(proposed(elsewhere, live(AIRPORTS, FLIGHTS))) == []
 
 
+def test_rows_of_runs_do_not_branch() -> None:
+    branch = AIRPORTS.replace("nyc.airports", "nyc.large").replace(
+        "type: file, path: airports.csv", "type: dataset, dataset: nyc.airports"
+    )
+    assert codes(proposed(branch, live(AIRPORTS))) == []
+    assert codes(proposed(branch, live(AIRPORTS + "load: {mode: replace}\n"))) == ["origin-in-runs"]
+
+
 def test_a_dataset_that_is_live_keeps_its_way_of_loading() -> None:
     replaced = AIRPORTS + "load: {mode: replace}\n"
     assert codes(proposed(replaced)) == []

@@ -211,3 +211,20 @@ def test_what_waits_keeps_it_from_ending() -> None:
     source.waiting = False
     assert not backfills.read_on()
     assert [run.state for run in topic.written] == ["begun", "begun", "ended"]
+
+
+def test_a_source_that_is_long_about_its_first_step_is_read_on_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model runs its query before: with a slice for each step it ran anew, and where the rows had changed, from the beginning,
+    without an end."""
+    now = [0.0]
+    monkeypatch.setattr("services.ingest.adapters.backfill.time.monotonic", lambda: now[0])
+
+    class Long(Source):
+        def read_range(self, stretch: Stretch, position: str | None) -> Iterator[tuple[Fetched, str]]:
+            now[0] += 10.0
+            yield from super().read_range(stretch, position)
+
+    topic, source = Topic(WISH), Long(3)
+    assert not working(topic, source, slice_s=2.0).read_on()
+    assert source.asked == [None]
+    assert topic.written[-1].state == "ended"

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from headrace.connector import ReadingFailed
 from headrace.contract import ContractError, cycle, load, readers_of
 from headrace.sql_guard import RefusedQueryError
 from services.ingest.connectors.model.columns import Given, exported, sorted_by
@@ -157,3 +158,34 @@ def test_columns_leave_the_warehouse_in_types_that_arrive() -> None:
     ]
     assert exported(given) == "accurateCast(m.`n`, 'Nullable(Int64)') AS `n`, toDate32(m.`d`) AS `d`, m.`xs` AS `xs`"
     assert sorted_by(given) == "`n`, `d`"
+
+
+@pytest.mark.parametrize(
+    ("type", "leaves"),
+    [
+        ("Array(DateTime('UTC'))", "arrayMap(x0 -> toDateTime64(x0, 6, 'UTC'), m.`c`)"),
+        ("Array(Array(Nullable(UUID)))", "arrayMap(x0 -> arrayMap(x1 -> toString(x1), x0), m.`c`)"),
+        ("Array(LowCardinality(Enum8('a' = 1)))", "arrayMap(x0 -> toString(x0), m.`c`)"),
+        ("Array(UInt64)", "m.`c`"),
+        ("Array(DateTime64(6, 'UTC'))", "arrayMap(x0 -> toDateTime64(x0, 6, 'UTC'), m.`c`)"),
+        ("Map(String, Array(Float64))", "m.`c`"),
+        ("Tuple(a DateTime64(3, 'UTC'), b String)", "m.`c`"),
+        ("Decimal(20, 2)", "m.`c`"),
+    ],
+)
+def test_values_within_an_array_leave_as_they_would_alone(type: str, leaves: str) -> None:
+    """Times came as numbers, and so did enumerations; UUIDs stopped the dataset."""
+    assert exported([Given("c", type)]) == f"{leaves} AS `c`"
+
+
+@pytest.mark.parametrize("type", ["Map(String, DateTime)", "Tuple(UUID, String)", "Array(Tuple(a IPv4))"])
+def test_what_would_arrive_as_something_else_ends_the_run(type: str) -> None:
+    with pytest.raises(ReadingFailed, match="the model's column c has values of type"):
+        exported([Given("c", type)])
+
+
+@pytest.mark.parametrize("table", ["system.users", "information_schema.tables", "default.t"])
+def test_the_tables_of_the_warehouse_itself_are_no_datasets(table: str) -> None:
+    """Where somebody only looks at a source, nobody asks whether there is such a dataset."""
+    with pytest.raises(RefusedQueryError, match="is no dataset"):
+        model_query(f"SELECT (SELECT any(name) FROM ref('{table}')) AS n FROM ref('a.b')")

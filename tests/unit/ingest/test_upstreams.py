@@ -80,6 +80,9 @@ def test_what_is_still_to_come_is_told() -> None:
     assert "none shows yet" in lacking(upstream(run(1, "refused")), 1)
     assert lacking(upstream(run(1, "shown"), run(2, "refused")), 2) == "", "what showed before is read on"
     assert lacking(upstream(run(1, "shown"), run(3, "shown")), 2) == "", "a run that was abandoned is not waited for"
+    read_late = upstream(run(1, "shown", inputs={"c.d": (1,)}), schedule=TRIGGER, inputs={"c.d": (1,)})
+    assert lacking(read_late, 2) == "", "it had waited, and read what the next run would have been for"
+    assert "which is to begin" in lacking(replace(read_late, inputs={"c.d": (2,)}), 2)
 
 
 @dataclass

@@ -1,10 +1,12 @@
 """SQL that eats memory or time is stopped with an error, and nobody else notices."""
 
 import contextlib
+import errno
 import os
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -13,7 +15,7 @@ from headrace.errors import Fatal, Fenced
 from headrace.transform.engine import Engine
 from headrace.transform.isolate import Overtaxed, RowError, TooCostly
 from headrace.transform.reference import append, create
-from headrace.transform.sandbox import Sandbox
+from headrace.transform.sandbox import Sandbox, _Box
 from tests.stack import eventually
 from tests.unit.transform.staged import run, transform_on
 
@@ -39,7 +41,7 @@ COSTLY = [
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    made = Sandbox("128MB", 1.0, SPARE)
+    made = Sandbox("128MB", 4.0, SPARE)
     yield made
     made.close()
 
@@ -52,7 +54,7 @@ def test_what_takes_too_much_is_stopped_and_what_comes_next_is_computed(sandbox:
 
 
 def test_another_sandbox_does_not_notice(sandbox: Sandbox) -> None:
-    other = Sandbox("128MB", 1.0)
+    other = Sandbox("128MB", 4.0)
     other.define(["CREATE OR REPLACE MACRO mine(x) AS x + 1"])
     before = other.query("SELECT mine(a) AS a FROM input", ROWS)
     with pytest.raises(TooCostly):
@@ -71,7 +73,7 @@ def test_an_engine_alone_does_not_stop_it() -> None:
 
 
 def test_functions_are_there_again_when_a_process_had_to_be_ended() -> None:
-    sandbox = Sandbox("128MB", 1.0, SPARE)
+    sandbox = Sandbox("128MB", 4.0, SPARE)
     sandbox.define(["CREATE OR REPLACE MACRO mine(x) AS x + 1"])
     with pytest.raises(TooCostly):
         sandbox.query(GREEDY, ROWS)
@@ -80,7 +82,7 @@ def test_functions_are_there_again_when_a_process_had_to_be_ended() -> None:
 
 
 def test_where_reference_data_would_be_lost_it_says_so() -> None:
-    sandbox = Sandbox("128MB", 1.0, SPARE)
+    sandbox = Sandbox("128MB", 4.0, SPARE)
     sandbox.load(create("other"), ROWS.slice(0, 0))
     sandbox.load(append("other", ["a", "s"]), _changes())
     joined = "SELECT i.a FROM input AS i JOIN other AS o ON o.a = i.a"
@@ -109,8 +111,8 @@ def test_who_is_told_to_stop_is_not_blamed() -> None:
     sandbox.close()
 
 
-def test_results_and_errors_are_those_of_an_engine(sandbox: Sandbox) -> None:
-    engine = Engine()
+def test_results_and_errors_are_those_of_an_engine() -> None:
+    engine, sandbox = Engine(), Sandbox("128MB", 60.0)
     part = ROWS.slice(3, 5)
     for rows in (ROWS, part, ROWS.slice(0, 0)):
         assert sandbox.query(FINE, rows).equals(engine.query(FINE, rows))
@@ -122,11 +124,74 @@ def test_results_and_errors_are_those_of_an_engine(sandbox: Sandbox) -> None:
                 each.query(wrong, ROWS)
             said.append((type(raised.value), str(raised.value)))
         assert said[0] == said[1]
+    sandbox.close()
 
 
 def test_sql_that_takes_too_much_whatever_the_row_stops_the_dataset() -> None:
-    sandbox = Sandbox("128MB", 1.0, SPARE)
+    sandbox = Sandbox("128MB", 4.0, SPARE)
     stage = transform_on(sandbox, transform={"sql": "SELECT a, len(range(1000000000)) AS n FROM input"})
     with pytest.raises(Fatal, match=r"fails on every row: the SQL takes (longer|more memory) than"):
         run(stage, [{"a": 1}, {"a": 2}])
     sandbox.close()
+
+
+def test_an_engine_that_cannot_be_had_is_said_at_once() -> None:
+    """Without that, one process after the other was started, and ended."""
+    sandbox = Sandbox("much")
+    with pytest.raises(Fatal, match=r"cannot be started: .*Memory"):
+        sandbox.define(["SELECT 1"])
+    sandbox.close()
+
+
+def test_processes_that_end_before_they_answer_are_not_started_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[int] = []
+    start = Sandbox._start
+
+    def ending(self: Sandbox) -> None:
+        start(self)
+        assert self._process is not None
+        started.append(self._process.pid or 0)
+        assert len(started) < 4
+        os.kill(started[-1], signal.SIGKILL)
+
+    monkeypatch.setattr(Sandbox, "_start", ending)
+    sandbox = Sandbox("128MB", 4.0)
+    with pytest.raises(Fenced, match="no process can be had"):
+        sandbox.define(["SELECT 1"])
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files as Linux shows them")
+def test_a_sandbox_that_is_closed_holds_no_file_though_something_still_refers_to_it() -> None:
+    """A pump refers to itself, and Python's collector comes by once in an hour."""
+    kept = [Sandbox("128MB", 4.0)]
+    kept[0].close()
+    before = _open_files()
+    for _ in range(3):
+        kept.append(Sandbox("128MB", 4.0))
+        kept[-1].close()
+    assert _open_files() == before
+
+
+def test_where_no_process_can_be_started_now_it_is_tried_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An OSError would stop the dataset for good."""
+
+    def none_left() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    sandbox = Sandbox("128MB", 4.0, SPARE)
+    monkeypatch.setattr(_Box, "new", none_left)
+    with pytest.raises(Fenced, match="Too many open files"):
+        Sandbox("128MB", 4.0)
+    with pytest.raises(Fenced, match="Too many open files"):
+        sandbox.query(GREEDY, ROWS)
+    sandbox.close()
+
+
+def _open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def test_what_fails_in_an_unforeseen_way_is_no_matter_of_rows(sandbox: Sandbox) -> None:
+    with pytest.raises(Fatal, match="unforeseen way: AttributeError"):
+        sandbox._ask("nosuch")
+    assert sandbox.query(FINE, ROWS).num_rows == 17

@@ -152,6 +152,12 @@ def test_the_row_that_takes_too_long_is_set_aside_alone() -> None:
     assert result.rejected == {9: ("too_costly", "the SQL takes longer than 10 s", None, None)}
 
 
+def test_what_is_known_to_take_too_long_is_not_tried_again() -> None:
+    """Whole, eight of it, one: with the whole of it twice, a single row stopped the dataset."""
+    stage = transform_on(Slow({9}, 31.0), transform={"sql": "SELECT id FROM input"})
+    assert set(run(stage, [{"id": at} for at in range(64)]).rejected) == {9}
+
+
 def test_when_too_many_rows_take_too_long_the_dataset_stops_and_says_where() -> None:
     stage = transform_on(Slow(set(range(0, 64, 8)), 10.0), transform={"sql": "SELECT id FROM input"})
     with pytest.raises(Fatal, match=r"longer than 10 s, on many rows: .*partition 3, offsets 100 to 163"):

@@ -11,7 +11,6 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
-from confluent_kafka.admin import AdminClient
 
 from headrace.connector import Fetched, SourceRow, Step, Stream, Surroundings
 from headrace.errors import Fatal, Transient
@@ -20,6 +19,7 @@ from headrace.stream.codec import Codec
 from headrace.stream.columns import OP, SOURCE_TS, user_columns
 from headrace.stream.decode import Decoder
 from headrace.stream.kafka import Connection, Replay
+from headrace.stream.kafka import topics as kafka_topics
 from headrace.stream.registry import Registry
 from headrace.stream.service import LiveDataset, live_datasets
 from headrace.stream.stage import Batch, Records, Rejection
@@ -30,7 +30,6 @@ from services.ingest.core.tables import conformed, described
 log = logging.getLogger(__name__)
 
 _MARKS: Final = (SOURCE_TS, OP)
-_REPLY_S: Final = 10.0
 
 
 class DatasetConnector:
@@ -99,10 +98,11 @@ class DatasetConnector:
             )
         generation = self._live().generation
         place = Place(source.dataset, generation, source.snapshot, {})
-        if source.start == "earliest":
-            return place
         with closing(self._topic(generation)) as replay:
-            return place.behind({number: high for number, (_, high) in replay.watermarks().items()})
+            ends = replay.watermarks()
+        if source.start == "earliest":  # what was deleted before that is not missed
+            return place.behind({number: low for number, (low, _) in ends.items() if low})
+        return place.behind({number: high for number, (_, high) in ends.items()})
 
     def _placed(self, place: Place) -> Replay:
         """The topic, to be read on from a place. Errors: Fatal when rows that were not read are not there any more; Transient."""
@@ -126,7 +126,7 @@ class DatasetConnector:
     def _topic(self, generation: int) -> Replay:
         """The validated topic of a generation. Errors: Fatal when it is not there, as the generation was retired; Transient."""
         name = topics.validated(self._source.dataset, generation)
-        if name not in AdminClient(self._connection.client()).list_topics(timeout=_REPLY_S).topics:
+        if not kafka_topics.exists(self._connection, name):
             raise Fatal(
                 f"generation {generation} of {self._source.dataset} is not there any more, and its rows with it; {self._again}"
             )
@@ -163,7 +163,7 @@ class DatasetConnector:
         if not parts:
             return Fetched(_empty(self._schema), tuple(rejected))
         tables = [pa.Table.from_batches([part.rows]) for part in parts]
-        joined = pa.concat_tables(tables, promote_options="default").combine_chunks().to_batches()
+        joined = pa.concat_tables(tables, promote_options="permissive").combine_chunks().to_batches()
         return Fetched(joined[0] if joined else parts[-1].rows, tuple(rejected))
 
     def _taken(self, batch: Batch) -> Fetched:

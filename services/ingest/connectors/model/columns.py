@@ -19,6 +19,13 @@ _CASTS: Final = (
     (r"FixedString\(.*\)", "toString({})"),
     (r"JSON.*|Object\(.*\)|Variant\(.*\)|Dynamic.*", "toJSONString({})"),
 )
+#: What arrives within others as what it is, or as a number that holds it.
+_FINE_WITHIN: Final = ("Date", "UInt64")
+#: What does not, and cannot be reached within a map or a tuple.
+_ODD: Final = re.compile(
+    r"\b(DateTime(?!64)|Interval[A-Z]\w+|Enum8|Enum16|UUID|IPv4|IPv6|U?Int128|U?Int256|FixedString|JSON|Variant|Dynamic)\b"
+)
+_ARRAY: Final = re.compile(r"Array\((.*)\)")
 _NOT_SORTED: Final = re.compile(r"(Map|Array|Tuple|Nested)\(.*\)|Point|Ring|Polygon|MultiPolygon")
 
 
@@ -54,7 +61,27 @@ def _cast(given: Given) -> str:
         raise ReadingFailed(
             f"the model's column {given.name} has {what}: give it one, for example CAST({given.name} AS Nullable(String))"
         )
-    return next((cast.format(column) for pattern, cast in _CASTS if re.fullmatch(pattern, bare)), column)
+    return next((cast.format(column) for pattern, cast in _CASTS if re.fullmatch(pattern, bare)), None) or _within(
+        given, bare, column, 0
+    )
+
+
+def _within(given: Given, type: str, column: str, depth: int) -> str:
+    """An array, each of whose values leaves as one alone would; anything else that holds values as it is, if it may."""
+    bare, each = _bare(type), f"x{depth}"
+    if array := _ARRAY.fullmatch(bare):
+        inner = _within(given, array[1], each, depth + 1)
+        return column if inner == each else f"arrayMap({each} -> {inner}, {column})"
+    if depth and bare not in _FINE_WITHIN:
+        cast = next((cast.format(column) for pattern, cast in _CASTS if re.fullmatch(pattern, bare)), None)
+        if cast is not None:
+            return cast
+    if "(" in bare and (odd := _ODD.search(bare)):
+        raise ReadingFailed(
+            f"the model's column {given.name} has values of type {odd[0]} within a {bare.partition('(')[0]}, which would arrive "
+            "as something else: give them as text, for example with toString, or as columns of their own"
+        )
+    return column
 
 
 def _bare(type: str) -> str:

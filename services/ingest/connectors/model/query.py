@@ -13,6 +13,7 @@ from typing import Final
 from sqlglot import exp
 from sqlglot.tokenizer_core import Token, TokenType
 
+from headrace.contract.rules import RESERVED_DOMAINS
 from headrace.sql_guard import RefusedQueryError, check_parts, parsed, understood
 
 REF: Final = "ref"
@@ -99,6 +100,8 @@ def _referred(table: exp.Table) -> str:
     if not _DATASET.fullmatch(name):
         written = table.this.sql(dialect="clickhouse")[:80]
         raise RefusedQueryError(f"{written} names no dataset: write ref('domain.name')")
+    if name.partition(".")[0] in RESERVED_DOMAINS:
+        raise RefusedQueryError(f"{name} is no dataset, but a table of the warehouse's own: {_INSTEAD}")
     return str(name)
 
 

@@ -1,0 +1,109 @@
+"""The rows of another dataset: from where they are read, and as what they come when its columns grow."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from headrace.connector import Surroundings
+from headrace.errors import Fatal, Transient
+from headrace.stream import columns
+from headrace.stream.codec import Codec, avro_schema
+from headrace.stream.kafka import Connection
+from headrace.stream.kafka import topics as kafka_topics
+from headrace.stream.registry import Registry
+from headrace.stream.service import LiveDataset
+from headrace.stream.stage import Records
+from services.ingest.connectors.dataset.connector import DatasetConnector
+from services.ingest.connectors.dataset.settings import DatasetSource
+from tests.unit.transform.staged import contract
+
+ORIGIN = "shop.orders"
+
+
+class Topic:
+    """A validated topic without a broker. `marks`: the first offset of each partition and its end."""
+
+    def __init__(self, marks: Mapping[int, tuple[int, int]]) -> None:
+        self.marks = marks
+        self.sought: Mapping[int, int] = {}
+
+    def watermarks(self) -> Mapping[int, tuple[int, int]]:
+        return self.marks
+
+    def seek(self, positions: Mapping[int, int]) -> None:
+        self.sought = positions
+
+    def advance(self) -> Iterator[Records]:
+        return iter(())
+
+    def close(self) -> None: ...
+
+
+class Known(Registry):
+    """A registry that has these schemas."""
+
+    def __init__(self, schemas: Mapping[int, str]) -> None:
+        self._schemas = schemas
+
+    def schema(self, schema_id: int) -> str | None:
+        return self._schemas.get(schema_id)
+
+
+def connector(schemas: Mapping[int, str] | None = None, **settings: object) -> DatasetConnector:
+    source = DatasetSource.model_validate({"type": "dataset", "dataset": ORIGIN, **settings})
+    surroundings = Surroundings("shop.large", None, batch_rows=100)
+    return DatasetConnector(source, surroundings, Connection("nowhere:1", {}), Known(schemas or {}))
+
+
+def live(_: DatasetConnector) -> LiveDataset:
+    return LiveDataset(ORIGIN, 1, 1, "active", contract())
+
+
+@pytest.fixture
+def topic(monkeypatch: pytest.MonkeyPatch) -> Topic:
+    made = Topic({0: (0, 10), 1: (40, 50)})
+    monkeypatch.setattr(DatasetConnector, "_live", live)
+    monkeypatch.setattr(DatasetConnector, "_topic", lambda *_: made)
+    return made
+
+
+def test_a_first_reading_begins_with_what_retention_has_left(topic: Topic) -> None:
+    """It stopped, as if it had missed what was deleted, and to raise source.snapshot, as was said, did not help."""
+    steps = list(connector().read(None))
+    assert topic.sought == {0: 0, 1: 40}
+    _, position = steps[-1]
+    raised = connector(snapshot=2)
+    list(raised.read(position))
+    assert topic.sought == {0: 0, 1: 40}
+
+
+def test_what_is_deleted_before_it_is_read_stops_the_reading(topic: Topic) -> None:
+    """The control."""
+    *_, (_, position) = connector().read(None)
+    topic.marks = {0: (5, 10), 1: (40, 50)}
+    with pytest.raises(Fatal, match="from 0 to 5"):
+        list(connector().read(position))
+
+
+def test_a_broker_that_does_not_answer_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_topics, "_ANSWER_S", 0.2)
+    with pytest.raises(Transient):
+        connector()._topic(1)
+
+
+def test_a_column_that_grows_within_one_reading_is_read_on() -> None:
+    """Its rows came in two types, which did not go together: the reading stopped, and again each time."""
+    parts = [pa.int32(), pa.int64()]
+    schemas, values = {}, []
+    for number, kind in enumerate(parts):
+        fields: list[pa.Field[Any]] = [pa.field("amount", kind), *columns.TRANSFORMED_FIELDS]
+        schema = pa.schema(fields)
+        schemas[number] = avro_schema(schema, ORIGIN)
+        row: dict[str, Any] = {field.name: 0 for field in columns.TRANSFORMED_FIELDS}
+        row |= {"amount": number + 1, columns.OP: "insert", columns.FLAGS: [], columns.SOURCE_TS: None}
+        values += Codec(schemas[number]).encode(pa.RecordBatch.from_pylist([row], schema=schema), number)
+    fetched = connector(schemas)._fetched(Records.numbered("validated", values))
+    assert fetched.rows.column("amount").to_pylist() == [1, 2]
+    assert fetched.rows.schema.field("amount").type == pa.int64()

@@ -1,0 +1,53 @@
+"""A worker that cannot be built leaves nothing behind: it is tried again every two seconds."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headrace.errors import Transient
+from headrace.stream.kafka import Connection
+from headrace.stream.overrides import Decisions
+from headrace.stream.registry import Registry
+from headrace.stream.service import LiveDataset
+from headrace.transform.sandbox import Sandbox
+from services.transformer import bootstrap
+from services.transformer.adapters.hash_keys import HashKeys
+from services.transformer.adapters.known_overrides import KnownOverrides
+from services.transformer.settings import TransformerSettings
+from tests.unit.transform.staged import contract
+
+
+class Undecided(KnownOverrides):
+    def __init__(self) -> None: ...
+
+    def about(self, dataset: LiveDataset) -> Decisions:
+        del dataset
+        return Decisions()
+
+
+def test_no_process_and_no_file_stays_of_a_worker_that_could_not_be_built(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    closed: list[Sandbox] = []
+    close = Sandbox.close
+
+    def noted(self: Sandbox) -> None:
+        closed.append(self)
+        close(self)
+
+    def unreachable(*_: Any) -> None:
+        raise Transient("the broker does not answer")
+
+    monkeypatch.setattr(Sandbox, "close", noted)
+    monkeypatch.setattr(bootstrap, "PublishedBefore", lambda *_: None)
+    monkeypatch.setattr(bootstrap, "pump_for", unreachable)
+    settings = TransformerSettings(data_dir=tmp_path)
+    registry = Registry("http://127.0.0.1:1")
+    keys = HashKeys(Connection("127.0.0.1:1", {}), registry, None, "0")
+    made = contract(checks=[{"check": "unique", "columns": ["id"]}], key=["id"])
+    dataset = LiveDataset("shop.orders", 1, 1, "active", made)
+    with pytest.raises(Transient):
+        bootstrap.worker_for(dataset, settings, registry, keys, Undecided())
+    assert len(closed) == 1
+    assert list(bootstrap.seen_folder(settings).iterdir()) == []
