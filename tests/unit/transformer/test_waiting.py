@@ -18,7 +18,7 @@ from headrace.stream.memory import MemoryLog, MemorySchemas, MemorySink, MemoryS
 from headrace.stream.outputs import Outputs
 from headrace.stream.parking import LATE, Place, Waiting, of_record
 from headrace.stream.pump import Pump
-from headrace.stream.stage import MAIN, Batch, Emitted, Outcome, Parked
+from headrace.stream.stage import MAIN, Batch, Emitted, Outcome, Parked, Stage
 from services.transformer.adapters.waiting import WaitingSource
 from services.transformer.core.waitlist import Waitlist
 
@@ -73,12 +73,16 @@ class World:
             Position(CHILDREN, 1, 1, "transformer", "0"),
             self.source,
             Decoder(self.schemas),
-            self.stage,
+            self.shown_to(),
             self.sink,
             max_rows=4,
             on_work=self.source.note,
             clock=lambda: self.now_s,
         )
+
+    def shown_to(self) -> Stage:
+        """What rows are put to."""
+        return self.stage
 
     def send(self, parents: list[int], partition: int = 0) -> None:
         for parent in parents:
