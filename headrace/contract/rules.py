@@ -291,6 +291,10 @@ def _checks(document: Mapping[str, Any], columns: Sequence[str] | None) -> Itera
 def _waits(document: Mapping[str, Any], check: Mapping[str, Any], path: Path) -> Iterator[Issue]:
     if check.get("severity") == "flag":
         yield Issue((*path, "wait"), "a wait on a check that flags", "none: a row that is only flagged goes on at once")
+    if check.get("severity") == "hold":
+        yield Issue(
+            (*path, "wait"), "a wait on a check that holds", "none: a row that is held stops its dataset at once"
+        )
     if _at(document, "load", "mode") == "replace":
         expected = "none: a run is whole when all of it was read, and a row that waits would be missing from it"
         yield Issue((*path, "wait"), "a wait beside load.mode replace", expected)
