@@ -50,8 +50,4 @@ class ViewKeeper:
             return False
         self._warehouse.show(create_view(self._table, held), self._table)
         log.info("the view shows generation %d", self._dataset.generation, extra={"dataset": self._dataset.name})
-        # A pump that gave the table a column meanwhile left the view alone, as it was not its own yet.
-        while (now := self._warehouse.held(self._table)) not in (held, None):
-            held = now
-            self._warehouse.show(create_view(self._table, held), self._table)
         return True
