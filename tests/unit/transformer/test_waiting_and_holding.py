@@ -161,3 +161,21 @@ def test_where_the_offsets_are_not_cut_with_the_rows_those_behind_a_held_row_are
     world.holding.held.clear()
     world.rest()
     assert [row["n"] for row in world.emitted()] == [0]
+
+
+def test_a_released_row_that_is_held_stays_parked_and_nothing_of_its_delivery_is_done() -> None:
+    world = Decided()
+    world.send([1, 2])
+    world.rest()
+    world.holding.held.add(0)
+    world.holding.known.update((1, 2))
+    world.send([2])
+    world.rest()
+    assert [row.place.offset for row in world.parked()] == [0, 2]
+    assert world.emitted() == []
+    world.holding.held.clear()
+    world.restart()
+    world.rest()
+    assert [row["n"] for row in world.emitted()] == [0, 1, 2]
+    assert not world.parked()
+    check(world, whole=True)
