@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.errors import Transient
+from headrace.errors import Held, Transient
 from headrace.stream import columns, topics
 from headrace.stream.codec import Codec, avro_schema
 from headrace.stream.control import Controls
@@ -18,7 +18,7 @@ from headrace.stream.memory import MemoryLog, MemorySchemas, MemorySink, MemoryS
 from headrace.stream.outputs import Outputs
 from headrace.stream.parking import LATE, Place, Waiting, of_record
 from headrace.stream.pump import Pump
-from headrace.stream.stage import MAIN, Batch, Emitted, Outcome, Parked, Stage
+from headrace.stream.stage import MAIN, Batch, Emitted, Outcome, Parked, Rejection, Stage
 from services.transformer.adapters.waiting import WaitingSource
 from services.transformer.core.waitlist import Waitlist
 
@@ -29,12 +29,13 @@ SCHEMA = pa.schema([*OWN, *columns.STAGED_FIELDS])
 
 
 class Family:
-    """A stage whose rows wait for their parent."""
+    """A stage whose rows wait for their parent, and some of them for a decision then."""
 
     name = "transformer"
 
     def __init__(self) -> None:
         self.known: set[int] = set()
+        self.undecided: set[int] = set()
 
     def __call__(self, batch: Batch) -> Outcome:
         parents = batch.rows.column("parent").to_pylist()
@@ -44,6 +45,9 @@ class Family:
             if parent not in self.known
         ]
         kept = pa.array([at for at, parent in enumerate(parents) if parent in self.known], pa.int64())
+        for at in kept.to_pylist():
+            if batch.rows.column("n")[at].as_py() in self.undecided:
+                return Outcome((), held=Rejection(at, "check_between", "too much", "huge", "n"))
         return Outcome((Emitted(kept, batch.rows.take(kept)),), parked=parked)
 
 
@@ -106,6 +110,8 @@ class World:
             self.pump.step(0)
         except Transient:
             self.pump.rewind()
+        except Held:
+            self.restart()
 
     def rest(self) -> None:
         """Until nothing moves any more."""
@@ -170,6 +176,8 @@ acts = st.lists(
         st.tuples(st.just("step")),
         st.tuples(st.sampled_from(["fail before", "fail after"])),
         st.tuples(st.just("restart")),
+        st.tuples(st.just("hold"), st.integers(0, 20)),
+        st.tuples(st.just("decide")),
     ),
     max_size=40,
 )
@@ -197,6 +205,11 @@ def test_every_row_has_one_fate_whatever_comes_in_between(plan: list[tuple[Any, 
                 world.sink.fail_after.append(Transient("no answer"))
             case "restart":
                 world.restart()
+            case "hold":
+                world.stage.undecided.add(about[0])
+            case "decide":
+                world.stage.undecided.clear()
+    world.stage.undecided.clear()
     world.rest()
     waiting = [(row.place.partition, row.place.offset) for row in world.parked()]
     emitted = [(row[columns.PARTITION], row[columns.OFFSET]) for row in world.emitted()]
@@ -241,6 +254,39 @@ def test_a_row_whose_time_is_up_is_set_aside_with_the_reason() -> None:
     assert late["detail"] == "unknown; it waited since 1970-01-01T00:16:40+00:00"
     assert [row["n"] for row in world.emitted()] == [1]
     assert not world.parked()
+
+
+def test_a_row_that_had_waited_can_be_held_and_nothing_passes_it_meanwhile() -> None:
+    world = World()
+    world.send([1, 2, 1])
+    world.rest()
+    world.stage.known.update((1, 2))
+    world.stage.undecided.add(1)
+    world.send([1])
+    for _ in range(5):
+        world.step()
+    assert world.emitted() == []
+    assert len(world.parked()) == 3
+    world.stage.undecided.clear()
+    world.rest()
+    assert [row["n"] for row in world.emitted()] == [0, 1, 2, 3]
+    assert not world.parked()
+
+
+def test_rows_that_come_again_pass_before_a_new_one_is_held() -> None:
+    world = World()
+    world.send([1, 1])
+    world.rest()
+    world.stage.known.add(1)
+    world.stage.undecided.add(2)
+    world.send([1, 1])
+    for _ in range(5):
+        world.step()
+    assert [row["n"] for row in world.emitted()] == [0, 1]
+    world.stage.undecided.clear()
+    world.rest()
+    assert [row["n"] for row in world.emitted()] == [0, 1, 2, 3]
+    world.books()
 
 
 def test_what_waits_is_there_after_a_restart() -> None:

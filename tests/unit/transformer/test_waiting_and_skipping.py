@@ -8,53 +8,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.errors import Held, Transient
+from headrace.errors import Transient
 from headrace.stream import columns, pump, topics
 from headrace.stream.control import Controls
 from headrace.stream.ledger import add_hashes
 from headrace.stream.overrides import SKIPPED, Decisions, Override
-from headrace.stream.stage import Batch, Outcome, Rejection, Stage
+from headrace.stream.stage import Stage
 from headrace.transform.skipping import Skipping
-from tests.unit.transformer.test_waiting import CHILDREN, WAIT_S, Family, World
+from tests.unit.transformer.test_waiting import CHILDREN, WAIT_S, World
 
 AT = datetime(2026, 1, 2, tzinfo=UTC)
 
 
-class Holding(Family):
-    """A stage that also holds rows of these numbers, once their parent is there, until somebody decides about them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.held: set[int] = set()
-
-    def __call__(self, batch: Batch) -> Outcome:
-        numbers, parents = (batch.rows.column(name).to_pylist() for name in ("n", "parent"))
-        for at, (number, parent) in enumerate(zip(numbers, parents, strict=True)):
-            if number in self.held and parent in self.known:
-                return Outcome((), held=Rejection(at, "check_in", f"n is {number}", "in_n"))
-        return super().__call__(batch)
-
-
 class Decided(World):
-    """A world in which rows are held and skipped: after a row was held, or a decision, the work begins anew."""
+    """A world in which rows are skipped, too."""
 
     def __init__(self) -> None:
-        self.holding = Holding()
         self.skips: list[Override] = []
         super().__init__()
 
     def shown_to(self) -> Stage:
-        self.stage = self.holding
         return Skipping(self.stage, Decisions(tuple(self.skips)))
-
-    def step(self) -> None:
-        try:
-            super().step()
-        except Held as held:
-            at = int(held.about["partition"]), int(held.about["offset"])
-            if at not in [(row.place.partition, row.place.offset) for row in self.parked()]:
-                assert all(place < at for place in self.places() if place[0] == at[0])
-            self.restart()
 
     def places(self) -> list[tuple[int, int]]:
         return [(row[columns.PARTITION], row[columns.OFFSET]) for row in self.emitted()]
@@ -93,13 +67,13 @@ def test_every_row_has_one_fate_whatever_is_decided_in_between(plan: list[tuple[
             case "send":
                 world.send(*about)
             case "parent":
-                world.holding.known.add(about[0])
+                world.stage.known.add(about[0])
             case "parent goes":
-                world.holding.known.discard(about[0])
+                world.stage.known.discard(about[0])
             case "hold":
-                world.holding.held.add(about[0])
+                world.stage.undecided.add(about[0])
             case "decide":
-                world.holding.held.discard(about[0])
+                world.stage.undecided.discard(about[0])
             case "skip":
                 partition, first, more = about
                 world.skips.append(Override(CHILDREN, "skip", AT, "ada", "a test", partition, first, first + more))
@@ -116,7 +90,7 @@ def test_every_row_has_one_fate_whatever_is_decided_in_between(plan: list[tuple[
                 world.restart()
     for settled in (False, True):
         if settled:
-            world.holding.held.clear()
+            world.stage.undecided.clear()
             world.restart()
         world.rest()
         world.restart()  # what was under way has ended
@@ -154,28 +128,10 @@ def test_where_the_offsets_are_not_cut_with_the_rows_those_behind_a_held_row_are
 
     monkeypatch.setattr(pump, "before", rows_alone)
     world = Decided()
-    world.holding.known.add(1)
-    world.holding.held.add(1)
+    world.stage.known.add(1)
+    world.stage.undecided.add(1)
     world.send([1, 1, 1])
     world.step()
-    world.holding.held.clear()
+    world.stage.undecided.clear()
     world.rest()
     assert [row["n"] for row in world.emitted()] == [0]
-
-
-def test_a_released_row_that_is_held_stays_parked_and_nothing_of_its_delivery_is_done() -> None:
-    world = Decided()
-    world.send([1, 2])
-    world.rest()
-    world.holding.held.add(0)
-    world.holding.known.update((1, 2))
-    world.send([2])
-    world.rest()
-    assert [row.place.offset for row in world.parked()] == [0, 2]
-    assert world.emitted() == []
-    world.holding.held.clear()
-    world.restart()
-    world.rest()
-    assert [row["n"] for row in world.emitted()] == [0, 1, 2]
-    assert not world.parked()
-    check(world, whole=True)
