@@ -45,7 +45,7 @@ class Family:
             if parent not in self.known
         ]
         kept = pa.array([at for at, parent in enumerate(parents) if parent in self.known], pa.int64())
-        for at in kept.to_pylist():
+        for at in kept.to_numpy().tolist():
             if batch.rows.column("n")[at].as_py() in self.undecided:
                 return Outcome((), held=Rejection(at, "check_between", "too much", "huge", "n"))
         return Outcome((Emitted(kept, batch.rows.take(kept)),), parked=parked)
