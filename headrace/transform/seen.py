@@ -92,9 +92,10 @@ class Seen:
         self._connection.unregister(_ROWS)
 
     def _contested(self, at: int) -> list[Contested]:
-        """The holder of values is the first row that had them; within a partition, that with the smallest offset."""
+        """The holder of values is the row that was the first to go on with them: not always that with the smallest offset, as one
+        that had waited comes later. So a row that is looked at once more, after it was noted, is told the same."""
         held = (
-            f"SELECT now.place, min_by(struct_pack(part := seen.part, raw := seen.raw), seen.raw) AS holder "
+            f"SELECT now.place, min_by(struct_pack(part := seen.part, raw := seen.raw), seen.rowid) AS holder "
             f"FROM now_{at} AS now JOIN seen_{at} AS seen ON seen.key = now.key GROUP BY now.place"
         )
         ranked = (

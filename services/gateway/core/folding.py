@@ -138,6 +138,10 @@ def together(one: Sums, other: Sums) -> Sums:
         last_commit_at=max(latest, default=None),
         resubmitted=_merged(one.resubmitted, other.resubmitted),
         discarded=_merged(one.discarded, other.discarded),
+        parked=_merged(one.parked, other.parked),
+        parked_hash=add_hashes(one.parked_hash, other.parked_hash),
+        released=_merged(one.released, other.released),
+        released_hash=add_hashes(one.released_hash, other.released_hash),
     )
 
 

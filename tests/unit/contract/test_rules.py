@@ -34,6 +34,10 @@ CASES = {
         ("check: between", "check: references"),
         ("min: 0", "dataset: shop.sums\n    to: total\n    wait: 5m\n    severity: flag"), "checks[0].wait", "goes on at once",
     ),
+    "wait of a hold": (
+        ("check: between", "check: references"),
+        ("min: 0", "dataset: shop.sums\n    to: total\n    wait: 5m\n    severity: hold"), "checks[0].wait", "stops its dataset",
+    ),
     "wait in runs": (
         ("check: between", "check: references"), ("min: 0", "dataset: shop.sums\n    to: total\n    wait: 5m"),
         ("mode: upsert", "mode: replace"), "checks[0].wait", "a run is whole",

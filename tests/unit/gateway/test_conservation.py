@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from headrace.stream.ledger import LedgerEntry, add_hashes
 from services.gateway.core.conservation import STAGES, balance
-from services.gateway.core.folding import Sums, added
+from services.gateway.core.folding import Sums, added, together
 from tests.unit.gateway.books import Row, entry, hash_of
 
 PARTITIONS = 2
@@ -183,3 +183,21 @@ def test_a_row_that_is_released_without_having_been_parked_is_a_residue() -> Non
     books = balance(sums_of([entry("ingest", rows), entry("stager", rows), wrong]), settled=False).total
     assert books.residue == 2
     assert books.hashes_agree is False
+
+
+def test_two_sums_together_are_those_of_all_their_entries() -> None:
+    """Of rows that wait and were released, too: what is left out there is missing from the books of a dataset."""
+    parts = [
+        replace(
+            entry("transformer", {(offset, 0)}, quarantined={"check_in": {(offset, 0)}}),
+            resubmitted={"check_in": offset},
+            discarded={"check_in": offset},
+            parked={"known": offset},
+            parked_hash=offset,
+            released={"known": offset},
+            released_hash=offset,
+        )
+        for offset in (3, 5)
+    ]
+    one, other = (added(Sums(), each) for each in parts)
+    assert together(one, other) == added(one, parts[1])

@@ -133,6 +133,20 @@ def test_what_was_not_committed_is_no_row_before(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_row_that_had_waited_is_told_the_same_when_its_delivery_is_decided_once_more() -> None:
+    """As it is where a row behind it is held: what went on was noted already, and the row before it has a higher offset."""
+    check = {"name": "one", "check": "unique", "columns": ["id"], "severity": "flag"}
+    stage = transform(partitions=1, checks=[check])
+
+    def flags(offset: int) -> list[Any]:
+        [emitted] = stage(staged([{"id": 1}], offset)).emitted
+        assert emitted.rows is not None
+        return emitted.rows.column(columns.FLAGS).to_pylist()
+
+    assert flags(110) == [[]]
+    assert [flags(103), flags(103)] == [[["one"]], [["one"]]]
+
+
 def test_a_repeat_names_the_row_before_it() -> None:
     stage = transform(key=["id"], checks=[{"check": "unique"}])
     result = run(stage, [{"id": "x"}, {"id": "y"}, {"id": "x"}])

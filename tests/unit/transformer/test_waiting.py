@@ -18,7 +18,7 @@ from headrace.stream.memory import MemoryLog, MemorySchemas, MemorySink, MemoryS
 from headrace.stream.outputs import Outputs
 from headrace.stream.parking import LATE, Place, Waiting, of_record
 from headrace.stream.pump import Pump
-from headrace.stream.stage import MAIN, Batch, Emitted, Outcome, Parked, Rejection
+from headrace.stream.stage import MAIN, Batch, Emitted, Outcome, Parked, Rejection, Stage
 from services.transformer.adapters.waiting import WaitingSource
 from services.transformer.core.waitlist import Waitlist
 
@@ -45,7 +45,7 @@ class Family:
             if parent not in self.known
         ]
         kept = pa.array([at for at, parent in enumerate(parents) if parent in self.known], pa.int64())
-        for at in kept.to_pylist():
+        for at in kept.to_numpy().tolist():
             if batch.rows.column("n")[at].as_py() in self.undecided:
                 return Outcome((), held=Rejection(at, "check_between", "too much", "huge", "n"))
         return Outcome((Emitted(kept, batch.rows.take(kept)),), parked=parked)
@@ -77,12 +77,16 @@ class World:
             Position(CHILDREN, 1, 1, "transformer", "0"),
             self.source,
             Decoder(self.schemas),
-            self.stage,
+            self.shown_to(),
             self.sink,
             max_rows=4,
             on_work=self.source.note,
             clock=lambda: self.now_s,
         )
+
+    def shown_to(self) -> Stage:
+        """What rows are put to."""
+        return self.stage
 
     def send(self, parents: list[int], partition: int = 0) -> None:
         for parent in parents:
