@@ -20,7 +20,7 @@ from headrace.stream.overrides import Decisions
 from headrace.stream.pump import Pump, Source, Work
 from headrace.stream.registry import Registry
 from headrace.stream.right_of_way import RightOfWay
-from headrace.stream.service import LiveDataset, Worker, WorkersFor
+from headrace.stream.service import LIVE, LiveDataset, Worker, WorkersFor
 from headrace.stream.stage import MAIN
 from headrace.stream.wiring import kafka_pump
 from headrace.transform.engine import Engine
@@ -102,7 +102,8 @@ def worker_for(
         if seen is not None:
             given_back.callback(seen.close)
         decisions = overrides.about(dataset)
-        stage = Transform(engine, dataset.contract, dataset.version, hash_key, seen, decisions)
+        asked = decisions if dataset.role == LIVE else None  # nobody decides about rows that readers do not see
+        stage = Transform(engine, dataset.contract, dataset.version, hash_key, seen, asked)
         wanted = needed(compile_transform(dataset.contract), dataset.contract.checks)
         references = References(settings.connection(), registry, engine, wanted)
         arrivals = Arrivals(engine, references, dataset.contract)
