@@ -4,6 +4,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
+from http import HTTPStatus
 
 import pytest
 from clickhouse_connect.driver.client import Client
@@ -75,9 +76,20 @@ def killed_while_promoting(platform: Platform, name: str, services: tuple[str, .
         local.up(settings, only=list(services))
         asking.join(SETTLED_S)
         eventually(lambda: converged(platform, name), SETTLED_S, "what is live is what shows")
-        platform.client.promote(name, 2, "whatever became of the one before")
+        eventually(lambda: promoted(platform, name), SETTLED_S, "it is promoted")
         shows(platform, name, 2)
     assert seen == [before(COUNT), after(KEPT)]
+
+
+def promoted(platform: Platform, name: str) -> bool:
+    """Whatever became of the promotion before. A gateway that has just started answers 503 until it has read its topics."""
+    try:
+        platform.client.promote(name, 2, "whatever became of the one before")
+    except ApiError as error:
+        if error.status != HTTPStatus.SERVICE_UNAVAILABLE:
+            raise
+        return False
+    return True
 
 
 def converged(platform: Platform, name: str) -> bool:
