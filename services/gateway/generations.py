@@ -4,7 +4,6 @@ All read the same staged records in the same order, so counts tell: a generation
 many of each partition as that of the live one had, and what came of them has reached the warehouse.
 """
 
-import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Final
 
 from headrace.errors import Transient
 from headrace.stream import topics
+from headrace.stream.generation_table import shown_generation
 from services.gateway.adapters.control_fold import ControlFold, Slot
 from services.gateway.adapters.incident_store import IncidentStore
 from services.gateway.adapters.ledger_store import LedgerStore
@@ -26,7 +26,6 @@ from services.gateway.core.reach import Goal, Reach, first_goal, next_goal, reac
 
 _FOLD_S: Final = 5.0
 _POLL_S: Final = 0.1
-_OF_GENERATION: Final = re.compile(r"FROM\s+`?\w+`?\.`?\w+__g(\d+)`?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +82,7 @@ class Generations:
             rows = self._warehouse.query(asked, 1, {"domain": domain, "name": name}).records()
         except (QueryError, Transient):
             return None
-        found = _OF_GENERATION.search(rows[0]["as_select"]) if rows else None
-        return int(found[1]) if found else None
+        return shown_generation(rows[0]["as_select"]) if rows else None
 
     def has_table(self, dataset: DatasetVersion, generation: int) -> bool:
         """Whether there is a table to show. Errors: Transient."""

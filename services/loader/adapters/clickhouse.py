@@ -11,6 +11,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from headrace.errors import Fatal, Transient
+from headrace.stream.generation_table import shown_generation
 from headrace.stream.runs import Range
 from services.loader.core import fencing, runs
 from services.loader.core import table as statements
@@ -141,7 +142,7 @@ class ClickHouse:
 
     def drop(self, table: Table) -> None:
         """See `FullLoads.drop`."""
-        if statements.shown_generation(self.shows(table)) == table.generation:
+        if shown_generation(self.shows(table)) == table.generation:
             raise Transient(f"{table.id} still shows: the view is to be repointed first")
         self._run(f"DROP TABLE IF EXISTS {table.path} SYNC", f"dropping {table.id}")
         self._run(fencing.delete_fences(table), f"deleting the fences of {table.id}")
@@ -155,7 +156,7 @@ class ClickHouse:
     def _may_show(self, table: Table) -> bool:
         """Whether its view is this table's already, or nobody's: to take it over is for who follows what is live."""
         selects = self.shows(table)
-        return selects is None or statements.shown_generation(selects) == table.generation
+        return selects is None or shown_generation(selects) == table.generation
 
     def _columns(self, table: Table) -> dict[str, Any]:
         """The types of the columns the table holds: the engine says them best as the Arrow schema of no rows."""

@@ -10,9 +10,10 @@ from contextlib import closing
 from typing import Final
 
 from headrace.errors import Transient
+from headrace.stream.generation_table import shown_generation
 from headrace.stream.service import LiveDataset
 from services.loader.adapters.warehouse import FullLoads
-from services.loader.core.table import create_view, published, shown_generation
+from services.loader.core.table import create_view, published
 
 log = logging.getLogger(__name__)
 

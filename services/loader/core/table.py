@@ -3,7 +3,6 @@
 Everything here is a value; `services/loader/adapters/clickhouse.py` carries it out.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -46,7 +45,6 @@ _COMMENTS: Final = {
     columns.PARKED_AT: "Since when the row waited for its parent, if it did.",
     columns.ORIGIN_OFFSET: "Offset of the raw record that a resubmitted row is as old as.",
 }
-_OF_GENERATION: Final = re.compile(r"FROM\s+`?\w+`?\.`?\w+__g(\d+)`?")
 _INTERVALS: Final = {"h": "toIntervalHour", "d": "toIntervalDay", "m": "toIntervalMonth", "y": "toIntervalYear"}
 
 
@@ -110,12 +108,6 @@ def published(contract: Contract, generation: int, *, live: bool = True) -> Tabl
         description=contract.description,
         comments=_COMMENTS | {column.name: column.description or "" for column in contract.schema_.fields},
     )
-
-
-def shown_generation(selects: str | None) -> int | None:
-    """The generation whose table a view selects from; None when there is no view, or one of something else."""
-    found = _OF_GENERATION.search(selects or "")
-    return int(found[1]) if found else None
 
 
 def quarantined(contract: Contract) -> Table:

@@ -7,10 +7,11 @@ import pytest
 
 from headrace.contract import load
 from headrace.errors import Transient
+from headrace.stream.generation_table import shown_generation
 from headrace.stream.service import LiveDataset
 from services.loader.adapters.view_keeper import ViewKeeper
 from services.loader.adapters.warehouse import FullLoads
-from services.loader.core.table import Table, published, shown_generation
+from services.loader.core.table import Table, published
 from services.loader.core.types import Type
 
 CONTRACT = load("dataset: shop.orders\ndescription: d\nowner: {team: t}\nsource: {type: http_push}\n")
