@@ -28,17 +28,21 @@ _ALL: Final = "SELECT * FROM input"
 
 @dataclass(frozen=True, slots=True)
 class Reads:
-    """The columns something is computed from: those that are certain, and those of which the SQL alone does not tell."""
+    """The columns something is computed from: those that are certain, and those of which the SQL alone does not tell.
+
+    `by` are the expressions that do so, all the way from `input`, each as it is written.
+    """
 
     sure: frozenset[Atom] = frozenset()
     perhaps: frozenset[Atom] = frozenset()
+    by: frozenset[str] = frozenset()
 
     def __or__(self, other: "Reads") -> "Reads":
-        return Reads(self.sure | other.sure, self.perhaps | other.perhaps)
+        return Reads(self.sure | other.sure, self.perhaps | other.perhaps, self.by | other.by)
 
     def weakened(self) -> "Reads":
         """The same, none of it certain."""
-        return Reads(perhaps=self.sure | self.perhaps)
+        return Reads(perhaps=self.sure | self.perhaps, by=self.by)
 
     def any_of(self, dataset: str, columns: Sequence[str], perhaps: bool = False) -> bool:
         """Whether one of these columns is among them, with `perhaps` whether it may be."""
@@ -59,7 +63,7 @@ class Relation:
     """The columns of a table, as far as the SQL tells.
 
     `made` are those it names, by their names in lower case. With `passes`, those of the dataset `of` come through `*` under
-    their own names, but for the `hidden` ones; if not `surely`, a pattern picks some of them. `matched` is what every column
+    their own names, but for the `hidden` ones; if not `surely`, patterns pick some of them, as written in `picked`. `matched` is what every column
     depends on beside its own origin: the condition of the join that finds the row.
     """
 
@@ -69,6 +73,7 @@ class Relation:
     surely: bool = True
     hidden: frozenset[str] = frozenset()
     matched: Reads = Reads()
+    picked: tuple[str, ...] = ()
 
     def passed(self, name: str) -> Reads:
         """What the column of this name is read from, if it comes through `*`."""
@@ -138,6 +143,7 @@ def _union(several: Iterable[Reads]) -> Reads:
     return Reads(
         frozenset[Atom]().union(*(reads.sure for reads in each)),
         frozenset[Atom]().union(*(reads.perhaps for reads in each)),
+        frozenset[str]().union(*(reads.by for reads in each)),
     )
 
 
@@ -154,6 +160,7 @@ def _joined(select: exp.Select, source: str, below: Relation) -> tuple[dict[str,
             shared = [identifier.name for identifier in join.args.get("using") or []]
             reads = _union(_named(Mention((name.lower(),)), tables, {}) | found.passed(name.lower()) for name in shared)
             text = f"USING ({', '.join(shared)})"
+            reads |= Reads(by=frozenset({f"{dataset} {text}"}))
         tables[alias] = replace(found, matched=reads)
         conditions.append(Condition(text, reads, is_inner(join)))
     return tables, conditions
@@ -209,6 +216,7 @@ def _starred(
         passes=below.passes,
         surely=below.surely and whole,
         hidden=below.hidden | gone,
+        picked=below.picked if whole else (*below.picked, projection.sql(dialect="duckdb", comments=False)),
     )
 
 
@@ -225,7 +233,10 @@ def _conditions(
 
 
 def _reads(expression: exp.Expr, tables: Mapping[str, Relation], aliases: Mapping[str, Reads]) -> Reads:
-    return _union(_named(mention, tables, aliases) for mention in set(mentions(expression)))
+    read = _union(_named(mention, tables, aliases) for mention in set(mentions(expression)))
+    if isinstance(expression, exp.Column):  # as it is
+        return read
+    return read | Reads(by=frozenset({expression.sql(dialect="duckdb", comments=False)}))
 
 
 def _named(mention: Mention, tables: Mapping[str, Relation], aliases: Mapping[str, Reads]) -> Reads:

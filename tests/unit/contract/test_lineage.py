@@ -1,6 +1,6 @@
 """Which published columns, checks and datasets depend on a column, held against what DuckDB does when its value changes."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -15,8 +15,7 @@ from headrace.contract.lineage import Outputs, Reader, checks_on, outputs_of, re
 from headrace.contract.model import Transform
 from services.ingest.connectors.dataset.settings import DatasetSource
 from tests.unit.contract.documents import ORDERS, ROOT, contract, with_sql
-
-P: Final = "ref('shop.products') AS p"
+from tests.unit.contract.random_transforms import COLUMNS, P, dataset, result_of, transforms, with_transform
 
 #: SQL -> what becomes of the column `a` of `input`: (columns, unsure, dropped_by, matched_by).
 CASES: Final[dict[str, tuple[str, str, list[str], list[str]]]] = {
@@ -98,8 +97,6 @@ CASES: Final[dict[str, tuple[str, str, list[str], list[str]]]] = {
         "x", "", ["REGEXP_SPLIT_TO_TABLE(CAST(a AS TEXT), '0')"], [],
     ),
 }  # fmt: skip
-COLUMNS: Final = ("a", "b", "c")
-ORDERED: Final = contract(with_sql("SELECT * FROM input"))
 
 
 @pytest.mark.parametrize("sql", CASES)
@@ -136,66 +133,6 @@ def test_it_is_seen_in_duckdb_when_something_is_not_told(database: duckdb.DuckDB
     assert unexplained(database, repeating, (1, 2, 3), (2,), without("matched_by")) == {"a: rows"}
 
 
-@st.composite
-def transforms(draw: st.DrawFn) -> str:
-    """The SQL of a transform in up to three steps, over the columns a, b and c of `input`."""
-    steps: list[str] = []
-    source, names = "input", list(COLUMNS)
-    for at in range(draw(st.integers(1, 3))):
-        joins = draw(st.sampled_from(["", "", "", "JOIN", "LEFT JOIN"]))
-        known = [*names, *(f"i.{name}" for name in names), *(["p.v", "p.k"] if joins else [])]
-        text, given = draw(_select_list(names, known, f"{at}", bool(joins)))
-        sql = f"SELECT {text} FROM {source} AS i"
-        if joins:
-            sql += f" {joins} {P} ON p.k = {draw(_expressions([f'i.{name}' for name in names]))}"
-        if draw(st.booleans()):
-            sql += f" WHERE {draw(_expressions(known))} {draw(st.sampled_from(['> 0', 'IS NOT NULL', '<> 2']))}"
-        steps.append(sql)
-        source, names = f"step{at}", given
-    ctes = ", ".join(f"step{at} AS ({sql})" for at, sql in enumerate(steps[:-1]))
-    return f"WITH {ctes} {steps[-1]}" if ctes else steps[0]
-
-
-@st.composite
-def _select_list(draw: st.DrawFn, names: list[str], known: list[str], step: str, joins: bool) -> tuple[str, list[str]]:
-    """(a SELECT list, the names it gives)."""
-    text: list[str] = []
-    given: list[str] = []
-    if draw(st.booleans()):
-        left_out, replaced, renamed = (draw(st.sampled_from(["", *names])) for _ in range(3))
-        star, given = "i.*" if joins else "*", list(names)
-        if left_out and len(names) > 1:
-            star += f" EXCLUDE ({left_out})"
-            given.remove(left_out)
-        if replaced in given:
-            star += f" REPLACE ({draw(_expressions(known))} AS {replaced})"
-        if renamed in given and renamed != replaced:
-            star += f" RENAME ({renamed} AS r{step})"
-            given[given.index(renamed)] = f"r{step}"
-        text.append(star)
-    usable, starred = list(known), bool(text)
-    for at in range(draw(st.integers(0 if text else 1, 3))):
-        taken = [] if starred else [name for name in COLUMNS if name not in given]  # names that hide those of the rows
-        name = draw(st.sampled_from([f"n{step}{at}", *taken]))
-        text.append(f"{draw(_expressions(usable, at == 0))} AS {name}")
-        given.append(name)
-        if name not in names:
-            usable.append(name)
-    return ", ".join(text), given
-
-
-def _expressions(names: list[str], several: bool = False) -> st.SearchStrategy[str]:
-    """Expressions over columns of integers, which give an integer; with `several` also for several rows of one."""
-    forms = [
-        "{0}", "{0} + {1}", "coalesce({0}, {1})", "CASE WHEN {0} > 1 THEN {1} ELSE {2} END", "({0} + {1}).abs()", "{0}.abs()",
-        "{{'a': {0}, 'b': {1}}}['a']", "list_sum(list_transform([{0}, 1], lambda a: a + {1}))", "struct_pack(c := {0}, x := 1).c",
-        "[b FOR b IN [{0}, {1}] IF b > 0][1]", "[c.abs() FOR c IN [{0}]][1]", "nullif({0}, {1})",
-        *(["unnest([{0}, {1}])", "unnest(CASE WHEN {0} > 1 THEN [{1}, 1] ELSE [] END)"] if several else []),
-    ]  # fmt: skip
-    chosen = st.sampled_from(names)
-    return st.builds(lambda form, *columns: form.format(*columns), st.sampled_from(forms), chosen, chosen, chosen)
-
-
 @settings(max_examples=40, deadline=None)
 @given(transforms(), st.tuples(*[st.integers(0, 4)] * 3), st.one_of(st.none(), st.integers(0, 4)))
 def test_whatever_the_sql_nothing_changes_that_was_not_told(
@@ -217,26 +154,17 @@ def unexplained(
     """
     sql = compile_transform(transform).sql
     found: set[str] = set()
-    before = _result(database, sql, row)
+    before = result_of(database, sql, row)
     for at, column in enumerate(COLUMNS):
         told = told_by(transform, column)
         expected = {name.lower() for name in (*told.columns, *told.unsure)}
         for value in values:
-            after = _result(database, sql, [*row[:at], value, *row[at + 1 :]])
+            after = result_of(database, sql, [*row[:at], value, *row[at + 1 :]])
             changed = {name for name in before if before[name] != after[name]}
             if any(len(before[name]) != len(after[name]) for name in before):
                 changed = set() if told.dropped_by or told.matched_by else {"rows"}
             found |= {f"{column}: {name}" for name in changed if name.lower() not in expected}
     return found
-
-
-def _result(database: duckdb.DuckDBPyConnection, sql: str, row: Sequence[int | None]) -> dict[str, list[Any]]:
-    """The columns that a transform makes of one row."""
-    database.execute("UPDATE input SET a = ?, b = ?, c = ?", [*row])
-    result = database.execute(sql)
-    names = [description[0] for description in result.description or []]
-    rows = result.fetchall()
-    return {name: [values[at] for values in rows] for at, name in enumerate(names)}
 
 
 def test_without_sql_a_column_is_itself() -> None:
@@ -386,23 +314,3 @@ def test_datasets_that_read_each_other_are_followed_once() -> None:
     assert [(reader.dataset, reader.via) for reader in readers_of("shop.one", ["x"], contracts)] == [
         ("shop.two", "shop.one"), ("shop.one", "shop.two"),
     ]  # fmt: skip
-
-
-def dataset(name: str, sql: str) -> dict[str, Contract]:
-    return {name: with_transform(sql).model_copy(update={"dataset": name})}
-
-
-def with_transform(sql: str) -> Contract:
-    return ORDERED.model_copy(update={"transform": Transform(sql=sql)})
-
-
-@pytest.fixture(scope="module")
-def database() -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database with one row of `input`, and the reference data of the tests, where 2 is there twice."""
-    with duckdb.connect(":memory:", config={"threads": 1}) as connection:
-        connection.execute(
-            "CREATE TABLE input (__row BIGINT, a BIGINT, b BIGINT, c BIGINT); INSERT INTO input (__row) VALUES (1)"
-        )
-        products = "(VALUES (0, 7), (1, NULL), (2, 5), (2, 6), (5, 1)) AS t(k, v)"
-        connection.execute(f"CREATE TABLE ref_shop__products AS FROM {products}")
-        yield connection
