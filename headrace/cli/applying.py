@@ -30,7 +30,9 @@ def planned(client: Client, documents: Sequence[Document]) -> list[Plan]:
         plan = client.plan(document.whole)
         if dependencies(document.valid) <= together:
             plan = plan.model_copy(update={"refusals": tuple(r for r in plan.refusals if r.code != _UNKNOWN_PARENTS)})
-        if failed := [verdict.test for verdict in run_tests(document.valid) if not verdict.passed]:
+        verdicts = run_tests(document.valid)
+        plan = plan.model_copy(update={"tests_passed": sum(verdict.passed for verdict in verdicts)})
+        if failed := [verdict.test for verdict in verdicts if not verdict.passed]:
             detail = f"{count(len(failed), 'test')} failed ({', '.join(failed)}); see them with: headrace test {document.origin}"
             plan = plan.model_copy(update={"refusals": (*plan.refusals, Refusal(code="failed-tests", detail=detail))})
         plans.append(plan)

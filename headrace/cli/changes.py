@@ -9,7 +9,7 @@ from rich.console import RenderableType
 
 from headrace.cli import tables
 from headrace.cli.render import command, count, safe
-from headrace.client import Applied, Change, Ledger, Plan
+from headrace.client import Affected, Applied, Change, Impact, Ledger, Plan
 
 _MARKS: Final = {"added": "[green]+[/]", "removed": "[red]-[/]", "changed": "[yellow]~[/]"}
 
@@ -54,11 +54,35 @@ def _plan(plan: Plan) -> Iterator[RenderableType]:
         yield f"[yellow]~[/] {name} version {plan.current_version} → {plan.next_version}"
         for change in plan.changes:
             yield from _change(change)
+        yield from _impact(plan.impact)
     if plan.needs_generation:
         yield "    [yellow]It needs a new generation: new tables beside the live ones, filled from the start.[/]"
+    if plan.tests_passed:
+        yield f"    [green]✓[/] {count(plan.tests_passed, 'test')} passed"
     for refusal in plan.refusals:
         yield f"    [bold red]refused[/] {safe(refusal.detail)}"
     yield from _warnings(plan.warnings)
+
+
+def _impact(impact: Impact) -> Iterator[RenderableType]:
+    columns = [*map(_affected, impact.columns), *([f"others through * {impact.others}"] if impact.others else [])]
+    readers = [
+        f"{reader.dataset} ({', '.join([*reader.columns, *reader.checks]) or 'reads them'})"
+        for reader in impact.readers
+    ]
+    facts = {
+        "concerns": ", ".join(columns),
+        "rules": "; ".join(map(_affected, impact.rules)),
+        "read by": ", ".join(readers),
+        "reached": ", ".join(impact.reached),
+    }
+    for name, value in facts.items():
+        if value:
+            yield f"    [dim]{name:8}[/] {safe(value)}"
+
+
+def _affected(each: Affected) -> str:
+    return f"{each.name} {each.kind}" if each.kind != "changed" else each.name
 
 
 def _warnings(warnings: Sequence[str]) -> Iterator[RenderableType]:

@@ -3,6 +3,7 @@
 from headrace.client.client import Client
 from headrace.client.errors import ApiError, NotSettled, Stopped, Unreachable
 from headrace.client.results import (
+    Affected,
     Applied,
     Asked,
     BackTestPart,
@@ -25,6 +26,7 @@ from headrace.client.results import (
     FlagCount,
     Generation,
     HeldRow,
+    Impact,
     Latency,
     Ledger,
     MadeRow,
@@ -58,6 +60,7 @@ from headrace.client.results import (
 )
 
 __all__ = [
+    "Affected",
     "ApiError",
     "Applied",
     "Asked",
@@ -82,6 +85,7 @@ __all__ = [
     "FlagCount",
     "Generation",
     "HeldRow",
+    "Impact",
     "Latency",
     "Ledger",
     "MadeRow",

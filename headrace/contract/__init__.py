@@ -19,6 +19,7 @@ from headrace.contract.checks import (
 from headrace.contract.dependencies import cycle, dependencies, in_dependency_order
 from headrace.contract.drift import DRIFT, Decision, FileEdit
 from headrace.contract.fields import DataType, Field
+from headrace.contract.impact import Impact, impact
 from headrace.contract.lineage import Outputs, Reader, checks_on, outputs_of, readers_of, settings_on
 from headrace.contract.loading import load, load_with_tests
 from headrace.contract.model import Contract, json_schema
@@ -51,6 +52,7 @@ __all__ = [
     "FileEdit",
     "FormatIs",
     "FormatName",
+    "Impact",
     "In",
     "Length",
     "Matches",
@@ -72,6 +74,7 @@ __all__ = [
     "dependencies",
     "diff",
     "examine_expression",
+    "impact",
     "in_dependency_order",
     "json_schema",
     "kinds",

@@ -63,8 +63,8 @@ class Relation:
     """The columns of a table, as far as the SQL tells.
 
     `made` are those it names, by their names in lower case. With `passes`, those of the dataset `of` come through `*` under
-    their own names, but for the `hidden` ones; if not `surely`, patterns pick some of them, as written in `picked`. `matched` is what every column
-    depends on beside its own origin: the condition of the join that finds the row.
+    their own names, but for the `hidden` ones; if not `surely`, patterns pick some of them, as written in `picked`. `matched`
+    is what every column depends on beside its own origin: the condition of the join that finds the row.
     """
 
     of: str = INPUT

@@ -14,8 +14,19 @@ from headrace.client.results.back_tests import (
 )
 from headrace.client.results.base import Result
 from headrace.client.results.books import Books, Ledger, PartitionBooks, StageBooks
-from headrace.client.results.datasets import Applied, Change, Dataset, Plan, Refusal, SourceColumn, SourcePart
-from headrace.client.results.drift import Drift, DriftDecided, DriftEdit, DriftHits, DriftItem, DriftReader
+from headrace.client.results.datasets import (
+    Affected,
+    Applied,
+    Change,
+    ColumnReader,
+    Dataset,
+    Impact,
+    Plan,
+    Refusal,
+    SourceColumn,
+    SourcePart,
+)
+from headrace.client.results.drift import Drift, DriftDecided, DriftEdit, DriftHits, DriftItem
 from headrace.client.results.overrides import HeldRow, Override
 from headrace.client.results.passport import MadeRow, Passport, Passports
 from headrace.client.results.quarantine import (
@@ -35,6 +46,7 @@ from headrace.client.results.secrets import FailedRotation, RotatedSecrets, Secr
 from headrace.client.results.status import DatasetStatus, Latency, SourceStatus, StageStatus, Version
 
 __all__ = [
+    "Affected",
     "Applied",
     "Asked",
     "BackTestPart",
@@ -44,6 +56,7 @@ __all__ = [
     "Cluster",
     "Column",
     "ColumnChange",
+    "ColumnReader",
     "Dataset",
     "DatasetStatus",
     "Drift",
@@ -51,7 +64,6 @@ __all__ = [
     "DriftEdit",
     "DriftHits",
     "DriftItem",
-    "DriftReader",
     "FailedRotation",
     "FateCount",
     "FateMove",
@@ -60,6 +72,7 @@ __all__ = [
     "FlagCount",
     "Generation",
     "HeldRow",
+    "Impact",
     "Latency",
     "Ledger",
     "MadeRow",

@@ -17,6 +17,33 @@ class Change(Result):
     why: str = ""
 
 
+class ColumnReader(Result):
+    """A dataset that reads columns of another, `via`; `columns` are its own that are computed from them."""
+
+    dataset: str
+    via: str
+    reads: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
+
+
+class Affected(Result):
+    """A column, a check or a condition that another version changes."""
+
+    name: str
+    kind: str  # added, removed or changed
+
+
+class Impact(Result):
+    """What another version changes in the table, and which datasets read it; see `POST /plan`."""
+
+    columns: tuple[Affected, ...] = ()
+    others: str | None = None  # what becomes of columns that come through `*`
+    rules: tuple[Affected, ...] = ()
+    readers: tuple[ColumnReader, ...] = ()
+    reached: tuple[str, ...] = ()
+
+
 class Refusal(Result):
     """Why applying a dataset file would be refused."""
 
@@ -62,9 +89,11 @@ class Plan(Result):
     current_version: int | None = None
     next_version: int
     changes: tuple[Change, ...] = ()
+    impact: Impact = Impact()
     needs_generation: bool = False
     refusals: tuple[Refusal, ...] = ()
     warnings: tuple[str, ...] = ()
+    tests_passed: int | None = None  # of those in the file, where they were run before it was shown
 
     @property
     def changes_something(self) -> bool:

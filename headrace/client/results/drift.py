@@ -4,17 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from headrace.client.results.base import Result
-from headrace.client.results.datasets import Change
-
-
-class DriftReader(Result):
-    """A dataset that reads what is made of the column."""
-
-    dataset: str
-    via: str
-    reads: tuple[str, ...] = ()
-    columns: tuple[str, ...] = ()
-    checks: tuple[str, ...] = ()
+from headrace.client.results.datasets import Change, ColumnReader
 
 
 class DriftHits(Result):
@@ -25,7 +15,7 @@ class DriftHits(Result):
     dropped_by: tuple[str, ...] = ()  # conditions of the SQL
     checks: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
-    readers: tuple[DriftReader, ...] = ()
+    readers: tuple[ColumnReader, ...] = ()
 
 
 class DriftItem(Result):

@@ -5,7 +5,7 @@ a ledger is one step further. The tests under tests/e2e run the same commands ag
 """
 
 import json
-from typing import Any
+from typing import Any, Final
 
 import httpx
 
@@ -18,6 +18,19 @@ ROWS = 100
 
 def problem(status: int, title: str, detail: str) -> httpx.Response:
     return httpx.Response(status, json={"title": title, "status": status, "detail": detail})
+
+
+#: What a changed dataset file concerns, see `POST /plan`.
+IMPACT: Final[dict[str, Any]] = {
+    "columns": [{"name": "delay", "kind": "changed"}, {"name": "extra", "kind": "added"}],
+    "others": "removed",
+    "rules": [{"name": "delay > 0", "kind": "removed"}],
+    "readers": [
+        {"dataset": "nyc.daily", "via": "nyc.flights", "reads": ["delay"], "columns": ["late"], "checks": []},
+        {"dataset": "nyc.copy", "via": "nyc.flights", "reads": ["delay"], "columns": [], "checks": []},
+    ],
+    "reached": ["nyc.daily", "nyc.copy", "nyc.weekly"],
+}
 
 
 class GatewayDouble:
@@ -182,6 +195,7 @@ class GatewayDouble:
                 "current_version": version or None,
                 "next_version": version + changed,
                 "changes": [change] if changed else [],
+                "impact": IMPACT if changed and version > 0 else {},
                 "needs_generation": changed and version > 0,
                 "warnings": self.warnings,
             },

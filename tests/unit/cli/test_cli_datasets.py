@@ -112,6 +112,22 @@ def test_plan_shows_what_changes_line_by_line(run: Run, gateway: GatewayDouble, 
     for shown in ("version 1 → 2", "transform.sql", "breaking", "values differ", "- 1", "+ 2", "new generation"):
         assert shown in result.stdout
     assert "1 changed, 1 unchanged" in result.stdout
+    for shown in (
+        "concerns delay, extra added, others through * removed", "rules    delay > 0 removed",
+        "read by  nyc.daily (late), nyc.copy (reads them)", "reached  nyc.daily, nyc.copy, nyc.weekly",
+    ):  # fmt: skip
+        assert shown in result.stdout
+
+
+def test_plan_says_how_many_tests_passed(run: Run, nyc: Path) -> None:
+    tested = (
+        FLIGHTS
+        + "tests: [{name: known, given: [{dest: ATL}], ref: {nyc.airports: [{faa: ATL}]}, expect: {row_count: 1}}]\n"
+    )
+    (nyc / "1_flights.yaml").write_text(tested)
+    assert "1 test passed" in run("plan", "-f", str(nyc)).stdout
+    plans = json.loads(run("plan", "-f", str(nyc), "-o", "json").stdout)["plans"]
+    assert [plan["tests_passed"] for plan in plans] == [0, 1]
 
 
 def test_a_back_test_says_which_rows_and_values_would_be_others(run: Run, gateway: GatewayDouble, nyc: Path) -> None:

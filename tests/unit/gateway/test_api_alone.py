@@ -115,6 +115,31 @@ def test_plan_shows_changes_and_what_stands_against_them(client: TestClient) -> 
     assert (new["current_version"], new["next_version"], new["refusals"]) == (None, 1, [])
 
 
+@pytest.mark.usefixtures("airports")
+def test_plan_says_what_a_change_concerns_and_who_reads_it(client: TestClient, lonely: Gateway) -> None:
+    with lonely.engine.begin() as connection:
+        fold_datasets(connection, live(FLIGHTS).items())
+    another = AIRPORTS + "transform: {sql: 'SELECT * REPLACE (upper(faa) AS faa) FROM input WHERE faa IS NOT NULL'}\n"
+    found = client.post("/api/v1/plan", json={"document": another}).json()["impact"]
+    assert found == {
+        "columns": [{"name": "faa", "kind": "changed"}],
+        "others": None,
+        "rules": [{"name": "faa IS NOT NULL", "kind": "added"}],
+        "readers": [
+            {
+                "dataset": "nyc.flights",
+                "via": "nyc.airports",
+                "reads": ["faa"],
+                "columns": [],
+                "checks": ["references_dest"],
+            }
+        ],
+        "reached": ["nyc.flights"],
+    }
+    nothing: dict[str, object] = {"columns": [], "others": None, "rules": [], "readers": [], "reached": []}
+    assert client.post("/api/v1/plan", json={"document": AIRPORTS}).json()["impact"] == nothing
+
+
 def test_an_invalid_file_is_answered_with_every_fault_and_its_place(client: TestClient) -> None:
     broken = AIRPORTS.replace("description:", "descriptoin:").replace("type: file", "type: fiel")
     body = problem(client.post("/api/v1/plan", json={"document": broken}), HTTPStatus.UNPROCESSABLE_ENTITY)

@@ -8,7 +8,7 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from headrace.contract import Contract, load
+from headrace.contract import Contract, impact, load
 from headrace.transform.trial import Verdict
 from services.gateway.adapters.dataset_store import DatasetStore
 from services.gateway.adapters.http import models
@@ -33,7 +33,10 @@ _TITLES: Final = {
 @router.post("/plan", summary="What applying a dataset file would change", responses=may_answer())
 def plan(body: models.DatasetFile, gateway: Parts, _: Calling) -> models.Plan:
     """Compare a dataset file with what is live. Changes nothing."""
-    proposal = propose(load(body.document), gateway.datasets.all())
+    live = gateway.datasets.all()
+    proposal = propose(load(body.document), live)
+    before = proposal.current.contract() if proposal.current else None
+    found = impact(before, proposal.contract, {name: each.contract() for name, each in live.items()})
     pinned = _pin(gateway, proposal.contract.dataset) if proposal.changed else None
     refusals = [*proposal.refusals, *([Refusal("pinned", pinned)] if pinned else [])]
     return models.Plan(
@@ -41,6 +44,7 @@ def plan(body: models.DatasetFile, gateway: Parts, _: Calling) -> models.Plan:
         current_version=proposal.current.version if proposal.current else None,
         next_version=proposal.next_version,
         changes=[models.Change(**asdict(change)) for change in proposal.changes],
+        impact=models.Impact.of(found),
         needs_generation=proposal.needs_generation,
         refusals=[models.Refusal(code=each.code, detail=each.detail) for each in refusals],
         warnings=warnings(proposal.contract, gateway.secrets.all().keys()),

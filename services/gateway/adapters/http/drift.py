@@ -156,16 +156,7 @@ def _hits(gateway: Gateway, dataset: DatasetVersion, column: str) -> models.Drif
         dropped_by=list(outputs.dropped_by),
         checks=list(checks_on(contract, published)),
         settings=list(settings_on(contract, published)),
-        readers=[
-            models.DriftReader(
-                dataset=reader.dataset,
-                via=reader.via,
-                reads=list(reader.reads),
-                columns=[*reader.outputs.columns, *reader.outputs.unsure],
-                checks=list(reader.checks),
-            )
-            for reader in readers_of(dataset.name, published, live)
-        ],
+        readers=[models.ColumnReader.of(reader) for reader in readers_of(dataset.name, published, live)],
     )
 
 

@@ -23,13 +23,16 @@ from services.gateway.adapters.http.models.back_tests import (
 )
 from services.gateway.adapters.http.models.books import Books, Hop, Ledger, PartitionBooks, StageBooks
 from services.gateway.adapters.http.models.datasets import (
+    Affected,
     Applied,
     Change,
+    ColumnReader,
     DatasetApplication,
     DatasetDetail,
     DatasetFile,
     Datasets,
     DatasetSummary,
+    Impact,
     Plan,
     Refusal,
     SourceFile,
@@ -42,7 +45,6 @@ from services.gateway.adapters.http.models.drift import (
     DriftEdit,
     DriftHits,
     DriftItem,
-    DriftReader,
 )
 from services.gateway.adapters.http.models.generations import (
     Generation,
@@ -111,11 +113,13 @@ from services.gateway.adapters.http.models.words import (
 )
 
 __all__ = [
-    "Answer", "Applied", "AppliedVersion", "Asked", "BackTestPart", "BackTestRequest", "BackTestSample", "Backfill",
-    "Body", "Books", "Change", "Cluster", "Column", "ColumnChange", "CreatedToken", "DatasetApplication", "DatasetDetail",
+    "Affected", "Answer", "Applied", "AppliedVersion", "Asked", "BackTestPart", "BackTestRequest", "BackTestSample", "Backfill",
+    "Body", "Books", "Change", "Cluster", "Column", "ColumnChange", "ColumnReader", "CreatedToken", "DatasetApplication",
+    "DatasetDetail",
     "DatasetFile", "DatasetStatus", "DatasetSummary", "Datasets", "Drift", "DriftChoice", "DriftDecided", "DriftEdit",
-    "DriftHits", "DriftItem", "DriftReader", "FailedRotation", "FateCount", "FateMove", "Fingerprint", "Fingerprints",
+    "DriftHits", "DriftItem", "FailedRotation", "FateCount", "FateMove", "Fingerprint", "Fingerprints",
     "FlagCount", "Generation", "GenerationAct", "Generations", "Health", "HeldRow", "HeldRows", "HoldRelease", "Hop",
+    "Impact",
     "LandedRecord", "Latency", "Ledger", "Leg", "LoadRun", "LoadedAs", "MadeRow", "Name", "NewSecret", "NewToken",
     "Origin", "Override", "Overrides", "Part", "PartitionBooks", "Passport", "Passports", "Plan", "Problems", "Promotion",
     "QuarantineAsked", "QuarantineChoice", "QuarantineOutcome", "Quarantined", "QuarantinedRow", "Query", "QueryResult",

@@ -5,6 +5,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from headrace import contract
+from headrace.contract import Reader
 from services.gateway.adapters.http.models.words import Answer, Body, Warnings
 
 _DOCUMENT = """\
@@ -88,6 +90,61 @@ class Change(Answer):
     why: str = Field(description="Why it is breaking or not.")
 
 
+class ColumnReader(Answer):
+    """A dataset that reads columns of another."""
+
+    dataset: str
+    via: str = Field(description="The dataset it reads them of.")
+    reads: list[str] = Field(description="The columns it reads there.")
+    columns: list[str] = Field(description="Its own columns that are computed from them, surely or perhaps.")
+    checks: list[str] = Field(description="Its checks that refer to them.")
+
+    @classmethod
+    def of(cls, reader: Reader) -> "ColumnReader":
+        """As column lineage has it."""
+        return cls(
+            dataset=reader.dataset,
+            via=reader.via,
+            reads=list(reader.reads),
+            columns=[*reader.outputs.columns, *reader.outputs.unsure],
+            checks=list(reader.checks),
+        )
+
+
+class Affected(Answer):
+    """A column or a rule that another version changes."""
+
+    name: str = Field(description="Of the column or check; a condition as it is written.", examples=["dep_delay"])
+    kind: Literal["added", "removed", "changed"]
+
+
+class Impact(Answer):
+    """What another version changes in the table, and who reads it."""
+
+    columns: list[Affected] = Field(
+        description="Columns that are computed in another way or of another type, new or gone."
+    )
+    others: Literal["added", "removed", "changed"] | None = Field(
+        None, description="What becomes of the columns that come through `*` and that the file does not name."
+    )
+    rules: list[Affected] = Field(description="Checks and conditions of the SQL that decide over rows.")
+    readers: list[ColumnReader] = Field(description="The datasets that read columns which change.")
+    reached: list[str] = Field(
+        description="All datasets that lean on this one, when which rows there are may change, or columns the file does not name."
+    )
+
+    @classmethod
+    def of(cls, found: contract.Impact) -> "Impact":
+        """As it follows from the dataset files."""
+        return cls(
+            columns=[Affected(name=each.name, kind=each.kind) for each in found.columns],
+            others=found.others,
+            rules=[Affected(name=each.name, kind=each.kind) for each in found.rules],
+            readers=[ColumnReader.of(reader) for reader in found.readers],
+            reached=list(found.reached),
+        )
+
+
 class Refusal(Answer):
     """Why applying would be refused."""
 
@@ -102,6 +159,7 @@ class Plan(Answer):
     current_version: int | None = Field(description="The live version; null when the dataset is new.")
     next_version: int = Field(description="The version it would have; the live one when nothing changes.")
     changes: list[Change]
+    impact: Impact
     needs_generation: bool = Field(description="Whether a change is breaking.")
     refusals: list[Refusal] = Field(description="What stands against applying it; empty when nothing does.")
     warnings: Warnings

@@ -7,19 +7,9 @@ from pydantic import Field
 
 from headrace.contract import FileEdit
 from headrace.contract.fields import LogicalType
-from services.gateway.adapters.http.models.datasets import Change
+from services.gateway.adapters.http.models.datasets import Change, ColumnReader
 from services.gateway.adapters.http.models.words import Answer, Body, Rows
 from services.gateway.core.drift import Act
-
-
-class DriftReader(Answer):
-    """A dataset that reads what is made of the column."""
-
-    dataset: str
-    via: str = Field(description="The dataset it reads it of.")
-    reads: list[str] = Field(description="The columns it reads there.")
-    columns: list[str] = Field(description="Its own columns that are computed from them, surely or perhaps.")
-    checks: list[str] = Field(description="Its checks that refer to them.")
 
 
 class DriftHits(Answer):
@@ -30,7 +20,7 @@ class DriftHits(Answer):
     dropped_by: list[str] = Field(description="Conditions of the SQL that read it, and can drop the row.")
     checks: list[str] = Field(description="Checks of these columns.")
     settings: list[str] = Field(description="Settings of the file that name these columns.", examples=[["key"]])
-    readers: list[DriftReader]
+    readers: list[ColumnReader]
 
 
 class DriftItem(Answer):
