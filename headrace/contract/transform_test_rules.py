@@ -1,6 +1,7 @@
 """The rules between the tests of a transform and the rest of the dataset file: each name they use is known there."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from headrace.contract import sql
@@ -9,7 +10,7 @@ from headrace.contract.inputs import Inputs, inputs
 from headrace.contract.issue import Issue, Path
 from headrace.contract.names import among, closest
 from headrace.contract.row_text import GivenRows, RowTextError, rows_of
-from headrace.contract.transform_tests import CountRange, Range, TransformTest
+from headrace.contract.transform_tests import CountRange, Range, Rows, TransformTest
 
 if TYPE_CHECKING:
     from headrace.contract.model import Contract
@@ -29,7 +30,9 @@ def broken(contract: "Contract") -> list[Issue]:
             issues.append(Issue((*path, "name"), f"{test.name!r} for the second time", "each name once"))
         names.add(test.name)
         assert read is not None
-        issues += _given(test, path, contract, read)
+        issues += _given(test.given, (*path, "given"), contract, read)
+        issues += _given(test.before, (*path, "before"), contract, read)
+        issues += _alike(test, path)
         issues += _references(test, path, contract)
         issues += _expected(test, path, contract)
     return issues
@@ -47,18 +50,28 @@ def _read(written: list[dict[str, Any]] | str, path: Path, issues: list[Issue]) 
     return rows
 
 
-def _given(test: TransformTest, path: Path, contract: "Contract", read: Inputs) -> Iterator[Issue]:
+def _given(written: Rows, path: Path, contract: "Contract", read: Inputs) -> Iterator[Issue]:
     issues: list[Issue] = []
-    rows = _read(test.given, (*path, "given"), issues)
+    rows = _read(written, path, issues)
     yield from issues
     known = None if read.passes_on else {*read.mentioned, *contract.source.columns, *contract.key}
     for name in rows.columns:
-        where = _first(test.given, name, (*path, "given"))
+        where = _first(written, name, path)
         if name.startswith("_"):
             yield Issue(where, repr(name), "a column of the source: a leading underscore marks system columns")
         elif known is not None and name not in known:
             expected = f"a column that transform.sql reads ({', '.join(sorted(known))})"
             yield Issue(where, f"the column {name!r}", expected, closest(name, known))
+
+
+def _alike(test: TransformTest, path: Path) -> Iterator[Issue]:
+    """Text that is in no quotes means another thing in CSV than elsewhere, and a column has one type."""
+    with suppress(RowTextError):
+        before, given = rows_of(test.before), rows_of(test.given)
+        if before.rows and before.texts != given.texts:
+            yield Issue(
+                (*path, "before"), "another way to write rows", "the one in which `given` is written: CSV, or not"
+            )
 
 
 def _references(test: TransformTest, path: Path, contract: "Contract") -> Iterator[Issue]:

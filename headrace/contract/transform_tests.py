@@ -66,6 +66,11 @@ class TransformTest(Section):
         description="Rows of the source: a list of mappings, or text, either CSV with a header or JSON Lines. Only the columns "
         "that matter: the others are null."
     )
+    before: Rows = Setting(
+        [],
+        description="Rows of the source that came earlier, written as `given` is. They go through the same SQL and checks; what "
+        "becomes of them is not looked at. For checks that know them, such as `unique`.",
+    )
     ref: dict[DatasetName, Rows] = Setting(
         {},
         description="The rows of other datasets, by name. A dataset that the SQL joins must be among them; a `references` check "

@@ -28,13 +28,13 @@ class Records:
     values: Sequence[bytes | None]
 
     @classmethod
-    def numbered(cls, topic: str, values: Sequence[bytes | None], timestamp_ms: int = 0) -> "Records":
-        """Values that come from no topic, as if from one: their offsets are their places. Shapes: n values."""
+    def numbered(cls, topic: str, values: Sequence[bytes | None], timestamp_ms: int = 0, first: int = 0) -> "Records":
+        """Values that come from no topic, as if from one: their offsets are their places, from `first` on. Shapes: n values."""
         count = len(values)
         return cls(
             topic,
             pa.array([0] * count, pa.int32()),
-            pa.array(range(count), pa.int64()),
+            pa.array(range(first, first + count), pa.int64()),
             pa.array([timestamp_ms] * count, pa.int64()),
             [None] * count,
             list(values),

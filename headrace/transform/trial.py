@@ -95,7 +95,9 @@ class _Trial:
         self._test = test
         self._known = known
         self._declared = {field.name: duckdb_type(arrow_type(field)) for field in contract.schema_.fields}
-        self._rows = rows_of(test.given)
+        before, rows = rows_of(test.before), rows_of(test.given)
+        self._before = len(before.rows)
+        self._rows = GivenRows([*before.rows, *rows.rows], rows.texts)
         judged = [check for check in contract.checks if self._is_judged(check, contract)]
         self._contract = contract.model_copy(update={"checks": judged})
 
@@ -104,7 +106,10 @@ class _Trial:
         brought = {name: self._refer(name) for name in self._test.ref}
         given = self._given({column.lower() for names in brought.values() for column in names})
         stage = Transform(self._engine, self._contract, 1, TEST_KEY)
-        fates = _fates(stage(_staged(given, len(self._rows.rows))))
+        if self._before:
+            stage(_staged(given.slice(0, self._before), self._before, 0))
+        count = len(self._rows.rows) - self._before
+        fates = _fates(stage(_staged(given.slice(self._before), count, self._before)))
         assert stage.output is not None
         yield from self._compared(fates, stage.output)
 
@@ -199,9 +204,9 @@ def _with_nulls(rows: pa.RecordBatch, missing: dict[str, pa.DataType], count: in
     return pa.RecordBatch.from_arrays(arrays, names=[*rows.schema.names, *added])
 
 
-def _staged(rows: pa.RecordBatch, count: int) -> Batch:
-    """The rows, `count` of them, as the stager would hand them on."""
-    batch = Batch(Records.numbered("tests", [None] * count), rows, 0)
+def _staged(rows: pa.RecordBatch, count: int, first: int) -> Batch:
+    """The rows, `count` of them, as the stager would hand them on; the first of them has this offset."""
+    batch = Batch(Records.numbered("tests", [None] * count, first=first), rows, 0)
     return replace(batch, rows=staged(batch, 1))
 
 

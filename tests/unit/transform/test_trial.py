@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from headrace.contract import load
 from headrace.transform.trial import Verdict, run_tests
@@ -230,3 +231,38 @@ def test_values_of_every_type_are_given_and_compared() -> None:
     values, nulls, others = run_tests(load(EVERY_TYPE))
     assert (values.differences, nulls.differences) == ((), ())
     assert [difference.column for difference in others.differences] == ["tags", "attrs", "place", "raw", "ok"]
+
+
+UNIQUE: dict[str, Any] = {
+    "key": ["id"],
+    "partitions": 1,
+    "transform": {"sql": "SELECT id, n FROM input"},
+    "checks": [{"check": "unique"}, {"check": "between", "column": "n", "min": 0}],
+}
+
+
+def ran_after(before: Any, given: Any, rejected: Any) -> list[str]:
+    test = {"name": "it", "before": before, "given": given, "expect": {"rejected": rejected}}
+    [verdict] = run_tests(contract(**UNIQUE, tests=[test]))
+    return told(verdict)
+
+
+def test_rows_that_came_before_are_known_to_checks_and_not_compared() -> None:
+    assert ran_after([], [{"id": 1, "n": 5}], 0) == []
+    assert ran_after([{"id": 1, "n": 4}], [{"id": 1, "n": 5}, {"id": 2, "n": 6}], {"unique_id": 1}) == []
+    assert ran_after([{"id": 1, "n": -4}, {"n": -1}], [{"id": 1, "n": 5}], 0) == [], (
+        "it was set aside, and takes nothing up"
+    )
+    assert ran_after("id, n\n1, 4\n", "id, n\n1, 5\n", {"unique_id": 1}) == []
+    assert ran_after([{"id": 1, "n": 4}], [{"id": 1, "n": 5}], 0) != []
+
+
+def test_rows_that_came_before_have_the_types_of_those_given() -> None:
+    assert ran_after([{"id": 1.5, "n": 4}], [{"id": 1, "n": 5}, {"id": 1.5, "n": 1}], {"unique_id": 1}) == []
+
+
+def test_rows_that_came_before_are_written_as_those_given() -> None:
+    with pytest.raises(ValidationError, match="before\n  found another way to write rows"):
+        ran_after("id\n1\n", [{"id": 1}], 0)
+    with pytest.raises(ValidationError, match="expected a column that"):
+        ran_after([{"other": 1}], [{"id": 1}], 0)
