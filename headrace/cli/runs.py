@@ -68,7 +68,7 @@ def runs_rollback(context: typer.Context, dataset: DatasetArgument, output: Outp
 def runs_show(
     context: typer.Context, dataset: DatasetArgument, run: RunArgument = 0, output: Output = Format.TABLE
 ) -> None:
-    """Show one run: its rows, how long it waited, was read and loaded, how fast, and why it was refused.
+    """Show one run: its rows, how long it waited, was read and loaded, how fast, and what was wrong with rows, or with it.
 
     Examples:
 
@@ -78,7 +78,7 @@ def runs_show(
     """
     with session_of(context).client() as client:
         story = client.run_story(dataset, run)
-    emit(story, output, lambda: tables.run(story))
+    emit(story, output, lambda: tables.run(dataset, story))
 
 
 @app.command("logs")

@@ -329,8 +329,8 @@ def generations(dataset: str, items: Sequence[Generation]) -> Iterator[Renderabl
             )
 
 
-def run(story: RunStory) -> Iterator[RenderableType]:
-    """One run: what it came to, and how long each part of it took."""
+def run(dataset: str, story: RunStory) -> Iterator[RenderableType]:
+    """One run: what it came to, how long each part of it took, and what was wrong with rows that were set aside."""
     told, figures = story.run, {name: value for event in story.items for name, value in event.data.items()}
     rate, size = figures.get("rows_per_s"), figures.get("size_bytes")
     read_s, took_s, waited_s = (figures.get(name) for name in ("reading_s", "took_s", "waited_s"))
@@ -353,6 +353,13 @@ def run(story: RunStory) -> Iterator[RenderableType]:
         if value is not None:
             shown.add_row(name, value)
     yield shown
+    if story.set_aside:
+        causes = table("set aside by", "reason", "rule", "column", "rows", "the first", right=("rows",))
+        for each in story.set_aside:
+            cause = map(cell, (each.stage, each.reason, each.rule, each.column))
+            causes.add_row(*cause, number(each.rows), safe(each.first))
+        yield causes
+        yield f"Look at one: {command(f'quarantine show {dataset} {story.set_aside[0].first}')}"
 
 
 def run_line(event: RunEvent) -> str:

@@ -110,6 +110,9 @@ def test_rows_that_are_dropped_or_set_aside_are_counted(platform: Platform, clie
     assert (books.read, books.loaded, books.quarantined_rows, books.filtered_rows) == (1000, 810, 90, 100)
     run = load.runs()[1]
     assert (run.state, run.rows, run.loaded, run.quarantined, run.filtered) == ("shown", 1000, 810, 90, 100)
+    [cause] = load.platform.client.run_story(load.name, run.run).set_aside
+    assert (cause.stage, cause.rule, cause.rows) == ("transformer", "between_id", 90)
+    assert load.platform.client.quarantined(load.name, cause.first).rule == cause.rule
 
 
 def test_only_full_loads_have_runs(platform: Platform) -> None:

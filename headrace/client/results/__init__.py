@@ -41,7 +41,7 @@ from headrace.client.results.quarantine import (
     Verdict,
 )
 from headrace.client.results.rows import Column, QueryResult, TailRecord
-from headrace.client.results.runs import Asked, Generation, Run, RunEvent, RunStory, SourceHolding, Wish
+from headrace.client.results.runs import Asked, Generation, Run, RunCause, RunEvent, RunStory, SourceHolding, Wish
 from headrace.client.results.secrets import FailedRotation, RotatedSecrets, Secret, Secrets
 from headrace.client.results.status import DatasetStatus, Latency, SourceStatus, StageStatus, Version
 
@@ -92,6 +92,7 @@ __all__ = [
     "RotatedSecrets",
     "RowFate",
     "Run",
+    "RunCause",
     "RunEvent",
     "RunStory",
     "Secret",

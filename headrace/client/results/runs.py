@@ -40,10 +40,22 @@ class RunEvent(Result):
     data: Mapping[str, Any] = Field(default_factory=dict)
 
 
+class RunCause(Result):
+    """Rows of a full load that were set aside for one cause; `first` is the id in quarantine of the first of them."""
+
+    stage: str
+    reason: str
+    rule: str | None = None
+    column: str | None = None
+    rows: int = 0
+    first: str = ""
+
+
 class RunStory(Result):
-    """What happened to a run, in its order; `after` is from where to ask on."""
+    """What happened to a run, in its order; `after` is from where to ask on. `set_aside` comes with the first answer."""
 
     run: Run
+    set_aside: Sequence[RunCause] = ()
     items: Sequence[RunEvent] = ()
     after: int = 0
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from headrace.contract import DRIFT
 from headrace.stream.columns import QUARANTINE_ID
+from headrace.stream.runs import Run
 from services.gateway.adapters.warehouse import QueryError, Warehouse
 from services.gateway.core.conservation import SHARED
 from services.gateway.core.datasets import DatasetVersion
@@ -144,6 +145,18 @@ class Outcome:
 
     counts: dict[str, int]
     refused: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class RunCause:
+    """Rows of a run that were set aside for one cause; `first` is the id of the first of them."""
+
+    stage: str
+    reason: str
+    rule: str | None
+    column: str | None
+    rows: int
+    first: str
 
 
 class Quarantine:
@@ -286,6 +299,32 @@ class Quarantine:
         )
         moments = ("since", "until")
         return [Drift(**{**each, **{name: datetime.fromisoformat(each[name]) for name in moments}}) for each in found]
+
+    def of_run(self, dataset: str, run: Run) -> list[RunCause]:
+        """The rows of a full load that were set aside, by cause, the most frequent first. Errors: Transient.
+
+        What ingest sets aside has no raw offset: its time tells.
+        """
+        if run.is_backfill or run.begun_at is None:  # a backfill's rows are among others
+            return []
+        ends = run.ends or (None,) * len(run.starts)
+        ranges = [
+            f"(`partition` = {number} AND raw_offset >= {start}"
+            + (f" AND raw_offset < {end})" if end is not None else ")")
+            for number, (start, end) in enumerate(zip(run.starts, ends, strict=True))
+        ]
+        by_time = "`stage` = 'ingest' AND quarantined_at >= {begun:DateTime64(6, 'UTC')}"
+        by_time += "" if run.state == "begun" else " AND quarantined_at <= {ended:DateTime64(6, 'UTC')}"
+        place = "(quarantined_at, _load_partition, _load_offset)"
+        found = self._records(
+            dataset,
+            f"SELECT {_CAUSE}, count() AS rows, argMin(id, {place}) AS first FROM {self._rows(dataset, Chosen())} "
+            f"WHERE {' OR '.join([f'({by_time})', *ranges])} "
+            f"GROUP BY {_CAUSE} ORDER BY rows DESC, {_CAUSE} LIMIT {_MOST_REFUSED}",
+            _MOST_REFUSED,
+            {"begun": run.begun_at, "ended": run.at},
+        )
+        return [RunCause(**each) for each in found]
 
     def _rows(self, dataset: str, chosen: Chosen) -> str:
         """A row that is asked for by its id is found whichever generation set it aside."""

@@ -53,6 +53,7 @@ class GatewayDouble:
         self.secrets: dict[str, str] = {}
         self.broken: list[str] = []
         self.warnings: list[str] = []
+        self.run_causes: list[dict[str, Any]] = []  # why rows of a run were set aside
         self.stories: list[list[dict[str, Any]]] = []
         self.runs: list[dict[str, Any]] = []
         self.generations: list[dict[str, Any]] = []
@@ -124,7 +125,7 @@ class GatewayDouble:
             case "GET", ["datasets", name, "runs", number, "log"] if name in self.documents:
                 told = self.stories.pop(0) if self.stories else []
                 found = next(each for each in self.runs if int(number) in (0, each["run"]))
-                return httpx.Response(200, json={"run": found, "items": told, "after": 7})
+                return httpx.Response(200, json={"run": found, "set_aside": self.run_causes, "items": told, "after": 7})
             case "POST", ["datasets", name, "runs", "rollback"] if name in self.documents:
                 previous = next((run["run"] for run in self.runs if run["previous"]), None)
                 if previous is None:

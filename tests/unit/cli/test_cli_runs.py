@@ -94,3 +94,9 @@ def test_a_run_is_shown_with_its_phases(run: Program, gateway: GatewayDouble) ->
     assert "the source [red]fails[/]" in shown
     for name, took in (("waited", "1.0 s"), ("reading", "2.0 s"), ("loading", "6.0 s"), ("rate", "600 rows/s")):
         assert any(name in line and took in line for line in shown.splitlines()), shown
+    assert "set aside by" not in shown
+    gateway.run_causes = [{"stage": "transformer", "reason": "check_between", "rule": "cheap", "column": "price", "rows": 12,
+                           "first": "1-4711"}]  # fmt: skip
+    shown = run("runs", "show", NAME).stdout
+    for part in ("set aside by", "transformer", "cheap", "12", f"quarantine show {NAME} 1-4711"):
+        assert part in shown

@@ -49,7 +49,7 @@ def story(
 ) -> models.RunStory:
     """The events of one full load, backfill or run of a model, the oldest first, and how it stands now.
 
-    To follow a run, ask again with the `after` of the answer. At most 500 come at a time.
+    To follow a run, ask again with the `after` of the answer. At most 500 come at a time; `set_aside` comes with the first.
     """
     known(gateway.datasets, name)
     history = gateway.runs.history(name)
@@ -58,7 +58,8 @@ def story(
         raise not_found(f"{name} has no run {number or 'yet'}: headrace runs ls {name}")
     told = gateway.runs.story(name, run.run, (run.begun_at or run.at) - _EARLIER, after, _MOST_EVENTS)
     events = [models.RunEvent.model_validate(asdict(event)) for event in told.events]
-    return models.RunStory(run=_shown(history, run), items=events, after=told.after)
+    causes = [models.RunCause(**asdict(each)) for each in gateway.quarantine.of_run(name, run)] if after is None else []
+    return models.RunStory(run=_shown(history, run), set_aside=causes, items=events, after=told.after)
 
 
 @router.post(

@@ -66,10 +66,22 @@ class RunEvent(Answer):
     )
 
 
+class RunCause(Answer):
+    """Rows of a full load that were set aside for one cause."""
+
+    stage: str = Field(examples=["transformer"])
+    reason: str = Field(examples=["check_between"])
+    rule: str | None = Field(description="The check.", examples=["between_price"])
+    column: str | None
+    rows: int
+    first: str = Field(description="The id of the first of them in quarantine.", examples=["1-4711"])
+
+
 class RunStory(Answer):
     """What happened to a run, in its order."""
 
     run: Run
+    set_aside: list[RunCause] = Field(description="The rows of a full load that were set aside; at most 20 causes.")
     items: list[RunEvent]
     after: int = Field(description="Ask with this as `after` for what has happened since.", examples=[4711])
 
