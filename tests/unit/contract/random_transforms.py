@@ -57,9 +57,10 @@ def _select_list(draw: st.DrawFn, names: list[str], known: list[str], step: str,
     for at in range(draw(st.integers(0 if text else 1, 3))):
         taken = [] if starred else [name for name in COLUMNS if name not in given]  # names that hide those of the rows
         name = draw(st.sampled_from([f"n{step}{at}", *taken]))
-        text.append(f"{draw(_expressions(usable, at == 0))} AS {name}")
+        expression = draw(_expressions(usable, at == 0))
+        text.append(f"{expression} AS {name}")
         given.append(name)
-        if name not in names:
+        if name not in names and not expression.startswith("unnest"):  # which DuckDB does not take in a lambda
             usable.append(name)
     return ", ".join(text), given
 
