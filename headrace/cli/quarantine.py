@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from headrace.cli import files, quarantine_tables
+from headrace.cli import files, made_tests, quarantine_tables
+from headrace.cli.made_tests import AsTest, Clear, TestFile
 from headrace.cli.observe import DatasetArgument
 from headrace.cli.quarantine_export import ExportFormat, lines
 from headrace.cli.render import Format, Output, count, emit, note
@@ -63,15 +64,26 @@ def quarantine_show(
     context: typer.Context,
     dataset: DatasetArgument,
     row_id: Annotated[str, typer.Argument(metavar="ID", help="As `quarantine ls` prints it.", show_default=False)],
+    as_test: AsTest = False,
+    file: TestFile = None,
+    clear: Clear = None,
     output: Output = Format.TABLE,
 ) -> None:
     """Show one quarantined row: why, where, its values, and what was done about it.
 
+    With --as-test it becomes a test of the dataset file. Columns that are confidential, or seem to hold personal data, have
+    stand-ins.
+
     Examples:
 
         headrace quarantine show nyc.flights 0-17
+        headrace quarantine show nyc.flights 0-17 --as-test --file flights.yaml
     """
+    made_tests.refuse_alone(as_test, file, clear)
     with session_of(context).client() as client:
+        if as_test:
+            made_tests.made(dataset, [client.quarantined_as_test(dataset, row_id, clear or ())], file, output)
+            return
         row = client.quarantined(dataset, row_id)
     emit(row, output, lambda: quarantine_tables.one(row))
 

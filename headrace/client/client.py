@@ -24,6 +24,7 @@ from headrace.client.results import (
     Generation,
     HeldRow,
     Ledger,
+    MadeTest,
     Override,
     Passport,
     Passports,
@@ -184,6 +185,18 @@ class Client:
         body = {"where": where, "limit": limit}
         path = _dataset(dataset, "rows", "passport")
         return self._calls.read(Passports, self._calls.send("POST", path, json=body, timeout=_TRACING_S))
+
+    def row_as_test(self, dataset: str, row_id: str, clear: Iterable[str] = ()) -> MadeTest:
+        """A test of what the live version makes of a raw record; the columns in `clear` get no stand-ins."""
+        return self._made_test(_dataset(dataset, "rows", row_id, "test"), clear)
+
+    def quarantined_as_test(self, dataset: str, row_id: str, clear: Iterable[str] = ()) -> MadeTest:
+        """The same of a quarantined row."""
+        return self._made_test(_dataset(dataset, "quarantine", row_id, "test"), clear)
+
+    def _made_test(self, path: str, clear: Iterable[str]) -> MadeTest:
+        params = {"clear": list(clear)}
+        return self._calls.read(MadeTest, self._calls.send("GET", path, params=params, timeout=_TRACING_S))
 
     def ask_quarantine(self, dataset: str, act: Literal["resubmit", "discard"], **asked: Any) -> QuarantineAsked:
         """Have quarantined rows read anew, or given up. `asked`: the body of the route, see `/docs` of the gateway."""

@@ -27,6 +27,7 @@ from services.gateway.adapters.transform_tests import TransformTests
 from services.gateway.adapters.warehouse import Warehouse
 from services.gateway.adapters.wish_store import WishStore
 from services.gateway.generations import Generations
+from services.gateway.made_tests import TestMaker
 from services.gateway.passports import Passports
 
 
@@ -55,6 +56,7 @@ class Gateway:
     back_tests: BackTestDesk
     transform_tests: TransformTests
     passports: Passports
+    test_maker: TestMaker
     generations: Generations
     diffs: GenerationDiffs
     overrides: OverrideStore

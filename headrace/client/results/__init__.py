@@ -16,6 +16,7 @@ from headrace.client.results.base import Result
 from headrace.client.results.books import Books, Ledger, PartitionBooks, StageBooks
 from headrace.client.results.datasets import Applied, Change, Dataset, Plan, Refusal, SourceColumn, SourcePart
 from headrace.client.results.drift import Drift, DriftDecided, DriftEdit, DriftHits, DriftItem, DriftReader
+from headrace.client.results.made_tests import MadeTest, MaskedColumn
 from headrace.client.results.overrides import HeldRow, Override
 from headrace.client.results.passport import MadeRow, Passport, Passports
 from headrace.client.results.quarantine import (
@@ -63,6 +64,8 @@ __all__ = [
     "Latency",
     "Ledger",
     "MadeRow",
+    "MadeTest",
+    "MaskedColumn",
     "Override",
     "PartitionBooks",
     "Passport",

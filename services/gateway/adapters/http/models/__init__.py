@@ -52,6 +52,7 @@ from services.gateway.adapters.http.models.generations import (
     Replay,
     Rollback,
 )
+from services.gateway.adapters.http.models.made_tests import MadeTest, MaskedColumn
 from services.gateway.adapters.http.models.overrides import HeldRow, HeldRows, HoldRelease, Override, Overrides, Skip
 from services.gateway.adapters.http.models.passport import (
     AppliedVersion,
@@ -116,7 +117,8 @@ __all__ = [
     "DatasetFile", "DatasetStatus", "DatasetSummary", "Datasets", "Drift", "DriftChoice", "DriftDecided", "DriftEdit",
     "DriftHits", "DriftItem", "DriftReader", "FailedRotation", "FateCount", "FateMove", "Fingerprint", "Fingerprints",
     "FlagCount", "Generation", "GenerationAct", "Generations", "Health", "HeldRow", "HeldRows", "HoldRelease", "Hop",
-    "LandedRecord", "Latency", "Ledger", "Leg", "LoadRun", "LoadedAs", "MadeRow", "Name", "NewSecret", "NewToken",
+    "LandedRecord", "Latency", "Ledger", "Leg", "LoadRun", "LoadedAs", "MadeRow", "MadeTest", "MaskedColumn",
+    "Name", "NewSecret", "NewToken",
     "Origin", "Override", "Overrides", "Part", "PartitionBooks", "Passport", "Passports", "Plan", "Problems", "Promotion",
     "QuarantineAsked", "QuarantineChoice", "QuarantineOutcome", "Quarantined", "QuarantinedRow", "Query", "QueryResult",
     "RawField", "RawRecord", "RawSchema", "Reason", "Refusal", "Refused", "Release", "Replay", "Resubmission", "Rollback",
