@@ -146,13 +146,20 @@ class Client:
         return self._calls.read(Ledger, self._calls.send("GET", _dataset(dataset, "ledger")))
 
     def quarantine(
-        self, dataset: str, reason: str | None = None, limit: int = 100, *, everything: bool = False
+        self,
+        dataset: str,
+        reason: str | None = None,
+        limit: int = 100,
+        *,
+        everything: bool = False,
+        assigned_to: str | None = None,
     ) -> Quarantine:
         """The rows that are set aside, clustered by cause; `limit` of them in full.
 
-        `everything` are also those that were resubmitted or discarded since.
+        `everything` are also those that were resubmitted or discarded since; `assigned_to` is a person, or '' for nobody.
         """
         params = {"limit": str(limit)} | ({"reason": reason} if reason else {})
+        params |= {"assigned_to": assigned_to} if assigned_to is not None else {}
         params |= {"all": "true"} if everything else {}
         return self._calls.read(Quarantine, self._calls.send("GET", _dataset(dataset, "quarantine"), params=params))
 
@@ -198,8 +205,13 @@ class Client:
         params = {"clear": list(clear)}
         return self._calls.read(MadeTest, self._calls.send("GET", path, params=params, timeout=_TRACING_S))
 
-    def ask_quarantine(self, dataset: str, act: Literal["resubmit", "discard"], **asked: Any) -> QuarantineAsked:
-        """Have quarantined rows read anew, or given up. `asked`: the body of the route, see `/docs` of the gateway."""
+    def ask_quarantine(
+        self, dataset: str, act: Literal["resubmit", "discard", "assign", "unassign"], **asked: Any
+    ) -> QuarantineAsked:
+        """Have quarantined rows read anew, given up, or assigned to somebody.
+
+        `asked`: the body of the route, see `/docs` of the gateway.
+        """
         path = _dataset(dataset, "quarantine", act)
         body = {name: value for name, value in asked.items() if value is not None}
         return self._calls.read(

@@ -14,6 +14,7 @@ class Cluster(Result):
     rule: str | None = None
     column: str | None = None
     rows: int
+    assigned: int = 0  # of them, to somebody
 
 
 class Fingerprint(Cluster):
@@ -63,6 +64,7 @@ class QuarantinedRow(Result):
     acted_at: datetime | None = None
     edit: str | None = None  # JSON: set or patch
     request: str | None = None
+    assigned_to: str | None = None
 
 
 class Quarantine(Result):
@@ -107,10 +109,12 @@ class QuarantineOutcome(Result):
     request: str
     resubmitted: int = 0
     discarded: int = 0
+    assigned: int = 0
+    unassigned: int = 0
     refused: int = 0
     refusals: tuple[Refused, ...] = ()
 
     @property
     def settled(self) -> int:
         """Rows that something became of."""
-        return self.resubmitted + self.discarded + self.refused
+        return self.resubmitted + self.discarded + self.assigned + self.unassigned + self.refused

@@ -58,6 +58,12 @@ def made(row: dict[str, Any], of: Contract | None = None, clear: tuple[str, ...]
     return test, str(outcome)
 
 
+def only(rows: list[dict[str, Any]] | str | None) -> dict[str, Any]:
+    assert isinstance(rows, list)
+    [row] = rows
+    return row
+
+
 def passes(test: TransformTest, of: Contract) -> bool:
     [verdict] = run_tests(of.model_copy(update={"tests": [test]}))
     return verdict.passed
@@ -66,12 +72,10 @@ def passes(test: TransformTest, of: Contract) -> bool:
 def test_a_loaded_row_becomes_a_test_with_the_rows_that_it_needed() -> None:
     test, outcome = made(RAW)
     assert outcome == "loaded"
-    [row] = test.given
-    assert isinstance(row, dict)
+    row = only(test.given)
     assert set(row) == {"id", "price", "quantity", "email", "status", "note"}
     assert [len(test.ref[name]) for name in ("shop.customers", "geo.cities")] == [1, 1]
-    [published] = test.expect.rows or ()
-    assert isinstance(published, dict)
+    published = only(test.expect.rows)
     assert (published["id"], published["total"], published["city"]) == (1, "4.50", "Bern")
     assert passes(test, orders())
 
@@ -81,8 +85,7 @@ def test_nothing_that_is_personal_is_in_it() -> None:
     text = test.model_dump_json()
     for secret in ("ovelace", "example.org", "7183", "secret"):
         assert secret not in text.lower()
-    [row] = test.given
-    assert isinstance(row, dict)
+    row = only(test.given)
     assert re.fullmatch(r"[A-Z][a-z]{2}\.[A-Z][a-z]{7}@[a-z]{7}\.[a-z]{3}", row["email"])
     assert re.fullmatch(r"call \+\d\d \d\d \d{4} \d{4}", row["note"])
     shown, _ = made(RAW, clear=("email",))  # the control
@@ -127,8 +130,7 @@ def test_what_the_file_says_itself_stays() -> None:
     of = orders(transform={"sql": SQL + " AND o.email NOT LIKE '%@example.org'"})
     test, outcome = made(RAW, of)
     assert outcome.startswith("filtered by")
-    [row] = test.given
-    assert isinstance(row, dict)
+    row = only(test.given)
     assert row["email"].endswith("@example.org")
     assert "ovelace" not in row["email"].lower()
 

@@ -72,6 +72,7 @@ from services.gateway.adapters.http.models.passport import (
     Whereabouts,
 )
 from services.gateway.adapters.http.models.quarantine import (
+    Assignment,
     Cluster,
     Fingerprint,
     Fingerprints,
@@ -112,7 +113,7 @@ from services.gateway.adapters.http.models.words import (
 )
 
 __all__ = [
-    "Answer", "Applied", "AppliedVersion", "Asked", "BackTestPart", "BackTestRequest", "BackTestSample", "Backfill",
+    "Answer", "Applied", "AppliedVersion", "Asked", "Assignment", "BackTestPart", "BackTestRequest", "BackTestSample", "Backfill",
     "Body", "Books", "Change", "Cluster", "Column", "ColumnChange", "CreatedToken", "DatasetApplication", "DatasetDetail",
     "DatasetFile", "DatasetStatus", "DatasetSummary", "Datasets", "Drift", "DriftChoice", "DriftDecided", "DriftEdit",
     "DriftHits", "DriftItem", "DriftReader", "FailedRotation", "FateCount", "FateMove", "Fingerprint", "Fingerprints",

@@ -16,6 +16,7 @@ class Cluster(Answer):
     rule: str | None
     column: str | None
     rows: int
+    assigned: int = Field(description="How many of them are assigned to somebody.")
 
 
 class Fingerprint(Cluster):
@@ -69,6 +70,7 @@ class QuarantinedRow(Answer):
     acted_at: datetime | None
     edit: str | None = Field(description="JSON: how it was edited before it was resubmitted.")
     request: str | None
+    assigned_to: str | None = Field(None, description="Who is to see to it.")
 
 
 class Quarantined(Answer):
@@ -96,11 +98,20 @@ class QuarantineChoice(Body):
         str | None,
         Field(description="Only rows whose value at fault has this shape.", max_length=200, examples=["A9-9"]),
     ] = None
+    assigned_to: Annotated[
+        str | None, Field(description="Only rows that are assigned to this person; empty: to nobody.", max_length=200)
+    ] = None
     all_matching: bool = Field(False, description="Every open row, when neither ids nor a cause are given.")
     because: str = Field(min_length=1, max_length=2000, description="Why; it is kept with each row.")
     dry_run: bool = Field(
         False, description="Change nothing: say which rows it would be, and what would become of some."
     )
+
+
+class Assignment(QuarantineChoice):
+    """Which open rows somebody is to see to."""
+
+    to: str = Field(min_length=1, max_length=200, description="Who: a name that people know.", examples=["ada"])
 
 
 class Resubmission(QuarantineChoice):
@@ -159,5 +170,7 @@ class QuarantineOutcome(Answer):
     request: str
     resubmitted: Rows
     discarded: Rows
+    assigned: Rows
+    unassigned: Rows
     refused: Rows
     refusals: list[Refused]
