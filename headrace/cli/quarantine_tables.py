@@ -7,7 +7,15 @@ from rich.console import RenderableType
 
 from headrace.cli.render import command, count, moment, number, safe, table
 from headrace.cli.tables import mapping, pairs
-from headrace.client import Cluster, Fingerprints, Quarantine, QuarantineAsked, QuarantinedRow, QuarantineOutcome
+from headrace.client import (
+    Cluster,
+    Fingerprints,
+    Quarantine,
+    QuarantineAsked,
+    QuarantinedRow,
+    QuarantineOutcome,
+    RowAct,
+)
 
 _BARS: Final = "▁▂▃▄▅▆▇█"
 
@@ -82,11 +90,38 @@ def one(row: QuarantinedRow) -> Iterator[RenderableType]:
         "edit": row.edit,
     }
     yield pairs("fact", {name: value for name, value in facts.items() if value is not None})
+    if row.acts:
+        yield _acts(row.acts)
     values = mapping(row.fields)
     if values is not None:
         yield pairs("field", values)
     elif row.value:
         yield f"It could not be decoded. Its bytes, as base64: {safe(row.value)}"
+
+
+def _acts(acts: Sequence[RowAct]) -> RenderableType:
+    """What was done to a row, in order."""
+    grid = table("when", "row", "what", "by", "because")
+    for each in acts:
+        grid.add_row(moment(each.at), safe(each.row), safe(_act(each)), safe(each.by), safe(each.because))
+    return grid
+
+
+def _act(act: RowAct) -> str:
+    """What was done, in words."""
+    match act.act:
+        case "quarantined":
+            cause = " ".join(filter(None, (act.reason, act.rule and f"({act.rule})")))
+            return f"quarantined by {act.stage}, version {act.version}: {cause}"
+        case "assigned":
+            return f"assigned to {act.assigned_to}"
+        case "loaded":
+            return f"loaded as {act.became}"
+        case "resubmitted":
+            return f"resubmitted, edited: {act.edit}" if act.edit else "resubmitted"
+        case "refused":
+            return f"refused: {act.detail}"
+    return act.act
 
 
 def asked_for(dataset: str, act: str, asked: QuarantineAsked) -> Iterator[RenderableType]:

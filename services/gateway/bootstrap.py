@@ -42,6 +42,7 @@ from services.gateway.gateway import Gateway
 from services.gateway.generations import Generations
 from services.gateway.made_tests import TestMaker
 from services.gateway.passports import Passports
+from services.gateway.row_histories import RowHistories
 from services.gateway.settings import GatewaySettings
 
 _REGISTRY_S = 5
@@ -100,6 +101,7 @@ def build(settings: GatewaySettings) -> Gateway:
         tests,
         passports,
         TestMaker(passports, quarantine, published, datasets, tests),
+        RowHistories(quarantine, published),
         generations,
         diffs,
         overrides,

@@ -29,6 +29,7 @@ from services.gateway.adapters.wish_store import WishStore
 from services.gateway.generations import Generations
 from services.gateway.made_tests import TestMaker
 from services.gateway.passports import Passports
+from services.gateway.row_histories import RowHistories
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class Gateway:
     transform_tests: TransformTests
     passports: Passports
     test_maker: TestMaker
+    row_histories: RowHistories
     generations: Generations
     diffs: GenerationDiffs
     overrides: OverrideStore

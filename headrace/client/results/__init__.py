@@ -28,6 +28,7 @@ from headrace.client.results.quarantine import (
     QuarantinedRow,
     QuarantineOutcome,
     Refused,
+    RowAct,
     Verdict,
 )
 from headrace.client.results.rows import Column, QueryResult, TailRecord
@@ -80,6 +81,7 @@ __all__ = [
     "Refused",
     "Result",
     "RotatedSecrets",
+    "RowAct",
     "RowFate",
     "Run",
     "RunEvent",

@@ -36,6 +36,24 @@ class Fingerprints(Result):
     items: tuple[Fingerprint, ...] = ()
 
 
+class RowAct(Result):
+    """One thing that happened to a quarantined row."""
+
+    act: str  # quarantined, assigned, unassigned, refused, resubmitted, discarded or loaded
+    row: str  # which quarantined row: one that comes back again is another one
+    at: datetime | None = None  # of loaded it is not kept
+    by: str | None = None
+    because: str | None = None
+    edit: str | None = None
+    assigned_to: str | None = None
+    stage: str | None = None
+    version: int | None = None
+    reason: str | None = None
+    rule: str | None = None
+    detail: str | None = None
+    became: str | None = None  # of loaded: the raw record, partition:offset
+
+
 class QuarantinedRow(Result):
     """A record that was set aside. Source: schemas/quarantined.avsc."""
 
@@ -65,6 +83,7 @@ class QuarantinedRow(Result):
     edit: str | None = None  # JSON: set or patch
     request: str | None = None
     assigned_to: str | None = None
+    acts: tuple[RowAct, ...] = ()  # in order; of a row that is asked for by its id
 
 
 class Quarantine(Result):

@@ -21,6 +21,7 @@ from services.gateway.core.json_values import json_value
 
 _MOST_CLUSTERS: Final = 1000
 _MOST_REFUSED: Final = 20
+_MOST_ACTS: Final = 200
 _PAGE: Final = 2000
 _NO_COLUMN: Final = 47
 _PLAIN: Final = (
@@ -253,18 +254,28 @@ class Quarantine:
         found = self.find(dataset, Chosen(ids=[place], all=True), 1).items
         return found[0] if found else None
 
-    def again(self, dataset: str, row_id: str) -> list[Place]:
-        """The raw records as which a row was resubmitted and set aside once more. Errors: Transient."""
+    def again(self, dataset: str, row_id: str) -> list[dict[str, Any]]:
+        """The quarantined rows that a row became: it was resubmitted, and set aside once more. Errors: Transient."""
         found = self._records(
             dataset,
-            f"SELECT DISTINCT `partition`, assumeNotNull(raw_offset) AS raw_offset "
-            f"FROM {self._rows(dataset, Chosen())} "
+            f"SELECT * FROM {self._rows(dataset, Chosen())} "
             f"WHERE raw_offset IS NOT NULL AND JSONExtractString(ifNull(fields, ''), '{QUARANTINE_ID}') = {{again:String}} "
-            "LIMIT 10",
+            "ORDER BY quarantined_at, _load_partition, _load_offset LIMIT 10",
             10,
             {"again": row_id},
         )
-        return [(each["partition"], each["raw_offset"]) for each in found]
+        return [_with_fields(each) for each in found]
+
+    def acts(self, dataset: str, ids: Sequence[str]) -> list[dict[str, Any]]:
+        """What was done about rows, or refused, in the order of time. Errors: Transient."""
+        return self._records(
+            dataset,
+            f"SELECT act, act_on, acted_by, because, edit, detail, {_ASSIGNED}, quarantined_at AS at FROM {{table}} "
+            "WHERE act != 'quarantined' AND has({ids:Array(String)}, ifNull(act_on, '')) "
+            f"ORDER BY quarantined_at, _load_partition, _load_offset LIMIT {_MOST_ACTS}",
+            _MOST_ACTS,
+            {"ids": list(ids)},
+        )
 
     def outcome(self, dataset: str, request: str) -> Outcome:
         """What became of a request so far. Errors: Transient."""

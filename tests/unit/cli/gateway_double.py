@@ -50,6 +50,7 @@ class GatewayDouble:
         self.holdings: list[list[dict[str, Any]]] = []  # what each look shows, one after the other
         self.held_rows: list[dict[str, Any]] = []
         self.passports: list[dict[str, Any]] = []
+        self.acts: list[dict[str, Any]] = []
         self.made_test: dict[str, Any] = {}
         self.diff: list[dict[str, Any]] = []
         self.drifting: list[dict[str, Any]] = []  # one less after each decision
@@ -250,7 +251,7 @@ class GatewayDouble:
                 done = {"resubmitted": 3 - self.refused, "discarded": 0, "refused": self.refused, "refusals": refusals}
                 return httpx.Response(200, json={"request": "r1", **done})
             case ["quarantine", "0-7"]:
-                return httpx.Response(200, json=row)
+                return httpx.Response(200, json={**row, "acts": self.acts})
             case ["rows" | "quarantine", place, "test"]:
                 self.asked.append((place, {"clear": request.url.params.get_list("clear")}))
                 return httpx.Response(200, json=self.made_test)

@@ -133,14 +133,15 @@ def quarantined(
     row_id: Annotated[str, Path(description="Its id, partition-offset.", examples=["1-4711"])],
     gateway: Parts,
     _: Calling,
-) -> models.QuarantinedRow:
-    """One quarantined row with its bytes, and what was done about it."""
+) -> models.QuarantinedRowInFull:
+    """One quarantined row with its bytes, and everything that was done to it, in order."""
     dataset = known(gateway.datasets, name)
     place = _ROW_ID.fullmatch(row_id)
     found = gateway.quarantine.get(dataset.name, (int(place[1]), int(place[2]))) if place else None
     if found is None:
         raise not_found(f"{name} has no quarantined row {row_id}; ids look like 1-4711")
-    return models.QuarantinedRow(**found)
+    acts = [models.RowAct(**asdict(act)) for act in gateway.row_histories.of(dataset, found)]
+    return models.QuarantinedRowInFull(**found, acts=acts)
 
 
 @router.post(

@@ -73,6 +73,32 @@ class QuarantinedRow(Answer):
     assigned_to: str | None = Field(None, description="Who is to see to it.")
 
 
+class RowAct(Answer):
+    """One thing that happened to a quarantined row."""
+
+    act: str = Field(description="quarantined, assigned, unassigned, refused, resubmitted, discarded or loaded.")
+    row: str = Field(description="The quarantined row that it happened to: one that comes back again is another one.")
+    at: datetime | None = Field(description="When; of loaded it is not kept.")
+    by: str | None = Field(description="Who asked for it.")
+    because: str | None
+    edit: str | None = Field(description="JSON: how it was edited before it was resubmitted.")
+    assigned_to: str | None
+    stage: str | None = Field(description="Of quarantined and loaded: which stage did it.")
+    version: int | None = Field(description="Of quarantined: the version of the dataset file.")
+    reason: str | None = Field(description="Of quarantined.")
+    rule: str | None = Field(description="Of quarantined.")
+    detail: str | None = Field(description="Of quarantined and refused: why.")
+    became: str | None = Field(description="Of loaded: the raw record it was read anew as.", examples=["0:4711"])
+
+
+class QuarantinedRowInFull(QuarantinedRow):
+    """A record that was set aside, and all that was ever done to it."""
+
+    acts: list[RowAct] = Field(
+        description="In order, with what was done to the rows that it was before, and that it became. Dry runs are none."
+    )
+
+
 class Quarantined(Answer):
     """The quarantined rows of a dataset: all of them by cause, and some of them in full."""
 
