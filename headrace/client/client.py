@@ -107,10 +107,13 @@ class Client:
             Applied, self._calls.send("PUT", _dataset(name), safe=False, json=body, timeout=timeout)
         )
 
-    def back_test(self, document: str, rows: int) -> Iterator[BackTestPart]:
-        """What this dataset file would make of about so many of the newest rows, beside the live version. Changes nothing."""
+    def back_test(self, document: str, rows: int | None = None, *, hours: int | None = None) -> Iterator[BackTestPart]:
+        """What this dataset file would make of about so many of the newest rows, beside the live version. Changes nothing.
+
+        With `hours`: of the rows that were staged within so many hours, at most `rows` (the gateway's limit).
+        """
         timeout = httpx.Timeout(_BACK_TEST_S, connect=5)
-        body = {"document": document, "rows": rows}
+        body = {"document": document, "rows": rows, "hours": hours}
         return self._calls.lines(BackTestPart, "/plan/back-test", json=body, timeout=timeout)
 
     def diff(

@@ -65,6 +65,7 @@ class GatewayDouble:
             case "POST", ["plan"]:
                 return self._plan(body["document"])
             case "POST", ["plan", "back-test"]:
+                self.asked.append(("back-test", body))
                 return httpx.Response(200, text="".join(json.dumps(part) + "\n" for part in self.back_test))
             case "PUT", ["datasets", name]:
                 self.skipped[name] = body.get("skip_tests")

@@ -12,6 +12,7 @@ from services.gateway.adapters.http.models.access import (
     Tokens,
 )
 from services.gateway.adapters.http.models.back_tests import (
+    MOST_TESTED,
     BackTestPart,
     BackTestRequest,
     BackTestSample,
@@ -115,6 +116,7 @@ from services.gateway.adapters.http.models.words import (
 )
 
 __all__ = [
+    "MOST_TESTED",
     "Answer",
     "Applied",
     "AppliedVersion",
