@@ -63,7 +63,7 @@ def shown(dataset: str, report: BackTestPart) -> Iterator[RenderableType]:
         yield "    No row of that time is in the staged topic: nothing can be said."
         return
     if report.left_out:
-        yield f"    [yellow]About {count(report.left_out, 'older row')} of that time were left out[/]: only the newest were taken."
+        yield f"    [yellow]About {count(report.left_out, 'older row')} of that time were left out[/]: the newest were taken."
     if not (report.moves or report.columns or _other_counts(report)):
         yield f"    Every row has the same fate, and every value is the same {_of_columns(report)}"
         return

@@ -32,6 +32,7 @@ from headrace.client.results import (
     Quarantine,
     QuarantineAsked,
     QuarantinedRow,
+    QuarantinedRowInFull,
     QuarantineOutcome,
     QueryResult,
     RotatedSecrets,
@@ -181,9 +182,9 @@ class Client:
         path = _dataset(dataset, "quarantine", "export")
         return self._calls.lines(QuarantinedRow, path, method="GET", params=params, timeout=_ASKING_S)
 
-    def quarantined(self, dataset: str, row_id: str) -> QuarantinedRow:
+    def quarantined(self, dataset: str, row_id: str) -> QuarantinedRowInFull:
         """One row that was set aside."""
-        return self._calls.read(QuarantinedRow, self._calls.send("GET", _dataset(dataset, "quarantine", row_id)))
+        return self._calls.read(QuarantinedRowInFull, self._calls.send("GET", _dataset(dataset, "quarantine", row_id)))
 
     def passport(self, dataset: str, row_id: str) -> Passport:
         """What a raw record was and what became of it; `row_id` is its partition:offset, as rows of the table carry it."""

@@ -5,6 +5,7 @@ No test is handed on that does not pass by the dataset file that is live.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 from headrace.contract import Contract, Expectation, TransformTest
@@ -24,6 +25,7 @@ from services.gateway.passports import NoRecordError, Passport, Passports
 
 _SALTS: Final = 8
 _MOST_REFERRED: Final = 20  # rows of another dataset that a row may need; each is tried without
+_TELLING: Final = 4  # characters: shorter values of one row are equal by chance
 _ANYTHING: Final = Expectation()
 
 
@@ -145,8 +147,8 @@ def made_of(
     real = _Trial(contract, given, {dataset: list(rows) for dataset, rows in referred.items()}).smallest()
     masked = made_tests.masked_columns(contract, given, clear)
     shown = _masked(real, masked, others, clear)
-    outcome = made_tests.outcome_of(real.fates())
-    expect = made_tests.expected_of(shown.fates(), made_tests.hidden_outputs(contract))
+    outcome = made_tests.outcome_of(real.fates)
+    expect = made_tests.expected_of(shown.fates, made_tests.hidden_outputs(contract))
     about += f" Stand-ins: {', '.join(masked)}." if masked else ""
     test = shown.test(f"{name}, {outcome}"[:120], expect, about)
     [verdict] = run_tests(contract.model_copy(update={"tests": [test]}))
@@ -163,11 +165,11 @@ def _masked(
     """The trial with stand-ins, which ends as the real one does. Errors: NoTestError, ValueError."""
     kept = made_tests.said_by(real.contract)
     referred = {
-        name: [column for row in rows for column in made_tests.masked_columns(others[name], row, clear)]
+        name: [column for row in rows for column in made_tests.masked_published(others[name], row, clear)]
         for name, rows in real.ref.items()
         if name in others
     }
-    wanted = made_tests.end_of(real.fates())
+    wanted = made_tests.end_of(real.fates)
     for salt in range(_SALTS):
         trial = real.with_stand_ins(StandIns(salt, kept), masked, referred, clear)
         if _ends_as(trial, wanted):
@@ -175,13 +177,13 @@ def _masked(
     alone = {name: real.with_stand_ins(StandIns(0, kept), [name], {}, clear) for name in masked}
     guilty = [name for name, trial in alone.items() if not _ends_as(trial, wanted)] or list(masked)
     raise NoTestError(
-        f"the stand-ins for {', '.join(guilty)} change what becomes of the row, which is {made_tests.outcome_of(real.fates())}: "
+        f"the stand-ins for {', '.join(guilty)} change what becomes of the row, which is {made_tests.outcome_of(real.fates)}: "
         "have the real values of the column shown (clear), or write the test by hand",
         guilty,
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Trial:
     """Rows that are given, with the rows of other datasets."""
 
@@ -189,6 +191,7 @@ class _Trial:
     given: dict[str, Any]
     ref: Mapping[str, Sequence[Row]]
 
+    @cached_property
     def fates(self) -> Fates:
         """What becomes of them. Errors: ValueError."""
         return fates_of(self.contract, self.test("it", _ANYTHING))
@@ -218,7 +221,7 @@ class _Trial:
         return self if not half else self._without(dataset, rows[:half], wanted)._without(dataset, rows[half:], wanted)
 
     def _end(self) -> tuple[Any, ...]:
-        fates = self.fates()
+        fates = self.fates
         return made_tests.end_of(fates), made_tests.published(fates)
 
     def with_stand_ins(
@@ -228,7 +231,7 @@ class _Trial:
         referred: Mapping[str, Collection[str]],
         clear: Collection[str],
     ) -> "_Trial":
-        given = _hidden(self.given, stand_ins, masked, clear)
+        given = _hidden(self.given, stand_ins, masked, clear, _TELLING)
         ref = {
             dataset: [_hidden(row, stand_ins, referred.get(dataset, ()), clear) for row in rows]
             for dataset, rows in self.ref.items()
@@ -236,13 +239,17 @@ class _Trial:
         return _Trial(self.contract, given, ref)
 
 
-def _hidden(row: Row, stand_ins: StandIns, masked: Collection[str], clear: Collection[str]) -> dict[str, Any]:
+def _hidden(
+    row: Row, stand_ins: StandIns, masked: Collection[str], clear: Collection[str], shortest: int = 1
+) -> dict[str, Any]:
+    """A row with stand-ins: in the masked columns, and where a value of at least so many characters has one already."""
     shown = {name.lower() for name in clear}
 
     def hidden(name: str, value: Any) -> Any:
         if name.lower() in shown:
             return value
-        return stand_ins.of(value) if name in masked or stand_ins.knows(value) else stand_ins.within(value)
+        known = len(str(value)) >= shortest and stand_ins.knows(value)
+        return stand_ins.of(value) if name in masked or known else stand_ins.within(value)
 
     first = {name: hidden(name, row[name]) for name in row if name in masked}  # what they share, the others take over
     return {name: first[name] if name in first else hidden(name, value) for name, value in row.items()}
@@ -250,7 +257,7 @@ def _hidden(row: Row, stand_ins: StandIns, masked: Collection[str], clear: Colle
 
 def _ends_as(trial: _Trial, wanted: tuple[Any, ...]) -> bool:
     try:
-        return made_tests.end_of(trial.fates()) == wanted
+        return made_tests.end_of(trial.fates) == wanted
     except ValueError:
         return False
 

@@ -76,6 +76,9 @@ def test_rows_are_loaded_once_their_parents_are_there(platform: Platform, parent
     assert [(each.rows, each.assigned) for each in platform.client.quarantine_clusters(name).items] == [(5, 4)]
     assert settled(platform, name).quarantined == {"check_references": 5}
 
+    made = platform.client.quarantined_as_test(name, first.id)
+    assert (made.outcome, made.test["ref"]) == ("quarantined by country", {parents: []})
+
     asked(platform, name, reason="check_references")
     again = settled(platform, name)  # the control: nothing was mended, so they are set aside once more
     assert (again.read, again.loaded, again.quarantined) == (10, 5, {"check_references": 5})
@@ -104,6 +107,8 @@ def test_rows_are_loaded_once_their_parents_are_there(platform: Platform, parent
     assert {act.row for act in acts[:6]} == {first.id} != {act.row for act in acts[6:]}
     assert platform.client.quarantined(name, acts[6].row).acts == acts  # told from either end
     assert platform.client.passport(name, acts[-1].became or "").fate.state == "loaded"
+    made = platform.client.row_as_test(name, acts[-1].became or "")
+    assert (made.outcome, made.test["ref"], made.recorded) == ("loaded", {parents: [{"code": "li"}]}, "loaded")
 
 
 def test_rows_are_edited_by_expressions_and_patches(platform: Platform, parents: str) -> None:

@@ -83,7 +83,12 @@ class QuarantinedRow(Result):
     edit: str | None = None  # JSON: set or patch
     request: str | None = None
     assigned_to: str | None = None
-    acts: tuple[RowAct, ...] = ()  # in order; of a row that is asked for by its id
+
+
+class QuarantinedRowInFull(QuarantinedRow):
+    """A record that was set aside, and all that was ever done to it, in order."""
+
+    acts: tuple[RowAct, ...] = ()
 
 
 class Quarantine(Result):

@@ -1,7 +1,7 @@
 """What the test says that is made of a row: what is given of it, which values get stand-ins, and what must become of it."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ from sqlglot import exp
 from headrace.contract import Contract, Expectation, References, outputs_of
 from headrace.contract.functions import OWN, calls
 from headrace.contract.inputs import inputs
-from headrace.contract.likely_personal import personal
+from headrace.contract.likely_personal import Personal, personal
 from headrace.contract.rowwise import steps
 from headrace.contract.sql import examine
 from headrace.transform.expectation import Fates
@@ -93,7 +93,21 @@ def masked_columns(contract: Contract, given: Row, clear: Iterable[str] = ()) ->
         elif name.lower() in hashed:
             found[name] = f"transform.sql puts it through {hashed[name.lower()]}()"
         elif (likely := personal(name, [value])) is not None:
-            found[name] = f"seems to be: {likely.what} (by its {likely.why})"
+            found[name] = _seems(likely)
+    return found
+
+
+def masked_published(other: Contract, row: Row, clear: Iterable[str] = ()) -> dict[str, str]:
+    """The same of a row that another dataset publishes."""
+    shown = {name.lower() for name in clear}
+    found: dict[str, str] = {}
+    for name, value in row.items():
+        if name.lower() in shown:
+            continue
+        if why := _declared(other, {name.lower()}):
+            found[name] = why
+        elif (likely := personal(name, [value])) is not None:
+            found[name] = _seems(likely)
     return found
 
 
@@ -187,8 +201,12 @@ def _scalars(value: Any) -> Iterator[Any]:
 def _classified(contract: Contract, column: str) -> str:
     """Why a column of the source is confidential: by what is declared of a published column that is computed from it."""
     outputs = outputs_of(contract, column)
-    reached = {name.lower() for name in (*outputs.columns, *outputs.unsure)}
-    fields = [field for field in contract.schema_.fields if field.name.lower() in reached]
+    return _declared(contract, {name.lower() for name in (*outputs.columns, *outputs.unsure)})
+
+
+def _declared(contract: Contract, published: Collection[str]) -> str:
+    """Why any of these published columns is confidential, by what is declared. Names are in lower case."""
+    fields = [field for field in contract.schema_.fields if field.name.lower() in published]
     for field in fields:
         level = field.classification or contract.classification
         if level in _SENSITIVE:
@@ -198,6 +216,10 @@ def _classified(contract: Contract, column: str) -> str:
     if not fields and contract.classification in _SENSITIVE:
         return f"{contract.dataset} is {contract.classification}"
     return ""
+
+
+def _seems(likely: Personal) -> str:
+    return f"seems to be: {likely.what} (by its {likely.why})"
 
 
 def _hashed(contract: Contract) -> dict[str, str]:

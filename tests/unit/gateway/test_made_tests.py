@@ -92,6 +92,32 @@ def test_nothing_that_is_personal_is_in_it() -> None:
     assert "Ada.Lovelace@example.org" in shown.model_dump_json()
 
 
+def test_rows_of_other_datasets_are_masked_by_their_own_file() -> None:
+    people = contract(
+        dataset="shop.customers",
+        schema={"fields": [{"name": "city", "logicalType": "string", "tags": ["PII"]}, FIELDS[2]]},
+    )
+    of = orders(checks=[])
+    test, outcome, _ = made_of(
+        of, given_of(of, RAW), {"shop.customers": CUSTOMERS}, {"shop.customers": people}, "it", "About."
+    )
+    ref, row = only(test.ref["shop.customers"]), only(test.given)
+    assert (outcome.fate, ref["email"]) == ("loaded", row["email"].lower())
+    assert re.fullmatch("[A-Z][a-z]{3}", ref["city"])
+    assert ref["city"] != "Bern"
+    assert only(test.expect.rows)["city"] == ref["city"]
+
+
+def test_short_values_that_are_equal_by_chance_stay() -> None:
+    fields = [{"name": "score", "logicalType": "integer", "classification": "restricted"}]
+    of = contract(schema={"fields": fields})
+    test, _, masked = made_of(of, {"id": 3, "score": 3, "code": "AB12", "email": "AB12"}, {}, {}, "it", "About.")
+    row = only(test.given)
+    assert (masked.keys(), row["id"]) == ({"score", "email"}, 3)
+    assert row["score"] != 3
+    assert row["code"] == row["email"] != "AB12"
+
+
 def test_the_same_row_makes_the_same_test() -> None:
     assert made(RAW) == made(dict(RAW))
 
