@@ -12,7 +12,7 @@ from headrace.client import (
     Fingerprints,
     Quarantine,
     QuarantineAsked,
-    QuarantinedRow,
+    QuarantinedRowInFull,
     QuarantineOutcome,
     RowAct,
 )
@@ -72,7 +72,7 @@ def _spark(counts: Sequence[int]) -> str:
     return "".join(_BARS[-(-each * (len(_BARS) - 1) // most)] if each else "·" for each in counts)
 
 
-def one(row: QuarantinedRow) -> Iterator[RenderableType]:
+def one(row: QuarantinedRowInFull) -> Iterator[RenderableType]:
     """One quarantined row."""
     yield f"[bold]{safe(row.dataset)}[/] {safe(row.id)}: [red]{safe(row.reason)}[/] {safe(row.detail)}"
     facts = {
