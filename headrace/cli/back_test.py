@@ -1,7 +1,8 @@
 """How a back-test is followed, and what it found is shown."""
 
+import re
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from rich.console import RenderableType
 
@@ -11,13 +12,36 @@ from headrace.client import BackTestPart, BackTestSample, Client
 from headrace.errors import HeadraceError
 
 _SHOWN: Final = 3  # samples of each
+_MOST_ROWS: Final = 2_000_000
+_MOST_HOURS: Final = 366 * 24
+_HOURS: Final = {"h": 1, "d": 24}
 
 
-def back_tested(client: Client, dataset: str, document: str, rows: int) -> BackTestPart:
+class Span(NamedTuple):
+    """Over how much: so many of the newest rows, or those of so many hours."""
+
+    rows: int | None = None
+    hours: int | None = None
+
+
+def span_of(text: str) -> Span:
+    """`100000`, `3d` or `12h`. Errors: HeadraceError."""
+    found = re.fullmatch(r"([1-9][0-9]{0,8})([dh]?)", text.strip())
+    number, unit = (int(found[1]), found[2]) if found else (0, "")
+    span = Span(hours=number * _HOURS[unit]) if unit else Span(rows=number)
+    if not number or (span.rows or 0) > _MOST_ROWS or (span.hours or 0) > _MOST_HOURS:
+        raise HeadraceError(
+            f"--back-test {text}: so many of the newest rows, as in 100000 (at most {_MOST_ROWS:,}), or those of the last "
+            "days or hours, as in 3d or 12h (at most 366d)."
+        )
+    return span
+
+
+def back_tested(client: Client, dataset: str, document: str, span: Span) -> BackTestPart:
     """What the file would make of the newest rows, or why that cannot be said. Shows how far it is."""
     try:
         with WorkBoard(f"{dataset} over its newest rows") as board:
-            for part in client.back_test(document, rows):
+            for part in client.back_test(document, span.rows, hours=span.hours):
                 if part.part != "progress":
                     return part
                 board.update(part.rows, part.of)
@@ -36,8 +60,10 @@ def shown(dataset: str, report: BackTestPart) -> Iterator[RenderableType]:
         + (f", ingested from {moment(report.first)} to {moment(report.last)}" if report.rows else "")
     )
     if not report.rows:
-        yield "    No row is in the staged topic: nothing can be said."
+        yield "    No row of that time is in the staged topic: nothing can be said."
         return
+    if report.left_out:
+        yield f"    [yellow]About {count(report.left_out, 'older row')} of that time were left out[/]: the newest were taken."
     if not (report.moves or report.columns or _other_counts(report)):
         yield f"    Every row has the same fate, and every value is the same {_of_columns(report)}"
         return

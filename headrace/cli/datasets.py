@@ -94,13 +94,12 @@ def plan(
     context: typer.Context,
     paths: Files,
     back_test: Annotated[
-        int | None,
+        str | None,
         typer.Option(
             "--back-test",
-            metavar="ROWS",
-            min=1,
-            max=2_000_000,
-            help="Put so many of the newest rows to the live version and to the file, and show what would become of them.",
+            metavar="ROWS|DAYSd",
+            help="Put so many of the newest rows, or those of the last days (3d) or hours (12h), to the live version and to "
+            "the file, and show what would become of them.",
             show_default=False,
         ),
     ] = None,
@@ -118,22 +117,24 @@ def plan(
 
         headrace plan -f flights.yaml
         headrace plan -f flights.yaml --back-test 100000
+        headrace plan -f flights.yaml --back-test 3d
         headrace plan -f examples/nyc -o json
     """
     from headrace.cli.applying import in_order, planned
-    from headrace.cli.back_test import back_tested, shown
+    from headrace.cli.back_test import back_tested, shown, span_of
     from headrace.cli.documents import read
 
+    span = None if back_test is None else span_of(back_test)
     documents = in_order(all_valid(read(paths)))
     with session_of(context).client() as client:
         plans = planned(client, documents)
         changed = {plan.dataset for plan in plans if plan.current_version is not None and plan.changes_something}
         tested = {
-            name: back_tested(client, name, document.whole, back_test)
+            name: back_tested(client, name, document.whole, span)
             for document in documents
-            if back_test is not None and (name := document.valid.dataset) in changed
+            if span is not None and (name := document.valid.dataset) in changed
         }
-    found = {"plans": plans} | ({"back_tests": tested} if back_test is not None else {})
+    found = {"plans": plans} | ({"back_tests": tested} if span is not None else {})
 
     def pages() -> Iterator[RenderableType]:
         yield from changes.plans(plans)

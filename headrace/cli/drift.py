@@ -1,27 +1,22 @@
 """Commands about sources that are no longer what they were: look at it, decide, and have the rows read anew."""
 
-import io
-import re
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
-from ruamel.yaml import YAML
-from ruamel.yaml.util import load_yaml_guess_indent
 
 from headrace.cli import tables
-from headrace.cli.files import STANDARD, text_of
+from headrace.cli.edited_file import EditedFile
 from headrace.cli.observe import DatasetArgument
 from headrace.cli.quarantine import Because, Wait
 from headrace.cli.quarantine_tables import outcome_of
-from headrace.cli.render import Format, Output, emit, note, safe
+from headrace.cli.render import Format, Output, emit
 from headrace.cli.session import session_of
 from headrace.client import Client, DriftEdit, QuarantineOutcome
 from headrace.contract import Decision, FileEdit
 from headrace.errors import HeadraceError
 
 _LATE: Final = 5
-_SECTION: Final = re.compile(r"^\w+:[ \t]*(?:#.*)?\n( +)[^ -]", re.MULTILINE)  # how far a mapping is indented
 
 app = typer.Typer(no_args_is_help=True, help="See to sources whose columns came or changed without notice.")
 
@@ -177,11 +172,11 @@ def _decide(
     wait: bool,
     output: Format,
 ) -> None:
-    document = None if file is None else _Document(file, dataset)
+    document = None if file is None else _document(file, dataset)
     with session_of(context).client() as client:
         decided = client.decide_drift(dataset, column, **asked)
         if document is not None and decided.edit is not None and decided.request is not None:
-            document.write(decided.edit)
+            _write(document, decided.edit)
         if decided.request is None or not wait:
             emit(decided, output, lambda: tables.drift_decided(dataset, decided))
             return
@@ -208,42 +203,22 @@ def _with_late_ones(
     return outcome
 
 
-class _Document:
-    """A dataset's file that is edited in place: what the edit does not touch stays as it is written, comments too."""
+def _document(path: Path, dataset: str) -> EditedFile:
+    """The file of a dataset, before anything is decided. Errors: HeadraceError when it is none, or of another dataset."""
+    document = EditedFile(path, "the decision")
+    document.is_of(dataset)
+    return document
 
-    def __init__(self, path: Path, dataset: str) -> None:
-        """Errors: HeadraceError when it cannot be read, or is not the dataset's; before anything is decided."""
-        origin, text = text_of(path)
-        if path == STANDARD:
-            raise HeadraceError("the decision is written into the file, and - is none: name the file itself.")
-        self._path = path
-        self._newline = "\r\n" if b"\r\n" in path.read_bytes() else "\n"
-        self._yaml = YAML()
-        self._yaml.width = 4096
-        self._yaml.preserve_quotes = True
-        self._yaml.explicit_start = text.startswith("---")
-        try:
-            self._values, sequence, offset = load_yaml_guess_indent(text, yaml=self._yaml)
-        except Exception as error:
-            raise HeadraceError(f"{origin}: not YAML: {error}") from error
-        found = self._values.get("dataset") if isinstance(self._values, dict) else None
-        if found != dataset or not isinstance(self._values.get("source"), dict):
-            raise HeadraceError(f"{origin}: not the file of {dataset}: its `dataset` is {found!r}.")
-        section = _SECTION.search(text)
-        self._yaml.indent(mapping=len(section[1]) if section else 2, sequence=sequence, offset=offset)
 
-    def write(self, edit: DriftEdit) -> None:
-        """Write an edit into it. Errors: HeadraceError."""
-        decision = Decision.model_validate(edit.decision) if edit.decision is not None else None
-        FileEdit(edit.column, decision, edit.type, edit.publish).write(self._values)  # type: ignore[arg-type]
-        text = io.StringIO()
-        self._yaml.dump(self._values, text)
-        try:
-            self._path.write_text(text.getvalue(), encoding="utf-8", newline=self._newline)
-        except OSError as error:
-            where = f"source.drift.{edit.column}" if edit.decision is not None else f"source.columns.{edit.column}"
-            told = f"{where}: {edit.decision or edit.type}"
-            raise HeadraceError(
-                f"{self._path}: cannot be written: {error.strerror}; the decision is live: write it yourself, {told}"
-            ) from error
-        note(f"[green]✓[/] wrote {safe(self._path)}")
+def _write(document: EditedFile, edit: DriftEdit) -> None:
+    """Write an edit into a dataset's file. Errors: HeadraceError."""
+    decision = Decision.model_validate(edit.decision) if edit.decision is not None else None
+    FileEdit(edit.column, decision, edit.type, edit.publish).write(document.values)  # type: ignore[arg-type]
+    try:
+        document.write()
+    except OSError as error:
+        where = f"source.drift.{edit.column}" if edit.decision is not None else f"source.columns.{edit.column}"
+        told = f"{where}: {edit.decision or edit.type}"
+        raise HeadraceError(
+            f"{document.path}: cannot be written: {error.strerror}; the decision is live: write it yourself, {told}"
+        ) from error

@@ -1,4 +1,4 @@
-"""Commands about rows that were set aside: look at them, have them read anew, give them up."""
+"""Commands about rows that were set aside: look at them, have somebody see to them, have them read anew, give them up."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from headrace.cli import files, quarantine_tables
+from headrace.cli import files, made_tests, quarantine_tables
+from headrace.cli.made_tests import AsTest, Clear, TestFile
 from headrace.cli.observe import DatasetArgument
 from headrace.cli.quarantine_export import ExportFormat, lines
 from headrace.cli.render import Format, Output, count, emit, note
@@ -28,6 +29,15 @@ Shape = Annotated[
         help="Only rows whose value at fault has this shape, as `quarantine clusters` prints it.", show_default=False
     ),
 ]
+AssignedTo = Annotated[
+    str | None,
+    typer.Option(
+        "--assigned-to",
+        metavar="WHO",
+        help="Only rows that are assigned to this person; '' for nobody.",
+        show_default=False,
+    ),
+]
 AllMatching = Annotated[bool, typer.Option("--all-matching", help="Every open row, when nothing narrows them down.")]
 Because = Annotated[str, typer.Option(help="Why; it is kept with each row.", show_default=False)]
 DryRun = Annotated[
@@ -41,6 +51,7 @@ def quarantine_ls(
     context: typer.Context,
     dataset: DatasetArgument,
     reason: Reason = None,
+    assigned_to: AssignedTo = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="How many rows to list.")] = 20,
     everything: Annotated[bool, typer.Option("--all", help="Also rows that were resubmitted or discarded.")] = False,
     output: Output = Format.TABLE,
@@ -51,10 +62,11 @@ def quarantine_ls(
 
         headrace quarantine ls nyc.flights
         headrace quarantine ls nyc.flights --reason check_references -n 5
+        headrace quarantine ls nyc.flights --assigned-to ada
         headrace quarantine ls nyc.flights --all
     """
     with session_of(context).client() as client:
-        found = client.quarantine(dataset, reason, limit, everything=everything)
+        found = client.quarantine(dataset, reason, limit, everything=everything, assigned_to=assigned_to)
     emit(found, output, lambda: quarantine_tables.listed(dataset, found))
 
 
@@ -63,15 +75,26 @@ def quarantine_show(
     context: typer.Context,
     dataset: DatasetArgument,
     row_id: Annotated[str, typer.Argument(metavar="ID", help="As `quarantine ls` prints it.", show_default=False)],
+    as_test: AsTest = False,
+    file: TestFile = None,
+    clear: Clear = None,
     output: Output = Format.TABLE,
 ) -> None:
     """Show one quarantined row: why, where, its values, and what was done about it.
 
+    With --as-test it becomes a test of the dataset file. Columns that are confidential, or seem to hold personal data, have
+    stand-ins.
+
     Examples:
 
         headrace quarantine show nyc.flights 0-17
+        headrace quarantine show nyc.flights 0-17 --as-test --file flights.yaml
     """
+    made_tests.refuse_alone(as_test, file, clear)
     with session_of(context).client() as client:
+        if as_test:
+            made_tests.made(dataset, [client.quarantined_as_test(dataset, row_id, clear or ())], file, output)
+            return
         row = client.quarantined(dataset, row_id)
     emit(row, output, lambda: quarantine_tables.one(row))
 
@@ -139,6 +162,7 @@ def quarantine_resubmit(
     rule: Rule = None,
     stage: Stage = None,
     shape: Shape = None,
+    assigned_to: AssignedTo = None,
     all_matching: AllMatching = False,
     sets: Annotated[
         list[str] | None,
@@ -166,7 +190,8 @@ def quarantine_resubmit(
         headrace quarantine resubmit nyc.flights --column dest --because "is it many?" --dry-run
     """
     edit = {"set": _sets(sets or []) or None, "patch": _patch(patch)}
-    chosen = _chosen(ids, all_matching, reason=reason, column=column, rule=rule, stage=stage, shape=shape)
+    causes = {"reason": reason, "column": column, "rule": rule, "stage": stage, "shape": shape}
+    chosen = _chosen(ids, all_matching, assigned_to=assigned_to, **causes)
     _ask(context, dataset, "resubmit", {**chosen, **edit, "because": because, "dry_run": dry_run}, wait, output)
 
 
@@ -181,6 +206,7 @@ def quarantine_discard(
     rule: Rule = None,
     stage: Stage = None,
     shape: Shape = None,
+    assigned_to: AssignedTo = None,
     all_matching: AllMatching = False,
     dry_run: DryRun = False,
     wait: Wait = True,
@@ -192,8 +218,67 @@ def quarantine_discard(
 
         headrace quarantine discard nyc.flights 0-17 --because "a test record"
     """
-    chosen = _chosen(ids, all_matching, reason=reason, column=column, rule=rule, stage=stage, shape=shape)
+    causes = {"reason": reason, "column": column, "rule": rule, "stage": stage, "shape": shape}
+    chosen = _chosen(ids, all_matching, assigned_to=assigned_to, **causes)
     _ask(context, dataset, "discard", {**chosen, "because": because, "dry_run": dry_run}, wait, output)
+
+
+@app.command("assign")
+def quarantine_assign(
+    context: typer.Context,
+    dataset: DatasetArgument,
+    to: Annotated[str, typer.Option("--to", metavar="WHO", help="Who is to see to them.", show_default=False)],
+    because: Because,
+    ids: Ids = None,
+    reason: Reason = None,
+    column: Column = None,
+    rule: Rule = None,
+    stage: Stage = None,
+    shape: Shape = None,
+    assigned_to: AssignedTo = None,
+    all_matching: AllMatching = False,
+    dry_run: DryRun = False,
+    wait: Wait = True,
+    output: Output = Format.TABLE,
+) -> None:
+    """Say who is to see to quarantined rows. They stay as they are, and in quarantine.
+
+    Examples:
+
+        headrace quarantine assign nyc.flights --rule references_dest --to ada --because "she knows the airports"
+        headrace quarantine assign nyc.flights --assigned-to ada --to grace --because "ada is away"
+    """
+    causes = {"reason": reason, "column": column, "rule": rule, "stage": stage, "shape": shape}
+    chosen = _chosen(ids, all_matching, assigned_to=assigned_to, **causes)
+    _ask(context, dataset, "assign", {**chosen, "to": to, "because": because, "dry_run": dry_run}, wait, output)
+
+
+@app.command("unassign")
+def quarantine_unassign(
+    context: typer.Context,
+    dataset: DatasetArgument,
+    because: Because,
+    ids: Ids = None,
+    reason: Reason = None,
+    column: Column = None,
+    rule: Rule = None,
+    stage: Stage = None,
+    shape: Shape = None,
+    assigned_to: AssignedTo = None,
+    all_matching: AllMatching = False,
+    dry_run: DryRun = False,
+    wait: Wait = True,
+    output: Output = Format.TABLE,
+) -> None:
+    """Take quarantined rows back from whom they are assigned to.
+
+    Examples:
+
+        headrace quarantine unassign nyc.flights --assigned-to ada --because "she has left"
+    """
+    causes = {"reason": reason, "column": column, "rule": rule, "stage": stage, "shape": shape}
+    chosen = _chosen(ids, all_matching, assigned_to=assigned_to, **causes)
+    _ask(context, dataset, "unassign", {**chosen, "because": because, "dry_run": dry_run}, wait, output)
 
 
 def _chosen(ids: list[str] | None, all_matching: bool, **causes: str | None) -> dict[str, Any]:
@@ -203,7 +288,7 @@ def _chosen(ids: list[str] | None, all_matching: bool, **causes: str | None) -> 
 def _ask(
     context: typer.Context,
     dataset: str,
-    act: Literal["resubmit", "discard"],
+    act: Literal["resubmit", "discard", "assign", "unassign"],
     body: dict[str, Any],
     wait: bool,
     output: Format,

@@ -12,7 +12,7 @@ from headrace.client import QuarantinedRow
 #: Columns of the CSV. What a row holds is one of them, as JSON: rows need not have the same columns.
 _COLUMNS: Final = (
     "id", "state", "quarantined_at", "stage", "reason", "rule", "column", "detail", "source", "partition", "raw_offset",
-    "version", "acted_by", "because", "acted_at", "edit", "request", "fields", "value",
+    "version", "acted_by", "because", "acted_at", "edit", "request", "assigned_to", "fields", "value",
 )  # fmt: skip
 
 

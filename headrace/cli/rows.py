@@ -8,7 +8,8 @@ from typing import Annotated, Any, Final
 import typer
 from rich.console import RenderableType
 
-from headrace.cli import tables
+from headrace.cli import made_tests, tables
+from headrace.cli.made_tests import AsTest, Clear, TestFile
 from headrace.cli.observe import DatasetArgument
 from headrace.cli.render import NOTHING, Format, Output, command, count, emit, moment, safe, table
 from headrace.cli.session import session_of
@@ -37,6 +38,9 @@ def row(
         ),
     ] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=20, help="The most raw records to follow.")] = 5,
+    as_test: AsTest = False,
+    file: TestFile = None,
+    clear: Clear = None,
     output: Output = Format.TABLE,
 ) -> None:
     """Show where a row comes from and what became of its record: its passport.
@@ -44,12 +48,17 @@ def row(
     Back from the warehouse: raw bytes, schema, version of the dataset file, checks, flags, edits, stages. Forward from a raw
     record: the rows it became, or why there are none.
 
+    With --as-test it becomes a test of the dataset file: what the transform saw of it, and what became of it. Columns that are
+    confidential, or seem to hold personal data, have stand-ins.
+
     Examples:
 
         headrace row nyc.flights --where "flight = 1545 AND carrier = 'UA'" -n 1
         headrace row nyc.flights --raw 0:4711
         headrace row nyc.flights --raw 0:4711 -o json | jq -r '.items[0].raw.value' | base64 -d
+        headrace row nyc.flights --raw 0:4711 --as-test --file flights.yaml
     """
+    made_tests.refuse_alone(as_test, file, clear)
     if (where is None) == (raw is None):
         raise HeadraceError("Say which row: either --where CONDITION or --raw PARTITION:OFFSET.")
     with session_of(context).client() as client:
@@ -57,6 +66,10 @@ def row(
             found = client.passports(dataset, where, limit)
         else:
             found = Passports(items=(client.passport(dataset, raw or ""),))
+        if as_test and found.items:
+            tests = [client.row_as_test(dataset, item.id, clear or ()) for item in found.items]
+            made_tests.made(dataset, tests, file, output)
+            return
     data = {"items": [item.model_dump(by_alias=True) for item in found.items], "truncated": found.truncated}
     emit(data, output, lambda: _passports(dataset, found))
 

@@ -24,6 +24,7 @@ from headrace.client.results import (
     Generation,
     HeldRow,
     Ledger,
+    MadeTest,
     Override,
     Passport,
     Passports,
@@ -31,6 +32,7 @@ from headrace.client.results import (
     Quarantine,
     QuarantineAsked,
     QuarantinedRow,
+    QuarantinedRowInFull,
     QuarantineOutcome,
     QueryResult,
     RotatedSecrets,
@@ -106,10 +108,13 @@ class Client:
             Applied, self._calls.send("PUT", _dataset(name), safe=False, json=body, timeout=timeout)
         )
 
-    def back_test(self, document: str, rows: int) -> Iterator[BackTestPart]:
-        """What this dataset file would make of about so many of the newest rows, beside the live version. Changes nothing."""
+    def back_test(self, document: str, rows: int | None = None, *, hours: int | None = None) -> Iterator[BackTestPart]:
+        """What this dataset file would make of about so many of the newest rows, beside the live version. Changes nothing.
+
+        With `hours`: of the rows that were staged within so many hours, at most `rows` (the gateway's limit).
+        """
         timeout = httpx.Timeout(_BACK_TEST_S, connect=5)
-        body = {"document": document, "rows": rows}
+        body = {"document": document, "rows": rows, "hours": hours}
         return self._calls.lines(BackTestPart, "/plan/back-test", json=body, timeout=timeout)
 
     def diff(
@@ -145,13 +150,20 @@ class Client:
         return self._calls.read(Ledger, self._calls.send("GET", _dataset(dataset, "ledger")))
 
     def quarantine(
-        self, dataset: str, reason: str | None = None, limit: int = 100, *, everything: bool = False
+        self,
+        dataset: str,
+        reason: str | None = None,
+        limit: int = 100,
+        *,
+        everything: bool = False,
+        assigned_to: str | None = None,
     ) -> Quarantine:
         """The rows that are set aside, clustered by cause; `limit` of them in full.
 
-        `everything` are also those that were resubmitted or discarded since.
+        `everything` are also those that were resubmitted or discarded since; `assigned_to` is a person, or '' for nobody.
         """
         params = {"limit": str(limit)} | ({"reason": reason} if reason else {})
+        params |= {"assigned_to": assigned_to} if assigned_to is not None else {}
         params |= {"all": "true"} if everything else {}
         return self._calls.read(Quarantine, self._calls.send("GET", _dataset(dataset, "quarantine"), params=params))
 
@@ -170,9 +182,9 @@ class Client:
         path = _dataset(dataset, "quarantine", "export")
         return self._calls.lines(QuarantinedRow, path, method="GET", params=params, timeout=_ASKING_S)
 
-    def quarantined(self, dataset: str, row_id: str) -> QuarantinedRow:
+    def quarantined(self, dataset: str, row_id: str) -> QuarantinedRowInFull:
         """One row that was set aside."""
-        return self._calls.read(QuarantinedRow, self._calls.send("GET", _dataset(dataset, "quarantine", row_id)))
+        return self._calls.read(QuarantinedRowInFull, self._calls.send("GET", _dataset(dataset, "quarantine", row_id)))
 
     def passport(self, dataset: str, row_id: str) -> Passport:
         """What a raw record was and what became of it; `row_id` is its partition:offset, as rows of the table carry it."""
@@ -185,8 +197,25 @@ class Client:
         path = _dataset(dataset, "rows", "passport")
         return self._calls.read(Passports, self._calls.send("POST", path, json=body, timeout=_TRACING_S))
 
-    def ask_quarantine(self, dataset: str, act: Literal["resubmit", "discard"], **asked: Any) -> QuarantineAsked:
-        """Have quarantined rows read anew, or given up. `asked`: the body of the route, see `/docs` of the gateway."""
+    def row_as_test(self, dataset: str, row_id: str, clear: Iterable[str] = ()) -> MadeTest:
+        """A test of what the live version makes of a raw record; the columns in `clear` get no stand-ins."""
+        return self._made_test(_dataset(dataset, "rows", row_id, "test"), clear)
+
+    def quarantined_as_test(self, dataset: str, row_id: str, clear: Iterable[str] = ()) -> MadeTest:
+        """The same of a quarantined row."""
+        return self._made_test(_dataset(dataset, "quarantine", row_id, "test"), clear)
+
+    def _made_test(self, path: str, clear: Iterable[str]) -> MadeTest:
+        params = {"clear": list(clear)}
+        return self._calls.read(MadeTest, self._calls.send("GET", path, params=params, timeout=_TRACING_S))
+
+    def ask_quarantine(
+        self, dataset: str, act: Literal["resubmit", "discard", "assign", "unassign"], **asked: Any
+    ) -> QuarantineAsked:
+        """Have quarantined rows read anew, given up, or assigned to somebody.
+
+        `asked`: the body of the route, see `/docs` of the gateway.
+        """
         path = _dataset(dataset, "quarantine", act)
         body = {name: value for name, value in asked.items() if value is not None}
         return self._calls.read(

@@ -75,6 +75,18 @@ def run_tests(contract: Contract, memory_limit: str = MEMORY, time_limit_s: floa
     return [_verdict(contract, test, known, memory_limit, deadline) for test in contract.tests]
 
 
+def fates_of(contract: Contract, test: TransformTest, memory_limit: str = MEMORY) -> expectation.Fates:
+    """What becomes of the rows that a test gives, whatever it expects. Errors: ValueError when it cannot be run."""
+    sql = contract.transform.sql
+    engine = Engine(memory_limit, _TEST_LIMIT_S)
+    try:
+        return _Trial(engine, contract, test, _Known(inputs(sql), frozenset(examine(sql).computed))).run()[0]
+    except (Fatal, RowError, UnfitError, OverflowError, RecursionError) as error:
+        raise ValueError(str(error)) from error
+    finally:
+        engine.close()
+
+
 def _verdict(contract: Contract, test: TransformTest, known: _Known, memory_limit: str, deadline: float) -> Verdict:
     began = time.monotonic()
     engine = Engine(memory_limit, min(_TEST_LIMIT_S, max(deadline - began, 0)))
@@ -103,6 +115,10 @@ class _Trial:
 
     def differences(self) -> Iterator[Difference]:
         """What is not as expected. Errors: Fatal, RowError, UnfitError, ValueError."""
+        yield from self._compared(*self.run())
+
+    def run(self) -> tuple[expectation.Fates, pa.Schema]:
+        """What becomes of the given rows, and the columns that are published. Errors: as `differences`."""
         brought = {name: self._refer(name) for name in self._test.ref}
         given = self._given({column.lower() for names in brought.values() for column in names})
         stage = Transform(self._engine, self._contract, 1, TEST_KEY)
@@ -111,7 +127,7 @@ class _Trial:
         count = len(self._rows.rows) - self._before
         fates = _fates(stage(_staged(given.slice(self._before), count, self._before)))
         assert stage.output is not None
-        yield from self._compared(fates, stage.output)
+        return fates, stage.output
 
     def _is_judged(self, check: Check, contract: Contract) -> bool:
         """Whether a check is part of the test: one on a dataset that it does not give is not.

@@ -40,7 +40,9 @@ from services.gateway.adapters.warehouse import Warehouse
 from services.gateway.adapters.wish_store import WishStore
 from services.gateway.gateway import Gateway
 from services.gateway.generations import Generations
+from services.gateway.made_tests import TestMaker
 from services.gateway.passports import Passports
+from services.gateway.row_histories import RowHistories
 from services.gateway.settings import GatewaySettings
 
 _REGISTRY_S = 5
@@ -72,6 +74,10 @@ def build(settings: GatewaySettings) -> Gateway:
     overrides = OverrideStore(engine, connection, controls)
     generations = Generations(ledger, incidents, progress, fold, warehouse)
     runs, wishes = RunLog(connection, controls), WishStore(engine, connection, controls)
+    tests = TransformTests()
+    passports = Passports(
+        connection, registry, controls, datasets, progress, published, quarantine, Lake(settings), runs, overrides
+    )
     return Gateway(
         engine,
         datasets,
@@ -92,10 +98,10 @@ def build(settings: GatewaySettings) -> Gateway:
         HoldingLog(connection, controls),
         QuarantineDesk(connection, controls),
         BackTestDesk(connection, controls),
-        TransformTests(),
-        Passports(
-            connection, registry, controls, datasets, progress, published, quarantine, Lake(settings), runs, overrides
-        ),
+        tests,
+        passports,
+        TestMaker(passports, quarantine, published, datasets, tests),
+        RowHistories(quarantine, published),
         generations,
         diffs,
         overrides,

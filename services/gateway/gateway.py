@@ -27,7 +27,9 @@ from services.gateway.adapters.transform_tests import TransformTests
 from services.gateway.adapters.warehouse import Warehouse
 from services.gateway.adapters.wish_store import WishStore
 from services.gateway.generations import Generations
+from services.gateway.made_tests import TestMaker
 from services.gateway.passports import Passports
+from services.gateway.row_histories import RowHistories
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ class Gateway:
     back_tests: BackTestDesk
     transform_tests: TransformTests
     passports: Passports
+    test_maker: TestMaker
+    row_histories: RowHistories
     generations: Generations
     diffs: GenerationDiffs
     overrides: OverrideStore

@@ -285,7 +285,9 @@ class Passports:
     def _became(self, dataset: DatasetVersion, row: Mapping[str, Any]) -> list[Place]:
         if row["state"] != "resubmitted":
             return []
-        again = [Place(*place) for place in self._quarantine.again(dataset.name, row["id"])]
+        again = [
+            Place(each["partition"], each["raw_offset"]) for each in self._quarantine.again(dataset.name, row["id"])
+        ]
         return sorted({*self._rows.resubmitted(dataset, row["id"]), *again})
 
     def _stamps(

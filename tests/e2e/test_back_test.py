@@ -75,6 +75,11 @@ checks:
 
 def test_only_the_newest_rows_are_put_to_it(platform: Platform) -> None:
     name = applied(platform, named("few"), "partitions: 1", ROWS)
+    same = DOCUMENT.format(name=name, more="partitions: 1")
+    *_, hour = platform.client.back_test(same, hours=1)
+    *_, bounded = platform.client.back_test(same, 10, hours=1)
+    assert (hour.rows, hour.left_out) == (20, 0)
+    assert (bounded.rows <= 10, bounded.left_out >= 10) == (True, True)
     found = report(platform, name, "partitions: 1\nchecks: [{check: between, column: id, max: 17}]", rows=10)
     assert found.rows <= 10
     [move] = found.moves

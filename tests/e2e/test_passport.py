@@ -4,6 +4,7 @@ import base64
 import json
 import time
 import uuid
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -144,6 +145,24 @@ def test_a_filtered_record_names_the_condition_that_dropped_it(platform: Platfor
         assert {leg.stage for leg in passport.legs if leg.committed_at} == {"stager", "transformer"}
     with pytest.raises(ApiError, match="ends in front of offset"):
         platform.client.passport(orders.name, "0:1000000")
+
+
+def test_any_record_becomes_a_test_that_passes_until_the_rule_changes(
+    platform: Platform, orders: Orders, tmp_path: Path
+) -> None:
+    ends = {1: "loaded", 2: "filtered by amount > 0", 4: "quarantined by known_country"}
+    file = tmp_path / "orders.yaml"
+    file.write_text(DOCUMENT.format(name=orders.name), encoding="utf-8")
+    for order, end in ends.items():
+        made = platform.client.row_as_test(orders.name, orders.place(order))
+        assert (made.outcome, made.notes) == (end, ())
+        written = headrace(platform, "row", orders.name, "--raw", orders.place(order), "--as-test", "-f", str(file))
+        assert written.returncode == 0, written.stderr
+    [aside] = platform.client.quarantine(orders.name).items
+    assert platform.client.quarantined_as_test(orders.name, aside.id).outcome == ends[4]
+    assert headrace(platform, "test", str(file)).returncode == 0
+    file.write_text(file.read_text(encoding="utf-8").replace("[ch, li]", "[ch, CH]"), encoding="utf-8")
+    assert "1 of 3 tests failed" in headrace(platform, "test", str(file)).stdout
 
 
 def test_a_quarantined_record_is_followed_through_its_resubmission(platform: Platform, orders: Orders) -> None:

@@ -66,6 +66,19 @@ def test_rows_are_loaded_once_their_parents_are_there(platform: Platform, parent
     assert (before.read, before.loaded, before.quarantined) == (10, 5, {"check_references": 5})
     assert asked(platform, name, reason="check_not_null").settled == 0  # a cause that nothing was set aside for
 
+    first = platform.client.quarantine(name).items[0]
+    assert asked(platform, name, act="assign", reason="check_references", to="ada").assigned == 5
+    asked(platform, name, act="assign", ids=[first.id], to="grace")
+    assert asked(platform, name, act="assign", all_matching=True, to="ada").assigned == 1  # grace's; ada has the others
+    assert asked(platform, name, act="unassign", ids=[first.id]).unassigned == 1
+    for who, rows_of in (("ada", 4), ("grace", 0), ("", 1)):
+        assert platform.client.quarantine(name, assigned_to=who).total == rows_of
+    assert [(each.rows, each.assigned) for each in platform.client.quarantine_clusters(name).items] == [(5, 4)]
+    assert settled(platform, name).quarantined == {"check_references": 5}
+
+    made = platform.client.quarantined_as_test(name, first.id)
+    assert (made.outcome, made.test["ref"]) == ("quarantined by country", {parents: []})
+
     asked(platform, name, reason="check_references")
     again = settled(platform, name)  # the control: nothing was mended, so they are set aside once more
     assert (again.read, again.loaded, again.quarantined) == (10, 5, {"check_references": 5})
@@ -83,6 +96,19 @@ def test_rows_are_loaded_once_their_parents_are_there(platform: Platform, parent
     assert {row.state for row in history.items} == {"resubmitted"}
     assert history.total == 10
     assert {(row.acted_by, row.because) for row in history.items} == {("admin", "a test")}
+    assert platform.client.ask_quarantine(name, "assign", because="late", ids=[first.id], to="ada").rows == 0
+
+    acts = platform.client.quarantined(name, first.id).acts
+    assert [(act.act, act.assigned_to) for act in acts] == [
+        ("quarantined", None), ("assigned", "ada"), ("assigned", "grace"), ("assigned", "ada"), ("unassigned", None),
+        ("resubmitted", None), ("quarantined", None), ("resubmitted", None), ("loaded", None),
+    ]  # fmt: skip
+    assert [act.at for act in acts[:-1]] == sorted(filter(None, (act.at for act in acts)))
+    assert {act.row for act in acts[:6]} == {first.id} != {act.row for act in acts[6:]}
+    assert platform.client.quarantined(name, acts[6].row).acts == acts  # told from either end
+    assert platform.client.passport(name, acts[-1].became or "").fate.state == "loaded"
+    made = platform.client.row_as_test(name, acts[-1].became or "")
+    assert (made.outcome, made.test["ref"], made.recorded) == ("loaded", {parents: [{"code": "li"}]}, "loaded")
 
 
 def test_rows_are_edited_by_expressions_and_patches(platform: Platform, parents: str) -> None:

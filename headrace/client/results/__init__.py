@@ -27,6 +27,7 @@ from headrace.client.results.datasets import (
     SourcePart,
 )
 from headrace.client.results.drift import Drift, DriftDecided, DriftEdit, DriftHits, DriftItem
+from headrace.client.results.made_tests import MadeTest, MaskedColumn
 from headrace.client.results.overrides import HeldRow, Override
 from headrace.client.results.passport import MadeRow, Passport, Passports
 from headrace.client.results.quarantine import (
@@ -36,8 +37,10 @@ from headrace.client.results.quarantine import (
     Quarantine,
     QuarantineAsked,
     QuarantinedRow,
+    QuarantinedRowInFull,
     QuarantineOutcome,
     Refused,
+    RowAct,
     Verdict,
 )
 from headrace.client.results.rows import Column, QueryResult, TailRecord
@@ -76,6 +79,8 @@ __all__ = [
     "Latency",
     "Ledger",
     "MadeRow",
+    "MadeTest",
+    "MaskedColumn",
     "Override",
     "PartitionBooks",
     "Passport",
@@ -85,11 +90,13 @@ __all__ = [
     "QuarantineAsked",
     "QuarantineOutcome",
     "QuarantinedRow",
+    "QuarantinedRowInFull",
     "QueryResult",
     "Refusal",
     "Refused",
     "Result",
     "RotatedSecrets",
+    "RowAct",
     "RowFate",
     "Run",
     "RunCause",

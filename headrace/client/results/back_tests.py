@@ -72,6 +72,7 @@ class BackTestPart(Result):
     of: int = 0
     message: str = ""
     version: int = 0
+    left_out: int = 0  # rows of the hours asked for that were too many, about
     first: datetime | None = None
     last: datetime | None = None
     fates: tuple[FateCount, ...] = ()

@@ -14,6 +14,7 @@ class Cluster(Result):
     rule: str | None = None
     column: str | None = None
     rows: int
+    assigned: int = 0  # of them, to somebody
 
 
 class Fingerprint(Cluster):
@@ -33,6 +34,24 @@ class Fingerprints(Result):
     hours: int
     total: int
     items: tuple[Fingerprint, ...] = ()
+
+
+class RowAct(Result):
+    """One thing that happened to a quarantined row."""
+
+    act: str  # quarantined, assigned, unassigned, refused, resubmitted, discarded or loaded
+    row: str  # which quarantined row: one that comes back again is another one
+    at: datetime | None = None  # of loaded it is not kept
+    by: str | None = None
+    because: str | None = None
+    edit: str | None = None
+    assigned_to: str | None = None
+    stage: str | None = None
+    version: int | None = None
+    reason: str | None = None
+    rule: str | None = None
+    detail: str | None = None
+    became: str | None = None  # of loaded: the raw record, partition:offset
 
 
 class QuarantinedRow(Result):
@@ -63,6 +82,13 @@ class QuarantinedRow(Result):
     acted_at: datetime | None = None
     edit: str | None = None  # JSON: set or patch
     request: str | None = None
+    assigned_to: str | None = None
+
+
+class QuarantinedRowInFull(QuarantinedRow):
+    """A record that was set aside, and all that was ever done to it, in order."""
+
+    acts: tuple[RowAct, ...] = ()
 
 
 class Quarantine(Result):
@@ -107,10 +133,12 @@ class QuarantineOutcome(Result):
     request: str
     resubmitted: int = 0
     discarded: int = 0
+    assigned: int = 0
+    unassigned: int = 0
     refused: int = 0
     refusals: tuple[Refused, ...] = ()
 
     @property
     def settled(self) -> int:
         """Rows that something became of."""
-        return self.resubmitted + self.discarded + self.refused
+        return self.resubmitted + self.discarded + self.assigned + self.unassigned + self.refused

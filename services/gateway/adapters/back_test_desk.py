@@ -1,6 +1,7 @@
 """Asks the transformer what another version of a dataset file would make of the newest rows."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Final
 
 from headrace.contract import Contract
@@ -28,7 +29,11 @@ class BackTestDesk:
         self._connection = connection
         self._controls = controls
 
-    def ask(self, contract: Contract, rows: int, by: str, patience_s: float) -> Iterator[Part]:
-        """The parts of the answer (`schemas/back_test_answer.avsc`). Errors: see `Inquiry.ask`."""
-        record = {"dataset": contract.dataset, "document": contract.canonical_json(), "rows": rows, "by": by}
+    def ask(self, contract: Contract, rows: int, since: datetime | None, by: str, patience_s: float) -> Iterator[Part]:
+        """The parts of the answer (`schemas/back_test_answer.avsc`). Errors: see `Inquiry.ask`.
+
+        Over so many of the newest rows, at most so many of those that were staged `since`.
+        """
+        document = contract.canonical_json()
+        record = {"dataset": contract.dataset, "document": document, "rows": rows, "since": since, "by": by}
         return _INQUIRY.ask(self._connection, self._controls, record, patience_s)

@@ -71,6 +71,17 @@ class PublishedRows:
         )
         return [Place(row["partition"], row["offset"]) for row in rows]
 
+    def holding(self, dataset: str, wanted: Sequence[str], values: Sequence[str], most: int) -> list[dict[str, Any]]:
+        """Rows of a dataset that people see, of which one of these columns is, as text, one of these values. Errors: Transient.
+
+        Columns: names out of a dataset file, which have letters, digits and underscores.
+        """
+        domain, _, name = dataset.partition(".")
+        listed = ", ".join(f"`{column}`" for column in wanted)
+        met = " OR ".join(f"has({{values:Array(String)}}, ifNull(toString(`{column}`), ''))" for column in wanted)
+        sql = f"SELECT DISTINCT {listed} FROM `{domain}`.`{name}` WHERE {met} ORDER BY {listed} LIMIT {int(most)}"
+        return self._records(sql, {"values": list(values)})
+
     def _records(self, sql: str, parameters: dict[str, Any] | None = None) -> list[dict[str, Any]]:
         try:
             return self._warehouse.query(sql, _MOST_SIBLINGS, parameters).records()

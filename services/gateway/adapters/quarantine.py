@@ -22,6 +22,7 @@ from services.gateway.core.json_values import json_value
 
 _MOST_CLUSTERS: Final = 1000
 _MOST_REFUSED: Final = 20
+_MOST_ACTS: Final = 200
 _PAGE: Final = 2000
 _NO_COLUMN: Final = 47
 _PLAIN: Final = (
@@ -40,6 +41,7 @@ _PLACE: Final = ("offset", "raw_offset", "seq", "schema_id", "fields", "source",
 _COLUMNS: Final = ", ".join([f"`{name}`" for name in (*_PLAIN, *_PLACE)] + ["base64Encode(value) AS value"])
 _CAUSE: Final = "`stage`, `reason`, `rule`, `column`"
 _ACTED: Final = ("act", "act_on", "request", "acted_by", "because", "edit")
+_ASSIGNED: Final = "assigned_to"
 #: What is copied into a request (`QuarantineDesk`), and where the next page begins.
 _ASKED: Final = (
     "id",
@@ -76,7 +78,13 @@ _EXAMPLE: Final = 200  # characters of one
 
 
 #: What a row can be chosen by -> the SQL for it.
-_CAUSES: Final = {**{name: f"`{name}`" for name in ("stage", "reason", "rule", "column")}, "shape": _SHAPE}
+_CAUSES: Final = {
+    **{name: f"`{name}`" for name in ("stage", "reason", "rule", "column")},
+    "shape": _SHAPE,
+    "assigned_to": f"ifNull({_ASSIGNED}, '')",  # '': nobody
+}
+
+_COUNTED: Final = f"countIf({_CAUSES['assigned_to']} != '') AS assigned"
 
 #: (partition, offset) in the quarantine topic: what an id is made of.
 Place = tuple[int, int]
@@ -86,18 +94,21 @@ Place = tuple[int, int]
 class Chosen:
     """Which quarantined rows: those in these places, of these causes, and of this raw record. Nothing chosen is every row.
 
-    `raw` is a place in the raw topic. `all` are also those that were resubmitted or discarded; else they are left out.
+    `raw` is a place in the raw topic; `unlike` somebody that rows are not assigned to ('': nobody). `all` are also those that
+    were resubmitted or discarded; else they are left out.
     """
 
     ids: Sequence[Place] = ()
-    causes: Mapping[str, str] = field(default_factory=dict)  # stage, reason, rule, column, shape
+    causes: Mapping[str, str] = field(default_factory=dict)  # stage, reason, rule, column, shape, assigned_to
     all: bool = False
     raw: Place | None = None
+    unlike: str | None = None
 
     @property
     def parameters(self) -> dict[str, Any]:
         """The values of the condition."""
-        return {f"only_{name}": value for name, value in self.causes.items()}
+        unlike = {} if self.unlike is None else {"unlike": self.unlike}
+        return {f"only_{name}": value for name, value in self.causes.items()} | unlike
 
     @property
     def condition(self) -> str:
@@ -106,6 +117,7 @@ class Chosen:
         places = ", ".join(f"({int(partition)}, {int(offset)})" for partition, offset in self.ids)
         parts += [f"(_load_partition, _load_offset) IN ({places})"] if self.ids else []
         parts += [f"(`partition`, raw_offset) = ({int(self.raw[0])}, {int(self.raw[1])})"] if self.raw else []
+        parts += [f"{_CAUSES['assigned_to']} != {{unlike:String}}"] if self.unlike is not None else []
         parts += [] if self.all else ["state = 'open'"]
         return " AND ".join(parts) or "true"
 
@@ -132,6 +144,7 @@ class Fingerprint:
     column: str | None
     shape: str | None
     rows: int
+    assigned: int
     first: datetime
     last: datetime
     examples: list[str]
@@ -171,7 +184,7 @@ class Quarantine:
         rows = self._rows(dataset, chosen)
         clusters = self._records(
             dataset,
-            f"SELECT {_CAUSE}, count() AS rows FROM {rows} WHERE {chosen.condition} "
+            f"SELECT {_CAUSE}, count() AS rows, {_COUNTED} FROM {rows} WHERE {chosen.condition} "
             f"GROUP BY {_CAUSE} ORDER BY rows DESC, {_CAUSE} LIMIT {_MOST_CLUSTERS}",
             _MOST_CLUSTERS,
             chosen.parameters,
@@ -203,7 +216,7 @@ class Quarantine:
         place = "(`quarantined_at`, _load_partition, _load_offset)"
         found = self._records(
             dataset,
-            f"SELECT {_CAUSE}, {_SHAPE} AS shape, count() AS rows, min(`quarantined_at`) AS first, "
+            f"SELECT {_CAUSE}, {_SHAPE} AS shape, count() AS rows, {_COUNTED}, min(`quarantined_at`) AS first, "
             "max(`quarantined_at`) AS last, "
             f"arraySort(groupUniqArray({_EXAMPLES})(leftUTF8({_OFFENDING}, {_EXAMPLE}))) AS examples, "
             f"arrayMap(each -> each.2, arraySort(groupArraySorted({_EXAMPLES})(({place}, id)))) AS ids, "
@@ -254,18 +267,28 @@ class Quarantine:
         found = self.find(dataset, Chosen(ids=[place], all=True), 1).items
         return found[0] if found else None
 
-    def again(self, dataset: str, row_id: str) -> list[Place]:
-        """The raw records as which a row was resubmitted and set aside once more. Errors: Transient."""
+    def again(self, dataset: str, row_id: str) -> list[dict[str, Any]]:
+        """The quarantined rows that a row became: it was resubmitted, and set aside once more. Errors: Transient."""
         found = self._records(
             dataset,
-            f"SELECT DISTINCT `partition`, assumeNotNull(raw_offset) AS raw_offset "
-            f"FROM {self._rows(dataset, Chosen())} "
+            f"SELECT * FROM {self._rows(dataset, Chosen())} "
             f"WHERE raw_offset IS NOT NULL AND JSONExtractString(ifNull(fields, ''), '{QUARANTINE_ID}') = {{again:String}} "
-            "LIMIT 10",
+            "ORDER BY quarantined_at, _load_partition, _load_offset LIMIT 10",
             10,
             {"again": row_id},
         )
-        return [(each["partition"], each["raw_offset"]) for each in found]
+        return [_with_fields(each) for each in found]
+
+    def acts(self, dataset: str, ids: Sequence[str]) -> list[dict[str, Any]]:
+        """What was done about rows, or refused, in the order of time. Errors: Transient."""
+        return self._records(
+            dataset,
+            f"SELECT act, act_on, acted_by, because, edit, detail, {_ASSIGNED}, quarantined_at AS at FROM {{table}} "
+            "WHERE act != 'quarantined' AND has({ids:Array(String)}, ifNull(act_on, '')) "
+            f"ORDER BY quarantined_at, _load_partition, _load_offset LIMIT {_MOST_ACTS}",
+            _MOST_ACTS,
+            {"ids": list(ids)},
+        )
 
     def outcome(self, dataset: str, request: str) -> Outcome:
         """What became of a request so far. Errors: Transient."""
@@ -333,26 +356,33 @@ class Quarantine:
     def _records(self, dataset: str, sql: str, limit: int, parameters: dict[str, Any]) -> list[dict[str, Any]]:
         """The rows of a query over `{table}`. Nothing was ever done where the table does not know of acts yet."""
         table = _table(dataset)
-        plain = ", ".join(f"CAST({kind} AS Nullable(String)) AS {name}" for name, kind in _never().items())
-        for source in (table, f"(SELECT *, {plain} FROM {table})"):
+        for source in (table, _knowing(table, _ASSIGNED), _knowing(table, *_ACTED, _ASSIGNED)):
             try:
                 asked = sql.replace("{table}", source)
                 return self._warehouse.query(asked, limit, parameters).records()
             except QueryError as error:
                 if error.no_table:  # the loader makes the table when the first row is set aside
                     return []
-                if error.code != _NO_COLUMN or source != table:
+                if error.code != _NO_COLUMN:
                     raise
-        raise AssertionError("the second source is the last")
+                missing = error
+        raise missing
 
 
-def _never() -> dict[str, str]:
-    return dict.fromkeys(_ACTED, "NULL")
+def _knowing(table: str, *names: str) -> str:
+    """A table as if it had these columns, with nothing in them."""
+    plain = ", ".join(f"CAST(NULL AS Nullable(String)) AS {name}" for name in names)
+    return f"(SELECT *, {plain} FROM {table})"
 
 
 _ID: Final = "concat(toString({0}_load_partition), '-', toString({0}_load_offset))"
 _DONE: Final = "assumeNotNull(act) AS done_act, acted_by, because, edit, request, quarantined_at AS at"
 _ACTS: Final = f"SELECT assumeNotNull(act_on) AS row, {_DONE} FROM {{table}} WHERE act IN ('resubmitted', 'discarded')"
+#: To whom each was assigned, the last of which counts.
+_GIVEN: Final = (
+    f"SELECT assumeNotNull(act_on) AS row, argMax(ifNull({_ASSIGNED}, ''), _load_offset) AS assignee "
+    "FROM {table} WHERE act IN ('assigned', 'unassigned') GROUP BY row"
+)
 _SHARED_STAGES: Final = ", ".join(f"'{stage}'" for stage in sorted(SHARED))
 
 
@@ -368,6 +398,7 @@ def _set_aside(dataset: DatasetVersion | None, *, everywhere: bool = False) -> s
     done = f"{_ACTS} UNION ALL {_done_elsewhere(live)}" if several else _ACTS
     seen = f" AND (rows.generation = {live} OR rows.stage IN ({_SHARED_STAGES}))" if several and not everywhere else ""
     return f"""(
+SELECT each.*, nullIf(given.assignee, '') AS {_ASSIGNED} FROM (
 SELECT {_ID.format("")} AS id, _load_partition, _load_offset, {_COLUMNS},
     if(empty(done.done_act), 'open', done.done_act) AS state, done.done_by AS acted_by, done.done_because AS because,
     done.done_at AS acted_at, done.done_edit AS edit, done.done_request AS request
@@ -377,6 +408,7 @@ FROM {{table}} AS rows LEFT JOIN (
     FROM ({done}) GROUP BY row
 ) AS done ON done.row = {_ID.format("rows.")}
 WHERE ifNull(rows.act, 'quarantined') = 'quarantined'{seen}
+) AS each LEFT JOIN ({_GIVEN}) AS given ON given.row = each.id
 )"""
 
 

@@ -1,4 +1,4 @@
-"""Asks ingest to resubmit or discard quarantined rows: a record for each row in their topic."""
+"""Asks ingest to resubmit, discard or assign quarantined rows: a record for each row in their topic."""
 
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,7 +13,9 @@ from headrace.stream.kafka import Connection
 from headrace.stream.kafka.writer import write_all
 from services.gateway.adapters.answers import Answers
 
-Act = Literal["resubmit", "discard", "try"]
+Act = Literal["resubmit", "discard", "try", "assign", "unassign"]
+#: What needs the row itself.
+READING: Final = frozenset({"resubmit", "try"})
 
 _TIMEOUT_S: Final = 30.0
 _COPIED: Final = ("stage", "reason", "column", "topic", "partition", "raw_offset")
@@ -21,13 +23,14 @@ _COPIED: Final = ("stage", "reason", "column", "topic", "partition", "raw_offset
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is to be done, who asks, and why. `edit` and `version`: `schemas/quarantine_request.avsc`."""
+    """What is to be done, who asks, and why. `edit` and `version`: `schemas/quarantine_request.avsc`, `to` too."""
 
     act: Act
     by: str
     because: str
     edit: str | None = None
     version: int = 0
+    to: str | None = None
 
 
 class QuarantineDesk:
@@ -72,7 +75,7 @@ class QuarantineDesk:
         read_as_they_are = ("ingest", topics.raw(dataset), topics.staged(dataset))
         now = datetime.now(UTC)
         for row in rows:
-            needed = wish.act != "discard" and (row["stage"] in read_as_they_are or row["topic"] in read_as_they_are)
+            needed = wish.act in READING and (row["stage"] in read_as_they_are or row["topic"] in read_as_they_are)
             record = {
                 "request": request,
                 "dataset": dataset,
@@ -83,6 +86,7 @@ class QuarantineDesk:
                 "because": wish.because,
                 "asked_at": now,
                 "version": wish.version,
+                "to": wish.to,
                 **{name: row[name] for name in _COPIED},
                 "value": row["value"] if needed else "",
                 "fields": row["fields"] if needed and row["stage"] == "ingest" else None,

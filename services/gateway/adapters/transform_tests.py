@@ -1,7 +1,8 @@
 """Runs the tests of a dataset file before it goes live: what a client says of them cannot be relied upon."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 from headrace.contract import Contract
@@ -23,9 +24,15 @@ class TransformTests:
         """The tests that do not pass. Errors: Transient when those of others take all the time."""
         if not contract.tests:
             return ()
+        with self.turn():
+            return [verdict for verdict in run_tests(contract, time_limit_s=_LIMIT_S) if not verdict.passed]
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """The right to run tests. Errors: as `failed`."""
         if not self._turn.acquire(timeout=_WAIT_S):
             raise Transient("the tests of other dataset files are being run: try again")
         try:
-            return [verdict for verdict in run_tests(contract, time_limit_s=_LIMIT_S) if not verdict.passed]
+            yield
         finally:
             self._turn.release()

@@ -2,6 +2,7 @@
 
 import base64
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -33,6 +34,8 @@ from services.ingest.core import books, rebuilding
 from services.ingest.core.partition import partition_of
 from services.ingest.core.quarantine import (
     DISCARDED,
+    FINAL,
+    PASSED_ON,
     REFUSED,
     RESUBMITTED,
     TRIED,
@@ -99,9 +102,9 @@ class QuarantineWork:
                 transaction.produce(part.topic, part.values, partition=part.partition, keys=part.keys)
             transaction.send_offsets(delivery.records.topic, delivery.next_offsets, delivery.membership)
         for fate in fates:
-            if fate.act != REFUSED:
+            if fate.act in FINAL:
                 done.add(fate.asked.dataset, fate.asked.row)
-        counts = {act: sum(fate.act == act for fate in fates) for act in (RESUBMITTED, DISCARDED, REFUSED)}
+        counts = Counter(fate.act for fate in fates)
         log.info("quarantined rows: %s", ", ".join(f"{count} {act}" for act, count in counts.items()))
 
     def _by_dataset(self, records: Records) -> dict[str, list[Asked]]:
@@ -130,6 +133,8 @@ class QuarantineWork:
                 fates[at] = Fate(each, REFUSED, "it has been resubmitted or discarded before")
             elif each.row in seen:
                 fates[at] = Fate(each, REFUSED, "it was asked for just before; ask again if it is still open")
+            elif each.act in PASSED_ON:
+                fates[at] = Fate(each, PASSED_ON[each.act])
             elif each.act == "discard":
                 seen.add(each.row)
                 fates[at] = Fate(each, DISCARDED)
@@ -273,7 +278,7 @@ class QuarantineWork:
             said = [quarantine_record(position, fate, now) for fate in fates if fate.asked.partition == partition]
             encoded = [self._controls.encode("quarantined", record) for record in said]
             messages.append(Messages(topics.quarantine(name), encoded, None, partition))
-        finished = [fate for fate in fates if fate.act != REFUSED]
+        finished = [fate for fate in fates if fate.act in FINAL]
         acts = [self._controls.encode("quarantine_act", act_record(fate, now)) for fate in finished]
         messages.append(
             Messages(topics.QUARANTINE_ACTS, acts, [f"{name} {fate.asked.row}".encode() for fate in finished])

@@ -6,7 +6,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from headrace.contract import declaration
-from services.ingest.core.personal import personal
+from headrace.contract.likely_personal import personal
 
 _EXAMPLES: Final = 3
 _WIDTH: Final = 60

@@ -15,6 +15,10 @@ from services.ingest.core.faults import Fault
 from services.ingest.core.json_rows import parse_lines
 
 RESUBMITTED, DISCARDED, REFUSED, TRIED = "resubmitted", "discarded", "refused", "tried"
+#: What is asked that leaves a row open -> what was done then.
+PASSED_ON: Final = {"assign": "assigned", "unassign": "unassigned"}
+#: What is done once and for all.
+FINAL: Final = frozenset({RESUBMITTED, DISCARDED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,7 @@ class Asked:
     quarantined_at: datetime
     version: int = 0
     asked_at: datetime | None = None
+    to: str | None = None
 
     @property
     def given(self) -> Given:
@@ -97,7 +102,7 @@ class Age:
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What was done about a row: resubmitted, discarded, tried, or refused, then with the reason.
+    """What was done about a row: resubmitted, discarded, tried, assigned, unassigned, or refused, then with the reason.
 
     `target` is the partition that a resubmitted row is written to.
     """

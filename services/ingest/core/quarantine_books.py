@@ -33,6 +33,7 @@ def quarantine_record(position: Position, fate: Fate, now: datetime) -> dict[str
         "acted_by": asked.by,
         "because": asked.because,
         "edit": asked.edit,
+        "assigned_to": asked.to,
     }
 
 

@@ -7,7 +7,7 @@ import json
 import logging
 import queue
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -27,7 +27,7 @@ from headrace.stream.stage import Stage
 from headrace.transform.back_test import BackTest
 from headrace.transform.engine import Engine
 from services.transformer.adapters.trials import OpenStage
-from services.transformer.core.newest import newest
+from services.transformer.core.newest import after, newest, records
 
 log = logging.getLogger(__name__)
 
@@ -111,8 +111,8 @@ class BackTests:
         with ExitStack() as opened:
             before, after = (self._opened(opened, version) for version in (live, other))
             test = BackTest(before, after, opened.enter_context(closing(Engine(self._memory_limit))))
-            yield from self._tested(request, test)
-        yield "report", {"version": live.version, **test.report()}
+            left_out = yield from self._tested(request, test)
+        yield "report", {"version": live.version, "left_out": left_out, **test.report()}
 
     def _check(self, request: dict[str, Any]) -> None:
         """Whether it is worth going on. Errors: Transient."""
@@ -127,19 +127,21 @@ class BackTests:
         until.callback(give_back)
         return stage
 
-    def _tested(self, request: dict[str, Any], test: BackTest) -> Iterator[Part]:
-        """Put the newest rows to both versions."""
+    def _tested(self, request: dict[str, Any], test: BackTest) -> Generator[Part, None, int]:
+        """Put the newest rows to both versions. Returns how many of those that were asked for are too many, about."""
         with closing(Replay(self._connection, topics.staged(request["dataset"]))) as replay:
             marks = replay.watermarks()
-            starts = newest(marks, request["rows"])
-            replay.seek(starts)
-            about = sum(marks[number][1] - start for number, start in starts.items())
-            for records in replay.advance():
-                batches, _ = self._decoder(records)  # what cannot be read is no matter of a version
+            if (since := request.get("since")) is not None:  # questions of an earlier version have none
+                marks = after(marks, replay.since(since))
+            replay.seek(newest(marks, request["rows"]))
+            about = min(records(marks), request["rows"])
+            for read in replay.advance():
+                batches, _ = self._decoder(read)  # what cannot be read is no matter of a version
                 for batch in batches:
                     self._check(request)
                     test.add(batch)
                 yield "progress", {"rows": test.rows, "of": max(about, test.rows)}
+            return records(marks) - about if since is not None else 0
 
     def _send(self, producer: Producer, request: dict[str, Any], kind: str, body: dict[str, Any]) -> None:
         record = {"request": request["id"], "kind": kind, "body": json.dumps(body, default=str, ensure_ascii=False)}

@@ -2,8 +2,20 @@
 
 from collections.abc import Mapping
 
+Marks = Mapping[int, tuple[int, int]]
 
-def newest(marks: Mapping[int, tuple[int, int]], rows: int) -> dict[int, int]:
+
+def after(marks: Marks, begins: Mapping[int, int]) -> dict[int, tuple[int, int]]:
+    """The part of each partition that begins at these offsets, as far as the topic still has it."""
+    return {number: (min(max(low, begins[number]), high), high) for number, (low, high) in marks.items()}
+
+
+def records(marks: Marks) -> int:
+    """How many records there are between these marks, about: what ends a transaction counts as well."""
+    return sum(high - low for low, high in marks.values())
+
+
+def newest(marks: Marks, rows: int) -> dict[int, int]:
     """The offset to begin at in each partition, of which `marks` has the first offset and the end.
 
     Partitions share alike; what a short one cannot give, the longer ones do.

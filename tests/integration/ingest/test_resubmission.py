@@ -67,6 +67,7 @@ def ask(kafka: Platform, dataset: LiveDataset, row: str = "0-7", act: str = "res
         "request": uuid4().hex, "dataset": dataset.name, "row": row, "act": act, "by": "ada", "because": "a test",
         "asked_at": now, "stage": "ingest", "reason": "wrong_type", "partition": 0,
         "value": base64.b64encode(b'{"id": 1}').decode(), "quarantined_at": now,
+        "to": "grace" if act == "assign" else None,
     }  # fmt: skip
     value = kafka.controls.encode("quarantine_request", record)
     write_one(kafka.connection, topics.QUARANTINE_REQUESTS, value, dataset.name.encode())
@@ -92,6 +93,17 @@ def test_a_row_is_written_once_by_whoever_is_asked(kafka: Platform, dataset: Liv
         until(lambda: len(acts(kafka, dataset)) == 4, "all were answered")
     assert acts(kafka, dataset) == ["resubmitted", "refused", "refused", "refused"]
     assert written(kafka, dataset) == 1
+
+
+def test_a_row_is_assigned_until_it_is_done_with(kafka: Platform, dataset: LiveDataset) -> None:
+    asked = ["assign", "assign", "unassign", "discard", "assign"]
+    with serving(kafka, dataset):
+        for act in asked:
+            ask(kafka, dataset, act=act)
+        until(lambda: len(acts(kafka, dataset)) == len(asked), "all were answered")
+    assert acts(kafka, dataset) == ["assigned", "assigned", "unassigned", "discarded", "refused"]
+    assert [record["assigned_to"] for record in kafka.quarantine(dataset.name)][:3] == ["grace", "grace", None]
+    assert written(kafka, dataset) == 0
 
 
 def test_without_a_memory_it_is_written_twice(kafka: Platform, dataset: LiveDataset) -> None:

@@ -3,9 +3,10 @@
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from confluent_kafka import Consumer, IsolationLevel, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, Producer, TopicPartition
 
 from deploy.local import stack as local
 from headrace.errors import Transient
@@ -83,6 +84,20 @@ def test_it_reads_only_from_where_it_was_sent(connection: Connection, topic: str
     assert values(replay) == [b"b", b"c"]
     replay.seek({1: 0, 0: 2})
     assert sorted(map(bytes, filter(None, values(replay)))) == [b"c", b"x"]
+
+
+def test_it_reads_what_was_written_since_a_moment(connection: Connection, topic: str, replay: Replay) -> None:
+    now = datetime.now(UTC)
+    producer = Producer(connection.client())
+    for partition, days in ((0, 5), (0, 4), (0, 2), (0, 0), (1, 4)):
+        at_ms = int((now - timedelta(days=days)).timestamp() * 1000)
+        producer.produce(topic, str(days).encode(), partition=partition, timestamp=at_ms)
+    assert producer.flush(30) == 0
+    starts = replay.since(now - timedelta(days=3))
+    assert starts == {0: 2, 1: 1}  # of the other nothing is left: its end
+    replay.seek(starts)
+    assert values(replay) == [b"2", b"0"]
+    assert replay.since(now - timedelta(days=30)) == {0: 0, 1: 0}  # the control
 
 
 def test_what_the_reader_failed_on_is_read_again(connection: Connection, topic: str, replay: Replay) -> None:

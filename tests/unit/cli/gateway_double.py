@@ -64,6 +64,8 @@ class GatewayDouble:
         self.holdings: list[list[dict[str, Any]]] = []  # what each look shows, one after the other
         self.held_rows: list[dict[str, Any]] = []
         self.passports: list[dict[str, Any]] = []
+        self.acts: list[dict[str, Any]] = []
+        self.made_test: dict[str, Any] = {}
         self.diff: list[dict[str, Any]] = []
         self.drifting: list[dict[str, Any]] = []  # one less after each decision
 
@@ -77,6 +79,7 @@ class GatewayDouble:
             case "POST", ["plan"]:
                 return self._plan(body["document"])
             case "POST", ["plan", "back-test"]:
+                self.asked.append(("back-test", body))
                 return httpx.Response(200, text="".join(json.dumps(part) + "\n" for part in self.back_test))
             case "PUT", ["datasets", name]:
                 self.skipped[name] = body.get("skip_tests")
@@ -264,7 +267,10 @@ class GatewayDouble:
                 done = {"resubmitted": 3 - self.refused, "discarded": 0, "refused": self.refused, "refusals": refusals}
                 return httpx.Response(200, json={"request": "r1", **done})
             case ["quarantine", "0-7"]:
-                return httpx.Response(200, json=row)
+                return httpx.Response(200, json={**row, "acts": self.acts})
+            case ["rows" | "quarantine", place, "test"]:
+                self.asked.append((place, {"clear": request.url.params.get_list("clear")}))
+                return httpx.Response(200, json=self.made_test)
             case ["rows", place, "passport"]:
                 found = [each for each in self.passports if each["id"] == place]
                 return httpx.Response(200, json=found[0]) if found else problem(404, "Not found", f"No {place}.")

@@ -163,6 +163,21 @@ def test_a_back_test_says_which_rows_and_values_would_be_others(run: Run, gatewa
     assert "version 1 → 2" in failed.stdout, "the plan is shown all the same"
 
 
+def test_a_back_test_goes_over_days(run: Run, gateway: GatewayDouble, nyc: Path) -> None:
+    run("apply", "-f", str(nyc))
+    (nyc / "1_flights.yaml").write_text(FLIGHTS.replace("Flights.", "All flights."))
+    gateway.back_test = [{"part": "report", "version": 1, "rows": 50, "left_out": 7}]
+    assert "About 7 older rows of that time were left out" in run("plan", "-f", str(nyc), "--back-test", "3d").stdout
+    run("plan", "-f", str(nyc), "--back-test", "12h")
+    run("plan", "-f", str(nyc), "--back-test", "50")
+    asked = [(body["rows"], body["hours"]) for act, body in gateway.asked if act == "back-test"]
+    assert asked == [(None, 72), (None, 12), (50, None)]
+    for wrong in ("0", "3w", "-1d", "2000001", "367d", ""):
+        refused = run("plan", "-f", str(nyc), f"--back-test={wrong}")
+        assert refused.exit_code == 1
+        assert "as in 3d or 12h" in refused.stderr
+
+
 def test_plan_exits_with_1_on_an_error(run: Run, nyc: Path) -> None:
     assert run("--token", "wrong", "plan", "-f", str(nyc)).exit_code == 1
 

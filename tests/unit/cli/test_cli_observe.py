@@ -1,6 +1,7 @@
 """The commands that look, against the gateway's double."""
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -163,6 +164,53 @@ def test_an_edit_that_is_none_is_refused_before_anything_is_asked(
     result = run("quarantine", "resubmit", "nyc.flights", "0-7", "--because", "x", *wrong)
     assert result.exit_code == 1
     assert not flights.asked
+
+
+def test_rows_are_assigned_and_taken_back(run: Run, flights: GatewayDouble) -> None:
+    result = run("quarantine", "assign", "nyc.flights", "--shape", "A", "--to", "ada", "--because", "x", "--dry-run")
+    assert "3 rows of nyc.flights would be assigned" in result.stdout
+    run("quarantine", "unassign", "nyc.flights", "--assigned-to", "ada", "--because", "left", "--no-wait")
+    (assign, given), (unassign, taken) = flights.asked
+    assert (assign, given["shape"], given["to"]) == ("assign", "A", "ada")
+    assert (unassign, taken["assigned_to"]) == ("unassign", "ada")
+    run("quarantine", "ls", "nyc.flights", "--assigned-to", "")
+    assert flights.calls[-1] == "GET datasets/nyc.flights/quarantine"
+
+
+def test_all_that_was_done_to_a_row_is_shown(run: Run, flights: GatewayDouble, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    at = "2026-01-02T03:04:05Z"
+    flights.acts = [
+        {
+            "act": "quarantined",
+            "row": "0-7",
+            "at": at,
+            "stage": "quality",
+            "version": 3,
+            "reason": "check_in",
+            "rule": "known",
+        },
+        {
+            "act": "assigned",
+            "row": "0-7",
+            "at": at,
+            "by": "ada",
+            "because": "she [red]knows[/]",
+            "assigned_to": "grace",
+        },
+        {"act": "resubmitted", "row": "0-7", "at": at, "by": "grace", "because": "mended", "edit": "{}"},
+        {"act": "refused", "row": "0-7", "at": at, "by": "grace", "because": "again", "detail": "it was done before"},
+        {"act": "loaded", "row": "0-7", "stage": "loader", "became": "0:4711"},
+    ]
+    shown = run("quarantine", "show", "nyc.flights", "0-7").stdout
+    for text in (
+        "2026-01-02 12:04:05 JST", "quarantined by quality, version 3: check_in (known)", "assigned to grace",
+        "she [red]knows[/]", "resubmitted, edited: {}", "refused: it was done before", "loaded as 0:4711",
+    ):  # fmt: skip
+        assert text in shown
+    monkeypatch.undo()
+    time.tzset()
 
 
 def test_a_quarantined_row_is_shown_with_its_values(run: Run, flights: GatewayDouble) -> None:

@@ -5,7 +5,7 @@ from typing import Any, cast
 import pytest
 
 from services.gateway.adapters.quarantine import Chosen, Quarantine
-from services.gateway.adapters.warehouse import Warehouse
+from services.gateway.adapters.warehouse import Answer, QueryError, Warehouse
 
 ROWS = 4500
 
@@ -43,3 +43,30 @@ def test_their_bytes_are_read_only_for_what_is_written_anew() -> None:
     discarded, resubmitted = (sql.partition(" FROM ")[0] for sql, _ in pages.asked)
     assert "`value`, `fields`" not in discarded
     assert "`value`, `fields`" in resubmitted
+
+
+class Older:
+    """A warehouse whose table lacks columns that came later, which notes what it was asked."""
+
+    def __init__(self, lacks: str) -> None:
+        self.asked: list[str] = []
+        self._lacks = lacks
+
+    def query(self, sql: str, limit: int, parameters: dict[str, Any]) -> Answer:
+        self.asked.append(sql)
+        if f"CAST(NULL AS Nullable(String)) AS {self._lacks}" not in sql:
+            raise QueryError("no such column", 47)
+        return Answer([("rows", "UInt64")], [[3]], truncated=False, elapsed_ms=1)
+
+
+@pytest.mark.parametrize(("lacks", "asks"), [("assigned_to", 2), ("act", 3)])
+def test_a_table_that_was_made_before_is_read_as_if_nothing_had_been_done(lacks: str, asks: int) -> None:
+    older = Older(lacks)
+    assert Quarantine(cast(Warehouse, older), lambda _: None).count("d.t", Chosen(causes={"assigned_to": ""})) == 3
+    assert len(older.asked) == asks
+    assert "CAST(NULL AS Nullable(String)) AS act," not in older.asked[1]  # what the table has is not hidden
+
+
+def test_a_column_that_nobody_knows_is_an_error() -> None:
+    with pytest.raises(QueryError, match="no such column"):
+        Quarantine(cast(Warehouse, Older("nothing")), lambda _: None).count("d.t", Chosen())

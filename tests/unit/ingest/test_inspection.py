@@ -8,10 +8,10 @@ import pyarrow as pa
 import pytest
 
 from headrace.connector import Fetched, SourceRow, Step, Stream
+from headrace.contract.likely_personal import personal
 from headrace.errors import Fatal, Transient
 from services.ingest.core import profile
 from services.ingest.core.inspection import inspected
-from services.ingest.core.personal import personal
 
 ROWS = pa.RecordBatch.from_pydict(
     {

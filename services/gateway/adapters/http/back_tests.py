@@ -1,5 +1,6 @@
 """Routes: what another version of a dataset file would make of the rows that are there."""
 
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Final
 
@@ -16,6 +17,7 @@ from services.gateway.adapters.inquiry import Part
 router = APIRouter(prefix=PREFIX, tags=["datasets"])
 
 _PATIENCE_S: Final = 600.0
+_ROWS: Final = 100_000
 _ANSWER: Final = described(
     models.BackTestPart, "A line of JSON for each part: `progress` as it goes on, then `report`, or `failure`."
 )
@@ -28,13 +30,15 @@ _ANSWER: Final = described(
     responses=_ANSWER | may_answer(HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 def back_test(body: models.BackTestRequest, gateway: Parts, caller: Administering) -> StreamingResponse:
-    """The newest staged rows are put to the live version and to this one, with the same reference data: which rows would get
-    another fate, which values would be others, with samples. Changes nothing. The stream waits for nothing: it is one back-test
-    at a time, in the transformer.
+    """The newest staged rows, or those of the last hours, are put to the live version and to this one, with the same reference
+    data: which rows would get another fate, which values would be others, with samples. Changes nothing. The stream waits for
+    nothing: it is one back-test at a time, in the transformer.
 
     For the administrator only: samples show rows.
     """
     contract = load(body.document)
     known(gateway.datasets, contract.dataset)
-    parts = gateway.back_tests.ask(contract, body.rows, caller.name, _PATIENCE_S)
+    since = None if body.hours is None else datetime.now(UTC) - timedelta(hours=body.hours)
+    rows = body.rows or (_ROWS if since is None else models.MOST_TESTED)
+    parts = gateway.back_tests.ask(contract, rows, since, caller.name, _PATIENCE_S)
     return streamed(parts, lambda error: [Part("failure", {"message": str(error)})])

@@ -19,7 +19,7 @@ from services.gateway.adapters.http.datasets import known
 from services.gateway.adapters.http.problems import ProblemError, not_found
 from services.gateway.adapters.http.streamed import NDJSON
 from services.gateway.adapters.quarantine import Chosen
-from services.gateway.adapters.quarantine_desk import Wish
+from services.gateway.adapters.quarantine_desk import READING, Wish
 from services.gateway.core.datasets import DatasetVersion
 from services.gateway.core.verdicts import grouped
 from services.gateway.gateway import Gateway
@@ -33,7 +33,8 @@ _ASKING: Final = may_answer(
 )
 _MOST_TRIED: Final = 200
 _PATIENCE_S: Final = 60.0
-_CAUSES: Final = ("stage", "reason", "rule", "column", "shape")
+_OUTCOMES: Final = ("resubmitted", "discarded", "assigned", "unassigned", "refused")
+_CAUSES: Final = ("stage", "reason", "rule", "column", "shape", "assigned_to")
 
 
 _Only = Annotated[str | None, Query(description="Only rows that were set aside by this.", max_length=200)]
@@ -48,6 +49,9 @@ def quarantine(
         str | None,
         Query(description="Only rows with this reason.", max_length=100, examples=["check_references"]),
     ] = None,
+    assigned_to: Annotated[
+        str | None, Query(description="Only rows that are assigned to this person; empty: to nobody.", max_length=200)
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=10_000, description="The most rows to show in full.")] = 100,
     everything: Annotated[
         bool, Query(alias="all", description="Also rows that were resubmitted or discarded since.")
@@ -55,7 +59,8 @@ def quarantine(
 ) -> models.Quarantined:
     """All open quarantined rows by cause, and the newest of them in full, as the loader has stored them in the warehouse."""
     dataset = known(gateway.datasets, name)
-    chosen = Chosen(causes={"reason": reason} if reason else {}, all=everything)
+    causes = {"reason": reason or None, "assigned_to": assigned_to}
+    chosen = Chosen(causes={name: value for name, value in causes.items() if value is not None}, all=everything)
     found = gateway.quarantine.find(dataset.name, chosen, limit)
     return models.Quarantined(
         total=found.total,
@@ -128,14 +133,15 @@ def quarantined(
     row_id: Annotated[str, Path(description="Its id, partition-offset.", examples=["1-4711"])],
     gateway: Parts,
     _: Calling,
-) -> models.QuarantinedRow:
-    """One quarantined row with its bytes, and what was done about it."""
+) -> models.QuarantinedRowInFull:
+    """One quarantined row with its bytes, and everything that was done to it, in order."""
     dataset = known(gateway.datasets, name)
     place = _ROW_ID.fullmatch(row_id)
     found = gateway.quarantine.get(dataset.name, (int(place[1]), int(place[2]))) if place else None
     if found is None:
         raise not_found(f"{name} has no quarantined row {row_id}; ids look like 1-4711")
-    return models.QuarantinedRow(**found)
+    acts = [models.RowAct(**asdict(act)) for act in gateway.row_histories.of(dataset, found)]
+    return models.QuarantinedRowInFull(**found, acts=acts)
 
 
 @router.post(
@@ -190,6 +196,33 @@ def discard(
     return _asked(gateway, known(gateway.datasets, name), body, Wish("discard", caller.name, body.because))
 
 
+@router.post(
+    "/datasets/{name}/quarantine/assign",
+    summary="Say who is to see to quarantined rows",
+    status_code=HTTPStatus.ACCEPTED,
+    responses=_ASKING,
+)
+def assign(name: models.Name, body: models.Assignment, gateway: Parts, caller: Administering) -> models.QuarantineAsked:
+    """Assign the chosen open rows to somebody, also those that somebody else has; those that this person has already are left as
+    they are. Ingest refuses rows that were resubmitted or discarded meanwhile.
+    """
+    wish = Wish("assign", caller.name, body.because, to=body.to)
+    return _asked(gateway, known(gateway.datasets, name), body, wish, unlike=body.to)
+
+
+@router.post(
+    "/datasets/{name}/quarantine/unassign",
+    summary="Take quarantined rows back from whom they are assigned to",
+    status_code=HTTPStatus.ACCEPTED,
+    responses=_ASKING,
+)
+def unassign(
+    name: models.Name, body: models.QuarantineChoice, gateway: Parts, caller: Administering
+) -> models.QuarantineAsked:
+    """Of the chosen open rows those that are assigned are assigned to nobody."""
+    return _asked(gateway, known(gateway.datasets, name), body, Wish("unassign", caller.name, body.because), unlike="")
+
+
 @router.get("/datasets/{name}/quarantine/requests/{request}", summary="What became of a request", responses=_LOOKING)
 def outcome(
     name: models.Name,
@@ -197,27 +230,27 @@ def outcome(
     gateway: Parts,
     _: Calling,
 ) -> models.QuarantineOutcome:
-    """How many of its rows were resubmitted, discarded and refused so far, as the loader has stored it."""
+    """How many of its rows were resubmitted, discarded, assigned, unassigned and refused so far, as the loader has stored it."""
     found = gateway.quarantine.outcome(known(gateway.datasets, name).name, request)
     return models.QuarantineOutcome(
         request=request,
         refusals=[models.Refused(**each) for each in found.refused],
-        **{act: found.counts.get(act, 0) for act in ("resubmitted", "discarded", "refused")},
+        **{act: found.counts.get(act, 0) for act in _OUTCOMES},
     )
 
 
 def _asked(
-    gateway: Gateway, dataset: DatasetVersion, body: models.QuarantineChoice, wish: Wish
+    gateway: Gateway, dataset: DatasetVersion, body: models.QuarantineChoice, wish: Wish, unlike: str | None = None
 ) -> models.QuarantineAsked:
     causes = {name: value for name in _CAUSES if (value := getattr(body, name)) is not None}
     if not (body.ids or causes or body.all_matching):
         detail = "name rows by ids or by what set them aside; all_matching takes every open row"
         raise _unprocessable("nothing-chosen", "No rows are chosen", detail)
     places = [(int(partition), int(offset)) for partition, offset in (row.split("-") for row in body.ids)]
-    chosen = Chosen(ids=places, causes=causes)
+    chosen = Chosen(ids=places, causes=causes, unlike=unlike)
     found = gateway.quarantine.find(dataset.name, chosen, 1)
     clusters = [models.Cluster(**cluster) for cluster in found.clusters]
-    if not found.total or (body.dry_run and wish.act == "discard"):
+    if not found.total or (body.dry_run and wish.act not in READING):
         return models.QuarantineAsked(request=None, rows=found.total, clusters=clusters)
     if body.dry_run:
         some = list(gateway.quarantine.every(dataset.name, chosen, most=_MOST_TRIED))
@@ -226,7 +259,7 @@ def _asked(
         return models.QuarantineAsked(
             request=None, rows=found.total, clusters=clusters, tried=len(some), verdicts=verdicts
         )
-    every = gateway.quarantine.every(dataset.name, chosen, whole=wish.act != "discard")
+    every = gateway.quarantine.every(dataset.name, chosen, whole=wish.act in READING)
     request, rows = gateway.quarantine_desk.ask(dataset.name, every, wish)
     return models.QuarantineAsked(request=request, rows=rows, clusters=clusters)
 

@@ -1,19 +1,28 @@
 """Bodies: what another version of a dataset file would make of the newest rows."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field
 
 from services.gateway.adapters.http.models.datasets import DatasetFile
 from services.gateway.adapters.http.models.words import Answer
 
+MOST_TESTED: Final = 2_000_000
+
 
 class BackTestRequest(DatasetFile):
     """A dataset file, and over how much it is to be tried."""
 
-    rows: int = Field(
-        100_000, ge=1, le=2_000_000, description="How many of the newest staged rows to put to it, about."
+    rows: int | None = Field(
+        None,
+        ge=1,
+        le=MOST_TESTED,
+        description="How many of the newest staged rows to put to it, about: 100,000 when nothing is said. With `hours` at "
+        f"most so many, {MOST_TESTED:,} when nothing is said.",
+    )
+    hours: int | None = Field(
+        None, ge=1, le=24 * 366, description="Only rows that were staged within so many hours before now."
     )
 
 
@@ -83,6 +92,10 @@ class BackTestPart(Answer):
     of: int | None = Field(None, description="How many there are to be, about.")
     message: str | None = Field(None, description="Why nothing was found.")
     version: int | None = Field(None, description="The live version that it is compared with.")
+    left_out: int | None = Field(
+        None,
+        description="With `hours`: how many rows of that time were too many to be put to it, about; the newest were.",
+    )
     first: datetime | None = Field(None, description="When the oldest of the rows was ingested.")
     last: datetime | None = Field(None, description="When the newest was.")
     fates: list[FateCount] | None = None

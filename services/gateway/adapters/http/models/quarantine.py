@@ -16,6 +16,7 @@ class Cluster(Answer):
     rule: str | None
     column: str | None
     rows: int
+    assigned: int = Field(description="How many of them are assigned to somebody.")
 
 
 class Fingerprint(Cluster):
@@ -69,6 +70,33 @@ class QuarantinedRow(Answer):
     acted_at: datetime | None
     edit: str | None = Field(description="JSON: how it was edited before it was resubmitted.")
     request: str | None
+    assigned_to: str | None = Field(None, description="Who is to see to it.")
+
+
+class RowAct(Answer):
+    """One thing that happened to a quarantined row."""
+
+    act: str = Field(description="quarantined, assigned, unassigned, refused, resubmitted, discarded or loaded.")
+    row: str = Field(description="The quarantined row that it happened to: one that comes back again is another one.")
+    at: datetime | None = Field(description="When; of loaded it is not kept.")
+    by: str | None = Field(description="Who asked for it.")
+    because: str | None
+    edit: str | None = Field(description="JSON: how it was edited before it was resubmitted.")
+    assigned_to: str | None
+    stage: str | None = Field(description="Of quarantined and loaded: which stage did it.")
+    version: int | None = Field(description="Of quarantined: the version of the dataset file.")
+    reason: str | None = Field(description="Of quarantined.")
+    rule: str | None = Field(description="Of quarantined.")
+    detail: str | None = Field(description="Of quarantined and refused: why.")
+    became: str | None = Field(description="Of loaded: the raw record it was read anew as.", examples=["0:4711"])
+
+
+class QuarantinedRowInFull(QuarantinedRow):
+    """A record that was set aside, and all that was ever done to it."""
+
+    acts: list[RowAct] = Field(
+        description="In order, with what was done to the rows that it was before, and that it became. Dry runs are none."
+    )
 
 
 class Quarantined(Answer):
@@ -96,11 +124,20 @@ class QuarantineChoice(Body):
         str | None,
         Field(description="Only rows whose value at fault has this shape.", max_length=200, examples=["A9-9"]),
     ] = None
+    assigned_to: Annotated[
+        str | None, Field(description="Only rows that are assigned to this person; empty: to nobody.", max_length=200)
+    ] = None
     all_matching: bool = Field(False, description="Every open row, when neither ids nor a cause are given.")
     because: str = Field(min_length=1, max_length=2000, description="Why; it is kept with each row.")
     dry_run: bool = Field(
         False, description="Change nothing: say which rows it would be, and what would become of some."
     )
+
+
+class Assignment(QuarantineChoice):
+    """Which open rows somebody is to see to."""
+
+    to: str = Field(min_length=1, max_length=200, description="Who: a name that people know.", examples=["ada"])
 
 
 class Resubmission(QuarantineChoice):
@@ -159,5 +196,7 @@ class QuarantineOutcome(Answer):
     request: str
     resubmitted: Rows
     discarded: Rows
+    assigned: Rows
+    unassigned: Rows
     refused: Rows
     refusals: list[Refused]
