@@ -19,6 +19,7 @@ from headrace.connector import Fetched, ReadingFailed, SourceChanged, Step, Stre
 from headrace.errors import Fatal, Transient
 from services.ingest.connectors.model.columns import exported, sorted_by
 from services.ingest.connectors.model.settings import SINCE, UNTIL, ModelSource
+from services.ingest.connectors.model.values import moment
 from services.ingest.connectors.model.warehouse import ModelWarehouse, NoTable
 from services.ingest.core.faults import set_aside
 from services.ingest.core.tables import conformed, described
@@ -59,11 +60,6 @@ class Place:
     def of(cls, text: str | None) -> "Place":
         """The place in `text`; the beginning when there is none."""
         return cls(**json.loads(text)) if text else cls()
-
-
-def _moment(at: datetime) -> str:
-    """A moment as ClickHouse reads it, in UTC."""
-    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
 class ModelConnector:
@@ -129,13 +125,13 @@ class ModelConnector:
 
     def read_range(self, stretch: Stretch, position: str | None) -> Iterator[tuple[Fetched, str]]:
         """See `Ranged.read_range`."""
-        yield from self._rows(replace(Place.of(position), since=_moment(stretch.since), until=_moment(stretch.until)))
+        yield from self._rows(replace(Place.of(position), since=moment(stretch.since), until=moment(stretch.until)))
 
     def _window(self, read: Place, needed: datetime) -> Place | None:
         """From where a reading goes on; None when there is nothing to read yet."""
         if not self._source.incremental or read.until:
             return read
-        window = Place(since=read.since or _BEGINNING, until=_moment(needed - timedelta(seconds=self._source.lag_s)))
+        window = Place(since=read.since or _BEGINNING, until=moment(needed - timedelta(seconds=self._source.lag_s)))
         return window if window.since < window.until else None
 
     def _rows(self, read: Place) -> Iterator[tuple[Fetched, str]]:
