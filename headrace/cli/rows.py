@@ -12,7 +12,7 @@ from headrace.cli import tables
 from headrace.cli.observe import DatasetArgument
 from headrace.cli.render import NOTHING, Format, Output, command, count, emit, moment, safe, table
 from headrace.cli.session import session_of
-from headrace.client import Passport, Passports
+from headrace.client import Contributors, Passport, Passports
 from headrace.errors import HeadraceError
 
 _COLOURS: Final = {"loaded": "green", "in_flight": "yellow", "parked": "yellow", "quarantined": "red", "missing": "red"}
@@ -37,12 +37,18 @@ def row(
         ),
     ] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=20, help="The most raw records to follow.")] = 5,
+    contributors: Annotated[
+        int,
+        typer.Option(
+            metavar="ROWS", min=0, max=100, help="Of a row of a model: the rows of each dataset it was made of to show."
+        ),
+    ] = 5,
     output: Output = Format.TABLE,
 ) -> None:
     """Show where a row comes from and what became of its record: its passport.
 
     Back from the warehouse: raw bytes, schema, version of the dataset file, checks, flags, edits, stages. Forward from a raw
-    record: the rows it became, or why there are none.
+    record: the rows it became, or why there are none. Of a row that a model made: the rows of other datasets it was made of.
 
     Examples:
 
@@ -54,9 +60,9 @@ def row(
         raise HeadraceError("Say which row: either --where CONDITION or --raw PARTITION:OFFSET.")
     with session_of(context).client() as client:
         if where is not None:
-            found = client.passports(dataset, where, limit)
+            found = client.passports(dataset, where, limit, contributors)
         else:
-            found = Passports(items=(client.passport(dataset, raw or ""),))
+            found = Passports(items=(client.passport(dataset, raw or "", contributors),))
     data = {"items": [item.model_dump(by_alias=True) for item in found.items], "truncated": found.truncated}
     emit(data, output, lambda: _passports(dataset, found))
 
@@ -85,6 +91,27 @@ def _passport(item: Passport) -> Iterator[RenderableType]:
     yield from _rows(item)
     yield from _set_aside(item)
     yield from _edits(item)
+    for each in item.contributors:
+        yield from _made_of(each)
+
+
+def _made_of(found: Contributors) -> Iterator[RenderableType]:
+    """The rows of a dataset that a row of a model was made of, and the query for them."""
+    dataset = safe(found.dataset)
+    if found.rows is None:
+        yield f"[bold]Made of[/] rows of {dataset}, which cannot be told: [red]{safe(found.error)}[/]"
+    else:
+        later = f"; {count(found.later or 0, 'more row')} came later" if found.later else ""
+        yield f"[bold]Made of[/] {count(found.rows, 'row')} of {dataset}{later}"
+    for note in found.notes:
+        yield f"  [yellow]{safe(note)}[/]"
+    if found.items:
+        shown = table("raw record", "row", "version", "read", "its own passport")
+        for row in found.items:
+            back = command(f"row {found.dataset} --raw {row.id}")
+            shown.add_row(safe(row.id), safe(row.seq), safe(row.version), moment(row.ingested_at), back)
+        yield shown
+    yield f"  {'all of them' if found.error is None else 'the query'}: {safe(found.sql)}"
 
 
 def _record(item: Passport) -> dict[str, Any]:

@@ -17,3 +17,4 @@ class Contributing:
     dataset: str
     sql: str
     notes: tuple[str, ...] = ()
+    domains: frozenset[str] = frozenset()  # of all datasets that the query reads

@@ -17,7 +17,7 @@ from headrace.client.results.books import Books, Ledger, PartitionBooks, StageBo
 from headrace.client.results.datasets import Applied, Change, Dataset, Plan, Refusal, SourceColumn, SourcePart
 from headrace.client.results.drift import Drift, DriftDecided, DriftEdit, DriftHits, DriftItem, DriftReader
 from headrace.client.results.overrides import HeldRow, Override
-from headrace.client.results.passport import MadeRow, Passport, Passports
+from headrace.client.results.passport import Contributors, MadeRow, Passport, Passports
 from headrace.client.results.quarantine import (
     Cluster,
     Fingerprint,
@@ -44,6 +44,7 @@ __all__ = [
     "Cluster",
     "Column",
     "ColumnChange",
+    "Contributors",
     "Dataset",
     "DatasetStatus",
     "Drift",

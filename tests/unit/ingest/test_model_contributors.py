@@ -1,6 +1,5 @@
 """The rows that a row of a model was made of: over these alone the model gives that very row."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import chdb
@@ -108,21 +107,16 @@ class Engine:
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[Engine]:
-    yield Engine()
+def engine() -> Engine:
+    return Engine()
 
 
-def tables(rows: st.SearchStrategy[Any]) -> Any:
-    return given(b=rows, c=rows)
-
-
-def examples(count: int) -> Any:
-    return settings(max_examples=count, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+EXAMPLES = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.mark.parametrize("sql", EXACT, ids=range(len(EXACT)))
-@tables(ROWS)
-@examples(8)
+@given(b=ROWS, c=ROWS)
+@EXAMPLES
 def test_over_what_contributed_alone_the_model_gives_that_row_alone(
     engine: Engine, sql: str, b: list[Any], c: list[Any]
 ) -> None:
@@ -134,9 +128,9 @@ def test_over_what_contributed_alone_the_model_gives_that_row_alone(
         assert engine.over(found, sql) == [row], found
 
 
-@pytest.mark.parametrize("sql", (*SHARED, *WIDER), ids=range(len(SHARED) + len(WIDER)))
-@tables(ROWS)
-@examples(8)
+@pytest.mark.parametrize("sql", [*SHARED, *WIDER], ids=range(len(SHARED) + len(WIDER)))
+@given(b=ROWS, c=ROWS)
+@EXAMPLES
 def test_what_is_wider_says_so_and_has_all_that_contributed(
     engine: Engine, sql: str, b: list[Any], c: list[Any]
 ) -> None:

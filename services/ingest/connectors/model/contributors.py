@@ -7,7 +7,7 @@ What cannot be turned into a condition is left out. Then the answer is wider tha
 # ruff: noqa: S608
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain
 from typing import Any, Final
@@ -67,7 +67,10 @@ def contributing(
     reached: dict[str, list[_Reached]] = {name: [] for name in tables}
     for each in _followed(query, Names(), _of(row), tuple(row), ()):
         reached[each.dataset].append(each)
-    return tuple(_together(name, found, tables.count(name)) for name, found in reached.items())
+    domains = frozenset(name.partition(".")[0] for name in tables)
+    return tuple(
+        replace(_together(name, found, tables.count(name)), domains=domains) for name, found in reached.items()
+    )
 
 
 def _together(dataset: str, found: Sequence[_Reached], times: int) -> Contributing:
@@ -175,7 +178,8 @@ class _Opened:
 
     def _named(self, source: exp.Table) -> Iterator[_Reached]:
         named = self._names.queries[source.name]
-        if not named.cte.parent.args.get("recursive"):
+        given = named.cte.parent
+        if given is not None and not given.args.get("recursive"):
             yield from self._within(named.cte.this, source.alias_or_name, named.sees)
 
     def _within(self, query: exp.Expr, alias: str, names: Names) -> Iterator[_Reached]:
@@ -207,7 +211,7 @@ class _Opened:
             name: self._select.args[name].copy() for name in _KEPT if self._select.args.get(name) and name != "joins"
         }
         joins = [join.copy() for join in self._select.args.get("joins") or []]
-        more = [exp.maybe_parse(column, dialect=_DIALECT) for column in columns]
+        more: list[exp.Expr] = [exp.maybe_parse(column, dialect=_DIALECT) for column in columns]
         body = exp.Select(expressions=[*(each.copy() for each in self._kept), *more], joins=joins, **rest)
         return f"{self._names.clause(body, self._dropped)}{_sql(body)}"
 

@@ -29,14 +29,15 @@ class Names:
             if cte.args.get("scalar"):
                 found = Names(found.queries, {**found.scalars, cte.alias: cte})
             else:
-                found = Names({**found.queries, cte.alias: Named(cte, found)}, found.scalars)
+                others = {name: query for name, query in found.queries.items() if name != cte.alias}
+                found = Names({**others, cte.alias: Named(cte, found)}, found.scalars)
         return found
 
     def clause(self, used: exp.Expr, dropped: set[str]) -> str:
         """The WITH in front of what uses these names, as far as it does."""
         named = {table.name for table in used.find_all(exp.Table) if not table.db}
         wanted: dict[str, exp.CTE] = {}
-        for name, found in reversed(self.queries.items()):
+        for name, found in reversed(list(self.queries.items())):
             if name in named:
                 wanted[name] = found.cte
                 named |= {table.name for table in found.cte.find_all(exp.Table) if not table.db}

@@ -54,7 +54,10 @@ from services.gateway.adapters.http.models.generations import (
 )
 from services.gateway.adapters.http.models.overrides import HeldRow, HeldRows, HoldRelease, Override, Overrides, Skip
 from services.gateway.adapters.http.models.passport import (
+    CONTRIBUTORS_TOLD,
     AppliedVersion,
+    ContributingRow,
+    Contributors,
     LandedRecord,
     Leg,
     LoadedAs,
@@ -111,8 +114,8 @@ from services.gateway.adapters.http.models.words import (
 )
 
 __all__ = [
-    "Answer", "Applied", "AppliedVersion", "Asked", "BackTestPart", "BackTestRequest", "BackTestSample", "Backfill",
-    "Body", "Books", "Change", "Cluster", "Column", "ColumnChange", "CreatedToken", "DatasetApplication", "DatasetDetail",
+    "CONTRIBUTORS_TOLD", "Answer", "Applied", "AppliedVersion", "Asked", "BackTestPart", "BackTestRequest", "BackTestSample", "Backfill",
+    "Body", "Books", "Change", "Cluster", "Column", "ColumnChange", "ContributingRow", "Contributors", "CreatedToken", "DatasetApplication", "DatasetDetail",
     "DatasetFile", "DatasetStatus", "DatasetSummary", "Datasets", "Drift", "DriftChoice", "DriftDecided", "DriftEdit",
     "DriftHits", "DriftItem", "DriftReader", "FailedRotation", "FateCount", "FateMove", "Fingerprint", "Fingerprints",
     "FlagCount", "Generation", "GenerationAct", "Generations", "Health", "HeldRow", "HeldRows", "HoldRelease", "Hop",
