@@ -114,8 +114,10 @@ from services.gateway.adapters.http.models.words import (
 )
 
 __all__ = [
-    "CONTRIBUTORS_TOLD", "Answer", "Applied", "AppliedVersion", "Asked", "BackTestPart", "BackTestRequest", "BackTestSample", "Backfill",
-    "Body", "Books", "Change", "Cluster", "Column", "ColumnChange", "ContributingRow", "Contributors", "CreatedToken", "DatasetApplication", "DatasetDetail",
+    "CONTRIBUTORS_TOLD",
+    "Answer", "Applied", "AppliedVersion", "Asked", "BackTestPart", "BackTestRequest", "BackTestSample", "Backfill",
+    "Body", "Books", "Change", "Cluster", "Column", "ColumnChange", "ContributingRow", "Contributors",
+    "CreatedToken", "DatasetApplication", "DatasetDetail",
     "DatasetFile", "DatasetStatus", "DatasetSummary", "Datasets", "Drift", "DriftChoice", "DriftDecided", "DriftEdit",
     "DriftHits", "DriftItem", "DriftReader", "FailedRotation", "FateCount", "FateMove", "Fingerprint", "Fingerprints",
     "FlagCount", "Generation", "GenerationAct", "Generations", "Health", "HeldRow", "HeldRows", "HoldRelease", "Hop",

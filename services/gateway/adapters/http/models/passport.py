@@ -8,7 +8,9 @@ from pydantic import Field
 from services.gateway.adapters.http.models.quarantine import QuarantinedRow
 from services.gateway.adapters.http.models.words import Answer, Body, Rows
 
-CONTRIBUTORS_TOLD: Final = "Of a row that a model made: how many contributing rows of each dataset it was made of are told; 0: they are not looked for."
+CONTRIBUTORS_TOLD: Final = (
+    "Of a row that a model made: how many of the rows that it was made of are told, of each dataset; 0: none."
+)
 
 
 class RowsWanted(Body):
