@@ -45,6 +45,9 @@ class SourceSettings(Section):
     holds: ClassVar[bool] = False
     """Whether something is set up for it outside of Headrace that stands until it is taken away, such as a replication slot."""
 
+    at_once: ClassVar[bool] = False
+    """Whether a stretch of time that is read again is read in one go: to go on in it later would be to make all of it anew."""
+
     type: str = Setting(description="The connector.")
     columns: dict[str, LogicalType] = Setting(
         {},

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Final, Literal, Self
+from typing import Any, ClassVar, Final, Literal, Self
 
 from pydantic import Field as Setting
 from pydantic import field_validator, model_validator
@@ -25,6 +25,8 @@ PARAMETERS: Final = frozenset({SINCE, UNTIL})
 
 class ModelSource(SourceSettings):
     """Rows that a query makes of other datasets, in the warehouse."""
+
+    at_once: ClassVar[bool] = True
 
     type: Literal["model"] = Setting(description="The connector.")
     sql: str = Setting(
