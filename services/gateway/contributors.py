@@ -55,17 +55,13 @@ class Contributors:
         in_runs = upstream is not None and upstream.contract().load.mode == "replace"
         until = None if in_runs else made_at
         notes = [*wanted.notes, *(self._of_runs(wanted.dataset, run) if in_runs else ())]
-        domain = wanted.dataset.partition(".")[0]
-        sql = as_of(wanted.sql, until)
-        contribution = Contribution(wanted.dataset, sql, tuple(notes))
+        contribution = Contribution(wanted.dataset, as_of(wanted.sql, until), tuple(notes))
         try:
-            domains = {*wanted.domains, domain}
-            sql = guarded(sql, domains, most)
-            [[rows, later]] = self._warehouse.query(guarded(counted(wanted.sql, until), domains, 1), 1).rows
-            items = self._warehouse.query(sql, most).records()
+            [[rows, later]] = self._warehouse.query(guarded(counted(wanted.sql, until), wanted.domains, 1), 1).rows
+            items = self._warehouse.query(guarded(contribution.sql, wanted.domains, most), most).records()
         except (RefusedQueryError, QueryError) as error:
             return replace(contribution, error=str(error))
-        return replace(contribution, sql=sql, rows=rows, later=later, items=items)
+        return replace(contribution, rows=rows, later=later, items=items)
 
     def _of_runs(self, dataset: str, run: Run | None) -> list[str]:
         current = self._runs.history(dataset).current

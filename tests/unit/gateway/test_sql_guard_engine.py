@@ -67,7 +67,7 @@ def engine() -> Engine:
 
 
 @given(QUERIES)
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 def test_no_query_that_passes_reads_a_table_of_the_engines_own(engine: Engine, sql: str) -> None:
     try:
         sent = guarded(sql, {"nyc"}, 50)

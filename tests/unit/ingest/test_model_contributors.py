@@ -1,5 +1,7 @@
 """The rows that a row of a model was made of: over these alone the model gives that very row."""
 
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
 import chdb
@@ -8,8 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headrace.contract.contributing import Contributing
+from headrace.contract.schedule import Schedule
 from services.ingest.connectors.model.contributors import contributing
 from services.ingest.connectors.model.query import model_query
+from services.ingest.connectors.model.settings import ModelSource
+from services.ingest.connectors.model.values import equals
 
 COLUMNS = (
     "k Nullable(String), l Int32, v Nullable(Int64), at DateTime('UTC'), xs Array(Int32), "
@@ -112,7 +117,7 @@ def engine() -> Engine:
     return Engine()
 
 
-EXAMPLES = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+EXAMPLES = settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.mark.parametrize("sql", EXACT, ids=range(len(EXACT)))
@@ -156,3 +161,48 @@ def test_the_control_with_one_row_less_the_model_gives_another_row(engine: Engin
     assert engine.over(found, sql) == [row]
     for offset in (0, 1):
         assert engine.over(found, sql, but=f"_offset = {offset}") != [row]
+
+
+@pytest.mark.parametrize(
+    ("expression", "value", "other"),
+    [
+        ("toDate('2013-01-31')", date(2013, 1, 31), date(2013, 1, 30)),
+        ("toDateTime('2013-01-31 12:30:00', 'Europe/Zurich')", datetime(2013, 1, 31, 11, 30, tzinfo=UTC), None),
+        ("toDateTime64('2013-01-31 12:30:00.25', 3, 'UTC')", datetime(2013, 1, 31, 12, 30, 0, 250_000, tzinfo=UTC), None),
+        ("toDecimal64(1.25, 2)", Decimal("1.25"), Decimal("1.26")),
+        ("CAST('a' AS Enum8('a' = 1, 'b' = 2))", "a", "b"),
+        ("toUUID('61f0c404-5cb3-11e7-907b-a6006ad3dba0')", "61f0c404-5cb3-11e7-907b-a6006ad3dba0", None),
+        ("toInt256('57896044618658097711785492504343953926634992332820282019728792003956564819967')",
+         "57896044618658097711785492504343953926634992332820282019728792003956564819967", "5"),
+        ("toFloat32(0.1)", 0.10000000149011612, 0.1),
+        ("0.1 + 0.2", 0.30000000000000004, 0.3),
+        ("toFloat64('nan')", float("nan"), 1.0),
+        ("toFloat64('-inf')", float("-inf"), float("inf")),
+        ("CAST(NULL AS Nullable(Int64))", None, 0),
+        ("toLowCardinality('it''s \\\\')", "it's \\", "its"),
+        ("toUInt64(7)", 7, -7),
+        ("['a', 'b']", ["a", "b"], ["a"]),
+        ("true", True, False),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_value_is_written_so_that_it_equals_what_it_was(
+    engine: Engine, expression: str, value: Any, other: Any
+) -> None:
+    assert engine.rows(f"SELECT {equals('c', value)} AS e FROM (SELECT {expression} AS c)") == [{"e": 1}]
+    assert engine.rows(f"SELECT {equals('c', other)} AS e FROM (SELECT {expression} AS c)") != [{"e": 1}]
+
+
+def test_what_a_query_cannot_say_is_no_condition() -> None:
+    assert [equals("c", value) for value in (b"x", {"a": 1}, [[1]], [None])] == [None] * 4
+    [found] = contributing("SELECT k, count() AS n FROM ref('a.b') GROUP BY k", {"k": {"a": 1}, "n": 1})
+    assert found.notes == ("by k nothing is told: its value is not known, or cannot be compared",)
+
+
+def test_the_window_of_an_incremental_model_is_open_to_the_past() -> None:
+    sql = "SELECT k FROM ref('a.b') WHERE at >= {since:DateTime64(6, 'UTC')} AND at < {until:DateTime}"
+    source = ModelSource(type="model", sql=sql, schedule=Schedule(every="1h"))
+    [found] = source.contributors({"k": "x"}, datetime(2026, 1, 2, tzinfo=UTC))
+    assert "1970-01-01" in found.sql
+    assert "2026-01-02" in found.sql
+    assert "window" in found.notes[-1]
