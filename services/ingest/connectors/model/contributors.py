@@ -32,7 +32,7 @@ _DIALECT: Final = "clickhouse"
 _KEPT: Final = ("from_", "joins", "laterals", "prewhere", "where")
 _IDENTITY: Final = ("_partition", "_offset", "_seq")
 
-_UNION: Final = "it is a UNION: the rows of each part that could have given this row are given"
+_UNION: Final = "it is a UNION or INTERSECT: the rows of each part that could have given this row are given"
 _EXCEPT: Final = "of EXCEPT the left side is given: rows of the right side contribute by not being there"
 _RECURSIVE: Final = "a WITH RECURSIVE is not followed"
 _STAR: Final = "* over several tables is not followed into a query within it"
