@@ -7,7 +7,9 @@ thing to this parser and another to the engine's.
 
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
-from itertools import pairwise
+from functools import partial
+from itertools import pairwise, takewhile
+from operator import is_not
 from typing import Final
 
 import sqlglot
@@ -105,16 +107,59 @@ def check_parts(
 
     Errors: RefusedQueryError, and those of `check_table`.
     """
-    common = {cte.alias for cte in query.find_all(exp.CTE)}
     for node in query.walk():
         _check(node, parameters)
-        if isinstance(node, exp.Table) and not (
-            isinstance(node.this, exp.Identifier) and not node.db and node.name in common
-        ):
+        if isinstance(node, exp.Table) and not _is_named(node):
             check_table(node)
     for word, after in pairwise(tokens):
         if after.token_type == TokenType.L_PAREN and word.token_type not in _NOT_FUNCTIONS:
             _check_function(word.text)
+
+
+def _is_named(table: exp.Table) -> bool:
+    """Whether a table is a query that a WITH names, where it stands: one in front of it, of its own query or one around that.
+
+    What the engine would look up among its tables is none, whatever is named elsewhere; sqlglot's own scopes take some for names.
+    """
+    if not isinstance(table.this, exp.Identifier) or table.db:
+        return False
+    node: exp.Expr | None = table
+    while node is not None and (above := node.parent) is not None:
+        if isinstance(node, exp.CTE):
+            seen = [*takewhile(partial(is_not, node), above.expressions), *([node] if _recurs(node, table) else [])]
+            node = above.parent
+        else:
+            given = above.args.get("with_")
+            seen = given.expressions if given is not None and given is not node and _reaches(above, table) else []
+            node = above
+        if (found := next((cte for cte in reversed(seen) if cte.alias == table.name), None)) is not None:
+            return not found.args.get("scalar")  # a value has that name: after FROM it means a table all the same
+    return False
+
+
+def _recurs(cte: exp.CTE, table: exp.Table) -> bool:
+    """Whether a table within a named query may be that query itself: only behind the first part of a WITH RECURSIVE's UNION."""
+    union = cte.this
+    recursive = cte.parent is not None and bool(cte.parent.args.get("recursive"))
+    return recursive and isinstance(union, exp.Union) and not _is_within(table, _first_part(union))
+
+
+def _reaches(query: exp.Expr, table: exp.Table) -> bool:
+    """Whether the WITH of a query is one of a table within it: in the midst of a UNION it is of the part alone that it is at."""
+    further = isinstance(query.parent, exp.SetOperation) and query.arg_key == "expression"
+    return not (further and isinstance(query, exp.SetOperation)) or _is_within(table, _first_part(query))
+
+
+def _first_part(query: exp.Expr) -> exp.Expr:
+    while isinstance(query, exp.SetOperation):
+        query = query.this
+    return query
+
+
+def _is_within(node: exp.Expr | None, query: exp.Expr) -> bool:
+    while node is not None and node is not query:
+        node = node.parent
+    return node is not None
 
 
 def _check(node: exp.Expr, parameters: Collection[str]) -> None:

@@ -13,7 +13,7 @@ from headrace.cli.made_tests import AsTest, Clear, TestFile
 from headrace.cli.observe import DatasetArgument
 from headrace.cli.render import NOTHING, Format, Output, command, count, emit, moment, safe, table
 from headrace.cli.session import session_of
-from headrace.client import Passport, Passports
+from headrace.client import Contributors, Passport, Passports
 from headrace.errors import HeadraceError
 
 _COLOURS: Final = {"loaded": "green", "in_flight": "yellow", "parked": "yellow", "quarantined": "red", "missing": "red"}
@@ -41,12 +41,18 @@ def row(
     as_test: AsTest = False,
     file: TestFile = None,
     clear: Clear = None,
+    contributors: Annotated[
+        int,
+        typer.Option(
+            metavar="ROWS", min=0, max=100, help="Of a row of a model: the rows of each dataset it was made of to show."
+        ),
+    ] = 5,
     output: Output = Format.TABLE,
 ) -> None:
     """Show where a row comes from and what became of its record: its passport.
 
     Back from the warehouse: raw bytes, schema, version of the dataset file, checks, flags, edits, stages. Forward from a raw
-    record: the rows it became, or why there are none.
+    record: the rows it became, or why there are none. Of a row that a model made: the rows of other datasets it was made of.
 
     With --as-test it becomes a test of the dataset file: what the transform saw of it, and what became of it. Columns that are
     confidential, or seem to hold personal data, have stand-ins.
@@ -63,9 +69,9 @@ def row(
         raise HeadraceError("Say which row: either --where CONDITION or --raw PARTITION:OFFSET.")
     with session_of(context).client() as client:
         if where is not None:
-            found = client.passports(dataset, where, limit)
+            found = client.passports(dataset, where, limit, contributors)
         else:
-            found = Passports(items=(client.passport(dataset, raw or ""),))
+            found = Passports(items=(client.passport(dataset, raw or "", contributors),))
         if as_test and found.items:
             tests = [client.row_as_test(dataset, item.id, clear or ()) for item in found.items]
             made_tests.made(dataset, tests, file, output)
@@ -98,6 +104,27 @@ def _passport(item: Passport) -> Iterator[RenderableType]:
     yield from _rows(item)
     yield from _set_aside(item)
     yield from _edits(item)
+    for each in item.contributors:
+        yield from _made_of(each)
+
+
+def _made_of(found: Contributors) -> Iterator[RenderableType]:
+    """The rows of a dataset that a row of a model was made of, and the query for them."""
+    dataset = safe(found.dataset)
+    if found.rows is None:
+        yield f"[bold]Made of[/] rows of {dataset}, which cannot be told: [red]{safe(found.error)}[/]"
+    else:
+        later = f"; {count(found.later or 0, 'more row')} came later" if found.later else ""
+        yield f"[bold]Made of[/] {count(found.rows, 'row')} of {dataset}{later}"
+    for note in found.notes:
+        yield f"  [yellow]{safe(note)}[/]"
+    if found.items:
+        shown = table("raw record", "row", "version", "read", "its own passport")
+        for row in found.items:
+            back = command(f"row {found.dataset} --raw {row.id}")
+            shown.add_row(safe(row.id), safe(row.seq), safe(row.version), moment(row.ingested_at), back)
+        yield shown
+    yield f"  {'all of them' if found.error is None else 'the query'}: {safe(found.sql)}"
 
 
 def _record(item: Passport) -> dict[str, Any]:

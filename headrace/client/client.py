@@ -186,14 +186,19 @@ class Client:
         """One row that was set aside."""
         return self._calls.read(QuarantinedRowInFull, self._calls.send("GET", _dataset(dataset, "quarantine", row_id)))
 
-    def passport(self, dataset: str, row_id: str) -> Passport:
-        """What a raw record was and what became of it; `row_id` is its partition:offset, as rows of the table carry it."""
-        path = _dataset(dataset, "rows", row_id, "passport")
-        return self._calls.read(Passport, self._calls.send("GET", path, timeout=_TRACING_S))
+    def passport(self, dataset: str, row_id: str, contributors: int = 5) -> Passport:
+        """What a raw record was and what became of it; `row_id` is its partition:offset, as rows of the table carry it.
 
-    def passports(self, dataset: str, where: str, limit: int = 5) -> Passports:
-        """The passports of the rows of a dataset's table that meet a condition."""
-        body = {"where": where, "limit": limit}
+        Of a record that a model made: also how many, and the first `contributors`, rows of each dataset it was made of.
+        """
+        path = _dataset(dataset, "rows", row_id, "passport")
+        return self._calls.read(
+            Passport, self._calls.send("GET", path, params={"contributors": contributors}, timeout=_TRACING_S)
+        )
+
+    def passports(self, dataset: str, where: str, limit: int = 5, contributors: int = 5) -> Passports:
+        """The passports of the rows of a dataset's table that meet a condition. `contributors`: see `passport`."""
+        body = {"where": where, "limit": limit, "contributors": contributors}
         path = _dataset(dataset, "rows", "passport")
         return self._calls.read(Passports, self._calls.send("POST", path, json=body, timeout=_TRACING_S))
 

@@ -4,7 +4,8 @@ The settings of a kind are a model that a connector brings: ours are in `service
 """
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from functools import cache, reduce
 from importlib.metadata import EntryPoint, entry_points
 from operator import or_
@@ -14,6 +15,7 @@ from pydantic import Field as Setting
 from pydantic import GetCoreSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
+from headrace.contract.contributing import Contributing
 from headrace.contract.drift import Decision, SourceColumn
 from headrace.contract.fields import LogicalType
 from headrace.contract.schedule import Schedule
@@ -42,6 +44,9 @@ class SourceSettings(Section):
     """Whether it takes the rows of the datasets in `references` as they are, with the columns that they have there."""
     holds: ClassVar[bool] = False
     """Whether something is set up for it outside of Headrace that stands until it is taken away, such as a replication slot."""
+
+    at_once: ClassVar[bool] = False
+    """Whether a stretch of time that is read again is read in one go: to go on in it later would be to make all of it anew."""
 
     type: str = Setting(description="The connector.")
     columns: dict[str, LogicalType] = Setting(
@@ -85,6 +90,11 @@ class SourceSettings(Section):
     @property
     def gives(self) -> Collection[str]:
         """The columns that it makes of those, as far as it says."""
+        return ()
+
+    def contributors(self, row: Mapping[str, Any], made_at: datetime) -> Sequence[Contributing]:
+        """Which rows of those one of its rows was made of, which had been read by then; nothing where it does not tell."""
+        del row, made_at
         return ()
 
     @property

@@ -38,6 +38,7 @@ from services.gateway.adapters.token_store import TokenStore, kept_key
 from services.gateway.adapters.transform_tests import TransformTests
 from services.gateway.adapters.warehouse import Warehouse
 from services.gateway.adapters.wish_store import WishStore
+from services.gateway.contributors import Contributors
 from services.gateway.gateway import Gateway
 from services.gateway.generations import Generations
 from services.gateway.made_tests import TestMaker
@@ -76,7 +77,17 @@ def build(settings: GatewaySettings) -> Gateway:
     runs, wishes = RunLog(connection, controls), WishStore(engine, connection, controls)
     tests = TransformTests()
     passports = Passports(
-        connection, registry, controls, datasets, progress, published, quarantine, Lake(settings), runs, overrides
+        connection,
+        registry,
+        controls,
+        datasets,
+        progress,
+        published,
+        quarantine,
+        Lake(settings),
+        runs,
+        overrides,
+        Contributors(warehouse, datasets, runs),
     )
     return Gateway(
         engine,

@@ -32,6 +32,8 @@ from services.gateway.adapters.published_rows import PublishedRows
 from services.gateway.adapters.quarantine import Chosen, Quarantine
 from services.gateway.adapters.run_log import RunLog
 from services.gateway.adapters.trail import RawRecord, Trail
+from services.gateway.contributors import Contribution, Contributors
+from services.gateway.core.contributing import typed
 from services.gateway.core.datasets import DatasetVersion
 from services.gateway.core.overrides import skip_of
 from services.gateway.core.passport import (
@@ -132,6 +134,7 @@ class Passport:
     edits: list[dict[str, Any]]
     version: DatasetVersion | None
     run: Run | None
+    contributors: list[Contribution]
 
 
 class Passports:
@@ -149,6 +152,7 @@ class Passports:
         lake: Lake,
         runs: RunLog,
         overrides: OverrideStore,
+        contributors: Contributors,
     ) -> None:
         self._connection = connection
         self._registry = registry
@@ -160,24 +164,32 @@ class Passports:
         self._lake = lake
         self._runs = runs
         self._overrides = overrides
+        self._contributors = contributors
         self._attribution = Attribution()
 
-    def of(self, dataset: DatasetVersion, place: Place, matched: Sequence[int] = ()) -> Passport:
-        """The passport of a raw record, and of the rows that were made of it."""
-        with closing(Trail(self._connection, Decoder(self._registry))) as trail:
-            return self._passport(trail, dataset, place, matched)
+    def of(self, dataset: DatasetVersion, place: Place, matched: Sequence[int] = (), told: int = 0) -> Passport:
+        """The passport of a raw record, and of the rows that were made of it.
 
-    def matching(self, dataset: DatasetVersion, condition: str, most: int) -> tuple[list[Passport], bool]:
+        `told` is how many contributing rows of each dataset it was made of are told, if it was made of others.
+        """
+        with closing(Trail(self._connection, Decoder(self._registry))) as trail:
+            return self._passport(trail, dataset, place, matched, told)
+
+    def matching(
+        self, dataset: DatasetVersion, condition: str, most: int, told: int = 0
+    ) -> tuple[list[Passport], bool]:
         """The passports of rows that meet a condition, at most so many, and whether there are more.
 
         Errors: also RefusedQueryError, QueryError.
         """
         found = by_place(self._rows.matching(dataset, condition), most + 1)
         with closing(Trail(self._connection, Decoder(self._registry))) as trail:
-            each = [self._passport(trail, dataset, *item) for item in list(found.items())[:most]]
+            each = [self._passport(trail, dataset, *item, told) for item in list(found.items())[:most]]
         return each, len(found) > most
 
-    def _passport(self, trail: Trail, dataset: DatasetVersion, place: Place, matched: Sequence[int]) -> Passport:
+    def _passport(
+        self, trail: Trail, dataset: DatasetVersion, place: Place, matched: Sequence[int], told: int
+    ) -> Passport:
         seen, evidence = self._looked(trail, dataset, place)
         became = fate(evidence)
         stamps = self._stamps(trail, dataset, place, seen.steps, _written_ms(seen))
@@ -185,6 +197,7 @@ class Passports:
         rule, candidates = self._rule(became, stamps, version, seen.record)
         if became.state == "filtered" and (skip := self._skip(dataset, place, stamps)) is not None:
             rule, candidates, became = SKIPPED, [], replace(became, detail=f"skipped by {skip.told}")
+        schema, run = self._schema(seen), self._run(dataset, place)
         return Passport(
             dataset,
             place,
@@ -194,11 +207,22 @@ class Passports:
             stamps,
             matched,
             seen,
-            self._schema(seen),
+            schema,
             self._edits(trail, dataset, seen),
             version,
-            self._run(dataset, place),
+            run,
+            self._made_of(version or dataset, seen, schema, run, told) if told else [],
         )
+
+    def _made_of(
+        self, version: DatasetVersion, seen: Seen, schema: Schema | None, run: Run | None, told: int
+    ) -> list[Contribution]:
+        """The rows of other datasets that the record was made of. What its source gave tells them, not what became of that."""
+        at_ms = _written_ms(seen)
+        if at_ms is None:
+            return []
+        row = typed(seen.fields or {}, (schema.fields if schema is not None else None) or [])
+        return self._contributors.of(version, row, datetime.fromtimestamp(at_ms / 1000, UTC), run, told)
 
     def _looked(self, trail: Trail, dataset: DatasetVersion, place: Place) -> tuple[Seen, Evidence]:
         """What is seen of a record, in the order that matters, and what that is evidence of."""

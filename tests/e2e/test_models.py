@@ -118,6 +118,32 @@ def test_models_follow_what_they_read_in_order(flow: Flow) -> None:
     flow.platform.push(source, more)
     sent += more
     eventually(as_of_duckdb, SETTLED_S, "both follow")
+    leads_back(flow, source, daily, worst, sent)
+
+
+def leads_back(flow: Flow, source: str, daily: str, worst: str, sent: list[dict[str, Any]]) -> None:
+    """From a row of a model of a model, over the rows that contributed, to the bytes that were pushed."""
+    client = flow.platform.client
+    [top] = client.passports(worst, "day = '2013-01-02'").items
+    [of_daily] = top.contributors
+    assert (of_daily.dataset, of_daily.rows, of_daily.error) == (daily, 7, None), of_daily
+    mine = next(
+        each for each in client.passports(daily, "day = '2013-01-02' AND carrier = 'C1'", contributors=100).items
+    )
+    assert mine.id in [row.id for row in client.passport(worst, top.id, contributors=20).contributors[0].items]
+    [of_flights] = mine.contributors
+    wanted = {row["id"] for row in sent if row["carrier"] == "C1" and row["flown"].startswith("2013-01-02")}
+    assert (of_flights.dataset, of_flights.rows, of_flights.later, of_flights.notes) == (source, len(wanted), 0, ())
+    found = [client.passport(source, row.id).raw.fields or {} for row in of_flights.items[:3]]
+    assert {row["id"] for row in found} <= wanted
+    assert len(flow.rows(source, "id")) > len(wanted), "the control: there are others"
+    assert len(client.query(of_flights.sql, limit=1000).rows) == len(wanted), (
+        "the query that is shown gives all of them"
+    )
+    flow.platform.push(source, [{"id": -1, "carrier": "C1", "flown": "2013-01-02T10:00:00Z", "delay": 0.5}])
+    flow.show(source, "countIf(id = -1)", [(1,)])
+    again = client.passport(daily, mine.id).contributors[0]
+    assert (again.rows, again.later) == (len(wanted), 1), "what came since did not contribute"
 
 
 def test_a_run_that_fails_leaves_what_showed_and_one_can_be_taken_back(flow: Flow) -> None:

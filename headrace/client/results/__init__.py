@@ -29,7 +29,7 @@ from headrace.client.results.datasets import (
 from headrace.client.results.drift import Drift, DriftDecided, DriftEdit, DriftHits, DriftItem
 from headrace.client.results.made_tests import MadeTest, MaskedColumn
 from headrace.client.results.overrides import HeldRow, Override
-from headrace.client.results.passport import MadeRow, Passport, Passports
+from headrace.client.results.passport import Contributors, MadeRow, Passport, Passports
 from headrace.client.results.quarantine import (
     Cluster,
     Fingerprint,
@@ -60,6 +60,7 @@ __all__ = [
     "Column",
     "ColumnChange",
     "ColumnReader",
+    "Contributors",
     "Dataset",
     "DatasetStatus",
     "Drift",

@@ -132,6 +132,31 @@ class LoadRun(Result):
     rows: int = 0
 
 
+class ContributingRow(Result):
+    """A row of another dataset. `id` is its raw record's partition:offset: its passport leads further back."""
+
+    id: str
+    seq: int
+    version: int
+    ingested_at: datetime
+
+
+class Contributors(Result):
+    """The rows of a dataset that a row of a model was made of; `items` are the first of them.
+
+    `rows` are how many were there when the row was made, `later` meet the same conditions and came since. `notes` say why these
+    may be more or fewer than what contributed, `error` why there are none.
+    """
+
+    dataset: str
+    sql: str
+    rows: int | None = None
+    later: int | None = None
+    items: tuple[ContributingRow, ...] = ()
+    notes: tuple[str, ...] = ()
+    error: str | None = None
+
+
 class Passport(Result):
     """One raw record, and all that is known of it. `id` is its partition:offset in the raw topic."""
 
@@ -147,6 +172,7 @@ class Passport(Result):
     quarantined: tuple[SetAsideRow, ...] = ()
     edits: tuple[QuarantinedRow, ...] = ()
     run: LoadRun | None = None
+    contributors: tuple[Contributors, ...] = ()
 
 
 class Passports(Result):

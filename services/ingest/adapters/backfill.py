@@ -1,7 +1,8 @@
 """Reads a stretch of time once more, in slices between the readings of a source that is read on.
 
 Both write through the same fenced writer, by turns. What a slice reads is written before the source is read again, so of a
-row that changes meanwhile the newer state is written later. See docs/decisions/0013-a-backfill-is-a-run-read-by-turns.md.
+row that changes meanwhile the newer state is written later. What has
+to be read at once (`SourceSettings.at_once`) is one slice. See docs/decisions/0013-a-backfill-is-a-run-read-by-turns.md.
 """
 
 import logging
@@ -113,17 +114,22 @@ class Backfills:
         self._end(runs, run, "cancelled", "")
         return True
 
+    def _unwanted(self, runs: RunLog, run: Run) -> bool:
+        """Whether somebody ended it meanwhile."""
+        runs.refresh()
+        return self._told_to_end(runs, run)
+
     def _slice(self, runs: RunLog, run: Run) -> bool:
         """Read for a while. Errors: SourceDown, SourceChanged, Unreadable, those of the platform."""
         if run.version != self._dataset.version:  # its place may say nothing of what this version reads
             run = replace(run, version=self._dataset.version, position="")
-        until = math.inf
+        until, at_once = math.inf, self._dataset.contract.source.at_once
         with closing(self._steps(run)) as steps:
             for fetched, position in steps:
                 # From the first step on: one that takes longer than a slice to get would be the only one of each slice.
-                until = min(until, time.monotonic() + self._slice_s)
+                until = min(until, math.inf if at_once else time.monotonic() + self._slice_s)
                 run = self._step(runs, run, fetched, position)
-                if self._run is not run:
+                if self._run is not run or (at_once and self._unwanted(runs, run)):
                     return False
                 if time.monotonic() > until:
                     return True

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from typing import Final
 
 from confluent_kafka.admin import AdminClient
@@ -171,7 +170,9 @@ class SourceTask:
         def runs() -> RunLog:
             return RunLog(self._dataset, self._connection, self._controls)
 
-        write = partial(self._write, publisher, stopping)
+        def write(parts: Sequence[Encoded], extras: Sequence[Messages]) -> bool:
+            return self._mine(stopping) and self._write(publisher, stopping, parts, extras)
+
         return Backfills(self._dataset, runs, connector, publisher.encoded, write, self._story)
 
     def _run_by_run(self, publisher: Publisher, stopping: threading.Event) -> None:

@@ -1,5 +1,6 @@
 """A model owes what every connector owes; its query is held to reading datasets, and its values arrive as they are."""
 
+import json
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -93,6 +94,10 @@ class Incremental(Model):
     def connect(self, surroundings: Surroundings) -> Connector:
         return opened(self.source(), replace(surroundings, warehouse=self.access))
 
+    def say(self, select: str) -> None:
+        """Let it give something else of the same rows."""
+        self._sql = WINDOW.replace("SELECT id, name", select)
+
     def add(self) -> Sequence[Row]:
         rows = [{"id": number, "name": f"m{number}"} for number in range(100, 110)]
         values = ", ".join(f"({row['id']}, '{row['name']}')" for row in rows)
@@ -119,6 +124,23 @@ def test_a_window_whose_rows_changed_half_way_is_read_anew_by_key_and_else_stops
     assert [row["id"] for row in rows_of(model.connect(keyed).read(position))] == [-1, *range(20)]
     with pytest.raises(Fatal, match="twice"):
         rows_of(connect(model).read(position))
+
+
+def test_a_window_that_rows_were_published_of_is_ended_by_the_query_it_began_with(
+    warehouse: Warehouse,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    """With append nothing can be taken back; a query that is put into the file half way is for the windows that follow."""
+    model = Incremental(warehouse, tmp_path)
+    (first, position), *_ = connect(model).read(None)
+    model.say("SELECT id * 100 AS id, 'new' AS name")
+    rest = list(connect(model).read(position))
+    assert [row["id"] for fetched, _ in [(first, ""), *rest] for row in fetched.rows.to_pylist()] == list(range(20))
+    added = [{"id": row["id"] * 100, "name": "new"} for row in model.add()]
+    assert rows_of(connect(model).read(rest[-1][1])) == added, "the next window is the new query's"
+    without = json.dumps({name: value for name, value in json.loads(position).items() if name != "sql"})
+    with pytest.raises(Fatal, match="twice"):  # the control: nobody knows with which it began
+        rows_of(connect(model).read(without))
 
 
 def test_a_stretch_is_read_again(warehouse: Warehouse, tmp_path: Path) -> None:  # noqa: F811

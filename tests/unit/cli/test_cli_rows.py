@@ -67,7 +67,7 @@ def flights(gateway: GatewayDouble) -> GatewayDouble:
 def test_a_passport_shows_the_way_back_and_forth(run: Run, flights: GatewayDouble) -> None:
     result = run("row", "nyc.flights", "--where", "flight = 1545", "-n", "1")
     assert result.exit_code == 0, result.output
-    assert flights.asked == [("passport", {"where": "flight = 1545", "limit": 1})]
+    assert flights.asked == [("passport", {"where": "flight = 1545", "limit": 1, "contributors": 5})]
     for shown in (
         "nyc.flights 0:4711: loaded", "nyc.flights.raw partition 0 offset 4711", "13 bytes", "7: dest null|string",
         "flights.csv:12", "not landed yet", "3, generation 1, applied by grace", "known_dest (reject)",
@@ -119,3 +119,23 @@ def test_one_way_to_say_which_row_is_needed(run: Run, flights: GatewayDouble) ->
     flights.passports = []
     assert "No row of nyc.flights meets the condition" in run("row", "nyc.flights", "--where", "a = 1").stdout
     assert run("row", "nyc.flights", "--raw", "0:1").exit_code == 1
+
+
+def test_a_row_of_a_model_says_what_it_was_made_of(run: Run, flights: GatewayDouble) -> None:
+    made_of = {"dataset": "nyc.planes", "sql": "SELECT _partition FROM nyc.planes", "rows": 1200, "later": 2, "error": None,
+               "items": [{"id": "0:7", "seq": 0, "version": 2, "ingested_at": AT}], "notes": ["LIMIT is [left] out"]}  # fmt: skip
+    failed: dict[str, Any] = {
+        "dataset": "nyc.days",
+        "sql": "SELECT 1",
+        "rows": None,
+        "error": "it took [too] long",
+        "items": [],
+        "notes": [],
+    }
+    flights.passports = [passport(contributors=[made_of, failed])]
+    shown = run("row", "nyc.flights", "--raw", "0:4711").stdout
+    for word in ("Made of 1,200 rows of nyc.planes; 2 more rows came later", "row nyc.planes --raw 0:7", "LIMIT is [left] out",
+                 "SELECT _partition FROM nyc.planes", "rows of nyc.days, which cannot be told: it took [too] long"):  # fmt: skip
+        assert word in shown
+    run("row", "nyc.flights", "--where", "flight = 1545", "--contributors", "0")
+    assert flights.asked == [("passport", {"where": "flight = 1545", "limit": 5, "contributors": 0})]

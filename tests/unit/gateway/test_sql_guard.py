@@ -16,6 +16,12 @@ DOMAINS = {"nyc"}
         "select carrier, quantile(0.5)(dep_delay) from nyc.flights group by carrier with totals order by 2 desc limit 3",
         "with late as (select * from nyc.flights where dep_delay > 60) select count() from late",
         "select x.a from (select 1 as a) as x union all select 2",
+        "with t as (select 1) select * from t union all select * from t union all select * from (select * from t)",
+        "with a as (select 1 as x), b as (select * from a) select * from b where x in (select x from a)",
+        "with recursive t as (select 1 as n union all select n + 1 from t where n < 5) select * from t",
+        "with t as (select 1 as x) select * from (with u as (select * from t) select * from u) as q, t",
+        "select 1 union all with t as (select 2) select * from t",
+        "with t as (with t as (select 1) select * from t) select * from t",
         "select * from nyc.flights f final any left join nyc.airports a on f.dest = a.faa",
         "select * from nyc.flights array join _flags as flag",
         "select * from nyc.flights where dest in (select faa from nyc.airports) and carrier in ('AA', 'UA');",
@@ -84,6 +90,39 @@ def test_queries_over_datasets_pass(sql: str) -> None:
 )
 def test_everything_else_is_refused_with_a_reason(sql: str, why: str) -> None:
     with pytest.raises(RefusedQueryError, match=why):
+        guarded(sql, DOMAINS, 10)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select * from t where 1 in (with t as (select 1) select * from t)",
+        "select * from (with t as (select 1) select * from t) as q, t",
+        "select * from t join (with t as (select 1) select * from t) as q on 1",
+        "with a as (with t as (select 1) select * from t) select * from t",
+        "with a as (with t as (select 1) select * from t), b as (select * from t) select * from b",
+        "select * from t union all (with t as (select 1) select * from t)",
+        "select * from t union all with t as (select 1) select * from t",
+        "select 1 union all with t as (select 2) select * from t union all select * from t",
+        "select 1 union all select 2 union all with t as (select 2) select * from t union all select 1 union all select * from t",
+        "with a as (select 1) select * from (with t as (select 2) select * from a) union all select * from t",
+        "with t as (select * from t) select * from t",
+        "with recursive t as (select * from t) select * from t",
+        "with recursive t as (select x from (select * from t)) select * from t",
+        "with recursive t as (select * from t union all select 1) select * from t",
+        "with recursive a as (select 1 union all select * from t), b as (with t as (select 1) select * from t) select * from b",
+        "with 1 as t select * from t",
+        "with (select 1) as t select * from t",
+        "with t as (select 1) select * from (with 2 as t select * from t)",
+        "with T as (select 1) select * from t",
+        "select (with t as (select 1) select count() from t), (select count() from t)",
+        "select * from nyc.flights as f, lateral (select * from t) as q where 1 in (with t as (select 1) select * from t)",
+        "select arrayMap(x -> (select count() from t), [1]) from nyc.flights where 1 in (with t as (select 1) select * from t)",
+    ],
+)
+def test_a_name_is_known_only_where_the_engine_knows_it(sql: str) -> None:
+    """What is named elsewhere is a table here, which the engine would read: all of these gave its rows, or would have."""
+    with pytest.raises(RefusedQueryError, match="t is not a dataset"):
         guarded(sql, DOMAINS, 10)
 
 

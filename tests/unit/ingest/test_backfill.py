@@ -12,6 +12,7 @@ import pytest
 
 from headrace.connector import Fetched, SourceChanged, Stretch
 from headrace.contract import Contract
+from headrace.contract.source import SourceSettings
 from headrace.errors import Fatal, Fenced, Transient
 from headrace.stream.outputs import Messages
 from headrace.stream.runs import History, Run
@@ -133,6 +134,23 @@ def test_it_gives_way_after_a_while_and_goes_on_where_it_was() -> None:
     assert [backfills.read_on() for _ in range(4)] == [True, True, True, False]
     assert source.asked == [None, "1", "2", "3"]
     assert topic.written[-1].state == "ended"
+
+
+def test_what_is_read_at_once_is_asked_once_and_ends_when_it_is_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    topic, source = Topic(WISH), Source(3)
+    backfills = working(topic, source, slice_s=-1.0)
+    monkeypatch.setattr(SourceSettings, "at_once", True)
+    assert not backfills.read_on()
+    assert source.asked == [None], "in slices it is asked four times, see above"
+    assert [(run.state, run.rows) for run in topic.written] == [("begun", rows) for rows in (0, 2, 4, 6)] + [
+        ("ended", 6)
+    ]
+
+    topic, source = Topic(WISH), Source(3)
+    backfills = working(topic, source)
+    topic.refresh = lambda: topic.told.append(replace(WISH, state="unwanted")) if topic.written else None  # type: ignore[method-assign]
+    assert not backfills.read_on()
+    assert [(run.state, run.rows) for run in topic.written] == [("begun", 0), ("begun", 2), ("cancelled", 2)]
 
 
 def test_another_process_goes_on_where_it_was_and_a_new_version_begins_anew() -> None:

@@ -122,6 +122,7 @@ def test_the_files_of_the_guide_are_valid() -> None:
     assert load(whole).source.references == ("nyc.flights",)
     head = "dataset: nyc.daily\ndescription: d\nowner: {team: t}\n"
     assert load(head + incremental).source.why_no_backfill("upsert") == ""
+    assert load(head + incremental).source.at_once, "in slices its query would run once for each of them"
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,14 @@ from base64 import b64encode
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 
 from headrace.stream import columns, topics
 from services.gateway.adapters.http import models
 from services.gateway.adapters.http.access import PREFIX, Calling, Parts, may_answer
 from services.gateway.adapters.http.datasets import known
 from services.gateway.adapters.http.problems import not_found
+from services.gateway.contributors import Contribution
 from services.gateway.core.datasets import DatasetVersion
 from services.gateway.core.passport import place_of
 from services.gateway.passports import NoRecordError, Passport
@@ -29,6 +30,7 @@ def passport(
     ],
     gateway: Parts,
     _: Calling,
+    contributors: Annotated[int, Query(ge=0, le=100, description=models.CONTRIBUTORS_TOLD)] = 5,
 ) -> models.Passport:
     """What a raw record was, and what became of it: rows of the warehouse, filtered, quarantined or still on its way.
 
@@ -39,7 +41,7 @@ def passport(
         raise not_found(f"{row_id} is no row of {name}: rows are named PARTITION:OFFSET, for example 0:4711")
     coordinates, seq = place
     try:
-        return _shown(gateway.passports.of(dataset, coordinates, () if seq is None else [seq]))
+        return _shown(gateway.passports.of(dataset, coordinates, () if seq is None else [seq], contributors))
     except NoRecordError as error:
         raise not_found(str(error)) from error
 
@@ -56,7 +58,7 @@ def passports(name: models.Name, body: models.RowsWanted, gateway: Parts, _: Cal
     """
     dataset = known(gateway.datasets, name)
     try:
-        found, more = gateway.passports.matching(dataset, body.where, body.limit)
+        found, more = gateway.passports.matching(dataset, body.where, body.limit, body.contributors)
     except NoRecordError as error:
         raise not_found(str(error)) from error
     return models.Passports(items=[_shown(each) for each in found], truncated=more)
@@ -96,6 +98,7 @@ def _shown(passport: Passport) -> models.Passport:
         ],
         edits=[models.QuarantinedRow(**row) for row in passport.edits],
         run=_run(passport),
+        contributors=[_made_of(each) for each in passport.contributors],
     )
 
 
@@ -174,6 +177,27 @@ def _row(passport: Passport, row: dict[str, Any]) -> models.MadeRow:
 def _run(passport: Passport) -> models.LoadRun | None:
     run = passport.run
     return None if run is None else models.LoadRun(run=run.run, state=run.state, at=run.at, rows=run.rows)
+
+
+def _made_of(found: Contribution) -> models.Contributors:
+    items = [
+        models.ContributingRow(
+            id=f"{row[columns.PARTITION]}:{row[columns.OFFSET]}",
+            seq=row[columns.SEQ],
+            version=row[columns.VERSION],
+            ingested_at=row[columns.INGESTED_AT],
+        )
+        for row in found.items
+    ]
+    return models.Contributors(
+        dataset=found.dataset,
+        sql=found.sql,
+        rows=found.rows,
+        later=found.later,
+        items=items,
+        notes=list(found.notes),
+        error=found.error,
+    )
 
 
 def _base64(value: bytes | None) -> str | None:

@@ -42,7 +42,7 @@ def exported(given: Sequence[Given]) -> str:
 
     Errors: ReadingFailed when nothing is left, or a column has no type that can be published.
     """
-    kept = [f"{_cast(each)} AS {_quoted(each.name)}" for each in given if not each.name.startswith("_")]
+    kept = [f"{_cast(each)} AS {quoted(each.name)}" for each in given if not each.name.startswith("_")]
     if not kept:
         raise ReadingFailed("the model gives no column: name at least one, without an underscore at its beginning")
     return ", ".join(kept)
@@ -51,11 +51,11 @@ def exported(given: Sequence[Given]) -> str:
 def sorted_by(given: Sequence[Given]) -> str:
     """By what the rows of a model are sorted: all columns that have an order, so that the same rows come in the same order."""
     places = [each for each in given if not each.name.startswith("_")]
-    return ", ".join(_quoted(each.name) for each in places if not _NOT_SORTED.fullmatch(_bare(each.type)))
+    return ", ".join(quoted(each.name) for each in places if not _NOT_SORTED.fullmatch(_bare(each.type)))
 
 
 def _cast(given: Given) -> str:
-    bare, column = _bare(given.type), f"m.{_quoted(given.name)}"
+    bare, column = _bare(given.type), f"m.{quoted(given.name)}"
     if bare == "Nothing" or bare.startswith("AggregateFunction"):
         what = "no type" if bare == "Nothing" else "the state of an aggregate for a type"
         raise ReadingFailed(
@@ -90,7 +90,8 @@ def _bare(type: str) -> str:
     return _bare(found[1]) if found else type
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """A name as it stands in a query."""
     return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
 
 

@@ -17,8 +17,11 @@ import pyarrow as pa
 
 from headrace.connector import Fetched, ReadingFailed, SourceChanged, Step, Stream, Stretch, Surroundings, Upstreams
 from headrace.errors import Fatal, Transient
+from headrace.sql_guard import RefusedQueryError
 from services.ingest.connectors.model.columns import exported, sorted_by
-from services.ingest.connectors.model.settings import SINCE, UNTIL, ModelSource
+from services.ingest.connectors.model.query import ModelQuery, model_query
+from services.ingest.connectors.model.settings import PARAMETERS, SINCE, UNTIL, ModelSource
+from services.ingest.connectors.model.values import moment
 from services.ingest.connectors.model.warehouse import ModelWarehouse, NoTable
 from services.ingest.core.faults import set_aside
 from services.ingest.core.tables import conformed, described
@@ -32,13 +35,16 @@ _BEGINNING: Final = "1970-01-01 00:00:00.000000"
 class Place:
     """How many rows of a result were read; `digest` stands for those rows.
 
-    Of an incremental model, `since` is where the window begins that is read next, or, with `until`, that is being read.
+    Of an incremental model, `since` is where the window begins that is read next, or, with `until`, that is being read. `sql`
+    is the query that a window began with whose rows cannot be taken back: that one gives the rest of it, whatever the file says
+    by then.
     """
 
     rows: int = 0
     digest: str = ""
     since: str = ""
     until: str = ""
+    sql: str = ""
 
     def behind(self, batch: pa.RecordBatch) -> "Place":
         """The place behind further rows."""
@@ -59,11 +65,6 @@ class Place:
     def of(cls, text: str | None) -> "Place":
         """The place in `text`; the beginning when there is none."""
         return cls(**json.loads(text)) if text else cls()
-
-
-def _moment(at: datetime) -> str:
-    """A moment as ClickHouse reads it, in UTC."""
-    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
 
 
 class ModelConnector:
@@ -129,13 +130,15 @@ class ModelConnector:
 
     def read_range(self, stretch: Stretch, position: str | None) -> Iterator[tuple[Fetched, str]]:
         """See `Ranged.read_range`."""
-        yield from self._rows(replace(Place.of(position), since=_moment(stretch.since), until=_moment(stretch.until)))
+        yield from self._rows(replace(Place.of(position), since=moment(stretch.since), until=moment(stretch.until)))
 
     def _window(self, read: Place, needed: datetime) -> Place | None:
         """From where a reading goes on; None when there is nothing to read yet."""
         if not self._source.incremental or read.until:
             return read
-        window = Place(since=read.since or _BEGINNING, until=_moment(needed - timedelta(seconds=self._source.lag_s)))
+        until = moment(needed - timedelta(seconds=self._source.lag_s))
+        own = "" if self._surroundings.keyed else self._source.sql
+        window = Place(since=read.since or _BEGINNING, until=until, sql=own)
         return window if window.since < window.until else None
 
     def _rows(self, read: Place) -> Iterator[tuple[Fetched, str]]:
@@ -196,7 +199,7 @@ class ModelConnector:
         self.awaited = awaited
 
     def _steps(self, reader: pa.RecordBatchReader, read: Place) -> Iterator[tuple[Fetched, str]]:
-        place = Place(since=read.since, until=read.until)
+        place = Place(since=read.since, until=read.until, sql=read.sql)
         for batch in _rebatched(reader, self._surroundings.batch_rows):
             place = place.behind(batch)
             if place.rows > read.rows:
@@ -213,11 +216,22 @@ class ModelConnector:
 
     def _sql(self, read: Place) -> str:
         """The query whose result is published: the columns of the model's, each in a type that arrives as it is."""
-        text = self._source.query.text
+        text = self._query(read).text
         given = self._warehouse.columns(text, read.parameters)
         order = sorted_by(given)
         ordered = f" ORDER BY {order}" if order else ""
         return f"SELECT * FROM (SELECT {exported(given)} FROM ({text}) AS m){ordered}"  # noqa: S608
+
+    def _query(self, read: Place) -> ModelQuery:
+        """The query that gives the rest of what is being read."""
+        if not read.sql:
+            return self._source.query
+        try:
+            return model_query(read.sql, PARAMETERS)
+        except RefusedQueryError as error:  # it was allowed when the window began
+            raise Fatal(
+                f"the query that the window {read.since} to {read.until} began with is refused: {error}"
+            ) from error
 
     def _fetched(self, batch: pa.RecordBatch, place: Place) -> Fetched:
         found = conformed(batch, self._schema, self._surroundings.declared, self._surroundings.evolution)

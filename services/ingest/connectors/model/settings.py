@@ -1,13 +1,17 @@
 """What a dataset file says of a model."""
 
-from collections.abc import Collection
-from typing import Final, Literal, Self
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Final, Literal, Self
 
 from pydantic import Field as Setting
 from pydantic import field_validator, model_validator
 
+from headrace.contract.contributing import Contributing
 from headrace.contract.source import SourceSettings
 from headrace.sql_guard import RefusedQueryError
+from services.ingest.connectors.model.contributors import contributing
 from services.ingest.connectors.model.query import EVERY, ModelQuery, model_query
 
 SINCE: Final = "since"
@@ -15,11 +19,14 @@ UNTIL: Final = "until"
 _INCREMENTAL: Final = (
     "What is new alone is read between `{since:DateTime64(6, 'UTC')}` and `{until:DateTime64(6, 'UTC')}`"
 )
+_NO_WINDOW: Final = "of which window the row is, is not kept: rows of the windows before it may be among these"
 PARAMETERS: Final = frozenset({SINCE, UNTIL})
 
 
 class ModelSource(SourceSettings):
     """Rows that a query makes of other datasets, in the warehouse."""
+
+    at_once: ClassVar[bool] = True
 
     type: Literal["model"] = Setting(description="The connector.")
     sql: str = Setting(
@@ -78,6 +85,11 @@ class ModelSource(SourceSettings):
     def gives(self) -> Collection[str]:
         """See `SourceSettings.gives`."""
         return self.query.gives
+
+    def contributors(self, row: Mapping[str, Any], made_at: datetime) -> Sequence[Contributing]:
+        """See `SourceSettings.contributors`."""
+        found = contributing(self.sql, row, {SINCE: datetime.fromtimestamp(0, UTC), UNTIL: made_at})
+        return [replace(each, notes=(*each.notes, _NO_WINDOW)) for each in found] if self.incremental else found
 
     @property
     def attempts(self) -> int | None:

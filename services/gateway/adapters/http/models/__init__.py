@@ -58,7 +58,10 @@ from services.gateway.adapters.http.models.generations import (
 from services.gateway.adapters.http.models.made_tests import MadeTest, MaskedColumn
 from services.gateway.adapters.http.models.overrides import HeldRow, HeldRows, HoldRelease, Override, Overrides, Skip
 from services.gateway.adapters.http.models.passport import (
+    CONTRIBUTORS_TOLD,
     AppliedVersion,
+    ContributingRow,
+    Contributors,
     LandedRecord,
     Leg,
     LoadedAs,
@@ -119,6 +122,7 @@ from services.gateway.adapters.http.models.words import (
 )
 
 __all__ = [
+    "CONTRIBUTORS_TOLD",
     "MOST_TESTED",
     "Affected",
     "Answer",
@@ -137,6 +141,8 @@ __all__ = [
     "Column",
     "ColumnChange",
     "ColumnReader",
+    "ContributingRow",
+    "Contributors",
     "CreatedToken",
     "DatasetApplication",
     "DatasetDetail",

@@ -1,12 +1,16 @@
 """Bodies: the passport of a row, from its raw record to all that it became."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import Field
 
 from services.gateway.adapters.http.models.quarantine import QuarantinedRow
 from services.gateway.adapters.http.models.words import Answer, Body, Rows
+
+CONTRIBUTORS_TOLD: Final = (
+    "Of a row that a model made: how many of the rows that it was made of are told, of each dataset; 0: none."
+)
 
 
 class RowsWanted(Body):
@@ -19,6 +23,7 @@ class RowsWanted(Body):
         examples=["flight = 1545 AND carrier = 'UA'"],
     )
     limit: int = Field(5, ge=1, le=20, description="The most raw records to follow.")
+    contributors: int = Field(5, ge=0, le=100, description=CONTRIBUTORS_TOLD)
 
 
 class RawField(Answer):
@@ -164,6 +169,31 @@ class LoadRun(Answer):
     rows: Rows
 
 
+class ContributingRow(Answer):
+    """A row of another dataset that the row was made of. Its passport leads further back."""
+
+    id: str = Field(description="Its raw record's partition and offset.", examples=["0:4711"])
+    seq: int = Field(description="Which of the rows made of that record it is.")
+    version: int = Field(description="Of the dataset file that made it.")
+    ingested_at: datetime
+
+
+class Contributors(Answer):
+    """The rows of a dataset that a row of a model was made of."""
+
+    dataset: str = Field(examples=["nyc.flights"])
+    sql: str = Field(description="The query that finds them, derived from the model's.")
+    rows: int | None = Field(
+        description="How many there are that were there when the row was made; null where `error` says why."
+    )
+    later: int | None = Field(description="How many meet the same conditions and came since: they did not contribute.")
+    items: list[ContributingRow] = Field(description="The first of them, by their coordinates.")
+    notes: list[str] = Field(
+        description="Why these may be more or fewer than what contributed; empty when they are that."
+    )
+    error: str | None
+
+
 class Passport(Answer):
     """One raw record, and all that is known of it."""
 
@@ -181,6 +211,7 @@ class Passport(Answer):
         description="The quarantined rows it was before it was resubmitted, the last first: who edited what, why and when."
     )
     run: LoadRun | None = Field(description="Of a dataset that is loaded in runs.")
+    contributors: list[Contributors] = Field(description="Of a record that a model made: what of, by dataset.")
 
 
 class Passports(Answer):
