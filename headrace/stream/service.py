@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -62,7 +63,8 @@ class ServiceSettings(BaseSettings):
 class LiveDataset:
     """A version of a dataset, and the generation it makes: the live one, or one of those `beside` it.
 
-    `role` is live, candidate or kept; `promoted` says that the live one was another before.
+    `role` is live, candidate or kept. `promotion` numbers the records that made one of its generations the live one: those that
+    came later have a greater number; 0 is live from the first.
     """
 
     name: str
@@ -71,15 +73,21 @@ class LiveDataset:
     state: str  # active, paused or retired
     contract: Contract
     role: str = "live"
-    promoted: bool = False
+    promotion: int = 0
     beside: tuple["LiveDataset", ...] = ()
     retired: tuple[int, ...] = ()  # numbers of generations
+
+    @property
+    def promoted(self) -> bool:
+        """Whether the live one was another before."""
+        return self.promotion > 0
 
     def alone(self) -> "LiveDataset":
         """Without what is beside it, so that its work goes on when something comes or goes there."""
         return replace(self, beside=(), retired=())
 
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LIVE: Final = "live"
 RETIRED: Final = "retired"
 
@@ -118,9 +126,10 @@ def _live(record: Mapping[str, Any]) -> LiveDataset:
         return LiveDataset(record["name"], fields["version"], fields["generation"], record["state"], contract, role)
 
     others: Sequence[Mapping[str, Any]] = record.get("beside", ())
+    since: datetime | None = record.get("live_since")  # the gateway sees to it that it only ever grows
     return replace(
         one(record, LIVE),
-        promoted=record.get("live_since") is not None,
+        promotion=0 if since is None else (since - _EPOCH) // timedelta(microseconds=1),
         beside=tuple(one(each, each["state"]) for each in others if each["state"] != RETIRED),
         retired=tuple(each["generation"] for each in others if each["state"] == RETIRED),
     )

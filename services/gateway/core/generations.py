@@ -5,7 +5,7 @@ order of acts. A number is never used twice: a retired generation stays on recor
 """
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from headrace.contract import Contract
@@ -105,6 +105,7 @@ def retired(current: DatasetVersion, generation: int, act: Act) -> DatasetVersio
 
 def _made_live(current: DatasetVersion, generation: int, left_as: str, act: Act) -> DatasetVersion | Refusal:
     chosen = current.other(generation)
+    act = _after(current, act)
     if chosen is None:
         return _unknown(current, generation)
     if chosen.state == RETIRED:
@@ -128,6 +129,13 @@ def _made_live(current: DatasetVersion, generation: int, left_as: str, act: Act)
         live_because=act.because,
         beside=tuple(sorted([*others, left], key=lambda each: each.generation)),
     )
+
+
+def _after(current: DatasetVersion, act: Act) -> Act:
+    """The act, later than the one that made the live generation live: which came last is told by when it was (`LiveDataset`)."""
+    if current.live_since is None:
+        return act
+    return act._replace(at=max(act.at, current.live_since + timedelta(microseconds=1)))
 
 
 def _unknown(current: DatasetVersion, generation: int) -> Refusal:

@@ -61,6 +61,7 @@ class Table:
     key: tuple[str, ...] = ()
     view: str | None = None
     in_runs: bool = False
+    promotion: int = 0  # numbers the record by which it is live: see `headrace.stream.service.LiveDataset`
     generation: int = 1
     ttl: str | None = None
     description: str = ""
@@ -92,7 +93,7 @@ def _named(table: str, generation: int) -> str:
     return f"{table}__g{generation}"
 
 
-def published(contract: Contract, generation: int, *, live: bool = True) -> Table:
+def published(contract: Contract, generation: int, *, live: bool = True, promotion: int = 0) -> Table:
     """The table of a dataset's rows. That of a generation which is not live is seen by no view."""
     upsert = contract.load.mode == "upsert"
     order_by = contract.load.order_by or contract.key
@@ -103,6 +104,7 @@ def published(contract: Contract, generation: int, *, live: bool = True) -> Tabl
         key=tuple(contract.key) if upsert else (),
         view=contract.table if live else None,
         in_runs=contract.load.mode == "replace",
+        promotion=promotion,
         generation=generation,
         ttl=_ttl(contract),
         description=contract.description,
@@ -172,7 +174,7 @@ def create_view(table: Table, held: Mapping[str, Type], only: str | None = None)
     definitions = _definitions(table, {name: held[name] for name in shown})
     rows = f"SELECT {names(shown)} FROM {table.path}{' FINAL' if table.key else ''}"  # noqa: S608
     rows += f" WHERE {only}" if only else ""
-    return f"CREATE OR REPLACE VIEW {view} ({definitions}) AS {rows} COMMENT {literal(table.description)}"
+    return f"CREATE VIEW {view} ({definitions}) AS {rows} COMMENT {literal(table.description)}"
 
 
 def alter_columns(table: Table, evolution: Evolution, said: Mapping[str, str]) -> str | None:

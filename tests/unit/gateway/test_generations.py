@@ -120,6 +120,19 @@ def test_going_back_twice_never_goes_forth() -> None:
     assert further.code == "no-earlier-generation"
 
 
+def test_what_is_live_is_numbered_whatever_the_clock_says() -> None:
+    dataset, seen = FIRST, list[datetime]()
+    for number, step in enumerate(
+        [("replay", 0), ("promote", 2), ("rollback", 0), ("promote", 2), ("rollback", 0)], start=-9
+    ):
+        found = done(dataset, step, -number)  # each time the clock is a second behind
+        assert isinstance(found, DatasetVersion)
+        dataset = found
+        seen += [dataset.live_since] if dataset.live_since is not None else []
+    assert dataset.generation == 1
+    assert seen == sorted(set(seen)), "a loader tells by it which promotion was the last"
+
+
 def test_two_replays_at_once_get_two_numbers() -> None:
     """Each is decided on what stands (`SoleWriter`): the second sees the first."""
     both = replayed(replayed(FIRST, file(1), act(1)), file(2), act(2))

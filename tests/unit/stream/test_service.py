@@ -3,10 +3,11 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 
 from headrace.contract import load
 from headrace.errors import Fatal, Transient
-from headrace.stream.service import Lanes, LiveDataset, Worker, every_generation
+from headrace.stream.service import Lanes, LiveDataset, Worker, _live, every_generation
 from tests.stack import eventually
 
 FILE = "dataset: {}\ndescription: d\nowner: {{team: t}}\nsource: {{type: http_push}}\nload: {{mode: append}}\n"
@@ -150,13 +151,28 @@ def test_a_generation_comes_and_goes_without_disturbing_the_live_one() -> None:
     world.lanes.close()
 
 
+def test_promotions_are_numbered_in_their_order() -> None:
+    record = {
+        "name": "a.b",
+        "version": 1,
+        "generation": 1,
+        "state": "active",
+        "document": live("a.b").contract.canonical_json(),
+    }
+    assert not _live(record).promoted
+    at = datetime(2026, 11, 27, 20, 17, 50, 123457, tzinfo=UTC)
+    first, second = (_live({**record, "live_since": at + timedelta(microseconds=more)}) for more in (0, 1))
+    assert first.promoted
+    assert second.promotion == first.promotion + 1
+
+
 def test_a_service_that_generations_share_follows_the_live_one() -> None:
     world = World()
     first = live("shop.a")
     candidate = replace(first, version=2, generation=2, role="candidate")
     world.follow(replace(first, beside=(candidate,)))
     eventually(lambda: world.runs("pump shop.a 1") == 1, 10, "version 1 runs")
-    world.follow(replace(candidate, role="live", promoted=True, beside=(replace(first, role="kept"),)))
+    world.follow(replace(candidate, role="live", promotion=1, beside=(replace(first, role="kept"),)))
     eventually(lambda: world.runs("pump shop.a 2") == 1, 10, "version 2 runs")
     assert "end pump shop.a 1" in world.log
     world.lanes.close()
