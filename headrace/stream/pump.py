@@ -303,7 +303,7 @@ def held_at(position: Position, batch: Batch, row: Rejection) -> Held:
     message = (
         f"{position.dataset} is held on purpose by the check {rule} at raw partition {partition}, offset {offset}: {row.detail}. "
         f"Look at it: headrace row {position.dataset} --raw {partition}:{offset}; then decide: headrace hold release "
-        f"{position.dataset} --pass (or --quarantine) --because TEXT"
+        f"{position.dataset} --raw {partition}:{offset} --pass (or --quarantine) --because TEXT"
     )
     about: dict[str, str | int] = {
         "partition": partition,

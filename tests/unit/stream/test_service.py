@@ -1,13 +1,14 @@
 """A dataset that fails does not take others with it, and what stands in the datasets topic is what is worked on."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from headrace.contract import load
-from headrace.errors import Fatal, Transient
-from headrace.stream.service import Lanes, LiveDataset, Worker, _live, every_generation
+from headrace.errors import Fatal, Held, Transient
+from headrace.stream.service import LaneNotices, Lanes, LiveDataset, Worker, _live, every_generation
 from tests.stack import eventually
 
 FILE = "dataset: {}\ndescription: d\nowner: {{team: t}}\nsource: {{type: http_push}}\nload: {{mode: append}}\n"
@@ -177,3 +178,36 @@ def test_a_service_that_generations_share_follows_the_live_one() -> None:
     assert "end pump shop.a 1" in world.log
     world.lanes.close()
     assert world.runs("pump shop.a 1") == world.runs("pump shop.a 2") == 1
+
+
+@dataclass
+class Open:
+    """The incidents that are open, as their topic has them."""
+
+    incidents: set[tuple[str, str | None, str]] = field(default_factory=set)
+
+    def incident(self, kind: str, dataset: str | None, message: str, data: Mapping[str, Any], about: str = "") -> None:
+        self.incidents.add((kind, dataset, about))
+
+    def resolved(self, kind: str, dataset: str | None, message: str, about: str = "") -> None:
+        self.incidents.discard((kind, dataset, about))
+
+
+def test_an_incident_ends_though_the_process_that_told_of_it_is_gone() -> None:
+    topic, orders = Open(), live("shop.orders")
+    LaneNotices("transformer", "0", topic).failed(orders, "transformer shop.orders", Held("a row waits", {"offset": 7}))
+    LaneNotices("transformer", "0", topic).failed(live("shop.others"), "w", Fatal("no"))
+    assert topic.incidents == {("row_held", "shop.orders", ""), ("dataset_stopped", "shop.others", "")}
+    after = LaneNotices("transformer", "0", topic)
+    for dataset in (orders, live("shop.others")):
+        after.started(dataset)
+    assert not topic.incidents
+
+
+def test_a_row_that_is_held_beside_the_live_generation_is_no_matter_for_anybody() -> None:
+    topic = Open()
+    beside = replace(live("shop.orders"), generation=2, role="candidate")
+    LaneNotices("transformer", "0", topic).failed(beside, "w", Held("a row waits", {}))
+    assert topic.incidents == {("generation_stopped", "shop.orders", "transformer 0 g2")}
+    LaneNotices("transformer", "0", topic).dropped("shop.orders", 2)
+    assert not topic.incidents
