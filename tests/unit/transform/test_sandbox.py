@@ -92,6 +92,18 @@ def test_where_reference_data_would_be_lost_it_says_so() -> None:
     sandbox.close()
 
 
+def test_a_try_that_is_to_be_short_is_stopped_early_and_reference_data_stays() -> None:
+    sandbox = Sandbox("128MB", 60.0, SPARE)
+    sandbox.load(create("other"), ROWS.slice(0, 0))
+    sandbox.load(append("other", ["a", "s"]), _changes())
+    with pytest.raises(TooCostly, match=r"longer than 0\.2 s"):
+        sandbox.query(
+            "SELECT (SELECT count(*) FROM range(1000000000000) AS n(n) WHERE n.n % 7 = a) AS a FROM input", ROWS, 0.2
+        )
+    assert sandbox.query("SELECT i.a FROM input AS i JOIN other AS o ON o.a = i.a", ROWS).num_rows == 20
+    sandbox.close()
+
+
 def _changes() -> pa.RecordBatch:
     place = pa.array(range(len(ROWS)), pa.int64())
     added: list[pa.Array] = [place, pa.array([False] * len(ROWS)), place]
