@@ -13,10 +13,11 @@ import pickle
 import resource
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from multiprocessing import reduction
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any, Final
@@ -39,6 +40,10 @@ _DEATH_S: Final = 5.0
 #: How a process ends when everything is being stopped; 255 is said where the one that forks is gone.
 _STOPPED: Final = (-signal.SIGTERM, 255, None)
 _PR_SET_PDEATHSIG: Final = 1
+
+#: Whoever starts a process looks at all others that this one has started, and how one ended can be read once: who reads second
+#: is told 255, or reads from whatever has the number of that file by then.
+_POLLING: Final = threading.Lock()
 
 _PROCESSES: Final = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(["headrace.transform.sandboxes"])
@@ -94,8 +99,9 @@ class Sandbox(Engine):
         if self._process is not None:
             self._wire.close()
             self._process.kill()
-            self._process.join()
-            self._process.close()
+            _exit_code(self._process)
+            with _POLLING:
+                self._process.close()
             self._process = None
 
     def _start(self) -> None:
@@ -107,7 +113,8 @@ class Sandbox(Engine):
             process = _PROCESSES.Process(
                 target=_serve, args=(_Wire(theirs, asked, answered), *self._limits), daemon=True
             )
-            process.start()
+            with _POLLING:
+                process.start()
         except (OSError, EOFError) as error:  # too many files, or the one that forks has just ended
             raise Fenced(f"no process can be started that computes the SQL: {error}") from error
         self._process = process
@@ -148,9 +155,7 @@ class Sandbox(Engine):
     def _ended(self, kind: str, took_s: float, most_s: float) -> Exception:
         """End the process and say what is to be thought of it. Another takes its place where nothing was lost with it."""
         assert self._process is not None
-        if kind == "gone":
-            self._process.join(_GRACE_S)
-        code = self._process.exitcode
+        code = _exit_code(self._process, _GRACE_S if kind == "gone" else 0)
         self.close()
         if kind == "gone" and code in _STOPPED:
             return Fenced("the process that computed the SQL was told to stop")
@@ -169,6 +174,13 @@ class Sandbox(Engine):
         self._ask("define", self._defined)
         self._begins = False
         return TooCostly(told, max(took_s, _DEATH_S))
+
+
+def _exit_code(process: ForkServerProcess, patience_s: float | None = None) -> int | None:
+    """How a process ended; None when it has not, in this time."""
+    wait([process.sentinel], patience_s)
+    with _POLLING:
+        return process.exitcode
 
 
 def _cause(code: int | None) -> str:

@@ -4,8 +4,11 @@ import contextlib
 import errno
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
+from multiprocessing import forkserver
+from multiprocessing.connection import wait
 from pathlib import Path
 
 import pyarrow as pa
@@ -145,6 +148,31 @@ def test_sql_that_takes_too_much_whatever_the_row_stops_the_dataset() -> None:
     with pytest.raises(Fatal, match=r"fails on every row: the SQL takes (longer|more memory) than"):
         run(stage, [{"a": 1}, {"a": 2}])
     sandbox.close()
+
+
+def test_how_a_process_ended_is_read_by_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other starts a process meanwhile, and looks at how the first one ended. Without the lock, it had been told to stop."""
+    first, both, read = Sandbox("128MB", 4.0), threading.Barrier(2), forkserver.read_signed
+    assert first._process is not None
+    ended = first._process.sentinel
+
+    def reading(place: int) -> int:
+        if place == ended:
+            with contextlib.suppress(threading.BrokenBarrierError):
+                both.wait(2)
+        return read(place)
+
+    monkeypatch.setattr(forkserver, "read_signed", reading)
+    os.kill(first._process.pid or 0, signal.SIGKILL)
+    assert wait([ended], 10)
+    others: list[Sandbox] = []
+    other = threading.Thread(target=lambda: others.append(Sandbox("128MB", 4.0)))
+    other.start()
+    with pytest.raises(TooCostly, match="SIGKILL"):
+        first.query(FINE, ROWS)
+    other.join()
+    for each in (first, *others):
+        each.close()
 
 
 def test_an_engine_that_cannot_be_had_is_said_at_once() -> None:
