@@ -111,7 +111,7 @@ class Transform:
         self._lost_s = 0.0
         try:
             return self._outcome(batch)
-        except Overtaxed as error:
+        except (Overtaxed, RowError) as error:  # the second: of what Headrace itself asks of rows
             raise Fatal(f"{error}; {_place(batch)}") from error
 
     def _outcome(self, batch: Batch) -> Outcome:

@@ -160,7 +160,8 @@ def test_how_a_process_ended_is_read_by_one_thread(monkeypatch: pytest.MonkeyPat
         if place == ended:
             with contextlib.suppress(threading.BrokenBarrierError):
                 both.wait(2)
-        return read(place)
+        found: int = read(place)
+        return found
 
     monkeypatch.setattr(forkserver, "read_signed", reading)
     os.kill(first._process.pid or 0, signal.SIGKILL)
