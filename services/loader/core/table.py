@@ -12,6 +12,7 @@ import pyarrow as pa
 from headrace.contract import Contract
 from headrace.errors import Fatal
 from headrace.stream import columns
+from headrace.stream.generation_table import table_name
 from services.loader.core.evolution import Evolution
 from services.loader.core.types import Type, literal, of_field, quoted
 
@@ -86,11 +87,7 @@ class Table:
 def table_of(dataset: str, generation: int) -> Table:
     """As much of the table of a generation as its names tell: of one that is to be dropped, nothing else is known."""
     database, _, name = dataset.partition(".")
-    return Table(database, _named(name, generation), (), view=name, generation=generation)
-
-
-def _named(table: str, generation: int) -> str:
-    return f"{table}__g{generation}"
+    return Table(database, table_name(name, generation), (), view=name, generation=generation)
 
 
 def published(contract: Contract, generation: int, *, live: bool = True, promotion: int = 0) -> Table:
@@ -99,7 +96,7 @@ def published(contract: Contract, generation: int, *, live: bool = True, promoti
     order_by = contract.load.order_by or contract.key
     return Table(
         contract.domain,
-        _named(contract.table, generation),
+        table_name(contract.table, generation),
         order_by=tuple(order_by) or (LOAD_PARTITION, LOAD_OFFSET),
         key=tuple(contract.key) if upsert else (),
         view=contract.table if live else None,
