@@ -123,12 +123,27 @@ def _made_live(current: DatasetVersion, generation: int, left_as: str, act: Act)
     )
     others = [each for each in current.beside if each is not chosen]
     return replace(
-        current.made_by(chosen),
+        _reading_on(current, current.made_by(chosen), act),
         live_since=act.at,
         live_by=act.by,
         live_because=act.because,
         beside=tuple(sorted([*others, left], key=lambda each: each.generation)),
     )
+
+
+def _reading_on(current: DatasetVersion, chosen: DatasetVersion, act: Act) -> DatasetVersion:
+    """What goes live, with the number of the snapshot that was read last: sources are read on, and that number only rises.
+
+    A file with a lower one would stop ingest: it becomes a version of its own.
+    """
+    file, live = chosen.contract(), current.contract()
+    wanted, reached = (getattr(each.source, "snapshot", None) for each in (file, live))
+    if file.source.type != live.source.type or wanted is None or reached is None or wanted >= reached:
+        return chosen
+    source = file.source.model_copy(update={"snapshot": reached})
+    document = file.model_copy(update={"source": source}).canonical_json()
+    version = current.highest_version + 1
+    return replace(chosen, version=version, document=document, applied_at=act.at, applied_by=act.by)
 
 
 def _after(current: DatasetVersion, act: Act) -> Act:
