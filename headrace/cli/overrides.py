@@ -40,6 +40,15 @@ def hold_ls(
 def hold_release(
     context: typer.Context,
     dataset: DatasetArgument,
+    raw: Annotated[
+        list[str],
+        typer.Option(
+            "--raw",
+            metavar="PARTITION:OFFSET",
+            help="The held row, by its raw record. May be repeated.",
+            show_default=False,
+        ),
+    ],
     because: Because,
     let_pass: Annotated[
         bool, typer.Option("--pass", help="The row goes on, with the check's name in `_flags`.")
@@ -60,18 +69,19 @@ def hold_release(
 ) -> None:
     """Decide about the row that a dataset is stopped in front of; then the dataset goes on.
 
-    Only rows that the same check holds are decided about: others are judged as they always are.
+    Nothing is decided when another row is held by now than the one that is named. Only rows that the same check holds are
+    decided about: others are judged as they always are.
 
     Examples:
 
-        headrace hold release shop.orders --pass --because "a large order, asked by phone"
-        headrace hold release shop.orders --quarantine --all-like-this --because "a till that doubles amounts"
+        headrace hold release shop.orders --raw 0:17 --pass --because "a large order, asked by phone"
+        headrace hold release shop.orders --raw 0:17 --quarantine --all-like-this --because "a till that doubles"
     """
     if let_pass == quarantine:
         raise HeadraceError("say what is to become of the row: --pass or --quarantine.")
     with session_of(context).client() as client:
         items = client.release_hold(
-            dataset, "pass" if let_pass else "quarantine", because, rows=rows, all_like_this=all_like_this
+            dataset, raw, "pass" if let_pass else "quarantine", because, rows=rows, all_like_this=all_like_this
         )
     emit({"items": items}, output, lambda: [*_decided(items), f"See: {command(f'status {dataset}')}"])
 
@@ -156,7 +166,8 @@ def _held(items: Sequence[HeldRow]) -> Iterator[RenderableType]:
     yield shown
     first = items[0]
     yield f"Look at one: {command(f'row {first.dataset} --raw {first.partition}:{first.offset}')}"
-    yield f"Decide: {command(f'hold release {first.dataset} --pass --because TEXT')}, or --quarantine"
+    raw = f"--raw {first.partition}:{first.offset}"
+    yield f"Decide: {command(f'hold release {first.dataset} {raw} --pass --because TEXT')}, or --quarantine"
 
 
 def _decided(items: Sequence[Override]) -> Iterator[RenderableType]:

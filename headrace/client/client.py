@@ -1,7 +1,7 @@
 """What a gateway can be asked, and waiting for what it was asked."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Final, Literal, Self
@@ -340,10 +340,13 @@ class Client:
         return self._calls.items(HeldRow, self._calls.send("GET", "/held-rows", params=params))
 
     def release_hold(
-        self, dataset: str, act: str, because: str, *, rows: int = 1, all_like_this: bool = False
+        self, dataset: str, raw: Sequence[str], act: str, because: str, *, rows: int = 1, all_like_this: bool = False
     ) -> list[Override]:
-        """Decide about the row that is held, `pass` or `quarantine`, and about others that the same check holds."""
-        body = {"act": act, "because": because, "rows": rows, "all_like_this": all_like_this}
+        """Decide about rows that are held, `pass` or `quarantine`, and about others that the same check holds.
+
+        `raw` names them by their raw records, PARTITION:OFFSET.
+        """
+        body = {"raw": list(raw), "act": act, "because": because, "rows": rows, "all_like_this": all_like_this}
         return self._override(dataset, "hold", "release", body=body)
 
     def skip(self, dataset: str, partition: int, from_offset: int, to_offset: int, because: str) -> list[Override]:

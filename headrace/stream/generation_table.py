@@ -1,9 +1,18 @@
-"""Tells which generation of a dataset a view of the warehouse shows: the loader makes such views, the gateway looks at them."""
+"""Tells how the table of a generation is called, and which generation a view of the warehouse shows.
+
+The loader makes such tables and views, the gateway looks at them.
+"""
 
 import re
 from typing import Final
 
-_OF_GENERATION: Final = re.compile(r"FROM\s+`?\w+`?\.`?\w+__g(\d+)`?")
+_MARK: Final = "__g"
+_OF_GENERATION: Final = re.compile(rf"FROM\s+`?\w+`?\.`?\w+{_MARK}(\d+)`?")
+
+
+def table_name(name: str, generation: int) -> str:
+    """The table that holds a generation of a dataset. `name` is that of its view, with or without the domain in front."""
+    return f"{name}{_MARK}{generation}"
 
 
 def shown_generation(selects: str | None) -> int | None:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +25,10 @@ from headrace.stream.parking import Waiting, decided, marked, records_of, waitin
 from headrace.stream.stage import Batch, Outcome, Records, Rejection, Stage
 
 log = logging.getLogger(__name__)
+
+#: How long the batches of a delivery may take before what is left of it is read anew: a member that does not poll for 300 s is
+#: given up by its group, and the last batch that is begun may take most of that (`headrace.transform.stage`).
+_DELIVERY_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +198,10 @@ class Pump:
         if held is not None:
             self.settle()
             raise held
+        if work is not None and _falls_short(work.delivery, delivery):
+            self._backlog = False
+            moved += self.settle()
+            self._source.rewind()
         return moved
 
     def settle(self) -> int:
@@ -216,13 +224,15 @@ class Pump:
         metrics.TRANSACTION_SECONDS.labels(*self._labels).observe(self._clock() - started)
 
     def _decide(self, delivery: Delivery) -> tuple[Work | None, Held | None]:
-        """The work of a delivery; up to the first row that is held, if one is, and then that.
+        """The work of a delivery, or of as much of it as there is time for; up to the first row that is held, if one is, and
+        then that.
 
         Where a row is held that had been parked, nothing of the delivery is done: what comes again stays parked meanwhile.
         """
         held: Held | None = None
+        until = self._clock() + _DELIVERY_S
         while len(delivery.records) or delivery.again:
-            work = self._work_of(delivery)
+            work = self._work_of(delivery, until)
             if isinstance(work, Work):
                 return work, held
             batch, row = work
@@ -232,12 +242,17 @@ class Pump:
             delivery = before(delivery, batch.raw.partition[row.row].as_py(), batch.raw.offset[row.row].as_py())
         return None, held
 
-    def _work_of(self, delivery: Delivery) -> Work | tuple[Batch, Rejection]:
-        """The work of a delivery, or the first row of it that is held."""
+    def _work_of(self, delivery: Delivery, until: float) -> Work | tuple[Batch, Rejection]:
+        """The work of a delivery, but for the batches that would begin after `until`; or the first row of it that is held."""
         now_ms = int(self._clock() * 1000)
         batches, undecodable = self._decoder(delivery.records)
         portions: list[Portion] = []
         for batch in (*self._again(delivery), *batches):
+            if portions and self._clock() > until:
+                log.warning("batches take long: what is left is read anew", extra={"dataset": self.position.dataset})
+                delivery = _up_to(delivery, batch, sum(len(portion.batch.raw) for portion in portions))
+                undecodable = [each for each in undecodable if each.row < len(delivery.records)]
+                break
             outcome = self._stage(batch)
             if outcome.held is not None:
                 return batch, outcome.held
@@ -296,6 +311,22 @@ def before(delivery: Delivery, partition: int, offset: int) -> Delivery:
     return replace(delivery, records=kept, next_offsets=reached, backlog=False)
 
 
+def _up_to(delivery: Delivery, batch: Batch, rows: int) -> Delivery:
+    """What a delivery has in front of one of its batches, which `rows` records that can be read are."""
+    if batch.since_ms is None:
+        return before(delivery, batch.raw.partition[0].as_py(), batch.raw.offset[0].as_py())
+    delivery = replace(delivery, again=delivery.again[:rows])
+    if len(delivery.records):
+        return before(delivery, delivery.records.partition[0].as_py(), delivery.records.offset[0].as_py())
+    mine = {each.place.partition for each in delivery.again}
+    stands = {number: at for number, at in delivery.next_offsets.items() if number in mine}
+    return replace(delivery, next_offsets=stands, backlog=False)
+
+
+def _falls_short(part: Delivery, whole: Delivery) -> bool:
+    return (len(part.records), len(part.again)) != (len(whole.records), len(whole.again))
+
+
 def held_at(position: Position, batch: Batch, row: Rejection) -> Held:
     """What is said of a row that waits for a decision. Its place is that in the raw topic."""
     partition, offset, _ = (int(part[row.row]) for part in identities(batch))
@@ -303,7 +334,7 @@ def held_at(position: Position, batch: Batch, row: Rejection) -> Held:
     message = (
         f"{position.dataset} is held on purpose by the check {rule} at raw partition {partition}, offset {offset}: {row.detail}. "
         f"Look at it: headrace row {position.dataset} --raw {partition}:{offset}; then decide: headrace hold release "
-        f"{position.dataset} --pass (or --quarantine) --because TEXT"
+        f"{position.dataset} --raw {partition}:{offset} --pass (or --quarantine) --because TEXT"
     )
     about: dict[str, str | int] = {
         "partition": partition,

@@ -6,6 +6,7 @@ begun anew whenever a service starts, and by each of its instances.
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -18,6 +19,7 @@ from headrace.stream.kafka import topics as kafka_topics
 log = logging.getLogger(__name__)
 
 _AGAIN_S: Final = 2.0
+_MOST_S: Final = 300.0  # between two tries
 
 
 def nothing(dataset: str, generation: int) -> None:
@@ -39,14 +41,22 @@ class Estate:
 class Retirements:
     """Drops the estates of retired generations, in a thread that lives as long as there is something to drop."""
 
-    def __init__(self, connection: Connection, estate: Estate, on_dropped: Callable[[str, int], None]) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        estate: Estate,
+        on_dropped: Callable[[str, int], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._connection = connection
         self._estate = estate
         self._on_dropped = on_dropped
+        self._clock = clock
         self._stopping = threading.Event()
         self._turn = threading.Lock()
         self._open: set[tuple[str, int]] = set()
         self._done: set[tuple[str, int]] = set()
+        self._failed: dict[tuple[str, int], _Failed] = {}
         self._thread: threading.Thread | None = None
 
     def follow(self, retired: Iterable[tuple[str, int]]) -> None:
@@ -64,28 +74,52 @@ class Retirements:
     def _run(self) -> None:
         while not self._stopping.is_set():
             for name, generation in sorted(self._open):
-                try:
-                    if dropped(self._connection, self._estate, name, generation):
-                        log.info("dropped what was left of generation %d", generation, extra={"dataset": name})
-                        self._done.add((name, generation))
-                        self._on_dropped(name, generation)
-                except Transient as error:
-                    log.info("generation %d is dropped later: %s", generation, error, extra={"dataset": name})
-                except Exception as error:  # the thread is what all the others are dropped by
-                    unforeseen = None if isinstance(error, HeadraceError) else error
-                    log.error(
-                        "generation %d cannot be dropped: %s",
-                        generation,
-                        error,
-                        exc_info=unforeseen,
-                        extra={"dataset": name},
-                    )
+                if (failed := self._failed.get((name, generation))) is None or self._clock() >= failed.again_s:
+                    self._try(name, generation)
             with self._turn:
                 self._open -= self._done
                 if not self._open:
                     self._thread = None
                     return
             self._stopping.wait(_AGAIN_S)
+
+    def _try(self, name: str, generation: int) -> None:
+        try:
+            if dropped(self._connection, self._estate, name, generation):
+                log.info("dropped what was left of generation %d", generation, extra={"dataset": name})
+                self._done.add((name, generation))
+                self._failed.pop((name, generation), None)
+                self._on_dropped(name, generation)
+        except Exception as error:  # the thread is what all the others are dropped by
+            self._note(name, generation, error)
+
+    def _note(self, name: str, generation: int, error: Exception) -> None:
+        """Say what stands in the way, once, and try again later and later."""
+        before = self._failed.get((name, generation))
+        wait_s = _AGAIN_S if before is None else min(2 * before.wait_s, _MOST_S)
+        self._failed[name, generation] = _Failed(str(error), wait_s, self._clock() + wait_s)
+        if before is not None and before.said == str(error):
+            return
+        if isinstance(error, Transient):
+            log.info("generation %d is dropped later: %s", generation, error, extra={"dataset": name})
+            return
+        unforeseen = None if isinstance(error, HeadraceError) else error
+        log.error(
+            "generation %d cannot be dropped, it is tried again now and then: %s",
+            generation,
+            error,
+            exc_info=unforeseen,
+            extra={"dataset": name},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """What stood in the way of a generation, how long is waited, and until when."""
+
+    said: str
+    wait_s: float
+    again_s: float
 
 
 def dropped(connection: Connection, estate: Estate, dataset: str, generation: int) -> bool:

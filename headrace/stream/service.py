@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -62,7 +63,8 @@ class ServiceSettings(BaseSettings):
 class LiveDataset:
     """A version of a dataset, and the generation it makes: the live one, or one of those `beside` it.
 
-    `role` is live, candidate or kept; `promoted` says that the live one was another before.
+    `role` is live, candidate or kept. `promotion` numbers the records that made one of its generations the live one: those that
+    came later have a greater number; 0 is live from the first.
     """
 
     name: str
@@ -71,15 +73,21 @@ class LiveDataset:
     state: str  # active, paused or retired
     contract: Contract
     role: str = "live"
-    promoted: bool = False
+    promotion: int = 0
     beside: tuple["LiveDataset", ...] = ()
     retired: tuple[int, ...] = ()  # numbers of generations
+
+    @property
+    def promoted(self) -> bool:
+        """Whether the live one was another before."""
+        return self.promotion > 0
 
     def alone(self) -> "LiveDataset":
         """Without what is beside it, so that its work goes on when something comes or goes there."""
         return replace(self, beside=(), retired=())
 
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LIVE: Final = "live"
 RETIRED: Final = "retired"
 
@@ -118,9 +126,10 @@ def _live(record: Mapping[str, Any]) -> LiveDataset:
         return LiveDataset(record["name"], fields["version"], fields["generation"], record["state"], contract, role)
 
     others: Sequence[Mapping[str, Any]] = record.get("beside", ())
+    since: datetime | None = record.get("live_since")  # the gateway sees to it that it only ever grows
     return replace(
         one(record, LIVE),
-        promoted=record.get("live_since") is not None,
+        promotion=0 if since is None else (since - _EPOCH) // timedelta(microseconds=1),
         beside=tuple(one(each, each["state"]) for each in others if each["state"] != RETIRED),
         retired=tuple(each["generation"] for each in others if each["state"] == RETIRED),
     )
@@ -134,6 +143,59 @@ def live_only(dataset: LiveDataset) -> Iterable[LiveDataset]:
 def every_generation(dataset: LiveDataset) -> Iterable[LiveDataset]:
     """The generations that a service works on for each of them."""
     return (dataset.alone(), *dataset.beside)
+
+
+class Incidents(Protocol):
+    """Where it is told: `headrace.stream.notices.Notices`."""
+
+    def incident(
+        self, kind: str, dataset: str | None, message: str, data: Mapping[str, Any], about: str = ""
+    ) -> None: ...
+
+    def resolved(self, kind: str, dataset: str | None, message: str, about: str = "") -> None: ...
+
+
+class LaneNotices:
+    """Tells people of the lanes of a service. What is over it says of what any process before this one may have told."""
+
+    def __init__(self, service: str, instance: str, notices: Incidents) -> None:
+        self._service = service
+        self._instance = instance
+        self._notices = notices
+
+    def failed(self, dataset: LiveDataset, worker: str, error: BaseException) -> None:
+        """A worker has ended."""
+        data: dict[str, Any] = {"version": dataset.version, "worker": worker}
+        if isinstance(error, Held) and dataset.role == LIVE:
+            log.warning("%s", error, extra={"dataset": dataset.name})
+            self._notices.incident("row_held", dataset.name, str(error), {**data, **error.about})
+            return
+        message = f"{self._service} stopped working on {dataset.name} ({worker}): {error}"
+        log.error(message, exc_info=error, extra={"dataset": dataset.name})
+        data["error"] = type(error).__name__
+        if dataset.role == LIVE:
+            self._notices.incident("dataset_stopped", dataset.name, message, data)
+            return
+        data["generation"] = dataset.generation
+        told = f"generation {dataset.generation}: {message}"
+        self._notices.incident("generation_stopped", dataset.name, told, data, self._about(dataset.generation))
+
+    def started(self, dataset: LiveDataset) -> None:
+        """The work on a dataset begins. A row that is still held is told of again when it is come to."""
+        again = f"{self._service} works on {dataset.name} again"
+        if dataset.role == LIVE:
+            for kind in ("dataset_stopped", "row_held"):
+                self._notices.resolved(kind, dataset.name, again)
+        if dataset.role != LIVE or dataset.promoted:
+            self._notices.resolved("generation_stopped", dataset.name, again, self._about(dataset.generation))
+
+    def dropped(self, name: str, generation: int) -> None:
+        """What was left of a generation is gone."""
+        over = f"generation {generation} of {name} is retired"
+        self._notices.resolved("generation_stopped", name, over, self._about(generation))
+
+    def _about(self, generation: int) -> str:
+        return f"{self._service} {self._instance} g{generation}"
 
 
 class Lane:
@@ -273,47 +335,10 @@ def run_service(
     if settings.metrics_port:
         start_http_server(settings.metrics_port, settings.metrics_host)
     connection, registry = settings.connection(), Registry(settings.registry_url)
-    notices = Notices(connection, registry, service, settings.instance)
-    held: set[str] = set()
+    told = LaneNotices(service, settings.instance, Notices(connection, registry, service, settings.instance))
 
-    def failed(dataset: LiveDataset, worker: str, error: BaseException) -> None:
-        if isinstance(error, Held) and dataset.role == LIVE:
-            log.warning("%s", error, extra={"dataset": dataset.name})
-            held.add(dataset.name)
-            notices.incident(
-                "row_held", dataset.name, str(error), {"version": dataset.version, "worker": worker, **error.about}
-            )
-            return
-        message = f"{service} stopped working on {dataset.name} ({worker}): {error}"
-        log.error(message, exc_info=error, extra={"dataset": dataset.name})
-        data = {"version": dataset.version, "worker": worker, "error": type(error).__name__}
-        if dataset.role == LIVE:
-            notices.incident("dataset_stopped", dataset.name, message, data)
-            return
-        data["generation"] = dataset.generation
-        told = f"generation {dataset.generation}: {message}"
-        notices.incident("generation_stopped", dataset.name, told, data, about(dataset.generation))
-
-    def about(generation: int) -> str:
-        return f"{service} {settings.instance} g{generation}"
-
-    def dropped(name: str, generation: int) -> None:
-        notices.resolved("generation_stopped", name, f"generation {generation} of {name} is retired", about(generation))
-
-    def started(dataset: LiveDataset) -> None:
-        again = f"{service} works on {dataset.name} again"
-        if dataset.role == LIVE:
-            if dataset.name in held:
-                held.discard(dataset.name)
-                notices.resolved(
-                    "row_held", dataset.name, f"somebody decided about the row of {dataset.name} that was held"
-                )
-            notices.resolved("dataset_stopped", dataset.name, again)
-        if dataset.role != LIVE or dataset.promoted:
-            notices.resolved("generation_stopped", dataset.name, again, about(dataset.generation))
-
-    lanes = Lanes(service, workers_for, started, failed, needs_of, every_generation if estate else live_only)
-    retirements = Retirements(connection, estate, dropped) if estate else None
+    lanes = Lanes(service, workers_for, told.started, told.failed, needs_of, every_generation if estate else live_only)
+    retirements = Retirements(connection, estate, told.dropped) if estate else None
 
     def follow(datasets: Mapping[str, LiveDataset]) -> None:
         on_datasets(datasets)

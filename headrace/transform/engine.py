@@ -22,6 +22,8 @@ MEMORY: Final = "256MB"
 
 #: The longest a dataset's SQL may take over a batch, if nothing else is said.
 QUERY_LIMIT_S: Final = 10.0
+#: The most that may be said: with more, the row at fault is not found in the time that a batch may be held up.
+MOST_LIMIT_S: Final = 30.0
 
 _STARTED_WITH: Final[dict[str, str | bool | int | float | list[str]]] = {
     "threads": 1,  # a pump is one thread; more would reorder rows and take the other pumps' core
@@ -58,7 +60,7 @@ class Engine:
         self, memory_limit: str = MEMORY, time_limit_s: float | None = None, query_limit_s: float = math.inf
     ) -> None:
         """`time_limit_s` is for all that it will ever be asked; then it fails (Fatal). `query_limit_s` is for each query."""
-        self._query_limit_s = query_limit_s
+        self.query_limit_s = query_limit_s
         self._deadline = None if time_limit_s is None else time.monotonic() + time_limit_s
         self._connection = duckdb.connect(":memory:", config={**_STARTED_WITH, "memory_limit": memory_limit})
         for statement in _LOCKED_WITH:
@@ -83,16 +85,17 @@ class Engine:
         finally:
             self._connection.unregister(CHANGES)
 
-    def query(self, sql: str, rows: pa.RecordBatch) -> pa.RecordBatch:
-        """The result of `sql` with `rows` as `input`.
+    def query(self, sql: str, rows: pa.RecordBatch, most_s: float = math.inf) -> pa.RecordBatch:
+        """The result of `sql` with `rows` as `input`. It may take `most_s`, and never more than the limit of each query.
 
         Errors: RowError when a value of the rows makes it fail, TooCostly when they take too much time or memory; Fatal when
         the statement fits no row of this shape, or the engine itself fails.
         """
         began = time.monotonic()
+        most_s = min(most_s, self.query_limit_s)
         try:
             self._connection.register(INPUT, rows)
-            with self._in_time(self._query_limit_s):
+            with self._in_time(most_s):
                 return _one_batch(self._connection.sql(sql).to_arrow_table())
         except (duckdb.OutOfMemoryException, MemoryError, pa.ArrowMemoryError) as error:
             raise TooCostly(
@@ -101,7 +104,7 @@ class Engine:
         except duckdb.InterruptException as error:
             if self._deadline is not None and time.monotonic() >= self._deadline:
                 raise Fatal(_TOO_LONG) from error
-            raise TooCostly(f"the SQL takes longer than {self._query_limit_s:g} s", time.monotonic() - began) from error
+            raise TooCostly(f"the SQL takes longer than {most_s:g} s", time.monotonic() - began) from error
         except duckdb.Error as error:
             raise _mapped(error) from error
 

@@ -13,10 +13,11 @@ import pickle
 import resource
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from multiprocessing import reduction
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any, Final
@@ -40,6 +41,10 @@ _DEATH_S: Final = 5.0
 _STOPPED: Final = (-signal.SIGTERM, 255, None)
 _PR_SET_PDEATHSIG: Final = 1
 
+#: Whoever starts a process looks at all others that this one has started, and how one ended can be read once: who reads second
+#: is told 255, or reads from whatever has the number of that file by then.
+_POLLING: Final = threading.Lock()
+
 _PROCESSES: Final = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(["headrace.transform.sandboxes"])
 
@@ -53,7 +58,7 @@ class Sandbox(Engine):
         """`beside_bytes` is what its process may take beside `memory_limit`."""
         self._limits = (memory_limit, query_limit_s)
         self._most_bytes = _bytes_of(memory_limit) + beside_bytes
-        self._patience_s = query_limit_s + _GRACE_S
+        self.query_limit_s = query_limit_s
         self._defined: list[str] = []
         self._loaded = False
         self._begins = False  # whether a process has yet to show that it can be had at all
@@ -71,18 +76,22 @@ class Sandbox(Engine):
         self._loaded = True
         self._ask("load", statements, changes)
 
-    def query(self, sql: str, rows: pa.RecordBatch) -> pa.RecordBatch:
+    def query(self, sql: str, rows: pa.RecordBatch, most_s: float = math.inf) -> pa.RecordBatch:
         """See `Engine.query`.
 
         Errors: Overtaxed, when the process had to be ended and reference data was lost with it; without any, TooCostly. Fenced
         when it was ended by others: whoever asks has to begin again.
         """
-        found: pa.RecordBatch = self._ask("query", sql, rows, patience_s=self._patience_s)
+        most_s = min(most_s, self.query_limit_s)
+        # Reference data is lost with the process: a try that is only to be short is no reason to end it.
+        patience_s = (self.query_limit_s if self._loaded else most_s) + _GRACE_S
+        found: pa.RecordBatch = self._ask("query", sql, rows, most_s, patience_s=patience_s)
         return found
 
     def produced(self, sql: str, rows: pa.Schema) -> Sequence[tuple[str, str]]:
         """See `Engine.produced`. Errors: also those of `query`."""
-        found: list[tuple[str, str]] = self._ask("produced", sql, rows, patience_s=self._patience_s)
+        patience_s = self.query_limit_s + _GRACE_S
+        found: list[tuple[str, str]] = self._ask("produced", sql, rows, patience_s=patience_s)
         return found
 
     def close(self) -> None:
@@ -90,8 +99,9 @@ class Sandbox(Engine):
         if self._process is not None:
             self._wire.close()
             self._process.kill()
-            self._process.join()
-            self._process.close()
+            _exit_code(self._process)
+            with _POLLING:
+                self._process.close()
             self._process = None
 
     def _start(self) -> None:
@@ -103,7 +113,8 @@ class Sandbox(Engine):
             process = _PROCESSES.Process(
                 target=_serve, args=(_Wire(theirs, asked, answered), *self._limits), daemon=True
             )
-            process.start()
+            with _POLLING:
+                process.start()
         except (OSError, EOFError) as error:  # too many files, or the one that forks has just ended
             raise Fenced(f"no process can be started that computes the SQL: {error}") from error
         self._process = process
@@ -118,7 +129,7 @@ class Sandbox(Engine):
         except (EOFError, OSError):
             kind, found = "gone", []
         if kind in ("slow", "large", "gone"):
-            raise self._ended(kind, time.monotonic() - began)
+            raise self._ended(kind, time.monotonic() - began, patience_s - _GRACE_S)
         if kind == "failed":
             raise found[0]
         return found[0]
@@ -141,17 +152,15 @@ class Sandbox(Engine):
         except (OSError, IndexError):
             return 0
 
-    def _ended(self, kind: str, took_s: float) -> Exception:
+    def _ended(self, kind: str, took_s: float, most_s: float) -> Exception:
         """End the process and say what is to be thought of it. Another takes its place where nothing was lost with it."""
         assert self._process is not None
-        if kind == "gone":
-            self._process.join(_GRACE_S)
-        code = self._process.exitcode
+        code = _exit_code(self._process, _GRACE_S if kind == "gone" else 0)
         self.close()
         if kind == "gone" and code in _STOPPED:
             return Fenced("the process that computed the SQL was told to stop")
         told = {
-            "slow": f"the SQL takes longer than {self._limits[1]:g} s, in a function that does not stop when asked to",
+            "slow": f"the SQL takes longer than {most_s:g} s, in a function that does not stop when asked to",
             "large": f"the SQL takes more memory than it may: {self._most_bytes / 1e6:,.0f} MB in all",
             "gone": f"the process that computed the SQL was ended ({_cause(code)})",
         }[kind]
@@ -165,6 +174,13 @@ class Sandbox(Engine):
         self._ask("define", self._defined)
         self._begins = False
         return TooCostly(told, max(took_s, _DEATH_S))
+
+
+def _exit_code(process: ForkServerProcess, patience_s: float | None = None) -> int | None:
+    """How a process ended; None when it has not, in this time."""
+    wait([process.sentinel], patience_s)
+    with _POLLING:
+        return process.exitcode
 
 
 def _cause(code: int | None) -> str:

@@ -4,8 +4,11 @@ One row that became several has one fate: if a rejecting check fails on any of t
 quarantined whole, so that a repaired record cannot double those that had already gone on.
 """
 
+import math
+import time
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -35,8 +38,13 @@ from headrace.transform.uniques import Uniques, parted
 
 #: The most rows of a batch that are tried one by one for DuckDB's own message.
 _MOST_TRIED: Final = 50
-#: How long a batch may be held up by rows that take too much, before the dataset stops. Kafka gives a consumer 300 s a batch.
-_MOST_LOST_S: Final = 120.0
+#: How long a batch may be held up by rows that take too much, before the dataset stops. Kafka gives a consumer 300 s a delivery
+#: (`headrace.stream.pump`); one row in 50,000 is found in less with any limit of time that can be set.
+_MOST_LOST_S: Final = 150.0
+#: What a part of a batch may take that is only tried to find the row at fault: this share of the limit, and so many times what
+#: a query takes on one row.
+_SHARE: Final = 0.25
+_TIMES: Final = 4.0
 _GROWN: Final = f"what the SQL makes of the row is over {MOST_BYTES:,} bytes"
 
 
@@ -103,7 +111,7 @@ class Transform:
         self._lost_s = 0.0
         try:
             return self._outcome(batch)
-        except Overtaxed as error:
+        except (Overtaxed, RowError) as error:  # the second: of what Headrace itself asks of rows
             raise Fatal(f"{error}; {_place(batch)}") from error
 
     def _outcome(self, batch: Batch) -> Outcome:
@@ -220,18 +228,34 @@ class Transform:
         self, sql: str, rows: pa.RecordBatch, known: RowError | None = None
     ) -> tuple[list[pa.RecordBatch], list[Rejection]]:
         """The results of `sql`, and the rows that it fails on, found by trying ever smaller parts. `known`: see `isolate`."""
-        parts, failures = isolate(
-            lambda start, stop: self._query(sql, rows.slice(start, stop - start)), len(rows), known
-        )
+        short_s = self._short_s(sql, rows) if isinstance(known, TooCostly) else math.inf
+
+        def run(start: int, stop: int) -> pa.RecordBatch:
+            nonlocal short_s
+            part = rows.slice(start, stop - start)
+            try:
+                return self._query(sql, part, short_s if len(part) > 1 else math.inf)
+            except TooCostly:
+                short_s = short_s if short_s < math.inf else self._short_s(sql, part)
+                raise
+
+        parts, failures = isolate(run, len(rows), known)
         if len(failures) == len(rows) > 1 and all("Out of Memory" in str(error) for _, error in failures):
             raise Fatal(f"no row fits into the memory of the transform beside the reference data: {failures[0][1]}")
         numbers = rows.column(ROW)
         return parts, [Rejection(numbers[at].as_py(), error.reason, str(error)) for at, error in failures]
 
-    def _query(self, sql: str, rows: pa.RecordBatch) -> pa.RecordBatch:
+    def _short_s(self, sql: str, rows: pa.RecordBatch) -> float:
+        """How long a part may take that is tried on the way to the row at fault; that row alone may take the whole limit."""
+        began = time.monotonic()
+        with suppress(RowError):
+            self._query(sql, rows.slice(0, 1))
+        return max(_SHARE * self._engine.query_limit_s, _TIMES * (time.monotonic() - began))
+
+    def _query(self, sql: str, rows: pa.RecordBatch, most_s: float = math.inf) -> pa.RecordBatch:
         """Errors: RowError; Overtaxed when that was too costly for too long."""
         try:
-            return self._engine.query(sql, rows)
+            return self._engine.query(sql, rows, most_s)
         except TooCostly as error:
             self._lost_s += error.took_s
             if self._lost_s > _MOST_LOST_S:

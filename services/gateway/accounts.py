@@ -29,7 +29,7 @@ from services.gateway.core.datasets import DatasetVersion, SourcePosition
 from services.gateway.core.folding import Sums
 from services.gateway.core.incidents import SOURCE_DOWN, Incident, standing
 from services.gateway.core.latency import quantile
-from services.gateway.core.overrides import HeldRow, held_row, undecided
+from services.gateway.core.overrides import HeldRow, each_once, held_row, undecided
 from services.gateway.core.runs import refused, unfinished
 from services.gateway.core.source_state import SourceState, source_state
 
@@ -132,7 +132,7 @@ class Accounts:
             for dataset in datasets
             for incident in self._standing(incidents, dataset, _last_commits(self._sums(dataset)))
         )
-        return [row for row in map(held_row, stopped) if row is not None]
+        return each_once(row for row in map(held_row, stopped) if row is not None)
 
     def _standing(
         self, incidents: Mapping[str, list[Incident]], dataset: DatasetVersion, last_commit_at: Mapping[str, datetime]

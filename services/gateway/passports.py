@@ -45,6 +45,7 @@ from services.gateway.core.passport import (
     Step,
     by_place,
     fate,
+    likely_rule,
     schema_fields,
     sole_rule,
     stamped,
@@ -194,8 +195,11 @@ class Passports:
         became = fate(evidence)
         stamps = self._stamps(trail, dataset, place, seen.steps, _written_ms(seen))
         version = self._version(dataset, _version_of(seen, stamps))
-        rule, candidates = self._rule(became, stamps, version, seen.record)
-        if became.state == "filtered" and (skip := self._skip(dataset, place, stamps)) is not None:
+        released_ms = evidence.released_ms
+        rule, candidates = self._rule(
+            became, stamps, version, seen.record, dataset if released_ms is not None else None
+        )
+        if became.state == "filtered" and (skip := self._skip(dataset, place, stamps, released_ms)) is not None:
             rule, candidates, became = SKIPPED, [], replace(became, detail=f"skipped by {skip.told}")
         schema, run = self._schema(seen), self._run(dataset, place)
         return Passport(
@@ -266,6 +270,7 @@ class Passports:
             contract.load.mode,
             contract.retention is not None,
             parked=parked.record,
+            released_ms=parked.released_ms,
             in_doubt=waits and parked.forgotten(record),
             existed=record is not None or landed.state == "landed",
         )
@@ -343,19 +348,33 @@ class Passports:
         return self._datasets.version(dataset.name, version)
 
     def _rule(
-        self, became: Fate, stamps: Sequence[Stamp], version: DatasetVersion | None, record: RawRecord | None
+        self,
+        became: Fate,
+        stamps: Sequence[Stamp],
+        version: DatasetVersion | None,
+        record: RawRecord | None,
+        waited_for: DatasetVersion | None,
     ) -> tuple[str | None, list[str]]:
-        """The rule that dropped a filtered record, or else those that dropped some in its transaction."""
+        """The rule that dropped a filtered record, or else those that may have. `waited_for` is the present version of the
+        dataset, where the record had waited: what decided is then that which read it, the present one, or one in between.
+        """
         if became.state != "filtered":
             return None, []
-        if (rule := sole_rule(stamps)) is not None:
+        if (rule := sole_rule(stamps, waited=waited_for is not None)) is not None:
             return rule, []
-        if version is not None and record is not None and record.batch is not None:
-            rule = self._attribution.rule(version.contract(), version.version, record.batch)
-        return rule, [] if rule else sorted({name for stamp in stamps for name in stamp.filtered})
+        versions = {each.version: each for each in (version, waited_for) if each is not None}
+        batch = record.batch if record is not None and version is not None else None
+        by_sql = [
+            self._attribution.rule(each.contract(), at, batch) for at, each in versions.items() if batch is not None
+        ]
+        return likely_rule(stamps, by_sql, waited=waited_for is not None)
 
-    def _skip(self, dataset: DatasetVersion, place: Place, stamps: Sequence[Stamp]) -> Override | None:
+    def _skip(
+        self, dataset: DatasetVersion, place: Place, stamps: Sequence[Stamp], released_ms: int | None
+    ) -> Override | None:
         """Who had a filtered record left out, if somebody had. The books count it under that rule, where they tell of it."""
+        if released_ms is not None:
+            return skip_of(self._overrides.of(dataset.name), *place, datetime.fromtimestamp(released_ms / 1000, UTC))
         decided = next((stamp for stamp in stamps if stamp.stage == "transformer"), None)
         if decided is not None and SKIPPED not in decided.filtered:
             return None

@@ -76,7 +76,7 @@ def pump_for(
 ) -> Pump:
     """The pump from validated into the dataset's table."""
     name, generation = dataset.name, dataset.generation
-    table = published(dataset.contract, generation, live=dataset.role == LIVE)
+    table = published(dataset.contract, generation, live=dataset.role == LIVE, promotion=dataset.promotion)
     return _pump(dataset, settings, registry, connect, "loader", topics.validated(name, generation), table, way)
 
 

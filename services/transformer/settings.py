@@ -4,7 +4,7 @@ from pydantic import Field
 
 from headrace.secrets.settings import KeySettings
 from headrace.stream.service import ServiceSettings
-from headrace.transform.engine import MEMORY, QUERY_LIMIT_S
+from headrace.transform.engine import MEMORY, MOST_LIMIT_S, QUERY_LIMIT_S
 
 
 class TransformerSettings(ServiceSettings, KeySettings):
@@ -16,6 +16,6 @@ class TransformerSettings(ServiceSettings, KeySettings):
     transform_time_limit_s: float = Field(
         QUERY_LIMIT_S,
         gt=0,
-        le=60,
+        le=MOST_LIMIT_S,
         description="The longest one dataset's SQL may take over a batch. Rows of which one alone takes longer are set aside.",
     )

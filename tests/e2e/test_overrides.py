@@ -69,12 +69,18 @@ def test_rows_are_decided_about_by_hand(platform: Platform, orders: str) -> None
     assert [each["offset"] for each in shown] == [first.offset]
 
     # It is let pass. The next one is set aside, with all that are there like it.
-    done = headrace(platform, "hold", "release", name, "--pass", "--because", "asked by phone")
+    done = headrace(
+        platform, "hold", "release", name, "--raw", f"0:{first.offset}", "--pass", "--because", "asked by phone"
+    )
     assert done.returncode == 0, done.stderr
     platform.push(name, [row(5, 6000), row(6), row(8, 7000)])
     second = waits(platform, name, first.offset)
     eventually(lambda: len(client.tail(name, stage="raw", limit=50)) == 8, 60, "all are in the raw topic")
-    client.release_hold(name, "quarantine", "a till that counts twice", all_like_this=True)
+    with pytest.raises(
+        ApiError, match=f"0:{first.offset} is not held any more: pass by admin at .* Held now: 0:{second.offset}"
+    ):
+        client.release_hold(name, [f"0:{first.offset}"], "quarantine", "meant for the row before")
+    client.release_hold(name, [f"0:{second.offset}"], "quarantine", "a till that counts twice", all_like_this=True)
     books = client.wait_settled(name, timeout_s=60)
     assert loaded(platform, name) == [(1, []), (2, []), (3, ["huge"]), (4, []), (6, [])]
     assert (books.read, books.quarantined, books.residue) == (8, {"check_unique": 1, "check_between": 2}, 0)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from headrace.stream import topics
+from headrace.stream.generation_table import table_name
 from services.gateway.adapters.dataset_store import DatasetStore
 from services.gateway.core.datasets import DatasetVersion
 from services.gateway.core.generation_diff import Side
@@ -39,7 +40,7 @@ def side_of(version: DatasetVersion, reached: Mapping[int, int] | None) -> Side:
     contract = version.contract()
     return Side(
         contract.domain,
-        f"{contract.table}__g{version.generation}",
+        table_name(contract.table, version.generation),
         version.generation,
         version.version,
         contract,

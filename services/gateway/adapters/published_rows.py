@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from headrace.sql_guard import guarded, guarded_condition
 from headrace.stream import columns
+from headrace.stream.generation_table import table_name
 from services.gateway.adapters.warehouse import QueryError, Warehouse
 from services.gateway.core.datasets import DatasetVersion
 from services.gateway.core.passport import Place
@@ -98,4 +99,4 @@ def _live(dataset: DatasetVersion) -> str:
 def table_of(dataset: str, generation: int) -> str:
     """The table that the loader writes a generation to."""
     domain, _, name = dataset.partition(".")
-    return f"`{domain}`.`{name}__g{generation}`"
+    return f"`{domain}`.`{table_name(name, generation)}`"

@@ -5,7 +5,7 @@ order of acts. A number is never used twice: a retired generation stays on recor
 """
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from headrace.contract import Contract
@@ -105,6 +105,7 @@ def retired(current: DatasetVersion, generation: int, act: Act) -> DatasetVersio
 
 def _made_live(current: DatasetVersion, generation: int, left_as: str, act: Act) -> DatasetVersion | Refusal:
     chosen = current.other(generation)
+    act = _after(current, act)
     if chosen is None:
         return _unknown(current, generation)
     if chosen.state == RETIRED:
@@ -122,12 +123,34 @@ def _made_live(current: DatasetVersion, generation: int, left_as: str, act: Act)
     )
     others = [each for each in current.beside if each is not chosen]
     return replace(
-        current.made_by(chosen),
+        _reading_on(current, current.made_by(chosen), act),
         live_since=act.at,
         live_by=act.by,
         live_because=act.because,
         beside=tuple(sorted([*others, left], key=lambda each: each.generation)),
     )
+
+
+def _reading_on(current: DatasetVersion, chosen: DatasetVersion, act: Act) -> DatasetVersion:
+    """What goes live, with the number of the snapshot that was read last: sources are read on, and that number only rises.
+
+    A file with a lower one would stop ingest: it becomes a version of its own.
+    """
+    file, live = chosen.contract(), current.contract()
+    wanted, reached = (getattr(each.source, "snapshot", None) for each in (file, live))
+    if file.source.type != live.source.type or wanted is None or reached is None or wanted >= reached:
+        return chosen
+    source = file.source.model_copy(update={"snapshot": reached})
+    document = file.model_copy(update={"source": source}).canonical_json()
+    version = current.highest_version + 1
+    return replace(chosen, version=version, document=document, applied_at=act.at, applied_by=act.by)
+
+
+def _after(current: DatasetVersion, act: Act) -> Act:
+    """The act, later than the one that made the live generation live: which came last is told by when it was (`LiveDataset`)."""
+    if current.live_since is None:
+        return act
+    return act._replace(at=max(act.at, current.live_since + timedelta(microseconds=1)))
 
 
 def _unknown(current: DatasetVersion, generation: int) -> Refusal:

@@ -1,6 +1,6 @@
 """Decides which rows a decision by hand is about."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -21,6 +21,11 @@ class HeldRow:
     detail: str
     since: datetime
 
+    @property
+    def place(self) -> str:
+        """Its raw record, as people name it."""
+        return f"{self.partition}:{self.offset}"
+
 
 def held_row(incident: Incident) -> HeldRow | None:
     """The row that an incident tells of; None when it tells of none."""
@@ -29,6 +34,26 @@ def held_row(incident: Incident) -> HeldRow | None:
         return None
     texts = {name: str(data.get(name, "")) for name in ("rule", "reason", "detail")}
     return HeldRow(incident.dataset, int(data["partition"]), int(data["offset"]), **texts, since=incident.at)
+
+
+def each_once(rows: Iterable[HeldRow]) -> list[HeldRow]:
+    """The rows, each as it was first told of: an instance that takes a partition over tells of its row again."""
+    found: dict[tuple[str, str], HeldRow] = {}
+    for row in sorted(rows, key=lambda row: (row.dataset, row.partition, row.offset, row.since)):
+        found.setdefault((row.dataset, row.place), row)
+    return list(found.values())
+
+
+def not_held(raw: Iterable[str], held: Collection[HeldRow], overrides: Iterable[Override]) -> list[str]:
+    """What is to be said of raw records that were to be decided about and are not, or no longer, held."""
+    overrides, places = list(overrides), {row.place for row in held}
+    return [f"{place} is not held{_by_whom(place, overrides)}" for place in raw if place not in places]
+
+
+def _by_whom(place: str, overrides: Iterable[Override]) -> str:
+    partition, _, offset = place.partition(":")
+    about = (each for each in overrides if each.act != "pin" and each.covers(int(partition), int(offset)))
+    return "".join(f" any more: {each.act} by {each.told}" for each in list(about)[-1:])
 
 
 def undecided(incidents: Iterable[Incident], overrides: Iterable[Override]) -> tuple[Incident, ...]:

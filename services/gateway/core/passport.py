@@ -90,6 +90,7 @@ class Evidence:
     mode: str = "append"
     expires: bool = False
     parked: Mapping[str, Any] | None = None  # its record among those that wait, if it does
+    released_ms: int | None = None  # when it had waited long enough, if it had; since the epoch
     in_doubt: bool = False  # whether it may have waited and gone on, and nothing tells of it any more
     existed: bool = True  # whether it is known to have been there: in the raw topic, or in the lake
 
@@ -215,10 +216,28 @@ def stamped(entry: Mapping[str, Any], partition: int, generation: int, wanted: M
     return stage if ours and entry["from_offset"] <= (offset or 0) <= entry["to_offset"] else None
 
 
-def sole_rule(stamps: Iterable[Stamp]) -> str | None:
-    """The rule that dropped the record, where the books leave no choice."""
+def sole_rule(stamps: Iterable[Stamp], *, waited: bool = False) -> str | None:
+    """The rule that dropped the record, where the books leave no choice.
+
+    They tell of the transaction that read it: of one that `waited` then, another decided later.
+    """
+    if waited:
+        return None
     rules = {rule for stamp in stamps if stamp.stage == "transformer" for rule in stamp.filtered}
     return rules.pop() if len(rules) == 1 else None
+
+
+def likely_rule(
+    stamps: Iterable[Stamp], by_sql: Iterable[str | None], *, waited: bool = False
+) -> tuple[str | None, list[str]]:
+    """The rule that dropped the record where the books do not tell, or else those that may have.
+
+    `by_sql` is the rule by which each version drops it that may have decided; None where one does not.
+    """
+    rules = {rule for rule in by_sql if rule is not None}
+    if len(rules) == 1:
+        return rules.pop(), []
+    return None, sorted(rules if waited else {name for stamp in stamps for name in stamp.filtered})
 
 
 def schema_fields(avro: str) -> list[dict[str, Any]]:

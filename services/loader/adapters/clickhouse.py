@@ -1,7 +1,7 @@
 """The warehouse over ClickHouse's HTTP protocol: carries statements out, and says what a failure means."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any, Final
 
@@ -10,20 +10,24 @@ import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from headrace.errors import Fatal, Transient
+from headrace.errors import Fatal, HeadraceError, Transient
 from headrace.stream.generation_table import shown_generation
 from headrace.stream.runs import Range
-from services.loader.core import fencing, runs
+from services.loader.adapters import view_swap
+from services.loader.core import fencing, runs, showing
 from services.loader.core import table as statements
 from services.loader.core.evolution import evolve
 from services.loader.core.fencing import FENCE_MOVED, Fence, FenceMovedError
 from services.loader.core.runs import Found
+from services.loader.core.showing import OutrankedError
 from services.loader.core.table import Table, shape
 from services.loader.core.types import Type, literal, quoted
 
 #: Below this, ClickHouse has no Nullable(Tuple) or Time64 by default, and no days before 1900.
 _OLDEST: Final = (26, 9)
 _THROW_IF: Final = 395
+_IS_THERE: Final = 57
+_GONE: Final = 60
 
 #: Codes of errors that waiting does not heal: the statement, the schema or the access is wrong.
 _HOPELESS: Final = frozenset(
@@ -59,7 +63,8 @@ class ClickHouse:
         if statement := statements.alter_retention(table, engine):
             self._run(statement, f"changing the retention of {table.id}")
         if table.view is not None and not table.in_runs and self._may_show(table):
-            self._run(statements.create_view(table, self._columns(table)), f"creating the view of {table.id}")
+            with suppress(OutrankedError):  # its rows are loaded all the same
+                self.show(table, self._columns(table))
 
     def newest(self, table: Table, partitions: Iterable[int]) -> dict[int, Fence]:
         """See `Warehouse.newest`."""
@@ -124,9 +129,50 @@ class ClickHouse:
         with self._answers(f"reading what {table.id} holds") as client:
             return client.query_arrow(asked)
 
-    def show(self, statement: str, table: Table) -> None:
+    def claim(self, table: Table) -> None:
+        """See `FullLoads.claim`."""
+        view_swap.claim(self, table)
+
+    def show(self, table: Table, held: Mapping[str, Type], only: str | None = None) -> None:
         """See `FullLoads.show`."""
-        self._run(statement, f"replacing the view of {table.id}")
+        view_swap.show(self, table, held, only)
+        for name in self._names(showing.made_aside(table, forgotten=True), table):
+            self.drop_view(table, name)
+
+    def newest_claim(self, table: Table) -> int:
+        """See `Views.newest_claim`."""
+        with self._answers(f"reading who shows the view of {table.id}") as client:
+            [(newest,)] = client.query(showing.newest_claim(table)).result_rows
+        return int(newest)
+
+    def write_claim(self, table: Table) -> None:
+        """See `Views.write_claim`."""
+        self._run(showing.insert_claim(table), f"claiming the view of {table.id}")
+
+    def made_aside(self, table: Table) -> list[str]:
+        """See `Views.made_aside`."""
+        return self._names(showing.made_aside(table), table)
+
+    def make(self, statement: str, table: Table) -> None:
+        """See `Views.make`."""
+        self._run(statement, f"making a view of {table.id}")
+
+    def swap(self, table: Table, aside: str) -> None:
+        """See `Views.swap`."""
+        first = self.shows(table) is None
+        try:
+            self._run(showing.swap(table, aside, first=first), f"replacing the view of {table.id}")
+        except HeadraceError as error:
+            code = getattr(error.__cause__, "code", None)
+            if code == _GONE:
+                raise OutrankedError(f"{error}: another loader has changed that view meanwhile") from error
+            if not first or code != _IS_THERE:
+                raise
+            self.swap(table, aside)
+
+    def drop_view(self, table: Table, name: str) -> None:
+        """See `Views.drop_view`."""
+        self._run(showing.drop_view(table, name), f"dropping an old view of {table.id}")
 
     def shows(self, table: Table) -> str | None:
         """See `FullLoads.shows`."""
@@ -161,6 +207,10 @@ class ClickHouse:
     def _columns(self, table: Table) -> dict[str, Any]:
         """The types of the columns the table holds: the engine says them best as the Arrow schema of no rows."""
         return shape(self.columns(table))
+
+    def _names(self, query: str, table: Table) -> list[str]:
+        with self._answers(f"reading about {table.id}") as client:
+            return [str(name) for (name,) in client.query(query).result_rows]
 
     def _pairs(self, of: str, by: str, table: Table, *wanted: str) -> dict[str, str]:
         """Two columns of the system table `of`, about `table`."""
@@ -206,6 +256,7 @@ class ClickHouse:
                 )
             client.command("CREATE DATABASE IF NOT EXISTS `headrace`")
             client.command(fencing.CREATE_FENCES)
+            client.command(showing.CREATE_CLAIMS)
             self._connected = client
         return self._connected
 

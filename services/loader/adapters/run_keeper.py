@@ -74,7 +74,7 @@ class RunKeeper:
         self._writer = TransactionalWriter(
             connection, f"headrace.{STAGE}.{dataset.name}", transaction_timeout_ms=transaction_timeout_ms
         )
-        self._table = published(dataset.contract, dataset.generation)
+        self._table = published(dataset.contract, dataset.generation, promotion=dataset.promotion)
         self._quarantine = quarantined(dataset.contract)
         self._may_drop = compile_transform(dataset.contract).attribution_sql is not None
         self._comparison = Comparison(dataset, connection, registry, self._table) if compare else None
@@ -182,9 +182,10 @@ class RunKeeper:
         if held is None:
             return
         current = history.current
-        statement = create_view(self._table, held, runs.shown(current))
+        only = runs.shown(current)
+        statement = create_view(self._table, held, only)
         if self._made is None or self._made != (statement, self._warehouse.shows(self._table)):
-            self._warehouse.show(statement, self._table)
+            self._warehouse.show(self._table, held, only)
             self._made = statement, self._warehouse.shows(self._table)
         if current is not None and self._tidied != current.run:
             self._warehouse.discard(self._table, runs.outdated(current, history.previous))

@@ -69,8 +69,12 @@ class FullLoads(Protocol):
         """What the view of a table selects, as the engine words it; None when there is no view."""
         ...
 
-    def show(self, statement: str, table: Table) -> None:
-        """Make the view, over the one that is there, at once."""
+    def claim(self, table: Table) -> None:
+        """Shut out who knows only older records of what the view shows. Errors: OutrankedError when another knows a newer one."""
+        ...
+
+    def show(self, table: Table, held: Mapping[str, Type], only: str | None = None) -> None:
+        """Have the view of a table show these columns, and the rows that meet `only`, at once. Errors: also OutrankedError."""
         ...
 
     def discard(self, table: Table, only: str) -> None:

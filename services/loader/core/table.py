@@ -12,6 +12,7 @@ import pyarrow as pa
 from headrace.contract import Contract
 from headrace.errors import Fatal
 from headrace.stream import columns
+from headrace.stream.generation_table import table_name
 from services.loader.core.evolution import Evolution
 from services.loader.core.types import Type, literal, of_field, quoted
 
@@ -61,6 +62,7 @@ class Table:
     key: tuple[str, ...] = ()
     view: str | None = None
     in_runs: bool = False
+    promotion: int = 0  # numbers the record by which it is live: see `headrace.stream.service.LiveDataset`
     generation: int = 1
     ttl: str | None = None
     description: str = ""
@@ -85,24 +87,21 @@ class Table:
 def table_of(dataset: str, generation: int) -> Table:
     """As much of the table of a generation as its names tell: of one that is to be dropped, nothing else is known."""
     database, _, name = dataset.partition(".")
-    return Table(database, _named(name, generation), (), view=name, generation=generation)
+    return Table(database, table_name(name, generation), (), view=name, generation=generation)
 
 
-def _named(table: str, generation: int) -> str:
-    return f"{table}__g{generation}"
-
-
-def published(contract: Contract, generation: int, *, live: bool = True) -> Table:
+def published(contract: Contract, generation: int, *, live: bool = True, promotion: int = 0) -> Table:
     """The table of a dataset's rows. That of a generation which is not live is seen by no view."""
     upsert = contract.load.mode == "upsert"
     order_by = contract.load.order_by or contract.key
     return Table(
         contract.domain,
-        _named(contract.table, generation),
+        table_name(contract.table, generation),
         order_by=tuple(order_by) or (LOAD_PARTITION, LOAD_OFFSET),
         key=tuple(contract.key) if upsert else (),
         view=contract.table if live else None,
         in_runs=contract.load.mode == "replace",
+        promotion=promotion,
         generation=generation,
         ttl=_ttl(contract),
         description=contract.description,
@@ -172,7 +171,7 @@ def create_view(table: Table, held: Mapping[str, Type], only: str | None = None)
     definitions = _definitions(table, {name: held[name] for name in shown})
     rows = f"SELECT {names(shown)} FROM {table.path}{' FINAL' if table.key else ''}"  # noqa: S608
     rows += f" WHERE {only}" if only else ""
-    return f"CREATE OR REPLACE VIEW {view} ({definitions}) AS {rows} COMMENT {literal(table.description)}"
+    return f"CREATE VIEW {view} ({definitions}) AS {rows} COMMENT {literal(table.description)}"
 
 
 def alter_columns(table: Table, evolution: Evolution, said: Mapping[str, str]) -> str | None:

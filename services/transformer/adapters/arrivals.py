@@ -9,8 +9,10 @@ from typing import Final
 import pyarrow as pa
 
 from headrace.contract import Contract, reference_table, waiting_checks
+from headrace.errors import Fatal
 from headrace.stream.parking import Place, Waiting
 from headrace.transform.engine import Engine
+from headrace.transform.isolate import Overtaxed, RowError
 from headrace.transform.quoting import quoted
 from services.transformer.adapters.references import References
 
@@ -50,6 +52,16 @@ class Arrivals:
         return [*other, *self._found(quoted(to), quoted(reference_table(parent)), rows)]
 
     def _found(self, column: str, table: str, rows: Sequence[Waiting]) -> Sequence[Waiting]:
+        """Errors: Fatal when that takes more than it may: which row is at fault, if one is, cannot be told here."""
+        try:
+            return self._looked_up(column, table, rows)
+        except (RowError, Overtaxed) as error:
+            raise Fatal(
+                f"whether rows that wait ({len(rows):,}) have their parents in {table} cannot be looked up: {error}; give the "
+                "transformer more (transform_memory, transform_time_limit_s), then restart it or apply the dataset again"
+            ) from error
+
+    def _looked_up(self, column: str, table: str, rows: Sequence[Waiting]) -> Sequence[Waiting]:
         places, wanted = pa.array(range(len(rows)), pa.int64()), pa.array([row.wanted for row in rows], pa.string())
         values = pa.RecordBatch.from_arrays([places, wanted], schema=_VALUES)
         [(_, kind)] = self._engine.produced(f"SELECT {column} FROM {table}", _VALUES)

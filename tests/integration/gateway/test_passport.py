@@ -182,7 +182,7 @@ class Bench:
         table = published(self.contract, 1)
         self._warehouse.command(f"CREATE DATABASE IF NOT EXISTS {table.database}")
         self._warehouse.command(create_table(table, shape(schema)))
-        self._warehouse.command(create_view(table, shape(schema)))
+        self._warehouse.command(create_view(table, shape(schema)).replace("CREATE VIEW", "CREATE OR REPLACE VIEW", 1))
         every = [
             {**row, "_load_partition": 1, "_load_offset": at, "_row_version": row["_offset"], "_is_deleted": 0}
             for row, at in zip(rows, loaded_at, strict=True)

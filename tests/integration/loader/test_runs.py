@@ -2,7 +2,7 @@
 
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -29,6 +29,7 @@ from services.loader.adapters.warehouse import LoaderWarehouse
 from services.loader.bootstrap import clickhouse, workers
 from services.loader.core.runs import Verdict
 from services.loader.core.table import Table
+from services.loader.core.types import Type
 from services.loader.settings import LoaderSettings
 from tests.stack import Stack, eventually
 
@@ -275,10 +276,10 @@ class Breaking(ClickHouse):
 
     broken: list[str]
 
-    def show(self, statement: str, table: Table) -> None:
-        self._break(f"before {statement}")
-        super().show(statement, table)
-        self._break(f"after {statement}")
+    def show(self, table: Table, held: Mapping[str, Type], only: str | None = None) -> None:
+        self._break(f"before {only}")
+        super().show(table, held, only)
+        self._break(f"after {only}")
 
     def discard(self, table: Table, only: str) -> None:
         self._break(f"discarding {only}")

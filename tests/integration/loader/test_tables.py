@@ -12,9 +12,11 @@ from headrace.errors import Fatal
 from headrace.stream.columns import TRANSFORMED_FIELDS
 from headrace.stream.pump import Delivery, Portion, Work
 from headrace.stream.stage import Batch, Records
+from services.loader.adapters.clickhouse import ClickHouse
 from services.loader.adapters.sink import WarehouseSink
+from services.loader.core.showing import OutrankedError
 from services.loader.core.stage import LoaderStage
-from services.loader.core.table import published
+from services.loader.core.table import Table, published
 from tests.integration.loader.conftest import Connect
 from tests.integration.loader.work import POSITION, Group, epochs
 
@@ -209,3 +211,44 @@ def test_a_sorting_column_may_be_missing_in_a_row_but_not_in_all(
 def test_the_wrong_password_is_not_waited_for(connect: Connect, database: str) -> None:
     with pytest.raises(Fatal, match="Authentication failed"):
         connect(password="wrong").newest(published(contract(database), 1), [0])
+
+
+def test_who_has_not_heard_of_a_promotion_does_not_put_the_older_view_back(
+    connect: Connect, client: Client, database: str
+) -> None:
+    found = contract(database)
+    Loader(connect, found).load({"id": pa.int64()}, row(0, id=1))
+    for generation in (2, 3):
+        client.command(f"CREATE TABLE {database}.orders__g{generation} AS {database}.orders__g1")
+        client.command(f"INSERT INTO {database}.orders__g{generation} (id) VALUES ({generation})")
+
+    def show(generation: int, promotion: int) -> ClickHouse:
+        loader, table = connect(), published(found, generation, promotion=promotion)
+        held = loader.held(table)
+        assert held is not None
+        loader.show(table, held)
+        return loader
+
+    def seen() -> list[int]:
+        return [number for (number,) in client.query(f"SELECT id FROM {database}.orders").result_rows]
+
+    show(2, 1)
+    assert seen() == [2]
+    show(3, 2)
+    with pytest.raises(OutrankedError):
+        show(2, 1)
+    Loader(connect, found).load({"id": pa.int64(), "late": pa.string()}, row(1, id=5, late="x"))  # its pump goes on
+    assert seen() == [3]
+
+    class Stalled(ClickHouse):
+        """Knew what is live when it looked; what it sends next comes after another has shown what was promoted meanwhile."""
+
+        def swap(self, table: Table, aside: str) -> None:
+            show(3, 4)
+            super().swap(table, aside)
+
+    with pytest.raises(OutrankedError, match="meanwhile"):
+        connect(Stalled).show(table := published(found, 2, promotion=3), connect().held(table) or {})
+    assert seen() == [3]
+    names = client.query(f"SELECT name FROM system.tables WHERE database = '{database}' ORDER BY name").result_rows
+    assert [name for (name,) in names] == ["orders", "orders__g1", "orders__g2", "orders__g3"], "nothing is left aside"

@@ -17,19 +17,28 @@ def test_a_held_row_is_shown_with_where_it_is_and_what_to_do(run: Program, gatew
          "detail": "a is [red]99[/]", "since": "2026-01-02T03:04:05Z"},
     ]  # fmt: skip
     shown = run("hold", "ls").stdout
-    for part in (NAME, "1:50", "huge", "a is [red]99[/]", f"headrace row {NAME} --raw 1:50"):
+    for part in (
+        NAME,
+        "1:50",
+        "huge",
+        "a is [red]99[/]",
+        f"headrace row {NAME} --raw 1:50",
+        f"hold release {NAME} --raw 1:50",
+    ):
         assert part in shown
 
 
 def test_a_release_says_which_of_the_two_and_why(run: Program, gateway: GatewayDouble) -> None:
-    done = run("hold", "release", NAME, "--quarantine", "--all-like-this", "--because", "the till")
+    row = ("--raw", "1:50")
+    done = run("hold", "release", NAME, *row, "--quarantine", "--all-like-this", "--because", "the till")
     assert f"headrace status {NAME}" in done.stdout
-    wanted = {"act": "quarantine", "because": "the till", "rows": 1, "all_like_this": True}
+    wanted = {"raw": ["1:50"], "act": "quarantine", "because": "the till", "rows": 1, "all_like_this": True}
     assert gateway.asked == [("release", wanted)]
     for both in ([], ["--pass", "--quarantine"]):
-        refused = run("hold", "release", NAME, *both, "--because", "x")
+        refused = run("hold", "release", NAME, *row, *both, "--because", "x")
         assert refused.exit_code == 1
         assert "--pass or --quarantine" in refused.stderr
+    assert run("hold", "release", NAME, "--pass", "--because", "x").exit_code != 0, "whichever is held is not enough"
     assert len(gateway.asked) == 1
 
 

@@ -1,6 +1,7 @@
 """Whatever is done to generations, in whatever order: one is live, no number comes twice, and nothing is lost."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -118,6 +119,42 @@ def test_going_back_twice_never_goes_forth() -> None:
     further = rolled_back(back, 1, act(5))
     assert isinstance(further, Refusal)
     assert further.code == "no-earlier-generation"
+
+
+def test_what_is_live_is_numbered_whatever_the_clock_says() -> None:
+    dataset, seen = FIRST, list[datetime]()
+    for number, step in enumerate(
+        [("replay", 0), ("promote", 2), ("rollback", 0), ("promote", 2), ("rollback", 0)], start=-9
+    ):
+        found = done(dataset, step, -number)  # each time the clock is a second behind
+        assert isinstance(found, DatasetVersion)
+        dataset = found
+        seen += [dataset.live_since] if dataset.live_since is not None else []
+    assert dataset.generation == 1
+    assert seen == sorted(set(seen)), "a loader tells by it which promotion was the last"
+
+
+def test_whichever_file_goes_live_is_read_on_from_the_snapshot_that_was_read_last() -> None:
+    def captured(snapshot: int) -> Contract:
+        return load(
+            f"dataset: {NAME}\ndescription: snapshot {snapshot}\nowner: {{team: t}}\n"
+            f"source: {{type: dataset, dataset: shop.origin, snapshot: {snapshot}}}\n"
+        )
+
+    def live(found: DatasetVersion | Refusal) -> DatasetVersion:
+        assert isinstance(found, DatasetVersion)
+        return found
+
+    first = replace(FIRST, document=captured(1).canonical_json())
+    candidate = replayed(first, captured(3), act(1))
+    there = live(promoted(candidate, 2, act(2)))
+    assert (there.version, there.document) == (2, captured(3).canonical_json()), "a higher one is what was wanted"
+    back = live(rolled_back(there, 2, act(3)))
+    source = back.contract().source.model_dump()
+    assert (back.generation, back.version, source["snapshot"]) == (1, 3, 3)
+    assert back.contract().description == "snapshot 1", "and nothing else of it changes"
+    forth = live(promoted(back, 2, act(4)))
+    assert (forth.version, forth.document) == (2, there.document)
 
 
 def test_two_replays_at_once_get_two_numbers() -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from headrace.stream.overrides import Act, Override
 from services.gateway.adapters.override_store import OverrideStore, fold_overrides
 from services.gateway.core.incidents import HELD, STOPPED, Incident
-from services.gateway.core.overrides import HeldRow, held_row, release, skip_of, undecided
+from services.gateway.core.overrides import HeldRow, each_once, held_row, not_held, release, skip_of, undecided
 
 AT = datetime(2026, 1, 2, tzinfo=UTC)
 NAME = "shop.orders"
@@ -36,6 +36,23 @@ def test_an_incident_tells_of_a_held_row_if_it_is_about_one() -> None:
     assert held_row(incident) == ROW
     for other in (replace(incident, type=STOPPED), replace(incident, data="{}"), replace(incident, data="no")):
         assert held_row(other) is None
+
+
+def test_only_a_row_that_is_held_now_is_decided_about() -> None:
+    other = replace(ROW, offset=60)
+    assert not_held(["1:50", "1:60"], [ROW, other], []) == []
+    assert not_held(["1:50", "1:60"], [other], [decided("skip", "a")]) == ["1:50 is not held"]
+    [said] = not_held(["0:7"], [other], [decided("pass", "a"), decided("quarantine", "b")])
+    assert said.startswith("0:7 is not held any more: quarantine by ann at 2026-01-02")
+
+
+def test_a_row_that_two_instances_tell_of_is_one() -> None:
+    again = replace(ROW, since=AT + timedelta(seconds=9))
+    assert each_once([again, ROW, replace(ROW, dataset="a.b"), replace(ROW, offset=5)]) == [
+        replace(ROW, dataset="a.b"),
+        replace(ROW, offset=5),
+        ROW,
+    ]
 
 
 def test_a_held_row_is_no_trouble_any_more_once_somebody_has_decided_about_it() -> None:

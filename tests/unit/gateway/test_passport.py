@@ -18,6 +18,7 @@ from services.gateway.core.passport import (
     Step,
     by_place,
     fate,
+    likely_rule,
     place_of,
     schema_fields,
     sole_rule,
@@ -232,6 +233,15 @@ def test_the_books_name_the_transaction_and_where_they_can_the_rule() -> None:
     assert sole_rule([stamp]) == "a > 1"
     assert sole_rule([replace(stamp, filtered={"a > 1": 2, "b": 1})]) is None
     assert sole_rule([replace(stamp, stage="loader")]) is None
+    assert sole_rule([stamp], waited=True) is None, "those are of the transaction in which it began to wait"
+
+
+def test_a_record_that_had_waited_was_dropped_by_what_a_later_version_says() -> None:
+    began = [Stamp("transformer", 1, 1, "1", "2026-01-01", 10, 20, 5, {"a > 1": 2})]
+    assert likely_rule(began, [None, "b > 1"], waited=True) == ("b > 1", [])
+    assert likely_rule(began, ["c", "b"], waited=True) == (None, ["b", "c"])
+    assert likely_rule(began, [None, None], waited=True) == (None, []), "never those that dropped its neighbours then"
+    assert likely_rule(began, [None]) == (None, ["a > 1"])
 
 
 def test_a_schema_is_told_by_its_fields() -> None:

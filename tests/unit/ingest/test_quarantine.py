@@ -1,6 +1,7 @@
 """What becomes of quarantined rows: as which rows they are written anew, and what the books say of it."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
@@ -247,11 +248,11 @@ class Breaking(Engine):
 
     broken = False
 
-    def query(self, sql: str, rows: pa.RecordBatch) -> pa.RecordBatch:
+    def query(self, sql: str, rows: pa.RecordBatch, most_s: float = math.inf) -> pa.RecordBatch:
         self.broken = self.broken or 2 in rows.column("id").to_pylist()
         if self.broken:
             raise Fatal("DuckDB failed") from duckdb.InternalException("INTERNAL Error: a bug")
-        return super().query(sql, rows)
+        return super().query(sql, rows, most_s)
 
 
 class Counting(Engine):
@@ -259,9 +260,9 @@ class Counting(Engine):
 
     asked = 0
 
-    def query(self, sql: str, rows: pa.RecordBatch) -> pa.RecordBatch:
+    def query(self, sql: str, rows: pa.RecordBatch, most_s: float = math.inf) -> pa.RecordBatch:
         Counting.asked += 1
-        return super().query(sql, rows)
+        return super().query(sql, rows, most_s)
 
 
 @pytest.mark.parametrize("expression", ["value::INT", "nothing + 1"])

@@ -116,7 +116,7 @@ def test_only_a_table_that_is_loaded_in_runs_is_indexed_by_them() -> None:
 def test_the_statement_of_a_view() -> None:
     made = create_view(table("replace"), HELD, "false")
     assert made == (
-        "CREATE OR REPLACE VIEW `shop`.`products` (`id` Int64, `_partition` Int64 COMMENT 'Partition of the raw record.', "
+        "CREATE VIEW `shop`.`products` (`id` Int64, `_partition` Int64 COMMENT 'Partition of the raw record.', "
         "`_offset` Int64 COMMENT 'Offset of the raw record: with _partition, where the row came from.') AS "
         "SELECT `id`, `_partition`, `_offset` FROM `shop`.`products__g1` WHERE false COMMENT 'd'"
     )

@@ -1,5 +1,6 @@
 """The view follows what was decided, wherever it was broken off, and only to a table that is there."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -11,7 +12,8 @@ from headrace.stream.generation_table import shown_generation
 from headrace.stream.service import LiveDataset
 from services.loader.adapters.view_keeper import ViewKeeper
 from services.loader.adapters.warehouse import FullLoads
-from services.loader.core.table import Table, published
+from services.loader.core.showing import OutrankedError
+from services.loader.core.table import Table, create_view, published
 from services.loader.core.types import Type
 
 CONTRACT = load("dataset: shop.orders\ndescription: d\nowner: {team: t}\nsource: {type: http_push}\n")
@@ -24,6 +26,7 @@ class Engine:
     tables: set[int] = field(default_factory=lambda: {1, 2})
     view: str | None = "SELECT n FROM shop.orders__g1"
     fails_at: str = ""
+    claimed: int = 0
     shown: list[str] = field(default_factory=list)
 
     def held(self, table: Table) -> dict[str, Type] | None:
@@ -32,7 +35,13 @@ class Engine:
     def shows(self, table: Table) -> str | None:
         return self.view
 
-    def show(self, statement: str, table: Table) -> None:
+    def claim(self, table: Table) -> None:
+        if table.promotion < self.claimed:
+            raise OutrankedError("another knows more")
+        self.claimed = table.promotion
+
+    def show(self, table: Table, held: Mapping[str, Type], only: str | None = None) -> None:
+        statement = create_view(table, held, only)
         if self.fails_at == "before":
             raise Transient("killed")
         self.shown.append(statement)
@@ -43,8 +52,8 @@ class Engine:
     def close(self) -> None: ...
 
 
-def keeper(engine: Engine, generation: int = 2) -> ViewKeeper:
-    dataset = LiveDataset("shop.orders", generation, generation, "active", CONTRACT, promoted=True)
+def keeper(engine: Engine, generation: int = 2, promotion: int = 1) -> ViewKeeper:
+    dataset = LiveDataset("shop.orders", generation, generation, "active", CONTRACT, promotion=promotion)
     return ViewKeeper(dataset, cast(FullLoads, engine))
 
 
@@ -90,8 +99,26 @@ def test_a_column_that_comes_during_the_swap_shows() -> None:
 def test_it_goes_back_the_same_way() -> None:
     engine = Engine()
     keeper(engine).show()
-    assert keeper(engine, 1).show()
+    assert keeper(engine, 1, promotion=2).show()
     assert shown_generation(engine.view) == 1
+
+
+def test_who_has_not_heard_of_it_does_not_put_an_older_one_back() -> None:
+    engine = Engine()
+    stale = keeper(engine)
+    assert stale.show()
+    assert keeper(engine, 1, promotion=2).show()
+    with pytest.raises(OutrankedError):
+        stale.show()
+    assert shown_generation(engine.view) == 1
+
+
+def test_a_promotion_counts_where_its_generation_shows_already() -> None:
+    engine = Engine(view="SELECT n FROM shop.orders__g2")
+    assert keeper(engine, 2, promotion=3).show()  # promoted, gone back from, promoted: what was between was never shown
+    with pytest.raises(OutrankedError):
+        keeper(engine, 1, promotion=2).show()
+    assert shown_generation(engine.view) == 2
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def test_the_message_says_which_row_it_is_and_what_to_do() -> None:
     said = str(until_held(world, world.pump_into(world.sink, Holds({4}))))
     for part in (
         "held on purpose by the check in_n at raw partition 0, offset 4: n is 4",
-        "headrace hold release shop.orders",
+        "headrace hold release shop.orders --raw 0:4 --pass",
     ):
         assert part in said
 

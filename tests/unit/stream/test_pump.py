@@ -18,8 +18,9 @@ from headrace.stream.decode import Decoder
 from headrace.stream.ledger import Position
 from headrace.stream.memory import MemoryLog, MemorySchemas, MemorySink, MemorySource
 from headrace.stream.outputs import Outputs
-from headrace.stream.pump import Backoff, Pump, Sink, Work
-from headrace.stream.stage import MAIN, Batch, Emitted, Outcome, Stage
+from headrace.stream.parking import Place, Waiting
+from headrace.stream.pump import Backoff, Delivery, Pump, Sink, Work, _up_to
+from headrace.stream.stage import MAIN, Batch, Emitted, Outcome, Records, Stage
 
 SCHEMA = pa.schema([pa.field("n", pa.int64(), nullable=False)])
 DATASET = "shop.orders"
@@ -250,3 +251,73 @@ def test_waits_double_up_to_a_limit_and_start_over() -> None:
     assert [backoff.next_s() for _ in range(5)] == [1, 2, 4, 5, 5]
     backoff.reset()
     assert backoff.next_s() == 1
+
+
+class Costly:
+    """Takes 20 s over each batch, by the clock of its pump."""
+
+    name = "transformer"
+
+    def __init__(self) -> None:
+        self.now_s = 1.0
+        self.polled_s = 0.0
+        self.longest_s = 0.0
+
+    def __call__(self, batch: Batch) -> Outcome:
+        self.now_s += 20
+        self.longest_s = max(self.longest_s, self.now_s - self.polled_s)
+        return Keep()(batch)
+
+    def polled(self, epoch: int) -> None:
+        self.polled_s = self.now_s
+
+
+def taking_long(batches: int, undecodable: bool) -> tuple[World, Costly]:
+    """A world whose records are so many batches of one delivery: each has another schema than its neighbours."""
+    world, stage = World(0, max_rows=100), Costly()
+    other = world.schemas.register("other", avro_schema(SCHEMA, "shop.others"))
+    for number in range(batches):
+        rows = pa.record_batch([pa.array([2 * number, 2 * number + 1])], schema=SCHEMA)
+        for value in world.codec.encode(rows, 1 if number % 2 else other):
+            world.log.append(topics.staged(DATASET), value)
+        if undecodable:
+            world.log.append(topics.staged(DATASET), b"no record")
+    position = Position(DATASET, 1, 1, "transformer", "0")
+    world.pump = Pump(
+        position, world.source, Decoder(world.schemas), stage, world.sink, max_rows=100, before_batch=stage.polled,
+        clock=lambda: stage.now_s,
+    )  # fmt: skip
+    return world, stage
+
+
+@pytest.mark.parametrize("undecodable", [False, True])
+def test_a_delivery_of_costly_batches_is_handed_over_in_time_and_nothing_is_lost_or_doubled(undecodable: bool) -> None:
+    world, stage = taking_long(9, undecodable)
+    world.run_to_the_end()
+    assert stage.longest_s <= 60, "Kafka gives a member up that does not poll for 300 s"
+    assert world.emitted() == list(range(18))
+    assert world.rows_in_the_books() == 18 + 9 * undecodable
+
+
+def test_records_that_come_again_are_cut_as_well_and_what_is_new_waits_behind_them() -> None:
+    again = [
+        Waiting(Place(number, at), at, 0, None, b"", "r", "c", "p", "t", "w", 0, 9)
+        for number in (0, 1)
+        for at in (1, 2)
+    ]
+    ends, nothing = {0: 30, 1: 40, 2: 50}, Records.numbered("t", [])
+    batch = Batch(nothing, pa.RecordBatch.from_pylist([], schema=SCHEMA), 1, pa.array([0], pa.int64()))
+    alone = _up_to(Delivery(nothing, ends, None, 1, True, again), batch, 2)
+    assert ([*alone.again], alone.next_offsets, alone.backlog) == (again[:2], {0: 30}, False)
+    beside = _up_to(Delivery(Records.numbered("t", [b"a", b"b"]), ends, None, 1, True, again), batch, 3)
+    assert ([*beside.again], len(beside.records)) == (again[:3], 0)
+    assert beside.next_offsets == {0: 0, 1: 40}, "the new ones of partition 0 begin at 0"
+
+
+def test_the_control_without_the_cut_a_delivery_takes_as_long_as_all_its_batches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("headrace.stream.pump._DELIVERY_S", 1e9)
+    world, stage = taking_long(9, False)
+    world.run_to_the_end()
+    assert stage.longest_s == 180

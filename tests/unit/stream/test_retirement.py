@@ -1,10 +1,11 @@
 """What is retired is dropped when no worker is left, again and again until it is gone, and nothing else is."""
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import pytest
 
-from headrace.errors import Transient
+from headrace.errors import Fatal, Transient
 from headrace.stream import retirement, topics
 from headrace.stream.kafka import Connection
 from headrace.stream.kafka import topics as kafka_topics
@@ -87,3 +88,28 @@ def test_an_error_that_nobody_foresaw_does_not_end_it(world: World) -> None:
     retirements.follow([("shop.orders", 2)])
     eventually(lambda: done == [("shop.orders", 2)], 10, "it is dropped at the next try")
     retirements.close()
+
+
+def test_what_stands_in_the_way_is_said_once_and_again_when_it_changes(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = [0.0]
+    failing = [Fatal("no right to drop it")] * 6 + [Fatal("another")] * 2
+    tries: list[float] = []
+
+    def drop(dataset: str, generation: int) -> None:
+        tries.append(now[0])
+        if failing:
+            raise failing.pop(0)
+        world.drop(dataset, generation)
+
+    retirements = Retirements(CONNECTION, Estate("loader", (), drop), lambda *_: None, lambda: now[0])
+    retirements._open.add(("shop.orders", 2))
+    monkeypatch.setattr(retirements._stopping, "wait", lambda _: now.__setitem__(0, now[0] + 0.01))
+    retirements._run()  # to its end, as time goes on only between its rounds
+    said = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert [message.rsplit(": ")[-1] for message in said] == ["no right to drop it", "another"]
+    waited = [after - before for before, after in pairwise(tries)]
+    assert len(tries) == 9
+    assert all(after > 1.5 * before for before, after in pairwise(waited)), "later and later"
+    assert topics.group("loader", "shop.orders", 2) not in world.things

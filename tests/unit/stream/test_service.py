@@ -1,12 +1,14 @@
 """A dataset that fails does not take others with it, and what stands in the datasets topic is what is worked on."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from headrace.contract import load
-from headrace.errors import Fatal, Transient
-from headrace.stream.service import Lanes, LiveDataset, Worker, every_generation
+from headrace.errors import Fatal, Held, Transient
+from headrace.stream.service import LaneNotices, Lanes, LiveDataset, Worker, _live, every_generation
 from tests.stack import eventually
 
 FILE = "dataset: {}\ndescription: d\nowner: {{team: t}}\nsource: {{type: http_push}}\nload: {{mode: append}}\n"
@@ -150,14 +152,62 @@ def test_a_generation_comes_and_goes_without_disturbing_the_live_one() -> None:
     world.lanes.close()
 
 
+def test_promotions_are_numbered_in_their_order() -> None:
+    record = {
+        "name": "a.b",
+        "version": 1,
+        "generation": 1,
+        "state": "active",
+        "document": live("a.b").contract.canonical_json(),
+    }
+    assert not _live(record).promoted
+    at = datetime(2026, 11, 27, 20, 17, 50, 123457, tzinfo=UTC)
+    first, second = (_live({**record, "live_since": at + timedelta(microseconds=more)}) for more in (0, 1))
+    assert first.promoted
+    assert second.promotion == first.promotion + 1
+
+
 def test_a_service_that_generations_share_follows_the_live_one() -> None:
     world = World()
     first = live("shop.a")
     candidate = replace(first, version=2, generation=2, role="candidate")
     world.follow(replace(first, beside=(candidate,)))
     eventually(lambda: world.runs("pump shop.a 1") == 1, 10, "version 1 runs")
-    world.follow(replace(candidate, role="live", promoted=True, beside=(replace(first, role="kept"),)))
+    world.follow(replace(candidate, role="live", promotion=1, beside=(replace(first, role="kept"),)))
     eventually(lambda: world.runs("pump shop.a 2") == 1, 10, "version 2 runs")
     assert "end pump shop.a 1" in world.log
     world.lanes.close()
     assert world.runs("pump shop.a 1") == world.runs("pump shop.a 2") == 1
+
+
+@dataclass
+class Open:
+    """The incidents that are open, as their topic has them."""
+
+    incidents: set[tuple[str, str | None, str]] = field(default_factory=set)
+
+    def incident(self, kind: str, dataset: str | None, message: str, data: Mapping[str, Any], about: str = "") -> None:
+        self.incidents.add((kind, dataset, about))
+
+    def resolved(self, kind: str, dataset: str | None, message: str, about: str = "") -> None:
+        self.incidents.discard((kind, dataset, about))
+
+
+def test_an_incident_ends_though_the_process_that_told_of_it_is_gone() -> None:
+    topic, orders = Open(), live("shop.orders")
+    LaneNotices("transformer", "0", topic).failed(orders, "transformer shop.orders", Held("a row waits", {"offset": 7}))
+    LaneNotices("transformer", "0", topic).failed(live("shop.others"), "w", Fatal("no"))
+    assert topic.incidents == {("row_held", "shop.orders", ""), ("dataset_stopped", "shop.others", "")}
+    after = LaneNotices("transformer", "0", topic)
+    for dataset in (orders, live("shop.others")):
+        after.started(dataset)
+    assert not topic.incidents
+
+
+def test_a_row_that_is_held_beside_the_live_generation_is_no_matter_for_anybody() -> None:
+    topic = Open()
+    beside = replace(live("shop.orders"), generation=2, role="candidate")
+    LaneNotices("transformer", "0", topic).failed(beside, "w", Held("a row waits", {}))
+    assert topic.incidents == {("generation_stopped", "shop.orders", "transformer 0 g2")}
+    LaneNotices("transformer", "0", topic).dropped("shop.orders", 2)
+    assert not topic.incidents

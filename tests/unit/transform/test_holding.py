@@ -1,17 +1,21 @@
 """Which rows wait for a decision, which were decided about, and which are left out."""
 
+import math
 from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
+import pytest
 
 from headrace.contract import Contract
 from headrace.contract.odcs import from_odcs, to_odcs
+from headrace.errors import Fatal
 from headrace.stream import columns
 from headrace.stream.ledger import fates
 from headrace.stream.overrides import SKIPPED, Act, Decisions, Override
 from headrace.stream.stage import Outcome
 from headrace.transform.engine import Engine
+from headrace.transform.isolate import TooCostly
 from headrace.transform.skipping import Skipping
 from headrace.transform.stage import Transform
 from tests.unit.transform.staged import Row, contract, run, staged, transform
@@ -120,3 +124,18 @@ def test_a_pin_and_its_end_are_one_matter_and_no_decision_about_rows() -> None:
 def test_the_severity_survives_the_open_data_contract_standard() -> None:
     before: Contract = contract(checks=CHECKS)
     assert [check.severity for check in from_odcs(to_odcs(before)).checks] == ["hold", "reject"]
+
+
+class Refusing(Engine):
+    """Takes too long where it is asked what a row has that breaks a check."""
+
+    def query(self, sql: str, rows: pa.RecordBatch, most_s: float = math.inf) -> pa.RecordBatch:
+        if sql.startswith("SELECT left("):
+            raise TooCostly("the SQL takes longer than 10 s", 10.0)
+        return super().query(sql, rows, most_s)
+
+
+def test_where_a_held_row_cannot_be_shown_the_dataset_stops_and_says_where() -> None:
+    stage = Transform(Refusing(), contract(checks=CHECKS), 1, decisions=Decisions())
+    with pytest.raises(Fatal, match=r"longer than 10 s; it was at .* partition 3, offsets 100 to 104"):
+        stage(staged(ROWS))

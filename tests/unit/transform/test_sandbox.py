@@ -4,8 +4,11 @@ import contextlib
 import errno
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
+from multiprocessing import forkserver
+from multiprocessing.connection import wait
 from pathlib import Path
 
 import pyarrow as pa
@@ -92,6 +95,18 @@ def test_where_reference_data_would_be_lost_it_says_so() -> None:
     sandbox.close()
 
 
+def test_a_try_that_is_to_be_short_is_stopped_early_and_reference_data_stays() -> None:
+    sandbox = Sandbox("128MB", 60.0, SPARE)
+    sandbox.load(create("other"), ROWS.slice(0, 0))
+    sandbox.load(append("other", ["a", "s"]), _changes())
+    with pytest.raises(TooCostly, match=r"longer than 0\.2 s"):
+        sandbox.query(
+            "SELECT (SELECT count(*) FROM range(1000000000000) AS n(n) WHERE n.n % 7 = a) AS a FROM input", ROWS, 0.2
+        )
+    assert sandbox.query("SELECT i.a FROM input AS i JOIN other AS o ON o.a = i.a", ROWS).num_rows == 20
+    sandbox.close()
+
+
 def _changes() -> pa.RecordBatch:
     place = pa.array(range(len(ROWS)), pa.int64())
     added: list[pa.Array] = [place, pa.array([False] * len(ROWS)), place]
@@ -133,6 +148,32 @@ def test_sql_that_takes_too_much_whatever_the_row_stops_the_dataset() -> None:
     with pytest.raises(Fatal, match=r"fails on every row: the SQL takes (longer|more memory) than"):
         run(stage, [{"a": 1}, {"a": 2}])
     sandbox.close()
+
+
+def test_how_a_process_ended_is_read_by_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other starts a process meanwhile, and looks at how the first one ended. Without the lock, it had been told to stop."""
+    first, both, read = Sandbox("128MB", 4.0), threading.Barrier(2), forkserver.read_signed
+    assert first._process is not None
+    ended = first._process.sentinel
+
+    def reading(place: int) -> int:
+        if place == ended:
+            with contextlib.suppress(threading.BrokenBarrierError):
+                both.wait(2)
+        found: int = read(place)
+        return found
+
+    monkeypatch.setattr(forkserver, "read_signed", reading)
+    os.kill(first._process.pid or 0, signal.SIGKILL)
+    assert wait([ended], 10)
+    others: list[Sandbox] = []
+    other = threading.Thread(target=lambda: others.append(Sandbox("128MB", 4.0)))
+    other.start()
+    with pytest.raises(TooCostly, match="SIGKILL"):
+        first.query(FINE, ROWS)
+    other.join()
+    for each in (first, *others):
+        each.close()
 
 
 def test_an_engine_that_cannot_be_had_is_said_at_once() -> None:

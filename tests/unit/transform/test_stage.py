@@ -1,6 +1,7 @@
 """Every row of a batch gets one fate, the right one, and those that go on keep who they are."""
 
 import datetime as dt
+import math
 from decimal import Decimal
 
 import pyarrow as pa
@@ -9,7 +10,8 @@ import pytest
 from headrace.contract import NO_MATCH
 from headrace.errors import Fatal
 from headrace.stream import columns
-from headrace.transform.engine import Engine
+from headrace.transform import stage as stages
+from headrace.transform.engine import MOST_LIMIT_S, Engine
 from headrace.transform.isolate import TooCostly
 from headrace.transform.reference import create
 from tests.unit.transform.staged import Row, read, run, staged, transform, transform_on
@@ -139,7 +141,7 @@ class Slow(Engine):
         self._slow = slow
         self._each_s = each_s
 
-    def query(self, sql: str, rows: pa.RecordBatch) -> pa.RecordBatch:
+    def query(self, sql: str, rows: pa.RecordBatch, most_s: float = math.inf) -> pa.RecordBatch:
         if "id" in rows.schema.names and self._slow & set(rows.column("id").to_pylist()):
             raise TooCostly("the SQL takes longer than 10 s", self._each_s)
         return super().query(sql, rows)
@@ -156,6 +158,37 @@ def test_what_is_known_to_take_too_long_is_not_tried_again() -> None:
     """Whole, eight of it, one: with the whole of it twice, a single row stopped the dataset."""
     stage = transform_on(Slow({9}, 31.0), transform={"sql": "SELECT id FROM input"})
     assert set(run(stage, [{"id": at} for at in range(64)]).rejected) == {9}
+
+
+class Endless(Engine):
+    """An engine that some rows would take for ever. Each is ended by the end of a process, which takes a while (`Sandbox`)."""
+
+    def __init__(self, slow: set[int]) -> None:
+        super().__init__(query_limit_s=MOST_LIMIT_S)
+        self._slow = slow
+
+    def query(self, sql: str, rows: pa.RecordBatch, most_s: float = math.inf) -> pa.RecordBatch:
+        if "id" in rows.schema.names and self._slow & set(rows.column("id").to_pylist()):
+            most_s = min(most_s, self.query_limit_s)
+            raise TooCostly(f"the SQL takes longer than {most_s:g} s", max(most_s + 2, 5))
+        return super().query(sql, rows)
+
+
+@pytest.mark.parametrize("slow", [0, 31_234])
+def test_a_row_among_50_000_is_found_in_time_with_any_limit_that_can_be_set(slow: int) -> None:
+    stage = transform_on(Endless({slow}), transform={"sql": "SELECT id FROM input"})
+    result = run(stage, [{"id": at} for at in range(50_000)])
+    assert result.rejected == {slow: ("too_costly", f"the SQL takes longer than {MOST_LIMIT_S:g} s", None, None)}
+    assert len(result.rows) == 49_999
+
+
+def test_the_control_with_the_whole_limit_for_each_try_it_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages, "_SHARE", 1.0)
+    with pytest.raises(Fatal, match="on many rows"):
+        run(
+            transform_on(Endless({31_234}), transform={"sql": "SELECT id FROM input"}),
+            [{"id": at} for at in range(50_000)],
+        )
 
 
 def test_when_too_many_rows_take_too_long_the_dataset_stops_and_says_where() -> None:

@@ -5,8 +5,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from headrace.errors import Fatal
 from headrace.stream.parking import Place, Waiting
 from headrace.transform.engine import Engine
+from headrace.transform.isolate import Overtaxed, RowError, TooCostly
 from headrace.transform.reference import append, create
 from services.transformer.adapters.arrivals import Arrivals
 from tests.unit.transform.staged import contract
@@ -68,3 +70,15 @@ def test_rows_that_the_file_treats_otherwise_now_are_taken_up() -> None:
     rows = [waiting(0, "b"), waiting(1, "b", rule="other"), waiting(2, "b", wait_ms=9000)]
     assert arrivals(pa.array(["a"]))[0](rows, True) == {(0, 1), (0, 2)}
     assert arrivals(pa.array(["a"]), wait=None)[0](rows, True) == {(0, 0), (0, 1), (0, 2)}
+
+
+@pytest.mark.parametrize("error", [TooCostly("it takes longer than 10 s", 10.0), RowError("odd"), Overtaxed("its end")])
+def test_a_look_that_takes_too_much_says_what_it_was_and_what_to_do(error: Exception) -> None:
+    arrived, tables = arrivals(pa.array(["a"]))
+
+    def query(*_: Any) -> pa.RecordBatch:
+        raise error
+
+    tables.engine.query = query  # type: ignore[method-assign, assignment]
+    with pytest.raises(Fatal, match=rf"have their parents in .*ref_shop__codes.*: {error}; give the transformer more"):
+        arrived([waiting(0, "b")], True)

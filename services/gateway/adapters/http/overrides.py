@@ -14,7 +14,7 @@ from services.gateway.adapters.http.access import PREFIX, Administering, Calling
 from services.gateway.adapters.http.datasets import known
 from services.gateway.adapters.http.problems import ProblemError
 from services.gateway.adapters.http.waiting import wait_until
-from services.gateway.core.overrides import HeldRow, release
+from services.gateway.core.overrides import HeldRow, not_held, release
 from services.gateway.gateway import Gateway
 
 router = APIRouter(prefix=PREFIX, tags=["datasets"])
@@ -36,20 +36,24 @@ def held_rows(
 def release_hold(
     name: models.Name, body: models.HoldRelease, gateway: Parts, caller: Administering
 ) -> models.Overrides:
-    """Let the row go on with a flag, or set it aside, and the dataset with it. Others of its check too, if wanted.
+    """Let a row go on with a flag, or set it aside, and the dataset with it. Others of its check too, if wanted.
 
-    Refused where no row is held (409). The decision stands, whatever is restarted meanwhile.
+    Refused when a row that is named is not, or no longer, the one that is held: then nothing is decided (409). The decision
+    stands, whatever is restarted meanwhile.
     """
     dataset = known(gateway.datasets, name)
     held = gateway.accounts.held([dataset])
     if not held:
         detail = f"no row of {name} waits for a decision; see: headrace status {name}"
         raise ProblemError(HTTPStatus.CONFLICT, "nothing-held", "No row is held", detail)
+    if unheld := not_held(body.raw, held, gateway.overrides.of(name)):
+        now = ", ".join(f"{each.place} ({each.rule})" for each in held)
+        detail = f"{'; '.join(unheld)}. Nothing was decided. Held now: {now}; look at it: headrace hold ls {name}"
+        raise ProblemError(HTTPStatus.CONFLICT, "not-held", "Another row is held", detail)
     slots = [Slot(topics.raw(name), number) for number in range(dataset.contract().partitions)]
     ends = {slot.partition: end for slot, end in gateway.progress.ends(slots).items()} if body.all_like_this else {}
-    return _write(
-        gateway, name, release(held[0], body.act, datetime.now(UTC), caller.name, body.because, body.rows, ends)
-    )
+    act = (body.act, datetime.now(UTC), caller.name, body.because, body.rows, ends)
+    return _write(gateway, name, [each for row in held if row.place in body.raw for each in release(row, *act)])
 
 
 @router.post("/datasets/{name}/skip", summary="Leave rows out", responses=_DECIDING)

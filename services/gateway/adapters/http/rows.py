@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query
 
 from headrace.stream import columns, topics
+from headrace.stream.generation_table import table_name
 from services.gateway.adapters.http import models
 from services.gateway.adapters.http.access import PREFIX, Calling, Parts, may_answer
 from services.gateway.adapters.http.datasets import known
@@ -167,7 +168,7 @@ def _row(passport: Passport, row: dict[str, Any]) -> models.MadeRow:
         flags=row.get(columns.FLAGS) or [],
         fields={name: value for name, value in row.items() if name not in hidden},
         loaded=models.LoadedAs(
-            table=f"{dataset.name}__g{dataset.generation}",
+            table=table_name(dataset.name, dataset.generation),
             partition=row["_load_partition"],
             offset=row["_load_offset"],
         ),

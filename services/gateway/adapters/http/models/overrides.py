@@ -1,7 +1,7 @@
 """Bodies: what people decide by hand about the rows and the file of a dataset."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -28,13 +28,19 @@ class HeldRows(Answer):
 
 
 class HoldRelease(Reason):
-    """What is to become of the row that is held, and of others that its check would hold."""
+    """What is to become of rows that are held, and of others that its check would hold."""
 
+    raw: list[Annotated[str, Field(pattern=r"^(0|[1-9]\d{0,8}):(0|[1-9]\d{0,17})$")]] = Field(
+        min_length=1,
+        max_length=1000,
+        description="The rows that are held and were looked at, each by its raw record, PARTITION:OFFSET.",
+        examples=[["0:17"]],
+    )
     act: Literal["pass", "quarantine"] = Field(
         description="`pass`: it goes on with a flag; `quarantine`: it is set aside."
     )
     rows: int = Field(
-        1, ge=1, description="So many raw rows of its partition, from it on, if the same check holds them."
+        1, ge=1, description="So many raw rows of its partition, from each on, if the same check holds them."
     )
     all_like_this: bool = Field(
         False, description="Also every row that its check holds among those that are in the raw topic by now."
