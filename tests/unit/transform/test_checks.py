@@ -89,7 +89,7 @@ CASES: list[tuple[dict[str, Any], list[Any], list[Any], str]] = [
 )
 def test_what_breaks_a_check_is_set_aside(check: dict[str, Any], good: list[Any], bad: list[Any], detail: str) -> None:
     stage = transform(checks=[{**check, "column": "value"}])
-    stage._engine.load(create("ref_shop__codes"), pa.record_batch({"code": ["a", "b", None]}))
+    stage._engine.load((create("ref_shop__codes"), pa.record_batch({"code": ["a", "b", None]})))
     result = run(stage, pa.record_batch({"value": pa.array([*good, *bad])}))
     assert len(result.rows) == len(good)
     reason = f"check_{check['check']}"
@@ -153,6 +153,6 @@ def test_an_unknown_reference_can_be_flagged() -> None:
     stage = transform(
         checks=[{"check": "references", "column": "a", "dataset": "shop.codes", "to": "code", "severity": "flag"}]
     )
-    stage._engine.load(create("ref_shop__codes"), pa.record_batch({"code": ["x", None]}))
+    stage._engine.load((create("ref_shop__codes"), pa.record_batch({"code": ["x", None]})))
     result = run(stage, [{"a": "x"}, {"a": "y"}, {"a": None}])
     assert [row["_flags"] for row in result.system] == [[], ["references_a"], []]
