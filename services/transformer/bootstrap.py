@@ -28,6 +28,7 @@ from headrace.transform.reference import needed
 from headrace.transform.sandbox import Sandbox
 from headrace.transform.skipping import Skipping
 from headrace.transform.stage import Transform
+from headrace.transform.store import PASSING, Store
 from headrace.transform.uniques import seen_for
 from services.transformer.adapters.arrivals import Arrivals
 from services.transformer.adapters.back_tests import BackTests
@@ -79,6 +80,7 @@ def workers(settings: TransformerSettings, keys: HashKeys, overrides: KnownOverr
     """What the transformer does for a dataset."""
     registry, way = Registry(settings.registry_url), RightOfWay()
     shutil.rmtree(seen_folder(settings), ignore_errors=True)  # of a process before this one that was killed
+    shutil.rmtree(references_folder(settings) / PASSING, ignore_errors=True)
 
     def workers_for(dataset: LiveDataset) -> Iterable[Callable[[], Worker]]:
         return (partial(worker_for, dataset, settings, registry, keys, overrides, way),)
@@ -96,15 +98,18 @@ def worker_for(
 ) -> Transforming:
     """The worker from staged to transformed. Errors: Transient, Fatal when its key cannot be had."""
     hash_key = keys.of(dataset)
+    wanted = needed(compile_transform(dataset.contract), dataset.contract.checks)
+    store = Store(store_folder(settings, dataset.name, dataset.generation), settings.transform_spill)
+    if not wanted:
+        store.discard()  # of a version that referred to others
     with ExitStack() as given_back:  # where it cannot be built it is tried again and again
-        engine = given_back.enter_context(closing(Sandbox(settings.transform_memory, settings.transform_time_limit_s)))
+        engine = given_back.enter_context(closing(_sandbox(settings, store if wanted else None)))
         seen = seen_for(dataset.contract.checks, seen_folder(settings))
         if seen is not None:
             given_back.callback(seen.close)
         decisions = overrides.about(dataset)
         asked = decisions if dataset.role == LIVE else None  # nobody decides about rows that readers do not see
         stage = Transform(engine, dataset.contract, dataset.version, hash_key, seen, asked)
-        wanted = needed(compile_transform(dataset.contract), dataset.contract.checks)
         references = References(settings.connection(), registry, engine, wanted)
         arrivals = Arrivals(engine, references, dataset.contract)
         before = None if seen is None else PublishedBefore(settings.connection(), registry, dataset, seen)
@@ -116,6 +121,20 @@ def worker_for(
 def seen_folder(settings: TransformerSettings) -> Path:
     """Where the values are kept that rows may not share: written anew by every process."""
     return settings.data_dir / f"transformer-{settings.instance}-seen"
+
+
+def references_folder(settings: TransformerSettings) -> Path:
+    """Where the tables of reference data are kept, a folder for each generation that refers to others."""
+    return settings.data_dir / f"transformer-{settings.instance}-references"
+
+
+def store_folder(settings: TransformerSettings, dataset: str, generation: int) -> Path:
+    """Where those are kept that one generation of a dataset refers to."""
+    return references_folder(settings) / f"{dataset}-g{generation}"
+
+
+def _sandbox(settings: TransformerSettings, store: Store | None) -> Sandbox:
+    return Sandbox(settings.transform_memory, settings.transform_time_limit_s, store=store)
 
 
 def trials(settings: TransformerSettings, keys: HashKeys) -> Trials:
@@ -135,7 +154,9 @@ def _opens_stages(settings: TransformerSettings, registry: Registry, keys: HashK
     def open_stage(dataset: LiveDataset) -> tuple[Transform, Callable[[], None]]:
         hash_key = keys.of(dataset)
         wanted = needed(compile_transform(dataset.contract), dataset.contract.checks)
-        engine = Sandbox(settings.transform_memory, settings.transform_time_limit_s)
+        engine = _sandbox(
+            settings, Store.aside(references_folder(settings), settings.transform_spill) if wanted else None
+        )
         references = References(settings.connection(), registry, engine, wanted)
 
         def give_back() -> None:
