@@ -59,7 +59,7 @@ class Store:
         """A connection to what is kept, every block of which could be read. Errors: Unreadable, Occupied, Fatal."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         spilled = self.folder / "spill"
-        own = {"temp_directory": str(spilled), "max_temp_directory_size": self.spill}
+        own = {"temp_directory": str(spilled)}
         try:
             connection = duckdb.connect(str(self.folder / "tables.duckdb"), config={**config, **own})
         except duckdb.Error as error:
@@ -69,6 +69,8 @@ class Store:
             shutil.rmtree(
                 spilled, ignore_errors=True
             )  # of a process that was killed: the file is locked by this one now
+            # DuckDB 2.0 does not heed the limit where it is part of the configuration.
+            connection.execute(f"SET max_temp_directory_size = {literal(self.spill)}")
             _verify(connection)
         except duckdb.Error as error:
             connection.close()
