@@ -28,7 +28,7 @@ from headrace.transform.reference import needed
 from headrace.transform.sandbox import Sandbox
 from headrace.transform.skipping import Skipping
 from headrace.transform.stage import Transform
-from headrace.transform.store import PASSING, Store
+from headrace.transform.store import Store
 from headrace.transform.uniques import seen_for
 from services.transformer.adapters.arrivals import Arrivals
 from services.transformer.adapters.back_tests import BackTests
@@ -36,6 +36,7 @@ from services.transformer.adapters.hash_keys import HashKeys
 from services.transformer.adapters.known_overrides import KnownOverrides
 from services.transformer.adapters.published_before import PublishedBefore
 from services.transformer.adapters.references import References
+from services.transformer.adapters.stores import Stores
 from services.transformer.adapters.trials import OpenStage, Trials
 from services.transformer.adapters.waiting import ParkedTopic, WaitingSource
 from services.transformer.settings import TransformerSettings
@@ -80,7 +81,7 @@ def workers(settings: TransformerSettings, keys: HashKeys, overrides: KnownOverr
     """What the transformer does for a dataset."""
     registry, way = Registry(settings.registry_url), RightOfWay()
     shutil.rmtree(seen_folder(settings), ignore_errors=True)  # of a process before this one that was killed
-    shutil.rmtree(references_folder(settings) / PASSING, ignore_errors=True)
+    Stores.of_settings(settings).begin()
 
     def workers_for(dataset: LiveDataset) -> Iterable[Callable[[], Worker]]:
         return (partial(worker_for, dataset, settings, registry, keys, overrides, way),)
@@ -99,7 +100,7 @@ def worker_for(
     """The worker from staged to transformed. Errors: Transient, Fatal when its key cannot be had."""
     hash_key = keys.of(dataset)
     wanted = needed(compile_transform(dataset.contract), dataset.contract.checks)
-    store = Store(store_folder(settings, dataset.name, dataset.generation), settings.transform_spill)
+    store = Stores.of_settings(settings).of(dataset.name, dataset.generation)
     if not wanted:
         store.discard()  # of a version that referred to others
     with ExitStack() as given_back:  # where it cannot be built it is tried again and again
@@ -123,16 +124,6 @@ def seen_folder(settings: TransformerSettings) -> Path:
     return settings.data_dir / f"transformer-{settings.instance}-seen"
 
 
-def references_folder(settings: TransformerSettings) -> Path:
-    """Where the tables of reference data are kept, a folder for each generation that refers to others."""
-    return settings.data_dir / f"transformer-{settings.instance}-references"
-
-
-def store_folder(settings: TransformerSettings, dataset: str, generation: int) -> Path:
-    """Where those are kept that one generation of a dataset refers to."""
-    return references_folder(settings) / f"{dataset}-g{generation}"
-
-
 def _sandbox(settings: TransformerSettings, store: Store | None) -> Sandbox:
     return Sandbox(settings.transform_memory, settings.transform_time_limit_s, store=store)
 
@@ -154,9 +145,7 @@ def _opens_stages(settings: TransformerSettings, registry: Registry, keys: HashK
     def open_stage(dataset: LiveDataset) -> tuple[Transform, Callable[[], None]]:
         hash_key = keys.of(dataset)
         wanted = needed(compile_transform(dataset.contract), dataset.contract.checks)
-        engine = _sandbox(
-            settings, Store.aside(references_folder(settings), settings.transform_spill) if wanted else None
-        )
+        engine = _sandbox(settings, Stores.of_settings(settings).aside() if wanted else None)
         references = References(settings.connection(), registry, engine, wanted)
 
         def give_back() -> None:

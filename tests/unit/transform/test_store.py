@@ -24,7 +24,8 @@ from headrace.transform.store import Occupied, Store, Unreadable
 
 NAME, TABLE = "shop.codes", "ref_shop__codes"
 KEPT = Kept(1, "id", "shape", False)
-NOTHING = pa.RecordBatch.from_pylist([], schema=pa.schema([pa.field("id", pa.int64()), pa.field("text", pa.string())]))
+FIELDS: tuple[pa.Field, ...] = (pa.field("id", pa.int64()), pa.field("text", pa.string()))
+NOTHING = pa.RecordBatch.from_pylist([], schema=pa.schema(FIELDS))
 BATCH = 20_000
 
 
