@@ -35,6 +35,7 @@ _STARTED_WITH: Final[dict[str, str | bool | int | float | list[str]]] = {
 }
 _LOCKED_WITH: Final = (
     "SET TimeZone = 'UTC'",
+    "SET enable_progress_bar = false",  # it would be drawn into the log of the service
     "SET preserve_insertion_order = true",
     "SET enable_external_access = false",
     "SET lock_configuration = true",
