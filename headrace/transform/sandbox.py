@@ -67,7 +67,7 @@ class Sandbox(Engine):
         What is in the store and cannot be read is thrown away. Where another process has it open, what is kept is passing.
         Errors: Fenced when there is no process to be had now, Fatal when the store cannot be used at all.
         """
-        self._limits = (memory_limit, query_limit_s)
+        self._limits = (memory_limit if store is None else _without_uncounted(memory_limit), query_limit_s)
         self._most_bytes = _bytes_of(memory_limit) + beside_bytes
         self._patience_s = query_limit_s + _GRACE_S
         self._store = store
@@ -280,6 +280,12 @@ def _bytes_of(memory_limit: str) -> float:
         return TypeAdapter(ByteSize).validate_python(memory_limit)
     except ValidationError:
         return math.inf
+
+
+def _without_uncounted(memory_limit: str) -> str:
+    """What is left for DuckDB to count where it keeps tables in a file: it does not count which of their rows were deleted."""
+    size_bytes = _bytes_of(memory_limit)
+    return memory_limit if size_bytes == math.inf else f"{int(size_bytes * 3 / 4 / 1000)}KB"
 
 
 def _packed(message: tuple[Any, ...]) -> bytes:
