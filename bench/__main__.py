@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from bench import checks, connectors, end_to_end, report, stage
+from bench import checks, connectors, end_to_end, references, report, stage
 from deploy.local import stack as local
 from tests.stack import running
 
@@ -14,7 +14,9 @@ HERE = Path(__file__).parent
 def main() -> int:
     """Returns the exit code."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--only", choices=("stage", "connectors", "checks", "end-to-end"), help="one of the benches")
+    parser.add_argument(
+        "--only", choices=("stage", "connectors", "checks", "references", "end-to-end"), help="one of the benches"
+    )
     parser.add_argument(
         "--only-runner",
         nargs="+",
@@ -30,6 +32,9 @@ def main() -> int:
     parser.add_argument("--source-rows", type=int, default=200_000, help="rows of each source of the connectors' bench")
     parser.add_argument("--stage-rows", type=int, default=6_000_000, help="orders in the topic of the stage bench")
     parser.add_argument("--check-rows", type=int, default=1_000_000, help="rows with and without checks")
+    parser.add_argument(
+        "--reference-rows", type=int, default=5_000_000, help="rows of the large table that is referred to"
+    )
     parser.add_argument(
         "--flow-rows", type=int, nargs="+", default=[100_000, 1_000_000, 3_000_000], help="sizes of the end-to-end runs"
     )
@@ -57,6 +62,9 @@ def main() -> int:
     if chosen.only in (None, "checks"):
         with running(local.COMPONENTS) as stack:
             findings += checks.run(stack, chosen.check_rows)
+        report.write(findings, HERE)
+    if chosen.only in (None, "references"):
+        findings += references.run(chosen.reference_rows)
         report.write(findings, HERE)
     if chosen.only in (None, "end-to-end"):
         with running(local.COMPONENTS) as stack:

@@ -86,8 +86,7 @@ def _opened(checks: list[dict[str, Any]]) -> Transform:
         }
     )
     table = reference_table("bench.countries")
-    engine.load(create(table), known.select(["code"]).slice(0, 0))
-    engine.load(append(table, ["code"]), known)
+    engine.load((create(table), known.select(["code"]).slice(0, 0)), (append(table, ["code"]), known))
     return Transform(engine, Contract.model_validate(_contract("stage", checks, {"type": "http_push"})), 1)
 
 

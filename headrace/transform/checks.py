@@ -32,6 +32,9 @@ from headrace.transform import types
 from headrace.transform.formats import FORMATS
 from headrace.transform.quoting import literal, quoted
 
+#: What the rows are called, whose values may be looked for before others.
+ROWS: Final = "typed"
+
 _MOST_FOUND: Final = 200  # characters shown of a value
 
 
@@ -67,9 +70,13 @@ class Rule:
         return f"{self.column or 'the row'} is {found or 'null'}, expected {self.expected}"
 
 
-def rules_of(checks: Iterable[Check], kinds: Mapping[str, str]) -> list[Rule]:
-    """A rule for each check, in order. `kinds` holds the DuckDB type of each published column."""
-    return [_rule(check, kinds) for check in checks]
+def rules_of(checks: Iterable[Check], kinds: Mapping[str, str], narrowed: bool = False) -> list[Rule]:
+    """A rule for each check, in order. `kinds` holds the DuckDB type of each published column.
+
+    `narrowed` says that of reference data only what ROWS ask for is to be held against them: DuckDB makes a table in memory of
+    what they are held against, which takes longer than anything else where it has millions of rows.
+    """
+    return [_rule(check, kinds, narrowed) for check in checks]
 
 
 def shown(value: str, kind: str) -> str:
@@ -78,8 +85,8 @@ def shown(value: str, kind: str) -> str:
     return f"'''' || {text} || ''''" if kind.upper() in {"TEXT", "VARCHAR"} else text
 
 
-def _rule(check: Check, kinds: Mapping[str, str]) -> Rule:
-    broken, expected = _meaning(check, kinds)
+def _rule(check: Check, kinds: Mapping[str, str], narrowed: bool) -> Rule:
+    broken, expected = _meaning(check, kinds, narrowed)
     column = check.subject()
     found = shown(quoted(column), kinds.get(column, "")) if column else _all_shown(check, kinds)
     if isinstance(check, Length):
@@ -95,7 +102,7 @@ def _awaited(check: Check) -> Awaited | None:
     return Awaited(check.dataset, check.to, check.wait_s)
 
 
-def _meaning(check: Check, kinds: Mapping[str, str]) -> tuple[str, str]:
+def _meaning(check: Check, kinds: Mapping[str, str], narrowed: bool) -> tuple[str, str]:
     """(when a row breaks it, what was expected instead)."""
     match check:
         case NotNull():
@@ -120,8 +127,10 @@ def _meaning(check: Check, kinds: Mapping[str, str]) -> tuple[str, str]:
         case References():
             known = quoted(check.to)
             table = quoted(reference_table(check.dataset))
-            unknown = f"{quoted(check.column)} NOT IN (SELECT {known} FROM {table} WHERE {known} IS NOT NULL)"
-            return f"{quoted(check.column)} IS NOT NULL AND {unknown}", f"a {check.to} known to {check.dataset}"
+            column = quoted(check.column)
+            of_use = f"{known} IN (SELECT {column} FROM {ROWS})" if narrowed else f"{known} IS NOT NULL"
+            unknown = f"{column} NOT IN (SELECT {known} FROM {table} WHERE {of_use})"
+            return f"{column} IS NOT NULL AND {unknown}", f"a {check.to} known to {check.dataset}"
         case Unique():
             raise AssertionError("no condition of a row by itself")
         case Expression():

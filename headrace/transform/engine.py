@@ -1,10 +1,10 @@
-"""DuckDB, locked down to computing over the rows it is given: no files, no network, no settings to change."""
+"""DuckDB, locked down to computing over the rows and tables it is given: no files, no network, no settings to change."""
 
 import math
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import duckdb
@@ -12,12 +12,14 @@ import pyarrow as pa
 
 from headrace.errors import Fatal
 from headrace.transform.isolate import RowError, TooCostly
+from headrace.transform.looking import LOOK, Looking
 from headrace.transform.reference import CHANGES
+from headrace.transform.store import Store
 
 #: What the dataset's SQL calls its rows.
 INPUT: Final = "input"
 
-#: The most memory a dataset's SQL and the reference data it reads may take, if nothing else is said.
+#: The most memory that a dataset's SQL, and what of its reference data is at hand, may take, if nothing else is said.
 MEMORY: Final = "256MB"
 
 #: The longest a dataset's SQL may take over a batch, if nothing else is said.
@@ -27,7 +29,7 @@ MOST_LIMIT_S: Final = 30.0
 
 _STARTED_WITH: Final[dict[str, str | bool | int | float | list[str]]] = {
     "threads": 1,  # a pump is one thread; more would reorder rows and take the other pumps' core
-    "temp_directory": "",  # a batch that does not fit in memory fails, it does not spill
+    "temp_directory": "",  # without a store nothing is written anywhere: a batch that does not fit in memory fails
     "autoload_known_extensions": "false",
     "autoinstall_known_extensions": "false",
     "allow_community_extensions": "false",
@@ -35,6 +37,7 @@ _STARTED_WITH: Final[dict[str, str | bool | int | float | list[str]]] = {
 }
 _LOCKED_WITH: Final = (
     "SET TimeZone = 'UTC'",
+    "SET enable_progress_bar = false",  # it would be drawn into the log of the service
     "SET preserve_insertion_order = true",
     "SET enable_external_access = false",
     "SET lock_configuration = true",
@@ -50,21 +53,33 @@ _BROKEN: Final = (
 )
 
 
+#: Statements that keep tables, and the `changes` that they read.
+Step = tuple[str, pa.RecordBatch]
+
 _TOO_LONG: Final = "it takes longer than it may"
 
 
 class Engine:
-    """One connection to a database in memory. Used by one thread at a time."""
+    """One connection to a database, in memory or in a store. Used by one thread at a time."""
 
     def __init__(
-        self, memory_limit: str = MEMORY, time_limit_s: float | None = None, query_limit_s: float = math.inf
+        self,
+        memory_limit: str = MEMORY,
+        time_limit_s: float | None = None,
+        query_limit_s: float = math.inf,
+        store: Store | None = None,
     ) -> None:
-        """`time_limit_s` is for all that it will ever be asked; then it fails (Fatal). `query_limit_s` is for each query."""
+        """`time_limit_s` is for all that it will ever be asked; then it fails (Fatal). `query_limit_s` is for each query.
+
+        Errors: Unreadable, Occupied and Fatal, where the store cannot be used.
+        """
         self.query_limit_s = query_limit_s
         self._deadline = None if time_limit_s is None else time.monotonic() + time_limit_s
-        self._connection = duckdb.connect(":memory:", config={**_STARTED_WITH, "memory_limit": memory_limit})
+        config = {**_STARTED_WITH, "memory_limit": memory_limit}
+        self._connection = duckdb.connect(":memory:", config=config) if store is None else store.opened(config)
         for statement in _LOCKED_WITH:
             self._connection.execute(statement)
+        self._looking = Looking(self._connection)
 
     def define(self, statements: Iterable[str]) -> None:
         """Execute statements that define functions, in place of what they were. Errors: Fatal, which does not show them."""
@@ -74,15 +89,19 @@ class Engine:
         except duckdb.Error as error:
             raise Fatal(f"DuckDB cannot define the functions of Headrace: {type(error).__name__}") from None
 
-    def load(self, statements: str, changes: pa.RecordBatch) -> None:
-        """Execute statements that keep a table, with `changes` to read. Errors: Fatal."""
+    def load(self, *steps: Step) -> None:
+        """Execute statements that keep tables, each with its `changes` to read, all of them or none. Errors: Fatal."""
         try:
-            self._connection.register(CHANGES, changes)
             with self._in_time():
-                self._connection.execute(statements)
+                self._connection.execute("BEGIN TRANSACTION")
+                for statements, changes in steps:
+                    self._connection.register(CHANGES, changes)
+                    self._connection.execute(statements)
+                self._connection.execute("COMMIT")
         except duckdb.Error as error:
             raise Fatal(f"DuckDB cannot keep reference data: {error}") from error
         finally:
+            self._roll_back()
             self._connection.unregister(CHANGES)
 
     def query(self, sql: str, rows: pa.RecordBatch, most_s: float = math.inf) -> pa.RecordBatch:
@@ -95,7 +114,7 @@ class Engine:
         most_s = min(most_s, self.query_limit_s)
         try:
             self._connection.register(INPUT, rows)
-            with self._in_time(most_s):
+            with self._in_time(most_s), self._looked(sql):
                 return _one_batch(self._connection.sql(sql).to_arrow_table())
         except (duckdb.OutOfMemoryException, MemoryError, pa.ArrowMemoryError) as error:
             raise TooCostly(
@@ -112,14 +131,29 @@ class Engine:
         """The (name, DuckDB type) of each column of `sql` over input of this shape. Errors: Fatal."""
         try:
             self._connection.register(INPUT, _empty(rows))
-            relation = self._connection.sql(sql)
-            return [(name, str(kind)) for name, kind in zip(relation.columns, relation.types, strict=True)]
+            with self._looked(sql):
+                relation = self._connection.sql(sql)
+                return [(name, str(kind)) for name, kind in zip(relation.columns, relation.types, strict=True)]
         except duckdb.Error as error:
             raise _mapped(error) from error
 
     def close(self) -> None:
-        """Drop the database."""
+        """Drop the database, or leave it to its store."""
         self._connection.close()
+
+    @contextmanager
+    def _looked(self, sql: str) -> Iterator[None]:
+        """Where `sql` can change nothing, neither alone nor as a part of more. Errors: Fatal, duckdb.Error."""
+        try:
+            self._connection.execute(LOOK)
+            self._looking.examine(sql)
+            yield
+        finally:
+            self._roll_back()
+
+    def _roll_back(self) -> None:
+        with suppress(duckdb.Error):  # none is open
+            self._connection.rollback()
 
     @contextmanager
     def _in_time(self, most_s: float = math.inf) -> Iterator[None]:

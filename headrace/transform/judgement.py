@@ -9,7 +9,7 @@ from typing import Final
 from headrace.contract import Check, Unique, arrow_type
 from headrace.contract.fields import Schema
 from headrace.transform import types
-from headrace.transform.checks import Rule, rules_of, shown
+from headrace.transform.checks import ROWS, Rule, rules_of, shown
 from headrace.transform.quoting import quoted
 
 #: Columns of the query's result that are not the dataset's.
@@ -43,12 +43,14 @@ def flag_column(at: int) -> str:
     return f"__flag_{at}"
 
 
-def judgement(sql: str, produced: Sequence[tuple[str, str]], schema: Schema, checks: Sequence[Check]) -> Judgement:
+def judgement(
+    sql: str, produced: Sequence[tuple[str, str]], schema: Schema, checks: Sequence[Check], narrowed: bool = False
+) -> Judgement:
     """Put the declared types and the checks around `sql`, which gives `produced` columns (name, DuckDB type) and ROW.
 
     A declared column that the SQL does not give is null. One that is not declared follows the declared ones, with
     the nearest type that can be published, if the schema evolves. Else it is not published, and a value in it is a misfit unless
-    such are discarded.
+    such are discarded. `narrowed`: see `headrace.transform.checks.rules_of`.
     """
     given = {name: kind for name, kind in produced if name != ROW}
     declared = [Column(field.name, types.duckdb_type(arrow_type(field)), field.required) for field in schema.fields]
@@ -61,14 +63,15 @@ def judgement(sql: str, produced: Sequence[tuple[str, str]], schema: Schema, che
     by_row = [
         check for check in checks if not isinstance(check, Unique)
     ]  # `headrace.transform.uniques` sees to the others
-    rules = rules_of(by_row, {column.name: column.type for column in published})
+    rules = rules_of(by_row, {column.name: column.type for column in published}, narrowed)
     required = [_missing(column) for column in published if column.required]
     hard = [rule for rule in rules if not rule.flag]
     hard.sort(key=lambda rule: rule.awaited is not None)  # a row that is wrong anyway does not wait
     rejecting = (*misfits, *required, *hard)
     flagging = tuple(rule for rule in rules if rule.flag)
     typed = _typed(sql, published, given, misfits)
-    return Judgement(_judged(typed, published, len(misfits), rejecting, flagging), published, rejecting, flagging)
+    query = _judged(typed, published, len(misfits), rejecting, flagging, narrowed)
+    return Judgement(query, published, rejecting, flagging)
 
 
 def _given(column: Column) -> str:
@@ -125,7 +128,12 @@ def _typed(sql: str, published: Sequence[Column], given: dict[str, str], misfits
 
 
 def _judged(
-    typed: str, published: Sequence[Column], misfits: int, rejecting: Sequence[Rule], flagging: Sequence[Rule]
+    typed: str,
+    published: Sequence[Column],
+    misfits: int,
+    rejecting: Sequence[Rule],
+    flagging: Sequence[Rule],
+    narrowed: bool,
 ) -> str:
     names = [ROW, *(quoted(column.name) for column in published)]
     if not rejecting and not flagging:
@@ -135,7 +143,7 @@ def _judged(
         cases = [("__misfit IS NOT NULL", "__misfit")] if misfits else []
         cases += [(rule.broken, str(at)) for at, rule in enumerate(rejecting) if at >= misfits]
         verdicts.insert(0, f"{case(cases)}::INTEGER AS {FAILED}")
-    judged = f"SELECT *, {', '.join(verdicts)} FROM ({typed}) AS typed"
+    judged = f"SELECT *, {', '.join(verdicts)} FROM {ROWS if narrowed else f'({typed}) AS {ROWS}'}"
     if rejecting:
         found = [(f"{FAILED} < {misfits}", "__raw")] if misfits else []
         found += [(f"{FAILED} = {at}", rule.found) for at, rule in enumerate(rejecting) if at >= misfits]
@@ -147,7 +155,8 @@ def _judged(
         ]
         names += [f"{case(wanted)} AS {WANTED}"] if wanted else []
     names += [flag_column(at) for at in range(len(flagging))]
-    return f"SELECT {', '.join(names)} FROM ({judged}) AS judged"
+    before = f"WITH {ROWS} AS MATERIALIZED ({typed}) " if narrowed else ""
+    return f"{before}SELECT {', '.join(names)} FROM ({judged}) AS judged"
 
 
 def case(branches: Iterable[tuple[str, str]]) -> str:

@@ -2,7 +2,7 @@
 
 `keyed_hash` is HMAC-SHA-256 (RFC 2104) of a value's text under the key of the dataset, so that whoever lacks the key cannot hash
 each likely value and compare. `tokenise` is the same under a key of the dataset's own, shorter and marked as a token. The keys
-stand in the macros, never in a dataset's SQL, which is shown in errors.
+stand in the macros, never in a dataset's SQL, which is shown in errors; and those are temporary, never in a file of DuckDB.
 """
 
 import hmac
@@ -22,7 +22,7 @@ TEST_KEY: Final = SecretStr("the key of tests of transforms: no secret")
 _TOKEN_DIGITS: Final = 32  # 128 bits: among 10^12 values of a dataset two share a token with a chance of 1 in 10^14
 _BLOCK_BYTES: Final = 64
 
-_MASK: Final = f"""CREATE OR REPLACE MACRO {MASK} AS CASE
+_MASK: Final = f"""CREATE OR REPLACE TEMP MACRO {MASK} AS CASE
   WHEN greatest(first, 0)::HUGEINT + greatest(last, 0) >= length(value::VARCHAR) THEN repeat('*', length(value::VARCHAR))
   ELSE left(value::VARCHAR, greatest(first, 0))
     || repeat('*', length(value::VARCHAR) - greatest(first, 0) - greatest(last, 0))
@@ -43,8 +43,8 @@ def _keyed(dataset: str, key: SecretStr) -> Iterator[str]:
         )
     # By another hash than `keyed_hash`: what that gives of a text that somebody sends is no key.
     own = hmac.digest(text.encode(), f"headrace tokens of {dataset}".encode(), "sha512")
-    yield f"CREATE OR REPLACE MACRO {KEYED_HASH} AS {_hmac('value', text.encode())}"
-    yield f"CREATE OR REPLACE MACRO {TOKENISE} AS 'tok_' || left({_hmac('value', own)}, {_TOKEN_DIGITS})"
+    yield f"CREATE OR REPLACE TEMP MACRO {KEYED_HASH} AS {_hmac('value', text.encode())}"
+    yield f"CREATE OR REPLACE TEMP MACRO {TOKENISE} AS 'tok_' || left({_hmac('value', own)}, {_TOKEN_DIGITS})"
 
 
 def _hmac(value: str, key: bytes) -> str:

@@ -42,9 +42,14 @@ def upsert(table: str, names: Iterable[str], key: Sequence[str]) -> str:
     same = " AND ".join(f"kept.{quoted(name)} IS NOT DISTINCT FROM {CHANGES}.{quoted(name)}" for name in key)
     latest = f"QUALIFY row_number() OVER (PARTITION BY {_listed(key)} ORDER BY __at DESC) = 1"
     return (
-        f"BEGIN; DELETE FROM {quoted(table)} AS kept USING {CHANGES} WHERE {same}; "
-        f"INSERT INTO {quoted(table)} SELECT {_listed(names)} FROM (SELECT * FROM {CHANGES} {latest}) WHERE NOT __deleted; COMMIT"
+        f"DELETE FROM {quoted(table)} AS kept USING {CHANGES} WHERE {same}; "
+        f"INSERT INTO {quoted(table)} SELECT {_listed(names)} FROM (SELECT * FROM {CHANGES} {latest}) WHERE NOT __deleted"
     )
+
+
+def drop(table: str) -> str:
+    """Without the table, and how old its rows are."""
+    return f"DROP TABLE IF EXISTS {quoted(table)}; DROP TABLE IF EXISTS {_ages(table)}"
 
 
 def create_ages(table: str, key: Sequence[str]) -> str:
@@ -60,12 +65,12 @@ def upsert_by_age(table: str, names: Iterable[str], key: Sequence[str]) -> str:
         return " AND ".join(f"{other}.{quoted(name)} IS NOT DISTINCT FROM newest.{quoted(name)}" for name in key)
 
     return (
-        f"BEGIN; CREATE OR REPLACE TEMP TABLE newest AS SELECT * FROM {CHANGES} {latest}; "
+        f"CREATE OR REPLACE TEMP TABLE newest AS SELECT * FROM {CHANGES} {latest}; "
         f"DELETE FROM newest USING {_ages(table)} AS known WHERE {same('known')} AND known.__age > newest.__age; "
         f"DELETE FROM {quoted(table)} AS kept USING newest WHERE {same('kept')}; "
         f"DELETE FROM {_ages(table)} AS known USING newest WHERE {same('known')}; "
         f"INSERT INTO {quoted(table)} SELECT {_listed(names)} FROM newest WHERE NOT __deleted; "
-        f"INSERT INTO {_ages(table)} SELECT {_listed(key)}, __age FROM newest; COMMIT"
+        f"INSERT INTO {_ages(table)} SELECT {_listed(key)}, __age FROM newest"
     )
 
 

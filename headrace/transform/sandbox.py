@@ -6,6 +6,7 @@ such a call takes is not counted: what ends it then is the end of its process.
 
 import contextlib
 import ctypes
+import logging
 import math
 import multiprocessing
 import os
@@ -25,9 +26,12 @@ from typing import Any, Final
 import pyarrow as pa
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
-from headrace.errors import Fatal, Fenced
-from headrace.transform.engine import MEMORY, QUERY_LIMIT_S, Engine
-from headrace.transform.isolate import Overtaxed, RowError, TooCostly
+from headrace.errors import Fatal, Fenced, Transient
+from headrace.transform.engine import MEMORY, QUERY_LIMIT_S, Engine, Step
+from headrace.transform.isolate import RowError, TooCostly
+from headrace.transform.store import Occupied, Store, Unreadable
+
+log = logging.getLogger(__name__)
 
 #: What a process may take beside DuckDB's own limit: results as Arrow, and what functions use that DuckDB does not count.
 _BESIDE_BYTES: Final = 1 << 30
@@ -39,6 +43,10 @@ _GRACE_S: Final = 2.0
 _DEATH_S: Final = 5.0
 #: How a process ends when everything is being stopped; 255 is said where the one that forks is gone.
 _STOPPED: Final = (-signal.SIGTERM, 255, None)
+#: How a process ends in which DuckDB stumbles over what it reads.
+_CRASHED: Final = frozenset({-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS, -signal.SIGFPE, -signal.SIGILL})
+#: How long it is waited for a process that has the store open: one that was killed with its parent is gone sooner.
+_OCCUPIED_S: Final = 3.0
 _PR_SET_PDEATHSIG: Final = 1
 
 #: Whoever starts a process looks at all others that this one has started, and how one ended can be read once: who reads second
@@ -53,17 +61,32 @@ class Sandbox(Engine):
     """See `Engine`. Used by one thread at a time."""
 
     def __init__(
-        self, memory_limit: str = MEMORY, query_limit_s: float = QUERY_LIMIT_S, beside_bytes: int = _BESIDE_BYTES
+        self,
+        memory_limit: str = MEMORY,
+        query_limit_s: float = QUERY_LIMIT_S,
+        beside_bytes: int = _BESIDE_BYTES,
+        store: Store | None = None,
     ) -> None:
-        """`beside_bytes` is what its process may take beside `memory_limit`."""
-        self._limits = (memory_limit, query_limit_s)
+        """`beside_bytes` is what its process may take beside `memory_limit`. Without a `store` it keeps no tables.
+
+        What is in the store and cannot be read is thrown away. Where another process has it open, what is kept is passing.
+        Errors: Fenced when there is no process to be had now, Fatal when the store cannot be used at all.
+        """
+        self._limits = (memory_limit if store is None else _without_uncounted(memory_limit), query_limit_s)
         self._most_bytes = _bytes_of(memory_limit) + beside_bytes
         self.query_limit_s = query_limit_s
+        self._store = store
         self._defined: list[str] = []
-        self._loaded = False
-        self._begins = False  # whether a process has yet to show that it can be had at all
         self._process: ForkServerProcess | None = None
+        self._begins = store is not None  # whether a process has yet to show that it can be had at all
         self._start()
+        try:
+            if store is not None:
+                self._open()
+        except BaseException:
+            self.close()
+            raise
+        self._begins = False
 
     def define(self, statements: Iterable[str]) -> None:
         """See `Engine.define`."""
@@ -71,21 +94,22 @@ class Sandbox(Engine):
         self._ask("define", defined)
         self._defined += defined
 
-    def load(self, statements: str, changes: pa.RecordBatch) -> None:
-        """See `Engine.load`."""
-        self._loaded = True
-        self._ask("load", statements, changes)
+    def load(self, *steps: Step) -> None:
+        """See `Engine.load`. Errors: Transient, when the process was ended meanwhile: all of it is there, or none."""
+        assert self._store is not None  # what a process keeps in memory would be gone with it
+        try:
+            self._ask("load", *steps)
+        except TooCostly as error:
+            raise Transient(f"reference data was not kept, and is read on: {error}") from error
 
     def query(self, sql: str, rows: pa.RecordBatch, most_s: float = math.inf) -> pa.RecordBatch:
         """See `Engine.query`.
 
-        Errors: Overtaxed, when the process had to be ended and reference data was lost with it; without any, TooCostly. Fenced
-        when it was ended by others: whoever asks has to begin again.
+        Errors: TooCostly, also when the process had to be ended: what is kept is there again. Fenced when it was told to end:
+        whoever asks has to begin again.
         """
         most_s = min(most_s, self.query_limit_s)
-        # Reference data is lost with the process: a try that is only to be short is no reason to end it.
-        patience_s = (self.query_limit_s if self._loaded else most_s) + _GRACE_S
-        found: pa.RecordBatch = self._ask("query", sql, rows, most_s, patience_s=patience_s)
+        found: pa.RecordBatch = self._ask("query", sql, rows, most_s, patience_s=most_s + _GRACE_S)
         return found
 
     def produced(self, sql: str, rows: pa.Schema) -> Sequence[tuple[str, str]]:
@@ -95,7 +119,42 @@ class Sandbox(Engine):
         return found
 
     def close(self) -> None:
-        """End the process."""
+        """End the process. What is kept and not passing stays."""
+        self._end()
+        if self._store is not None and self._store.passing:
+            self._store.discard()
+
+    def _open(self) -> bool:
+        """See that what is kept can be read, or keep it anew. Returns whether it is as it was. Errors: Fenced, Fatal."""
+        until, same = time.monotonic() + _OCCUPIED_S, True
+        while True:
+            try:
+                self._ask("define", self._defined)
+                return same
+            except Unreadable as error:
+                if not same:
+                    raise
+                self._throw_away(error)
+                same = False
+            except Occupied as error:
+                if time.monotonic() > until:
+                    self._step_aside(error)
+                    same = False
+                time.sleep(_LOOK_S)
+            self._end()
+            self._start()
+
+    def _throw_away(self, error: Unreadable) -> None:
+        assert self._store is not None
+        log.warning("reference data in %s cannot be read, and is kept anew: %s", self._store.folder, error)
+        self._store.discard()
+
+    def _step_aside(self, error: Occupied) -> None:
+        assert self._store is not None
+        log.warning("reference data in %s is in use, and is kept beside it for now: %s", self._store.folder, error)
+        self._store = Store.aside(self._store.folder.parent, self._store.spill)
+
+    def _end(self) -> None:
         if self._process is not None:
             self._wire.close()
             self._process.kill()
@@ -111,7 +170,7 @@ class Sandbox(Engine):
             asked, answered = _Box.new(), _Box.new()
             self._wire = _Wire(ours, answered, asked)
             process = _PROCESSES.Process(
-                target=_serve, args=(_Wire(theirs, asked, answered), *self._limits), daemon=True
+                target=_serve, args=(_Wire(theirs, asked, answered), *self._limits, self._store), daemon=True
             )
             with _POLLING:
                 process.start()
@@ -153,10 +212,13 @@ class Sandbox(Engine):
             return 0
 
     def _ended(self, kind: str, took_s: float, most_s: float) -> Exception:
-        """End the process and say what is to be thought of it. Another takes its place where nothing was lost with it."""
+        """End the process and say what is to be thought of it. Another takes its place, with all that was defined and kept.
+
+        Errors: Fenced, where that is not to be had.
+        """
         assert self._process is not None
         code = _exit_code(self._process, _GRACE_S if kind == "gone" else 0)
-        self.close()
+        self._end()
         if kind == "gone" and code in _STOPPED:
             return Fenced("the process that computed the SQL was told to stop")
         told = {
@@ -165,13 +227,14 @@ class Sandbox(Engine):
             "gone": f"the process that computed the SQL was ended ({_cause(code)})",
         }[kind]
         if self._begins:
+            if self._store is not None and code in _CRASHED:
+                return Unreadable(told)
             kind_of = Fenced if kind == "gone" and code is not None and code < 0 else Fatal
             return kind_of(f"no process can be had that computes the SQL: {told}; see the log")
-        if self._loaded:
-            return Overtaxed(told)
         self._begins = True
         self._start()
-        self._ask("define", self._defined)
+        if not self._open():
+            return Fenced(f"what was kept is not there any more: {told}")
         self._begins = False
         return TooCostly(told, max(took_s, _DEATH_S))
 
@@ -187,7 +250,7 @@ def _cause(code: int | None) -> str:
     return signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
 
 
-def _serve(wire: "_Wire", memory_limit: str, query_limit_s: float) -> None:
+def _serve(wire: "_Wire", memory_limit: str, query_limit_s: float, store: Store | None) -> None:
     """Do as asked until nobody asks any more."""
     os.setsid()  # who stops a group of processes stops whoever asks, and this ends with that
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -195,17 +258,19 @@ def _serve(wire: "_Wire", memory_limit: str, query_limit_s: float) -> None:
         OSError, AttributeError
     ):  # Linux: end with the process that forks, which ends with whoever asks
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    engine = _engine(memory_limit, query_limit_s)
+    engine = _engine(memory_limit, query_limit_s, store)
     with contextlib.suppress(EOFError, OSError):
         while True:
             act, *arguments = _unpacked(wire.received())
             wire.send(_answer(engine, act, arguments))
 
 
-def _engine(memory_limit: str, query_limit_s: float) -> Engine | Fatal:
+def _engine(memory_limit: str, query_limit_s: float, store: Store | None) -> Engine | Fatal:
     """An engine, or why there is none."""
     try:
-        return Engine(memory_limit, query_limit_s=query_limit_s)
+        return Engine(memory_limit, query_limit_s=query_limit_s, store=store)
+    except Fatal as error:
+        return error
     except Exception as error:
         return Fatal(f"DuckDB cannot be started: {error}")
 
@@ -231,14 +296,29 @@ def _bytes_of(memory_limit: str) -> float:
         return math.inf
 
 
+def _without_uncounted(memory_limit: str) -> str:
+    """What is left for DuckDB to count where it keeps tables in a file: it does not count which of their rows were deleted."""
+    size_bytes = _bytes_of(memory_limit)
+    return memory_limit if size_bytes == math.inf else f"{int(size_bytes * 3 / 4 / 1000)}KB"
+
+
 def _packed(message: tuple[Any, ...]) -> bytes:
     """Rows as Arrow's stream: pickled, a slice would bring all that it is a slice of."""
-    return pickle.dumps([_Rows(each) if isinstance(each, pa.RecordBatch) else each for each in message])
+    return pickle.dumps([_carried(each) for each in message])
 
 
 def _unpacked(message: bytes) -> list[Any]:
     found: list[Any] = pickle.loads(message)  # noqa: S301 - of the process that this one started
-    return [each.rows() if isinstance(each, _Rows) else each for each in found]
+    return [_carried(each) for each in found]
+
+
+def _carried(part: Any) -> Any:
+    """Rows as they travel, and what travelled as rows, also in a tuple."""
+    if isinstance(part, tuple):
+        return tuple(_carried(each) for each in part)
+    if isinstance(part, pa.RecordBatch):
+        return _Rows(part)
+    return part.rows() if isinstance(part, _Rows) else part
 
 
 class _Rows:

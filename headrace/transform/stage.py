@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import SecretStr
 
-from headrace.contract import NO_MATCH, CompiledTransform, Contract, compile_transform
+from headrace.contract import NO_MATCH, CompiledTransform, Contract, References, compile_transform, reference_table
 from headrace.errors import Fatal
 from headrace.stream import columns
 from headrace.stream.codec import conform
@@ -30,6 +30,7 @@ from headrace.transform.isolate import Overtaxed, RowError, TooCostly, isolate
 from headrace.transform.judgement import ROW, Judgement, judgement
 from headrace.transform.personal import functions
 from headrace.transform.publish import published, verdicts
+from headrace.transform.quoting import quoted
 from headrace.transform.seen import Seen
 from headrace.transform.shortcuts import sole_rule, suspects_sql
 from headrace.transform.sizes import MOST_BYTES, oversized
@@ -45,6 +46,8 @@ _MOST_LOST_S: Final = 150.0
 #: a query takes on one row.
 _SHARE: Final = 0.25
 _TIMES: Final = 4.0
+#: With more rows than so many, looking first for what a batch asks for takes less than it spares.
+_MANY: Final = 50_000
 _GROWN: Final = f"what the SQL makes of the row is over {MOST_BYTES:,} bytes"
 
 
@@ -180,12 +183,21 @@ class Transform:
         except RowError as error:  # constants are computed before there is a row
             raise Fatal(f"the SQL of {self._contract.dataset} fails on every row: {error}") from error
         self._refuse_namesakes([name for name, _ in produced])
-        made = judgement(sql, produced, self._contract.schema_, self._contract.checks)
+        made = judgement(sql, produced, self._contract.schema_, self._contract.checks, self._refers_to_many(rows))
         self._refuse_parted(dict(produced), {column.name: column.type for column in made.published})
         own = [pa.field(column.name, arrow_type(column.type), not column.required) for column in made.published]
         plan = Plan(rows, made, pa.schema([*own, *columns.TRANSFORMED_FIELDS]))
         self._judged(plan, _numbered(pa.RecordBatch.from_pylist([], schema=rows)))  # a query that fits no row fails now
         return plan
+
+    def _refers_to_many(self, rows: pa.Schema) -> bool:
+        """Whether a check refers to so much that it is better to look first for what a batch asks for."""
+        tables = {reference_table(check.dataset) for check in self._contract.checks if isinstance(check, References)}
+        counts = [f"(SELECT count(*) FROM {quoted(table)})" for table in sorted(tables)]  # noqa: S608
+        if not counts:
+            return False
+        sql = f"SELECT greatest({', '.join(counts)}) AS n"
+        return bool(self._engine.query(sql, pa.RecordBatch.from_pylist([], schema=rows)).column(0)[0].as_py() > _MANY)
 
     def _refuse_namesakes(self, names: Sequence[str]) -> None:
         """Errors: Fatal when two columns have one name, which would lose one of them. DuckDB's names ignore case."""

@@ -149,7 +149,7 @@ class _Trial:
         asked = [*self._known.inputs.of_references.get(dataset, ()), *(check.to for check in checks)]
         missing = _arrow_types(self._engine, {name: hints.get(name, "VARCHAR") for name in asked})
         table = _with_nulls(given, missing, len(rows.rows))
-        self._engine.load(create(reference_table(dataset)), table)
+        self._engine.load((create(reference_table(dataset)), table))
         return table.schema.names
 
     def _given(self, brought: set[str]) -> pa.RecordBatch:

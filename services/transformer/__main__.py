@@ -8,6 +8,7 @@ from headrace.errors import Fatal
 from headrace.stream import topics
 from headrace.stream.retirement import Estate
 from headrace.stream.service import LiveDataset, run_service
+from services.transformer.adapters.stores import Stores
 from services.transformer.bootstrap import back_tests, hash_keys, known_overrides, trials, workers
 from services.transformer.settings import TransformerSettings
 
@@ -21,11 +22,13 @@ def main() -> int:
         logging.getLogger(__name__).error("%s", error)
         return 1
     overrides = known_overrides(settings)
+    stores = Stores.of_settings(settings)
     trying, testing = trials(settings, keys), back_tests(settings, keys)
 
     def learn(datasets: Mapping[str, LiveDataset]) -> None:
         keys.learn(datasets)
         overrides.refresh()
+        stores.follow(datasets)
         trying.learn(datasets)
         testing.learn(datasets)
 
@@ -33,7 +36,7 @@ def main() -> int:
         return keys.needs_of(dataset), overrides.about(dataset)
 
     try:
-        estate = Estate("transformer", (topics.transformed, topics.parked))
+        estate = Estate("transformer", (topics.transformed, topics.parked), stores.drop)
         return run_service("transformer", settings, workers(settings, keys, overrides), learn, needs_of, estate)
     finally:
         trying.close()

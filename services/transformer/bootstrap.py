@@ -28,6 +28,7 @@ from headrace.transform.reference import needed
 from headrace.transform.sandbox import Sandbox
 from headrace.transform.skipping import Skipping
 from headrace.transform.stage import Transform
+from headrace.transform.store import Store
 from headrace.transform.uniques import seen_for
 from services.transformer.adapters.arrivals import Arrivals
 from services.transformer.adapters.back_tests import BackTests
@@ -35,6 +36,7 @@ from services.transformer.adapters.hash_keys import HashKeys
 from services.transformer.adapters.known_overrides import KnownOverrides
 from services.transformer.adapters.published_before import PublishedBefore
 from services.transformer.adapters.references import References
+from services.transformer.adapters.stores import Stores
 from services.transformer.adapters.trials import OpenStage, Trials
 from services.transformer.adapters.waiting import ParkedTopic, WaitingSource
 from services.transformer.settings import TransformerSettings
@@ -79,6 +81,7 @@ def workers(settings: TransformerSettings, keys: HashKeys, overrides: KnownOverr
     """What the transformer does for a dataset."""
     registry, way = Registry(settings.registry_url), RightOfWay()
     shutil.rmtree(seen_folder(settings), ignore_errors=True)  # of a process before this one that was killed
+    Stores.of_settings(settings).begin()
 
     def workers_for(dataset: LiveDataset) -> Iterable[Callable[[], Worker]]:
         return (partial(worker_for, dataset, settings, registry, keys, overrides, way),)
@@ -96,15 +99,18 @@ def worker_for(
 ) -> Transforming:
     """The worker from staged to transformed. Errors: Transient, Fatal when its key cannot be had."""
     hash_key = keys.of(dataset)
+    wanted = needed(compile_transform(dataset.contract), dataset.contract.checks)
+    store = Stores.of_settings(settings).of(dataset.name, dataset.generation)
+    if not wanted:
+        store.discard()  # of a version that referred to others
     with ExitStack() as given_back:  # where it cannot be built it is tried again and again
-        engine = given_back.enter_context(closing(Sandbox(settings.transform_memory, settings.transform_time_limit_s)))
+        engine = given_back.enter_context(closing(_sandbox(settings, store if wanted else None)))
         seen = seen_for(dataset.contract.checks, seen_folder(settings))
         if seen is not None:
             given_back.callback(seen.close)
         decisions = overrides.about(dataset)
         asked = decisions if dataset.role == LIVE else None  # nobody decides about rows that readers do not see
         stage = Transform(engine, dataset.contract, dataset.version, hash_key, seen, asked)
-        wanted = needed(compile_transform(dataset.contract), dataset.contract.checks)
         references = References(settings.connection(), registry, engine, wanted)
         arrivals = Arrivals(engine, references, dataset.contract)
         before = None if seen is None else PublishedBefore(settings.connection(), registry, dataset, seen)
@@ -116,6 +122,10 @@ def worker_for(
 def seen_folder(settings: TransformerSettings) -> Path:
     """Where the values are kept that rows may not share: written anew by every process."""
     return settings.data_dir / f"transformer-{settings.instance}-seen"
+
+
+def _sandbox(settings: TransformerSettings, store: Store | None) -> Sandbox:
+    return Sandbox(settings.transform_memory, settings.transform_time_limit_s, store=store)
 
 
 def trials(settings: TransformerSettings, keys: HashKeys) -> Trials:
@@ -135,7 +145,7 @@ def _opens_stages(settings: TransformerSettings, registry: Registry, keys: HashK
     def open_stage(dataset: LiveDataset) -> tuple[Transform, Callable[[], None]]:
         hash_key = keys.of(dataset)
         wanted = needed(compile_transform(dataset.contract), dataset.contract.checks)
-        engine = Sandbox(settings.transform_memory, settings.transform_time_limit_s)
+        engine = _sandbox(settings, Stores.of_settings(settings).aside() if wanted else None)
         references = References(settings.connection(), registry, engine, wanted)
 
         def give_back() -> None:

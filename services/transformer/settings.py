@@ -5,13 +5,19 @@ from pydantic import Field
 from headrace.secrets.settings import KeySettings
 from headrace.stream.service import ServiceSettings
 from headrace.transform.engine import MEMORY, MOST_LIMIT_S, QUERY_LIMIT_S
+from headrace.transform.store import SPILL
 
 
 class TransformerSettings(ServiceSettings, KeySettings):
     """See `headrace.stream.service.ServiceSettings` and `headrace.secrets.settings.KeySettings`."""
 
     transform_memory: str = Field(
-        MEMORY, description="The most memory one dataset's SQL and the reference data it reads may take."
+        MEMORY,
+        description="The most memory one dataset's SQL, and what it reads of its reference data at a time, may take.",
+    )
+    transform_spill: str = Field(
+        SPILL,
+        description="The most disk space that one dataset's SQL over reference data may take for what does not fit in memory.",
     )
     transform_time_limit_s: float = Field(
         QUERY_LIMIT_S,

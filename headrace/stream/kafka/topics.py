@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[attr-defined]
 from confluent_kafka.cimpl import NewTopic
 
@@ -165,6 +165,19 @@ def forget_group(connection: Connection, group: str) -> bool:
     admin = AdminClient(connection.client())  # who lets it go gets no answer
     [asked] = admin.delete_consumer_groups([group], request_timeout=_REPLY_S).values()
     return _gone(asked, KafkaError.GROUP_ID_NOT_FOUND, f"deleting group {group}", KafkaError.NON_EMPTY_GROUP)
+
+
+def topic_id(connection: Connection, topic: str) -> str:
+    """What tells a topic from one of its name before it. Errors: Transient, also when it is not there; Fatal."""
+    admin = AdminClient(connection.client())  # who lets it go gets no answer
+    doing = f"asking for {topic}"
+    try:
+        [asked] = admin.describe_topics(TopicCollection([topic]), request_timeout=_ANSWER_S).values()
+        return str(asked.result(_REPLY_S).topic_id)
+    except KafkaException as error:
+        raise mapped(error, doing) from error
+    except TimeoutError as error:
+        raise Transient(f"{doing}: no answer in {_REPLY_S:g} s") from error
 
 
 def forget_topic(connection: Connection, topic: str) -> None:

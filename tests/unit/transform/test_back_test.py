@@ -152,7 +152,7 @@ def test_rows_that_would_wait_for_their_parents_are_counted_as_such() -> None:
     check = {"check": "references", "column": "status", "dataset": "shop.codes", "to": "code"}
     at_once, later = (transform(checks=[{**check, "wait": wait}]) for wait in (None, "10m"))
     for stage in (at_once, later):
-        stage._engine.load(create("ref_shop__codes"), pa.RecordBatch.from_pylist([{"code": "lost"}]))
+        stage._engine.load((create("ref_shop__codes"), pa.RecordBatch.from_pylist([{"code": "lost"}])))
     test = BackTest(at_once, later, Engine())
     test.add(staged([{"status": "lost"}, {"status": "new"}]))
     report = test.report()

@@ -5,6 +5,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from headrace.errors import Fatal
 from headrace.transform.reference import create
 from tests.unit.transform.staged import Row, run, transform
 
@@ -89,7 +90,7 @@ CASES: list[tuple[dict[str, Any], list[Any], list[Any], str]] = [
 )
 def test_what_breaks_a_check_is_set_aside(check: dict[str, Any], good: list[Any], bad: list[Any], detail: str) -> None:
     stage = transform(checks=[{**check, "column": "value"}])
-    stage._engine.load(create("ref_shop__codes"), pa.record_batch({"code": ["a", "b", None]}))
+    stage._engine.load((create("ref_shop__codes"), pa.record_batch({"code": ["a", "b", None]})))
     result = run(stage, pa.record_batch({"value": pa.array([*good, *bad])}))
     assert len(result.rows) == len(good)
     reason = f"check_{check['check']}"
@@ -153,6 +154,40 @@ def test_an_unknown_reference_can_be_flagged() -> None:
     stage = transform(
         checks=[{"check": "references", "column": "a", "dataset": "shop.codes", "to": "code", "severity": "flag"}]
     )
-    stage._engine.load(create("ref_shop__codes"), pa.record_batch({"code": ["x", None]}))
+    stage._engine.load((create("ref_shop__codes"), pa.record_batch({"code": ["x", None]})))
     result = run(stage, [{"a": "x"}, {"a": "y"}, {"a": None}])
     assert [row["_flags"] for row in result.system] == [[], ["references_a"], []]
+
+
+VALUES: dict[str, pa.Array] = {
+    "texts": pa.array(["a", "1", None, "", "2.5", "x"]),
+    "numbers": pa.array([1, 2, None, 0, 5, 9]),
+    "doubles": pa.array([1.0, 2.5, None, 0.0, float("nan"), 9.5]),
+    "none": pa.array([None] * 6, pa.string()),
+}
+
+
+@pytest.mark.parametrize("known", VALUES)
+@pytest.mark.parametrize("asked", VALUES)
+@pytest.mark.parametrize("severity", ["reject", "flag"])
+def test_with_many_rows_to_refer_to_the_verdicts_are_the_same(
+    monkeypatch: pytest.MonkeyPatch, known: str, asked: str, severity: str
+) -> None:
+    """What is looked for first is only what the batch asks for."""
+    checks = [{"check": "references", "column": "a", "dataset": "shop.codes", "to": "code", "severity": severity}]
+    sql = "WITH typed AS (SELECT a, n + 1 AS n FROM input) SELECT a, n FROM typed WHERE n < 6"
+    rows = pa.record_batch({"a": VALUES[asked], "n": pa.array(range(6))})
+    results = []
+    for many in (50_000, -1):
+        monkeypatch.setattr("headrace.transform.stage._MANY", many)
+        stage = transform(checks=checks, transform={"sql": sql})
+        stage._engine.load((create("ref_shop__codes"), pa.record_batch({"code": VALUES[known]})))
+        try:
+            result = run(stage, rows)
+        except Fatal as error:  # of types that do not compare
+            results.append(str(error).partition(":")[0])
+            continue
+        results.append(str((result.rows, [row["_flags"] for row in result.system], result.rejected, result.filtered)))
+        assert stage._plan is not None
+        assert ("MATERIALIZED" in stage._plan.judgement.sql) == (many < 0)
+    assert results[0] == results[1]

@@ -16,9 +16,10 @@ import pytest
 
 from headrace.errors import Fatal, Fenced
 from headrace.transform.engine import Engine
-from headrace.transform.isolate import Overtaxed, RowError, TooCostly
+from headrace.transform.isolate import RowError, TooCostly
 from headrace.transform.reference import append, create
 from headrace.transform.sandbox import Sandbox, _Box
+from headrace.transform.store import Store
 from tests.stack import eventually
 from tests.unit.transform.staged import run, transform_on
 
@@ -84,21 +85,22 @@ def test_functions_are_there_again_when_a_process_had_to_be_ended() -> None:
     sandbox.close()
 
 
-def test_where_reference_data_would_be_lost_it_says_so() -> None:
-    sandbox = Sandbox("128MB", 4.0, SPARE)
-    sandbox.load(create("other"), ROWS.slice(0, 0))
-    sandbox.load(append("other", ["a", "s"]), _changes())
-    joined = "SELECT i.a FROM input AS i JOIN other AS o ON o.a = i.a"
-    assert sandbox.query(joined, ROWS).num_rows == 20
-    with pytest.raises(Overtaxed, match="more memory"):
+def test_reference_data_is_there_again_when_a_process_had_to_be_ended(tmp_path: Path) -> None:
+    sandbox = Sandbox("128MB", 4.0, SPARE, Store(tmp_path / "kept"))
+    sandbox.define(["CREATE OR REPLACE TEMP MACRO mine(x) AS x + 1"])
+    sandbox.load((create("other"), ROWS.slice(0, 0)), (append("other", ["a", "s"]), _changes()))
+    joined = "SELECT mine(i.a) FROM input AS i JOIN other AS o ON o.a = i.a"
+    before = sandbox.query(joined, ROWS)
+    assert before.num_rows == 20
+    with pytest.raises(TooCostly, match="more memory"):
         sandbox.query(GREEDY, ROWS)
+    assert sandbox.query(joined, ROWS).equals(before)
     sandbox.close()
 
 
-def test_a_try_that_is_to_be_short_is_stopped_early_and_reference_data_stays() -> None:
-    sandbox = Sandbox("128MB", 60.0, SPARE)
-    sandbox.load(create("other"), ROWS.slice(0, 0))
-    sandbox.load(append("other", ["a", "s"]), _changes())
+def test_a_try_that_is_to_be_short_is_stopped_early_and_reference_data_stays(tmp_path: Path) -> None:
+    sandbox = Sandbox("128MB", 60.0, SPARE, Store(tmp_path / "kept"))
+    sandbox.load((create("other"), ROWS.slice(0, 0)), (append("other", ["a", "s"]), _changes()))
     with pytest.raises(TooCostly, match=r"longer than 0\.2 s"):
         sandbox.query(
             "SELECT (SELECT count(*) FROM range(1000000000000) AS n(n) WHERE n.n % 7 = a) AS a FROM input", ROWS, 0.2

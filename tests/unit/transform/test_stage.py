@@ -93,7 +93,7 @@ def test_rows_keep_their_order_when_a_join_does_not() -> None:
     sql = "SELECT id, known.label FROM input JOIN ref('shop.labels') AS known ON known.key = input.id"
     stage = transform(transform={"sql": sql})
     labels = pa.RecordBatch.from_pylist([{"key": key, "label": f"label {key}"} for key in range(999, -1, -1)])
-    stage._engine.load(create("ref_shop__labels"), labels)
+    stage._engine.load((create("ref_shop__labels"), labels))
     result = run(stage, [{"id": at} for at in (5, 999, 0, 4000, 17)])
     assert [row["id"] for row in result.rows] == [5, 999, 0, 17]
     assert result.filtered == {NO_MATCH: [3]}

@@ -21,7 +21,7 @@ WAITING: dict[str, Any] = {
 
 def stage(*checks: dict[str, Any], **sections: Any) -> Transform:
     made = transform(checks=list(checks), **sections)
-    made._engine.load(create("ref_shop__codes"), pa.RecordBatch.from_pylist([{"code": "a"}]))
+    made._engine.load((create("ref_shop__codes"), pa.RecordBatch.from_pylist([{"code": "a"}])))
     return made
 
 

@@ -19,12 +19,12 @@ class Tables:
 
     def __init__(self, engine: Engine, values: pa.Array) -> None:
         self.engine, self.kind, self.changes = engine, values.type, 0
-        engine.load(create("ref_shop__codes"), pa.RecordBatch.from_arrays([values.slice(0, 0)], names=["code"]))
+        engine.load((create("ref_shop__codes"), pa.RecordBatch.from_arrays([values.slice(0, 0)], names=["code"])))
         self.add(values)
 
     def add(self, values: pa.Array) -> None:
         added = pa.RecordBatch.from_arrays([values, pa.array([False] * len(values))], names=["code", "__deleted"])
-        self.engine.load(append("ref_shop__codes", ["code"]), added)
+        self.engine.load((append("ref_shop__codes", ["code"]), added))
         self.changes += len(values)
 
     def refresh(self) -> None:
