@@ -209,7 +209,8 @@ def test_the_window_of_an_incremental_model_is_open_to_the_past() -> None:
 
 
 def test_what_is_read_in_a_condition_besides_is_said() -> None:
-    twice = "WITH d AS (SELECT k, l FROM ref('a.b')) SELECT x.k AS k, count() AS n FROM d AS x JOIN d AS y ON x.k = y.l {}GROUP BY k"
+    named = "WITH d AS (SELECT k, l FROM ref('a.b')) SELECT x.k AS k, count() AS n "
+    twice = named + "FROM d AS x JOIN d AS y ON x.k = y.l {}GROUP BY k"
     row = {"k": "x", "n": 1}
     [found] = contributing(twice.format(""), row)
     assert not any("also read" in note for note in found.notes)
