@@ -206,3 +206,13 @@ def test_the_window_of_an_incremental_model_is_open_to_the_past() -> None:
     assert "1970-01-01" in found.sql
     assert "2026-01-02" in found.sql
     assert "window" in found.notes[-1]
+
+
+def test_what_is_read_in_a_condition_besides_is_said() -> None:
+    named = "WITH d AS (SELECT k, l FROM ref('a.b')) SELECT x.k AS k, count() AS n "
+    twice = named + "FROM d AS x JOIN d AS y ON x.k = y.l {}GROUP BY k"
+    row = {"k": "x", "n": 1}
+    [found] = contributing(twice.format(""), row)
+    assert not any("also read" in note for note in found.notes)
+    [found] = contributing(twice.format("WHERE x.l IN (SELECT l FROM ref('a.b')) "), row)
+    assert any("also read" in note for note in found.notes)

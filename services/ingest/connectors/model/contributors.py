@@ -47,11 +47,12 @@ Narrow = Callable[[Sequence[tuple[str, str]]], tuple[list[str], list[str]]]
 
 @dataclass(frozen=True, slots=True)
 class _Reached:
-    """A dataset that a query takes rows from."""
+    """A dataset that a query takes rows from, at one of the places where it is named."""
 
     dataset: str
     sql: str
     notes: tuple[str, ...]
+    place: int
 
 
 def contributing(
@@ -76,7 +77,7 @@ def contributing(
 def _together(dataset: str, found: Sequence[_Reached], times: int) -> Contributing:
     if not found:
         return Contributing(dataset, f"SELECT {_list(COORDINATES)} FROM {_view(dataset)}", (_CONDITION,))
-    also = [_ALSO] if times > len(found) else []
+    also = [_ALSO] if times > len({each.place for each in found}) else []
     notes = dict.fromkeys([*chain.from_iterable(each.notes for each in found), *also])
     return Contributing(dataset, " UNION DISTINCT ".join(dict.fromkeys(each.sql for each in found)), tuple(notes))
 
@@ -170,7 +171,7 @@ class _Opened:
             source = each.this if each is not None else None
             source = source.this if isinstance(source, exp.Final) else source
             if isinstance(source, exp.Table) and source.db:
-                yield _Reached(_dataset(source), self._rows_of(source), self._notes)
+                yield _Reached(_dataset(source), self._rows_of(source), self._notes, id(source))
             elif isinstance(source, exp.Table) and source.name in self._names.queries:
                 yield from self._named(source)
             elif isinstance(source, exp.Subquery):
