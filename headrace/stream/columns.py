@@ -50,7 +50,8 @@ TRANSFORMED_FIELDS: Final = (
 RESUBMITTED_FIELDS: Final = (
     pa.field(QUARANTINE_ID, pa.string()),  # which quarantined row this was: its place in the quarantine topic
     # Of the raw record whose place in time the row takes: among the rows of its key it is as old as that one. Only where
-    # the newest row of a key counts.
+    # the newest row of a key counts. The rows of another dataset have it, too: as old as they are there, behind all that was
+    # here before (`services.ingest.connectors.dataset`).
     pa.field(ORIGIN_OFFSET, pa.int64()),
 )
 

@@ -97,6 +97,22 @@ def test_every_row_is_read_again_when_somebody_asks_for_it(platform: Platform, o
     assert len(ids(platform, name)) == before.loaded
 
 
+def test_a_row_that_passes_late_does_not_replace_a_newer_one(platform: Platform) -> None:
+    """The origin set it aside at first; a newer one of its key has passed by the time it is mended."""
+    first, client = named("late"), platform.client
+    client.apply(first, ORIGIN.format(name=first))
+    platform.push(first, [{"id": 0, "amount": -1}, {"id": 1, "amount": 1}])
+    platform.push(first, [{"id": 0, "amount": 50}])
+    name = applied(platform, first, "true")
+    shows(platform, name, [0, 1])
+    request = client.ask_quarantine(first, "resubmit", because="a test", all_matching=True, set={"amount": "7"})
+    assert client.wait_quarantine(first, request, timeout_s=120).resubmitted == 1
+    for each in (first, name):
+        client.wait_settled(each, timeout_s=120)
+        assert client.query(f"SELECT amount FROM {each} WHERE id = 0").rows == ((50,),), each
+    assert client.ledger(name).loaded == 3, "it has come through"
+
+
 def test_rows_do_not_come_round(platform: Platform, origin: str) -> None:
     name = applied(platform, origin, "true")
     with pytest.raises(ApiError, match="wait for each other"):

@@ -169,7 +169,20 @@ def refusals_of_order(contract: Contract, live: Mapping[str, DatasetVersion]) ->
 
 
 def _refusals_of_origin(contract: Contract, live: Mapping[str, DatasetVersion]) -> Iterator[Refusal]:
-    """Whether rows would be taken from a dataset that takes them back: those of a run that is given up, or replaced."""
+    """Whether rows would be taken from a dataset that takes them back: those of a run that is given up, or replaced; and
+    whether rows of another source could not replace those of an origin, which are as old as they are there."""
+    current = live[contract.dataset].contract() if contract.dataset in live else None
+    if (
+        current is not None
+        and current.source.passes_on
+        and current.source.type != contract.source.type
+        and contract.load.mode == "upsert"
+    ):
+        detail = (
+            f"its rows are as old as they are in {', '.join(current.source.references)}, and newer ones of another source could "
+            "not replace them: give the dataset another name"
+        )
+        yield Refusal("ages-of-origin", detail)
     if not contract.source.passes_on:
         return
     for name in contract.source.references:

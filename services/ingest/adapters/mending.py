@@ -8,4 +8,4 @@ from services.ingest.core.mending import Mending
 def mending_of(contract: Contract) -> Mending:
     """As its file says."""
     nulls = getattr(getattr(contract.source, "csv", None), "null_values", [""])
-    return Mending(contract.source.drift, contract.schema_.evolution, nulls, values_of)
+    return Mending(contract.source.drift, contract.schema_.evolution, nulls, values_of, contract.source.passes_on)

@@ -14,6 +14,7 @@ import pyarrow as pa
 from headrace.connector import Fetched
 from headrace.errors import HeadraceError, Transient
 from headrace.stream import topics
+from headrace.stream.columns import ORIGIN_OFFSET
 from headrace.stream.control import Controls
 from headrace.stream.decode import Decoder
 from headrace.stream.kafka import TransactionalWriter
@@ -31,6 +32,8 @@ from services.ingest.adapters.publisher import Publisher
 from services.ingest.adapters.raw_topic import RawTopics
 from services.ingest.adapters.row_age import origins
 from services.ingest.core import books, rebuilding
+from services.ingest.core.marks import Marks
+from services.ingest.core.mending import beside
 from services.ingest.core.partition import partition_of
 from services.ingest.core.quarantine import (
     DISCARDED,
@@ -169,13 +172,16 @@ class QuarantineWork:
         pinned = pinned_schema(self._registry, dataset)
         schema = pinned if pinned is not None else pa.schema(declared_columns(contract).items())
         if of_source:
-            mending, given = mending_of(contract), [each.given for each in asked]
+            mending = mending_of(contract)
+            pairs = [mending.parted(each.given) for each in asked]
+            given = [each for each, _ in pairs]
             if edit is None:
                 parts = mending.read(given, schema)
             else:
                 found = rebuilding.of_source_rows(given, schema, mending.evolution, mending.nulls, change, values_of)
                 parts = [found]
-            ages = [Age(each.quarantined_at, None) for each in asked]
+            parts = [beside(part, pairs) for part in parts]
+            ages = [_age(each, marks) for each, (_, marks) in zip(asked, pairs, strict=True)]
         else:
             parts, ages = self._of_records(dataset, asked, schema, change)
         made: dict[int, Made] = {}
@@ -231,7 +237,8 @@ class QuarantineWork:
             places = origins(self._raw, chosen, targets, old, keys or [None] * len(targets))
         made |= {part.index[row]: place for row, place in places.items() if isinstance(place, str)}
         marks = [place if isinstance(place := places.get(row), int) else None for row in range(len(targets))]
-        rows = rebuilding.marked(part.rows, [asked[at].row for at in part.index], marks)
+        own = [name for name in part.rows.schema.names if name != ORIGIN_OFFSET]
+        rows = rebuilding.marked(part.rows.select(own), [asked[at].row for at in part.index], marks)
         whole = publisher.encoded(Fetched(rows))
         if whole.rejected:
             each = [publisher.encoded(Fetched(rows.slice(row, 1))) for row in range(len(rows))]
@@ -319,6 +326,13 @@ def isolated(make: Callable[[Sequence[Asked]], Mapping[int, Made]], asked: Seque
     return {start + at: found for start, made in parts for at, found in made.items()} | {
         at: str(error) for at, error in failed
     }
+
+
+def _age(asked: Asked, marks: Marks | None) -> Age:
+    """How old a row is that ingest set aside: as it came, where its source says so."""
+    if marks is None:
+        return Age(asked.quarantined_at, None)
+    return Age(asked.quarantined_at, marks.age, again=True, anywhere=marks.age is not None)
 
 
 def _unfit(dataset: LiveDataset, asked: Asked) -> str | None:

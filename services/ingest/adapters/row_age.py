@@ -28,11 +28,11 @@ def origins(
     found: dict[int, int | str] = {}
     for row, (each, target, age, key) in enumerate(zip(asked, targets, ages, keys, strict=True)):
         try:
-            if age.offset is not None and target == each.partition:
+            if age.offset is not None and (age.anywhere or target == each.partition):
                 found[row] = age.offset
                 continue
             if age.again:
-                raise Forgotten("it was resubmitted before, and its key is edited now")
+                raise Forgotten("it is as old as another record, and its key is edited now, or that is not known")
             found[row] = place = before(each.dataset, target, age.since)
             if place < 0:  # older than all: no offset is below 0, and at 0 it would replace what is there
                 head = record(each.dataset, target, 0)

@@ -14,6 +14,7 @@ from services.ingest.core.drift import Evolution
 from services.ingest.core.faults import Fault
 from services.ingest.core.fit import Misfit, converter, fit_texts
 from services.ingest.core.json_rows import is_time
+from services.ingest.core.marks import Marks, parted, with_marks
 from services.ingest.core.quarantine import Edit, Given, Rebuilt
 from services.ingest.core.rebuilding import Evaluate, of_source_rows, read_object
 
@@ -26,6 +27,14 @@ class Mending:
     evolution: Evolution
     nulls: Sequence[str]
     evaluate: Evaluate
+    marked: bool = False  # whether the texts of rows have marks in them
+
+    def parted(self, given: Given) -> tuple[Given, Marks | None]:
+        """What the source gave, and the marks that came with it, if it gives any."""
+        if not self.marked:
+            return given, None
+        own, marks = parted(given.value)
+        return Given(own, given.fields), marks
 
     def read(self, given: Sequence[Given], schema: pa.Schema, *, all_rows: bool = True) -> list[Rebuilt]:
         """Rows as they are now read, those that the same decisions concern together; without `all_rows` only those.
@@ -70,8 +79,8 @@ def mended(fetched: Fetched, mending: Mending, *, ordered: bool) -> Fetched:
     chosen = [
         at for at, row in enumerate(fetched.rejected) if row.reason in DRIFT and not (ordered and row.behind is None)
     ]
-    given = [Given(fetched.rejected[at].raw, fetched.rejected[at].fields) for at in chosen]
-    parts = mending.read(given, own, all_rows=False)
+    pairs = [mending.parted(Given(fetched.rejected[at].raw, fetched.rejected[at].fields)) for at in chosen]
+    parts = [beside(part, pairs) for part in mending.read([each for each, _ in pairs], own, all_rows=False)]
     if not parts:
         return fetched
     let_in = {chosen[at] for part in parts for at in part.index}
@@ -86,6 +95,12 @@ def mended(fetched: Fetched, mending: Mending, *, ordered: bool) -> Fetched:
         return Fetched(fetched.rows, rejected)
     places = [chosen[at] for part in parts for at in part.index]
     return Fetched(_together(fetched, [part.rows for part in parts], places), rejected)
+
+
+def beside(part: Rebuilt, pairs: Sequence[tuple[Given, Marks | None]]) -> Rebuilt:
+    """Rows that were read anew, with the marks they came with. Shapes: `index` of the part are places in `pairs`."""
+    marks = [found for at in part.index if (found := pairs[at][1]) is not None]
+    return replace(part, rows=with_marks(part.rows, marks)) if len(marks) == len(part.index) and marks else part
 
 
 def _still_aside(row: SourceRow, why: str, fault: Fault | None) -> SourceRow:

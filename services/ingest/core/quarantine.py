@@ -92,12 +92,13 @@ class Age:
     """How old a row is among those of its key: as the raw record at `offset` of the partition it was set aside in.
 
     None where it never was a record; then it is as old as the records of `since`. `again` says that it was resubmitted
-    before: `since` is then the time of that, and says nothing.
+    before: `since` is then the time of that, and says nothing. `anywhere`: the offset counts in every partition.
     """
 
     since: datetime
     offset: int | None
     again: bool = False
+    anywhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)

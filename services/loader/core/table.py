@@ -44,7 +44,7 @@ _COMMENTS: Final = {
     columns.FLAGS: "Checks that flagged the row.",
     columns.QUARANTINE_ID: "The quarantined row that this one was before it was resubmitted.",
     columns.PARKED_AT: "Since when the row waited for its parent, if it did.",
-    columns.ORIGIN_OFFSET: "Offset of the raw record that a resubmitted row is as old as.",
+    columns.ORIGIN_OFFSET: "The raw offset that the row is as old as, of one that was resubmitted or comes from another dataset.",
 }
 _INTERVALS: Final = {"h": "toIntervalHour", "d": "toIntervalDay", "m": "toIntervalMonth", "y": "toIntervalYear"}
 

@@ -96,6 +96,16 @@ def test_rows_of_runs_do_not_branch() -> None:
     assert codes(proposed(branch, live(AIRPORTS + "load: {mode: replace}\n"))) == ["origin-in-runs"]
 
 
+def test_a_branch_whose_rows_are_as_old_as_in_its_origin_keeps_that_kind_of_source() -> None:
+    file = AIRPORTS.replace("nyc.airports", "nyc.large") + "load: {mode: upsert}\n"
+    branch = file.replace("type: file, path: airports.csv", "type: dataset, dataset: nyc.airports")
+    assert codes(proposed(file, live(AIRPORTS, branch))) == ["ages-of-origin"]
+    assert codes(proposed(branch, live(AIRPORTS, file))) == []
+    other = branch.replace("dataset: nyc.airports", "dataset: nyc.flights")
+    assert codes(proposed(other, live(AIRPORTS, FLIGHTS, branch))) == []
+    assert codes(proposed(file.replace("upsert", "append"), live(AIRPORTS, branch.replace("upsert", "append")))) == []
+
+
 def test_a_dataset_that_is_live_keeps_its_way_of_loading() -> None:
     replaced = AIRPORTS + "load: {mode: replace}\n"
     assert codes(proposed(replaced)) == []

@@ -24,6 +24,7 @@ router = APIRouter(prefix=PREFIX, tags=["datasets"])
 _MOST_FAULTS: Final = 100
 _TITLES: Final = {
     "unknown-parents": "The dataset refers to datasets that are not live",
+    "ages-of-origin": "The rows of another source could not replace those that are there",
     "origin-in-runs": "The rows of the other dataset come and go in runs",
     "cycle": "Datasets would wait for each other",
     "breaking-change": "The change is breaking",

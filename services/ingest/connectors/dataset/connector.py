@@ -7,16 +7,18 @@ them were read already cannot be told. Whoever wants those raises `source.snapsh
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from headrace.connector import Fetched, SourceRow, Step, Stream, Surroundings
 from headrace.errors import Fatal, Transient
 from headrace.stream import topics
 from headrace.stream.codec import Codec
-from headrace.stream.columns import OP, SOURCE_TS, user_columns
+from headrace.stream.columns import OP, ORIGIN_OFFSET, SOURCE_TS, age_of, user_columns
 from headrace.stream.decode import Decoder
 from headrace.stream.kafka import Connection, Replay
 from headrace.stream.kafka import topics as kafka_topics
@@ -26,6 +28,7 @@ from headrace.stream.stage import Batch, Records, Rejection
 from services.ingest.connectors.dataset.place import Place
 from services.ingest.connectors.dataset.settings import DatasetSource
 from services.ingest.core.tables import conformed, described
+from services.ingest.core.typed_texts import row_text
 
 log = logging.getLogger(__name__)
 
@@ -78,14 +81,17 @@ class DatasetConnector:
         """See `Connector.read`. A place in another dataset, or of a lower `source.snapshot`, is given up."""
         place = Place.from_json(position) if position else None
         if place is None or (place.dataset, place.snapshot) != (self._source.dataset, self._source.snapshot):
-            place = self._begun(place)
+            place = self._numbered(self._begun(place))
             if place.offsets:  # the end of what there was is found out once
                 yield Fetched(_empty(self._schema)), place.to_json()
+        elif place.base < 0:
+            place = self._numbered(place)
         replay = self._placed(place)
         self._at = None  # where a step is not taken to its end, its batch is read again from its start
         for records in replay.advance():
-            reached = place.behind(_behind(records))
-            yield self._fetched(records), reached.to_json()
+            fetched, youngest = self._fetched(records, place.base)
+            reached = replace(place.behind(_behind(records)), youngest=max(place.youngest, youngest))
+            yield fetched, reached.to_json()
             place = reached
         self._at = place
 
@@ -97,12 +103,26 @@ class DatasetConnector:
                 f"source.snapshot is {source.snapshot}, but {former.snapshot} has been read: the number only rises"
             )
         generation = self._live().generation
-        place = Place(source.dataset, generation, source.snapshot, {})
+        place = Place(source.dataset, generation, source.snapshot, {}, youngest=former.youngest if former else -1)
         with closing(self._topic(generation)) as replay:
             ends = replay.watermarks()
         if source.start == "earliest":  # what was deleted before that is not missed
             return place.behind({number: low for number, (low, _) in ends.items() if low})
         return place.behind({number: high for number, (_, high) in ends.items()})
+
+    def _numbered(self, place: Place) -> Place:
+        """The place with a base: all that comes is younger than what this dataset had before. Errors: Transient.
+
+        A row is as old as it is in the other dataset, so that one that passes late does not replace a newer one of its key.
+        """
+        if not self._surroundings.keyed:
+            return place
+        own = topics.raw(self._surroundings.dataset)
+        ends = [0]
+        if kafka_topics.exists(self._connection, own):
+            with closing(Replay(self._connection, own)) as replay:
+                ends += [high for _, high in replay.watermarks().values()]
+        return replace(place, base=max(place.youngest + 1, *ends))
 
     def _placed(self, place: Place) -> Replay:
         """The topic, to be read on from a place. Errors: Fatal when rows that were not read are not there any more; Transient."""
@@ -154,31 +174,50 @@ class DatasetConnector:
                 return Codec(found[1]).arrow_schema
         raise Transient(f"{self._source.dataset} has published no row yet, so its columns are not known")
 
-    def _fetched(self, records: Records) -> Fetched:
-        """The rows in records: those of their columns that are the dataset's own, what happened to each, and when."""
+    def _fetched(self, records: Records, base: int = -1) -> tuple[Fetched, int]:
+        """The rows in records: those of their columns that are the dataset's own, what happened to each, when, and with a base
+        its age; and the greatest of these."""
         batches, rejections = self._decoder(records)
-        parts = [self._taken(batch) for batch in batches]
+        youngest, before = -1, 0
+        parts: list[Fetched] = []
+        for batch in batches:
+            marks = _marks(batch, base)
+            if ORIGIN_OFFSET in marks.schema.names:
+                youngest = max(youngest, pc.max(marks.column(ORIGIN_OFFSET)).as_py())
+            parts.append(self._taken(batch, marks, before))
+            before += parts[-1].rows.num_rows
         rejected = [row for part in parts for row in part.rejected]
-        rejected += [_set_aside(records, rejection) for rejection in rejections]
+        rejected += [_unread(records, rejection) for rejection in rejections]
         if not parts:
-            return Fetched(_empty(self._schema), tuple(rejected))
+            return Fetched(_empty(self._schema), tuple(rejected)), youngest
         tables = [pa.Table.from_batches([part.rows]) for part in parts]
         joined = pa.concat_tables(tables, promote_options="permissive").combine_chunks().to_batches()
-        return Fetched(joined[0] if joined else parts[-1].rows, tuple(rejected))
+        return Fetched(joined[0] if joined else parts[-1].rows, tuple(rejected)), youngest
 
-    def _taken(self, batch: Batch) -> Fetched:
+    def _taken(self, batch: Batch, brought: pa.RecordBatch, before: int) -> Fetched:
+        """The rows of a batch that fit, with their marks; `before` are those that fit of the batches in front of it."""
         own = batch.rows.select(user_columns(batch.rows.schema))
         fitted = conformed(own, self._schema, self._surroundings.declared, self._surroundings.evolution)
         self._schema = fitted.rows.schema
         bad = {fault.row: fault for fault in fitted.faults}
         kept = pa.array([row not in bad for row in range(batch.rows.num_rows)], pa.bool_())
-        marks = batch.rows.select(_MARKS).filter(kept)
+        marks = brought.filter(kept)
         rows = pa.RecordBatch.from_arrays(
             [*fitted.rows.columns, *marks.columns], schema=pa.schema([*fitted.rows.schema, *marks.schema])
         )
+        whole = pa.RecordBatch.from_arrays(
+            [*own.columns, *brought.columns], schema=pa.schema([*own.schema, *brought.schema])
+        )
         aside = [
-            _set_aside(batch.raw, Rejection(row, fault.reason, fault.detail), fault.column)
-            for row, fault in sorted(bad.items())
+            SourceRow(
+                row_text(whole, row),
+                fault.reason,
+                fault.detail,
+                _place(batch.raw, row),
+                fault.column,
+                behind=before + row - at,
+            )
+            for at, (row, fault) in enumerate(sorted(bad.items()))
         ]
         return Fetched(rows, tuple(aside))
 
@@ -194,10 +233,23 @@ def _behind(records: Records) -> Mapping[int, int]:
     return {int(number): int(offset[partition == number].max()) + 1 for number in np.unique(partition)}
 
 
-def _set_aside(records: Records, rejection: Rejection, column: str | None = None) -> SourceRow:
+def _marks(batch: Batch, base: int) -> pa.RecordBatch:
+    """What the rows of a batch bring beside their columns."""
+    marks = batch.rows.select(_MARKS)
+    if base < 0:
+        return marks
+    age = pc.add(age_of(batch.rows), pa.scalar(base, pa.int64()))
+    schema = marks.schema.append(pa.field(ORIGIN_OFFSET, pa.int64()))
+    return pa.RecordBatch.from_arrays([*marks.columns, age], schema=schema)
+
+
+def _unread(records: Records, rejection: Rejection) -> SourceRow:
     row = rejection.row
-    place = f"{records.topic}[{records.partition[row].as_py()}]@{records.offset[row].as_py()}"
-    return SourceRow(records.values[row] or b"", rejection.reason, rejection.detail, place, column)
+    return SourceRow(records.values[row] or b"", rejection.reason, rejection.detail, _place(records, row))
+
+
+def _place(records: Records, row: int) -> str:
+    return f"{records.topic}[{records.partition[row].as_py()}]@{records.offset[row].as_py()}"
 
 
 def _select(schema: pa.Schema, names: list[str]) -> pa.Schema:

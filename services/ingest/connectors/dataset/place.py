@@ -10,12 +10,15 @@ class Place:
     """The next offset of each partition in the validated topic of a generation.
 
     Partitions that are missing are read from their start. `snapshot` is the number the dataset file had when reading began.
+    `base` is what is added to a row's age in the other dataset, and `youngest` the greatest that came of it; -1 without any.
     """
 
     dataset: str
     generation: int
     snapshot: int
     offsets: Mapping[str, int]
+    base: int = -1
+    youngest: int = -1
 
     def behind(self, reached: Mapping[int, int]) -> "Place":
         """The place once so much more has been read."""
