@@ -3,12 +3,12 @@
 from pydantic import Field
 
 from headrace.secrets.settings import KeySettings
-from headrace.stream.service import ServiceSettings
+from headrace.stream.lake_settings import LakeSettings
 from headrace.transform.engine import MEMORY, QUERY_LIMIT_S
 
 
-class TransformerSettings(ServiceSettings, KeySettings):
-    """See `headrace.stream.service.ServiceSettings` and `headrace.secrets.settings.KeySettings`."""
+class TransformerSettings(LakeSettings, KeySettings):
+    """See `headrace.stream.lake_settings.LakeSettings` and `headrace.secrets.settings.KeySettings`."""
 
     transform_memory: str = Field(
         MEMORY, description="The most memory one dataset's SQL and the reference data it reads may take."

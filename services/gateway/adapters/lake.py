@@ -16,7 +16,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from headrace.errors import Transient
 from headrace.stream import columns
-from headrace.stream.lake import LakeSettings, existing_catalog, landing_table, offsets_of
+from headrace.stream.lake import existing_catalog, landing_table, offsets_of
+from headrace.stream.lake_settings import LakeSettings
 from services.gateway.adapters.trail import fields_of
 from services.gateway.core.passport import Place
 
