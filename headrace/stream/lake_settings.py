@@ -1,4 +1,4 @@
-"""Where the lake is: apart from what opens it, so that a service which seldom needs it starts without the libraries of Iceberg."""
+"""Where the lake is; apart from what opens it, so that a service which seldom needs it starts without Iceberg's libraries."""
 
 from typing import Final
 

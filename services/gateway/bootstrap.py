@@ -65,12 +65,12 @@ def build(settings: GatewaySettings) -> Gateway:
         settings.warehouse_reader_password.get_secret_value(),
         settings.query_timeout_s,
     )
-    quarantine, progress = Quarantine(warehouse, datasets.get), Progress(connection)
+    quarantine, progress, lake = Quarantine(warehouse, datasets.get), Progress(connection), Lake(settings)
     published, ledger, incidents = PublishedRows(warehouse), LedgerStore(engine), IncidentStore(engine)
     reach = GenerationReach(connection, registry, progress)
     diffs = GenerationDiffs(warehouse, StoredSides(datasets, reach), ledger.filtered, settings.diff_timeout_s)
     overrides = OverrideStore(engine, connection, controls)
-    generations = Generations(ledger, incidents, progress, fold, warehouse)
+    generations = Generations(ledger, incidents, progress, fold, warehouse, lake)
     runs, wishes = RunLog(connection, controls), WishStore(engine, connection, controls)
     return Gateway(
         engine,
@@ -93,9 +93,7 @@ def build(settings: GatewaySettings) -> Gateway:
         QuarantineDesk(connection, controls),
         BackTestDesk(connection, controls),
         TransformTests(),
-        Passports(
-            connection, registry, controls, datasets, progress, published, quarantine, Lake(settings), runs, overrides
-        ),
+        Passports(connection, registry, controls, datasets, progress, published, quarantine, lake, runs, overrides),
         generations,
         diffs,
         overrides,

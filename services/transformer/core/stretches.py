@@ -1,11 +1,11 @@
-"""Decides which raw records of a partition a generation takes from the lake: those in front of the first that is left in the topic."""
+"""Decides which raw records of a partition are taken from the lake: those in front of the first that is left in the topic."""
 
 from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
 class Seam:
-    """Where the staged topic begins: `raw` is the raw offset in front of which its records are deleted, `staged` where to read on."""
+    """Where the staged topic begins: in front of the raw offset `raw` its records are deleted; `staged` is where to read on."""
 
     raw: int
     staged: int

@@ -1,6 +1,6 @@
-"""A generation made by a replay has every row once, also those that retention has deleted from the topics: they come from the lake."""
+"""A generation made by a replay has every row once, also what retention has deleted from the topics: it comes from the lake."""
 
-import os
+import json
 import signal
 import subprocess
 import sys
@@ -31,6 +31,7 @@ from services.transformer.settings import TransformerSettings
 from tests.integration.transformer.flow import PARTITIONS, Flow, until
 
 RULE = {"transform": {"sql": "SELECT id, amount * 2 AS amount, big, small FROM input WHERE id % 10 <> 3"}}
+BATCH = 64
 EACH = 200  # rows of a batch, in each partition
 
 
@@ -122,7 +123,7 @@ class Orders:
     @contextmanager
     def replaying(self, number: int) -> Iterator[list[BaseException]]:
         """The transformer at work on a candidate; gives what stopped it."""
-        settings = TransformerSettings(**where(self.flow, self.folder), max_batch_rows=64)
+        settings = TransformerSettings(**where(self.flow, self.folder), max_batch_rows=BATCH)
         keys, overrides = hash_keys(settings), known_overrides(settings)
         stopping, failures = threading.Event(), list[BaseException]()
         generation = self.generation(number)
@@ -142,6 +143,21 @@ class Orders:
             thread.join(30)
             keys.close()
             overrides.close()
+
+    def killed(self, number: int, commits: int, when: str) -> None:
+        """A transformer at work on a candidate that is killed at one of its commits."""
+        settings = {**where(self.flow, self.folder), "data_dir": str(self.folder), "max_batch_rows": BATCH}
+        document = self.generation(number).contract.canonical_json()
+        command = [
+            sys.executable,
+            "-m",
+            "tests.integration.transformer.dying",
+            document,
+            str(number),
+            json.dumps(settings),
+        ]
+        ended = subprocess.run([*command, str(commits), when], timeout=120, capture_output=True, check=False)
+        assert ended.returncode == -signal.SIGKILL, ended.stderr[-2000:]
 
     def delete(self, share: int, topic: str) -> None:
         """What retention would: the first records of each partition, this share of them in hundredths."""
@@ -204,6 +220,18 @@ def test_what_the_topics_no_longer_have_comes_from_the_lake_once_each(orders: Or
         until(lambda: orders.read(3) >= orders.sent, 60)
     orders.balances(3)
     assert len(orders.made(3)) == orders.sent * 9 // 10
+
+
+def test_a_transformer_that_is_killed_in_the_lake_and_at_the_seam_loses_and_doubles_nothing(orders: Orders) -> None:
+    orders.delete(60, topics.staged(orders.live.name))
+    for commits, when in ((2, "before"), (4, "after"), (8, "before"), (1, "after"), (1, "before")):
+        orders.killed(2, commits, when)
+    with orders.replaying(2) as failures:
+        until(lambda: orders.read(2) >= orders.sent, 60)
+    assert not failures
+    orders.balances(2)
+    places = [(row["_partition"], row["_offset"]) for row in orders.made(2)]
+    assert len(places) == len(set(places)) == orders.sent * 9 // 10
 
 
 def test_the_topic_alone_has_fewer(orders: Orders, monkeypatch: pytest.MonkeyPatch) -> None:

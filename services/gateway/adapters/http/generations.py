@@ -54,11 +54,12 @@ def generations(name: models.Name, gateway: Parts, _: Calling) -> models.Generat
     "/datasets/{name}/generations", summary="Replay records by another version", responses=_MAY, status_code=201
 )
 def replay(name: models.Name, body: models.Replay, gateway: Parts, caller: Administering) -> models.Generation:
-    """Have a dataset file, which may break what is live, make a generation beside the live one, from the first staged record on.
+    """Have a dataset file, which may break what is live, make a generation beside the live one, from the first record on: what retention
+    has deleted from the staged topic is read from the lake.
 
     Its tests are run first, unless `skip_tests` says why not. What is live does not change until the generation is promoted.
 
-    Refused: a dataset that is loaded in runs, one whose staged records are partly deleted, other partitions, a key by which
+    Refused: a dataset that is loaded in runs, one whose staged records are partly deleted and not in the lake, other partitions, a key by which
     records are not partitioned (409); a file that is not valid, or one of whose tests fails (422).
     """
     dataset = known(gateway.datasets, name)
@@ -192,8 +193,9 @@ def _refuse(refusal: Refusal | None) -> None:
 def _refuse_deleted(gateway: Gateway, dataset: DatasetVersion) -> None:
     if missing := gateway.generations.deleted(dataset):
         detail = (
-            f"{missing} offsets of {dataset.name}.staged are deleted by its retention: the generation would lack rows that the "
-            "live one has; give the dataset another name and load it from its source"
+            f"{missing} offsets of {dataset.name}.staged are deleted by its retention, and the lake has none of their partitions "
+            "(HEADRACE_LAKE_URI of the gateway): the generation would lack rows that the live one has; give the dataset another "
+            "name and load it from its source"
         )
         _refuse(Refusal("records-deleted", detail))
 
