@@ -48,6 +48,7 @@ def replay(
     """Have a dataset file, which may break what is live, fill topics and a table of its own, from the first record on.
 
     What is live goes on, and its readers see nothing of it until it is promoted. It takes its turn behind the live stream.
+    Records that retention has deleted from the topic are read from the lake.
 
     Examples:
 
@@ -123,7 +124,9 @@ def retire(
     because: Because,
     output: Output = Format.TABLE,
 ) -> None:
-    """Give up a generation that is not live, for ever: its work ends, then its topics, table and groups are dropped.
+    """Give up a generation that is not live, for ever: its work ends, then its topics, table, groups and schemas are dropped.
+
+    It is refused while a branch (source.type: dataset) reads it.
 
     Examples:
 

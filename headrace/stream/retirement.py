@@ -8,7 +8,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from headrace.errors import HeadraceError, Transient
 from headrace.stream import topics
@@ -20,13 +20,19 @@ log = logging.getLogger(__name__)
 _AGAIN_S: Final = 2.0
 
 
+class Subjects(Protocol):
+    """The registry's schemas by topic; see `headrace.stream.registry.Registry`."""
+
+    def forget(self, subject: str) -> bool: ...
+
+
 def nothing(dataset: str, generation: int) -> None:
     """What a service drops that keeps nothing but topics and groups."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estate:
-    """What a service has of each generation: a group that reads, topics that it writes, and what `drop` takes away.
+    """What a service has of each generation: a group that reads, topics that it writes with their schemas, and what `drop` takes away.
 
     `drop` is given the dataset's name and the number; it can be repeated. Errors: Transient, Fatal.
     """
@@ -39,8 +45,11 @@ class Estate:
 class Retirements:
     """Drops the estates of retired generations, in a thread that lives as long as there is something to drop."""
 
-    def __init__(self, connection: Connection, estate: Estate, on_dropped: Callable[[str, int], None]) -> None:
+    def __init__(
+        self, connection: Connection, subjects: Subjects, estate: Estate, on_dropped: Callable[[str, int], None]
+    ) -> None:
         self._connection = connection
+        self._subjects = subjects
         self._estate = estate
         self._on_dropped = on_dropped
         self._stopping = threading.Event()
@@ -65,7 +74,7 @@ class Retirements:
         while not self._stopping.is_set():
             for name, generation in sorted(self._open):
                 try:
-                    if dropped(self._connection, self._estate, name, generation):
+                    if dropped(self._connection, self._subjects, self._estate, name, generation):
                         log.info("dropped what was left of generation %d", generation, extra={"dataset": name})
                         self._done.add((name, generation))
                         self._on_dropped(name, generation)
@@ -88,7 +97,7 @@ class Retirements:
             self._stopping.wait(_AGAIN_S)
 
 
-def dropped(connection: Connection, estate: Estate, dataset: str, generation: int) -> bool:
+def dropped(connection: Connection, subjects: Subjects, estate: Estate, dataset: str, generation: int) -> bool:
     """Drop what a service has of a generation, unless a worker of it is left. Returns whether it is gone.
 
     The group goes first: it can only go when no worker is in it, and who is in none neither writes its topics nor its table.
@@ -98,5 +107,6 @@ def dropped(connection: Connection, estate: Estate, dataset: str, generation: in
         return False
     for topic in estate.topics:
         kafka_topics.forget_topic(connection, topic(dataset, generation))
+        subjects.forget(topics.subject(topic(dataset, generation)))
     estate.drop(dataset, generation)
     return True

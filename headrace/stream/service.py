@@ -313,7 +313,7 @@ def run_service(
             notices.resolved("generation_stopped", dataset.name, again, about(dataset.generation))
 
     lanes = Lanes(service, workers_for, started, failed, needs_of, every_generation if estate else live_only)
-    retirements = Retirements(connection, estate, dropped) if estate else None
+    retirements = Retirements(connection, registry, estate, dropped) if estate else None
 
     def follow(datasets: Mapping[str, LiveDataset]) -> None:
         on_datasets(datasets)

@@ -11,6 +11,7 @@ from headrace.stream.registry import Registry
 from headrace.stream.secret_log import SecretLog
 from services.gateway.accounts import Accounts
 from services.gateway.adapters.back_test_desk import BackTestDesk
+from services.gateway.adapters.branches import Branches
 from services.gateway.adapters.control_fold import ControlFold
 from services.gateway.adapters.database import open_database, upgrade
 from services.gateway.adapters.dataset_log import DatasetLog
@@ -98,6 +99,7 @@ def build(settings: GatewaySettings) -> Gateway:
         diffs,
         overrides,
         progress,
+        Branches(connection, controls),
     )
 
 

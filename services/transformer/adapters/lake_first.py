@@ -133,7 +133,7 @@ class LakeFirst:
             raise Transient(f"{error}: looked for in the lake") from error
 
     def _begin(self, partitions: list[int]) -> Mapping[int, int]:
-        """Where to begin partitions of the staged topic of which nothing is committed, and what comes before. Errors: Transient, Fatal."""
+        """Where partitions begin of which nothing staged is committed, and what comes before. Errors: Transient, Fatal."""
         seams = self._seams(partitions)
         committed = self._source.committed(self._raw, partitions)
         found = {at: left(committed.get(at, 0), seam, self._passed.get(at)) for at, seam in seams.items()}

@@ -40,7 +40,7 @@ from headrace.stream.stage import Records
 from services.transformer.core.landed import restored, staged_schema
 from services.transformer.core.stretches import Stretch
 
-_ORDER: Final[list[tuple[str, Literal["ascending"]]]] = [
+_ORDER: Final[list[tuple[str, Literal["ascending", "descending"]]]] = [
     (columns.PARTITION, "ascending"),
     (columns.OFFSET, "ascending"),
 ]
@@ -65,7 +65,7 @@ class LandedRecords:
         self._codecs: dict[int, tuple[pa.Schema, Codec, int]] = {}
 
     def landings(self, wanted: Mapping[int, Stretch]) -> Landings:
-        """What is landed of these stretches, by partition. Errors: Transient, also while it is read; Fatal where there is no lake."""
+        """What is landed of these stretches, by partition. Errors: Transient, also while it is read; Fatal without a lake."""
         try:
             catalog = existing_catalog(self._settings)
             table = None if catalog is None else catalog.load_table(self._table)

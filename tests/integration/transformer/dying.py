@@ -35,7 +35,7 @@ def main(document: str, generation: str, given: str, commits: str, when: str) ->
         if not left:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    KafkaSink.commit = dying  # type: ignore[method-assign]
+    KafkaSink.commit = dying  # type: ignore[method-assign, assignment]
     keys, overrides = hash_keys(settings), known_overrides(settings)
     worker_for(dataset, settings, Registry(settings.registry_url), keys, overrides).run(threading.Event())
 

@@ -94,9 +94,8 @@ class Lake:
             assert not rejected
             for batch in batches:
                 assert batch.raw.offset.to_pylist() == batch.rows.column(columns.OFFSET).to_pylist()
-                assert batch.raw.timestamp_ms.to_pylist() == [
-                    int(at.timestamp() * 1000) for at in batch.rows.column(columns.INGESTED_AT).to_pylist()
-                ]
+                ingested = batch.rows.column(columns.INGESTED_AT).cast(pa.int64())
+                assert batch.raw.timestamp_ms.to_pylist() == [at // 1000 for at in ingested.to_numpy().tolist()]
                 found += batch.rows.to_pylist()
         return found
 

@@ -25,7 +25,8 @@ from services.transformer.core.stretches import Seam, Stretch, left
 
 ORDERS = "shop.orders"
 RAW, STAGED, MADE = topics.raw(ORDERS), topics.staged(ORDERS), topics.transformed(ORDERS, 2)
-SCHEMA = pa.schema([pa.field("n", pa.int64()), *columns.STAGED_FIELDS])
+OWN: tuple[pa.Field, ...] = (pa.field("n", pa.int64()),)
+SCHEMA = pa.schema([*OWN, *columns.STAGED_FIELDS])
 PARTITIONS = (0, 1)
 GROUP = "g"
 
@@ -157,7 +158,7 @@ class World:
 
     def records(self, rows: pa.Table) -> Records:
         count = rows.num_rows
-        places = [rows.column(name).combine_chunks() for name in (columns.PARTITION, columns.OFFSET)]
+        places: list[Any] = [rows.column(name).combine_chunks() for name in (columns.PARTITION, columns.OFFSET)]
         values = self.encoded(rows.to_pylist())
         return Records(RAW, places[0], places[1], pa.array([0] * count, pa.int64()), [None] * count, values)
 

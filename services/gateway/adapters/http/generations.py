@@ -34,6 +34,7 @@ _TITLES: Final = {
     "retired-generation": "The generation is retired",
     "not-caught-up": "The generation has not caught up",
     "no-table": "The generation has no table",
+    "branches-read-it": "Other datasets read the generation",
     "cycle": "Datasets would wait for each other",
 }
 _MAY: Final = may_answer(
@@ -54,13 +55,13 @@ def generations(name: models.Name, gateway: Parts, _: Calling) -> models.Generat
     "/datasets/{name}/generations", summary="Replay records by another version", responses=_MAY, status_code=201
 )
 def replay(name: models.Name, body: models.Replay, gateway: Parts, caller: Administering) -> models.Generation:
-    """Have a dataset file, which may break what is live, make a generation beside the live one, from the first record on: what retention
-    has deleted from the staged topic is read from the lake.
+    """Have a dataset file, which may break what is live, make a generation beside the live one, from the first record on.
 
-    Its tests are run first, unless `skip_tests` says why not. What is live does not change until the generation is promoted.
+    What retention has deleted from the staged topic is read from the lake. Its tests are run first, unless `skip_tests` says why
+    not. What is live does not change until the generation is promoted.
 
-    Refused: a dataset that is loaded in runs, one whose staged records are partly deleted and not in the lake, other partitions, a key by which
-    records are not partitioned (409); a file that is not valid, or one of whose tests fails (422).
+    Refused: a dataset that is loaded in runs, one with staged records that are deleted and not in the lake, other partitions, a key
+    by which records are not partitioned (409); a file that is not valid, or one of whose tests fails (422).
     """
     dataset = known(gateway.datasets, name)
     contract = load(body.document)
@@ -121,9 +122,10 @@ def retire(
 ) -> models.Generation:
     """End a generation's work, then drop its topics, table and groups; for ever. Its number is not used again.
 
-    Refused: the live one (409).
+    Refused: the live one; one that a branch (`source.type: dataset`) still reads (409).
     """
     known(gateway.datasets, name)
+    _refuse_read(gateway, name, number)
     return _change(gateway, name, number, lambda current: retired(current, number, _act(caller.name, body)))
 
 
@@ -198,6 +200,15 @@ def _refuse_deleted(gateway: Gateway, dataset: DatasetVersion) -> None:
             "name and load it from its source"
         )
         _refuse(Refusal("records-deleted", detail))
+
+
+def _refuse_read(gateway: Gateway, name: str, number: int) -> None:
+    if branches := gateway.branches.reading(gateway.datasets.all().values(), name, number):
+        detail = (
+            f"{', '.join(branches)} would stop: they read generation {number} of {name} (source.type: dataset). Raise "
+            "`source.snapshot` in their files and apply them: they read every row again, from the live generation"
+        )
+        _refuse(Refusal("branches-read-it", detail))
 
 
 def _refuse_early(gateway: Gateway, dataset: DatasetVersion, number: int, *, force: bool) -> None:

@@ -15,6 +15,7 @@ import pyarrow as pa
 from headrace.connector import Fetched, SourceRow, Step, Stream, Surroundings
 from headrace.errors import Fatal, Transient
 from headrace.stream import topics
+from headrace.stream.branches import Place
 from headrace.stream.codec import Codec
 from headrace.stream.columns import OP, SOURCE_TS, user_columns
 from headrace.stream.decode import Decoder
@@ -23,7 +24,6 @@ from headrace.stream.kafka import topics as kafka_topics
 from headrace.stream.registry import Registry
 from headrace.stream.service import LiveDataset, live_datasets
 from headrace.stream.stage import Batch, Records, Rejection
-from services.ingest.connectors.dataset.place import Place
 from services.ingest.connectors.dataset.settings import DatasetSource
 from services.ingest.core.tables import conformed, described
 
