@@ -32,7 +32,7 @@ def nothing(dataset: str, generation: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Estate:
-    """What a service has of each generation: a group that reads, topics that it writes with their schemas, and what `drop` takes away.
+    """What a service has of each generation: a group that reads, topics with schemas that it writes, what `drop` takes away.
 
     `drop` is given the dataset's name and the number; it can be repeated. Errors: Transient, Fatal.
     """

@@ -60,7 +60,7 @@ def replay(name: models.Name, body: models.Replay, gateway: Parts, caller: Admin
     What retention has deleted from the staged topic is read from the lake. Its tests are run first, unless `skip_tests` says why
     not. What is live does not change until the generation is promoted.
 
-    Refused: a dataset that is loaded in runs, one with staged records that are deleted and not in the lake, other partitions, a key
+    Refused: a dataset that is loaded in runs, one with staged records that are in neither topic nor lake, other partitions, a key
     by which records are not partitioned (409); a file that is not valid, or one of whose tests fails (422).
     """
     dataset = known(gateway.datasets, name)
