@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -74,6 +75,8 @@ class LiveDataset:
     promoted: bool = False
     beside: tuple["LiveDataset", ...] = ()
     retired: tuple[int, ...] = ()  # numbers of generations
+    ingested_from: datetime | None = None  # of a generation that holds only rows ingested then or later,
+    ingested_to: datetime | None = None  # ... and before
 
     def alone(self) -> "LiveDataset":
         """Without what is beside it, so that its work goes on when something comes or goes there."""
@@ -115,7 +118,8 @@ def _live(record: Mapping[str, Any]) -> LiveDataset:
 
     def one(fields: Mapping[str, Any], role: str) -> LiveDataset:
         contract = Contract.from_json(fields["document"])
-        return LiveDataset(record["name"], fields["version"], fields["generation"], record["state"], contract, role)
+        made = LiveDataset(record["name"], fields["version"], fields["generation"], record["state"], contract, role)
+        return replace(made, ingested_from=fields.get("ingested_from"), ingested_to=fields.get("ingested_to"))
 
     others: Sequence[Mapping[str, Any]] = record.get("beside", ())
     return replace(

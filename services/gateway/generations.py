@@ -45,6 +45,8 @@ class GenerationStatus:
     reach: Reach | None
     caught_up: bool
     problem: str
+    ingested_from: datetime | None = None
+    ingested_to: datetime | None = None
 
 
 class Generations:
@@ -146,6 +148,8 @@ class Generations:
             got,
             got is not None and got.behind == 0,
             "; ".join(self._problems(version)) if state not in (RETIRED, LIVE) else "",
+            None if other is None else other.ingested_from,
+            None if other is None else other.ingested_to,
         )
 
     def _problems(self, generation: DatasetVersion) -> Iterable[str]:

@@ -21,9 +21,10 @@ from headrace.stream.pump import Pump, Source, Work
 from headrace.stream.registry import Registry
 from headrace.stream.right_of_way import RightOfWay
 from headrace.stream.service import LIVE, LiveDataset, Worker, WorkersFor
-from headrace.stream.stage import MAIN
+from headrace.stream.stage import MAIN, Stage
 from headrace.stream.wiring import kafka_pump
 from headrace.transform.engine import Engine
+from headrace.transform.in_range import InRange
 from headrace.transform.reference import needed
 from headrace.transform.sandbox import Sandbox
 from headrace.transform.skipping import Skipping
@@ -190,7 +191,7 @@ def pump_for(
         dataset,
         settings,
         registry,
-        Skipping(stage, decisions),
+        _ranged(dataset, Skipping(stage, decisions)),
         topics.staged(dataset.name),
         {MAIN: topics.transformed(dataset.name, dataset.generation)},
         before_batch=partial(make_ready, dataset, registry, stage, references, before),
@@ -199,6 +200,11 @@ def pump_for(
         on_work=waiting.note,
         way=way,
     )
+
+
+def _ranged(dataset: LiveDataset, stage: Stage) -> Stage:
+    begin, end = dataset.ingested_from, dataset.ingested_to
+    return stage if begin is None and end is None else InRange(stage, begin, end)
 
 
 def _over_the_lake(

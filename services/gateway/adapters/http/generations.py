@@ -16,7 +16,16 @@ from services.gateway.adapters.http.datasets import known, refuse, refuse_failed
 from services.gateway.adapters.http.problems import ProblemError, not_found
 from services.gateway.adapters.http.waiting import wait_until
 from services.gateway.core.datasets import DatasetVersion, Refusal, propose, refusals_of_order
-from services.gateway.core.generations import RETIRED, Act, promoted, replayed, retired, rolled_back, stands_against
+from services.gateway.core.generations import (
+    RETIRED,
+    Act,
+    Range,
+    promoted,
+    replayed,
+    retired,
+    rolled_back,
+    stands_against,
+)
 from services.gateway.gateway import Gateway
 from services.gateway.generations import GenerationStatus
 
@@ -34,6 +43,7 @@ _TITLES: Final = {
     "retired-generation": "The generation is retired",
     "not-caught-up": "The generation has not caught up",
     "no-table": "The generation has no table",
+    "only-a-range": "The generation holds only a range",
     "branches-read-it": "Other datasets read the generation",
     "cycle": "Datasets would wait for each other",
 }
@@ -61,13 +71,19 @@ def replay(name: models.Name, body: models.Replay, gateway: Parts, caller: Admin
     not. What is live does not change until the generation is promoted.
 
     Refused: a dataset that is loaded in runs, one with staged records that are in neither topic nor lake, other partitions, a key
-    by which records are not partitioned (409); a file that is not valid, or one of whose tests fails (422).
+    by which records are not partitioned (409); an empty range, a file that is not valid, or one of whose tests fails (422).
     """
     dataset = known(gateway.datasets, name)
     contract = load(body.document)
     if contract.dataset != name:
         detail = f"the file describes {contract.dataset}, the path names {name}"
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "other-name", "The names differ", detail)
+    ingested = Range(body.ingested_from, body.ingested_to)
+    if ingested.begin is not None and ingested.end is not None and ingested.begin >= ingested.end:
+        detail = (
+            f"the range ends at {ingested.end.isoformat()}, and begins at {ingested.begin.isoformat()}: no row is in it"
+        )
+        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "empty-range", "The range is empty", detail)
     if body.skip_tests is None:
         refuse_failed_tests(gateway, contract)
     _refuse_deleted(gateway, dataset)
@@ -76,7 +92,7 @@ def replay(name: models.Name, body: models.Replay, gateway: Parts, caller: Admin
         current = _standing(live, name)
         refuse(propose(contract, live), breaking=False)
         _refuse(stands_against(contract, current.contract()))
-        return replayed(current, contract, _act(caller.name, body), body.skip_tests or "")
+        return replayed(current, contract, _act(caller.name, body), body.skip_tests or "", ingested)
 
     made = _append(gateway, decide)
     return _one(gateway, made, made.highest_generation)
@@ -91,11 +107,13 @@ def promote(
     It is live with this answer; its rows show a moment later, all of them at once: see `shown`.
 
     Refused: one that has not caught up within ten seconds, unless `force` is set; one that has no table yet; one that is
-    retired (409).
+    retired, or holds only a range (409).
     """
     dataset = known(gateway.datasets, name)
     looked_at = _to_promote(dataset, number)
     if looked_at:
+        refused = promoted(dataset, number, _act(caller.name, body))
+        _refuse(refused if isinstance(refused, Refusal) else None)
         _refuse_early(gateway, dataset, number, force=body.force)
 
     def act(current: DatasetVersion) -> DatasetVersion | Refusal:
