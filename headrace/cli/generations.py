@@ -56,8 +56,8 @@ def replay(
     What is live goes on, and its readers see nothing of it until it is promoted. It takes its turn behind the live stream.
     Records that retention has deleted from the topic are read from the lake.
 
-    With --from or --to it holds only rows that were ingested in that range. It is to be compared with what is live (`headrace diff`
-    does so within the range), and cannot be promoted: readers would miss all other rows.
+    With --from or --to it holds only rows that were ingested in that range. It is to be compared with what is live
+    (`headrace diff` does so within the range), and cannot be promoted: readers would miss all other rows.
 
     Examples:
 

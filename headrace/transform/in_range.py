@@ -1,4 +1,4 @@
-"""Leaves out the rows that were ingested outside the range of a generation, before anything is made of them: a rule in the ledger."""
+"""Leaves out rows that were ingested outside the range of a generation, before anything is made of them: a rule in the ledger."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final

@@ -90,6 +90,11 @@ class Comparison:
         return max(begins, default=None), min(ends, default=None)
 
     @property
+    def ranged(self) -> bool:
+        """Whether they are compared in a range only."""
+        return self.ingested != (None, None)
+
+    @property
     def sums(self) -> tuple[Pair, ...]:
         """The columns that have a sum on both sides."""
         return tuple(pair for pair in self.compared + self.matched if _is_sum(pair))

@@ -24,6 +24,9 @@ class Range(NamedTuple):
     end: datetime | None = None
 
 
+ALWAYS = Range()
+
+
 class Act(NamedTuple):
     """Who does something to generations, when and why."""
 
@@ -55,7 +58,7 @@ def stands_against(contract: Contract, live: Contract) -> Refusal | None:
 
 
 def replayed(
-    current: DatasetVersion, contract: Contract, act: Act, tests_skipped: str = "", ingested: Range = Range()
+    current: DatasetVersion, contract: Contract, act: Act, tests_skipped: str = "", ingested: Range = ALWAYS
 ) -> DatasetVersion:
     """The dataset with a candidate more. One of a range is to be looked at: it is never live."""
     candidate = Generation(
