@@ -1,4 +1,4 @@
-"""A generation of a range is compared with the live one within the range, in the real engine: no row outside of it makes a difference."""
+"""A generation of a range is compared with the live one within the range: no row outside of it makes a difference."""
 
 from dataclasses import replace
 from datetime import UTC, datetime

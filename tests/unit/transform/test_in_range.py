@@ -19,7 +19,7 @@ class Stage:
     name = "transformer"
 
     def __call__(self, batch: Batch) -> Outcome:
-        hours = batch.rows.column("hour").to_pylist()
+        hours: list[int] = batch.rows.column("hour").to_numpy().tolist()
         kept = [at for at, hour in enumerate(hours) if hour % 2 == 0]
         index = pa.array(kept, pa.int64())
         rejected = [Rejection(at, "check_between", "odd") for at in range(len(hours)) if at not in kept]
