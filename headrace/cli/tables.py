@@ -328,7 +328,7 @@ def generations(dataset: str, items: Sequence[Generation]) -> Iterator[Renderabl
         if each.ingested_from or each.ingested_to:
             if each.state == "candidate":
                 yield f"Generation {each.generation} holds only a range: " + command(
-                    f"diff {dataset} {each.generation}"
+                    f"diff {dataset} --generation {each.generation}"
                 )
         elif each.state == "candidate" and each.caught_up:
             yield f"Generation {each.generation} has caught up. To have readers see it: " + command(
