@@ -26,4 +26,5 @@ class Branches:
 
     def _place(self, value: bytes) -> Place | None:
         record = self._controls.decode(value)
-        return Place.from_json(record["position"]) if record["connector"] == "dataset" else None
+        text = record["position"] if record["connector"] == "dataset" else ""
+        return Place.from_json(text) if text else None
