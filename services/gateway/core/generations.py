@@ -83,7 +83,8 @@ def promoted(current: DatasetVersion, generation: int, act: Act) -> DatasetVersi
     if chosen is not None and not chosen.whole and chosen.state != RETIRED:
         detail = (
             f"generation {generation} of {current.name} holds only rows that were ingested {_told(chosen)}: readers would miss "
-            f"all others. Compare it (headrace diff {current.name} --generation {generation}), then replay the file without a range"
+            f"all others. Compare it (headrace diff {current.name} --generation {generation}), then replay the file without "
+            "a range"
         )
         return Refusal("only-a-range", detail)
     return _made_live(current, generation, KEPT, act)
