@@ -69,12 +69,13 @@ class LakeFirst:
         self._finish: Callable[[], None] = lambda: None
         self._parts: dict[int, Stretch] = {}
         self._passed: dict[int, Stretch] = {}
-        self._begun = False  # whether a partition was begun under this epoch, of which nothing staged was committed
+        self._told: Mapping[int, int] = {}  # where partitions were begun of which nothing staged was committed
         self._epoch: int | None = None  # that the parts belong to
         self._landings: Landings | None = None
         self._rows: pa.Table | None = None
         self._resting = False
         self._look_at = 0.0
+        self._waits_for: Mapping[int, Stretch] = {}  # as it was told last
         source.begin_at(self._begin)
 
     @property
@@ -87,7 +88,7 @@ class LakeFirst:
         if not self._in_lake:
             return self._from_topic(max_rows, timeout_s)
         self._source.rest(True)
-        if self._source.poll(1, 0) is not None:  # it came before the rest
+        if self._source.poll(1, timeout_s if self._resting else 0) is not None:  # it came before the rest
             self.rewind()
         if not self._in_lake or self._resting:
             return None
@@ -128,9 +129,14 @@ class LakeFirst:
         try:
             return self._source.poll(max_rows, timeout_s)
         except Fatal as error:
-            if not self._begun or self._epoch != self._source.epoch:
+            if self._epoch != self._source.epoch or not self._deleted_since():
                 raise
             raise Transient(f"{error}: looked for in the lake") from error
+
+    def _deleted_since(self) -> bool:
+        """Whether retention has deleted what partitions were told to begin at. Errors: Transient, Fatal."""
+        seams = self._seams(list(self._told))
+        return any(seams[at].staged > begun for at, begun in self._told.items())
 
     def _begin(self, partitions: list[int]) -> Mapping[int, int]:
         """Where partitions begin of which nothing staged is committed, and what comes before. Errors: Transient, Fatal."""
@@ -138,16 +144,18 @@ class LakeFirst:
         committed = self._source.committed(self._raw, partitions)
         found = {at: left(committed.get(at, 0), seam, self._passed.get(at)) for at, seam in seams.items()}
         self._parts = {at: part for at, part in found.items() if part is not None}
-        self._begun, self._epoch = bool(partitions), self._source.epoch
+        self._told, self._epoch = {at: seam.staged for at, seam in seams.items()}, self._source.epoch
         self._landings = self._rows = None
         if self._parts:
             log.info("the first records are read from the lake: %s", self._parts)
-        return {at: seam.staged for at, seam in seams.items()}
+        return self._told
 
     def _from_lake(self, max_rows: int, timeout_s: float) -> Delivery | None:
         rows = self._next_rows()
         if rows is None:
             self._at_an_end(timeout_s)
+            return None
+        if not rows.num_rows:
             return None
         chunk, self._rows = rows.slice(0, max_rows), rows.slice(max_rows)
         assert self._lake is not None
@@ -163,16 +171,14 @@ class LakeFirst:
         )
 
     def _next_rows(self) -> pa.Table | None:
-        """What comes next of the lake; None at the end of what was landed when it was looked."""
+        """What comes next of the lake, which may be nothing yet; None at the end of what was landed when it was looked."""
         if self._landings is None:
             if time.monotonic() < self._look_at:
                 return None
             self._lake = self._lake or self._open()
             self._landings = self._lake.landings(self._parts)
-        while self._rows is None or not self._rows.num_rows:
-            if (rows := next(self._landings.each, None)) is None:
-                return None
-            self._rows = rows
+        if self._rows is None or not self._rows.num_rows:
+            self._rows = next(self._landings.each, None)  # one at a time: the source is polled in between
         return self._rows
 
     def _at_an_end(self, timeout_s: float) -> None:
@@ -186,6 +192,8 @@ class LakeFirst:
             self.rewind()  # looks anew where the topic begins by now
             return
         if landings is not None:
-            log.info("waiting until the lake has what is deleted from the topic: %s", missing)
+            if missing != self._waits_for:
+                log.info("waiting until the lake has what is deleted from the topic: %s", missing)
+            self._waits_for = missing
             self._look_at = time.monotonic() + _LOOK_S
         time.sleep(min(timeout_s, _NAP_S))

@@ -4,9 +4,10 @@ A landing is what one commit added: of each partition it has the records that fo
 after the other, sorted by partition and offset, is the order of the topic, and no more than one is in memory.
 """
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise, takewhile
 from typing import Any, Final, Literal
 
 import pyarrow as pa
@@ -27,6 +28,7 @@ from pyiceberg.expressions.literals import literal
 from pyiceberg.io.pyarrow import ArrowScan
 from pyiceberg.manifest import DataFile, ManifestEntry
 from pyiceberg.table import FileScanTask, Table
+from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.types import IntegerType, LongType, PrimitiveType
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -73,12 +75,16 @@ class LandedRecords:
             table = None
         except (SQLAlchemyError, OSError) as error:
             raise self._unreachable(error) from error
+        except ValueError as error:
+            raise Fatal(f"HEADRACE_LAKE_URI of the transformer leads to no lake: {error}") from error
         if table is None or (snapshot := table.current_snapshot()) is None or snapshot.summary is None:
             raise Fatal(
                 f"records of {topics.staged(self._dataset)} are deleted, and the lake has no table {self._table} to read them "
                 "from: see HEADRACE_LAKE_URI of the transformer"
             )
-        return Landings(offsets_of(snapshot.summary.additional_properties), self._read(table, wanted))
+        reached = offsets_of(snapshot.summary.additional_properties)
+        there = {number: part for number, part in wanted.items() if reached.get(number, 0) > part.next}
+        return Landings(reached, self._read(table, snapshot, there) if there else iter(()))
 
     def records(self, rows: pa.Table) -> Records:
         """Landed rows as records of the raw topic, by place and time, whose values are those of the staged topic.
@@ -121,25 +127,39 @@ class LandedRecords:
             self._codecs[schema_id] = schema, Codec(written), staged_id
         return self._codecs[schema_id]
 
-    def _read(self, table: Table, wanted: Mapping[int, Stretch]) -> Iterator[pa.Table]:
-        schema = table.schema()
-        condition = _any_of(wanted)
+    def _read(self, table: Table, snapshot: Snapshot, wanted: Mapping[int, Stretch]) -> Iterator[pa.Table]:
+        """The rows of one landing after the other; between two there may be tables without any, so that it never takes long."""
+        scan = ArrowScan(table.metadata, table.io, table.schema(), _any_of(wanted))
+        nothing = table.schema().as_arrow().empty_table()
         try:
-            for _, entries in groupby(self._entries(table, wanted), lambda entry: entry.sequence_number):
+            for entries in self._landings_of(table, snapshot, wanted):
                 tasks = [FileScanTask(entry.data_file) for entry in entries]
-                scan = ArrowScan(table.metadata, table.io, schema, condition)
-                yield scan.to_table(tasks).sort_by(_ORDER)
+                yield scan.to_table(tasks).sort_by(_ORDER) if tasks else nothing
         except (SQLAlchemyError, OSError) as error:
             raise self._unreachable(error) from error
 
-    def _entries(self, table: Table, wanted: Mapping[int, Stretch]) -> list[ManifestEntry]:
-        """The files in which something wanted may be, in the order of their landings."""
-        snapshot = table.current_snapshot()
-        manifests = snapshot.manifests(table.io) if snapshot is not None else []
-        found = [entry for manifest in manifests for entry in manifest.fetch_manifest_entry(table.io)]
+    @staticmethod
+    def _landings_of(
+        table: Table, snapshot: Snapshot, wanted: Mapping[int, Stretch]
+    ) -> Iterator[Sequence[ManifestEntry]]:
+        """The files of each landing in which something wanted may be, in their order; after each manifest that was read, none.
+
+        Each landing makes a manifest of its own, of which there may be tens of thousands. Where they were merged since, one has
+        files of several landings.
+        """
         bounds = _Bounds(table)
-        kept = [entry for entry in found if bounds.may_have(entry.data_file, wanted)]
-        return sorted(kept, key=lambda entry: entry.sequence_number or 0)
+        manifests = sorted(snapshot.manifests(table.io), key=lambda manifest: manifest.min_sequence_number or 0)
+        waiting: list[ManifestEntry] = []
+        for manifest, behind in pairwise([*manifests, None]):
+            assert manifest is not None
+            found = manifest.fetch_manifest_entry(table.io)
+            waiting += [entry for entry in found if bounds.may_have(entry.data_file, wanted)]
+            waiting.sort(key=_sequence_number)
+            until = math.inf if behind is None else behind.min_sequence_number or 0
+            whole = list(takewhile(lambda entry: _sequence_number(entry) < until, waiting))  # noqa: B023 - used at once
+            waiting = waiting[len(whole) :]
+            yield from (list(entries) for _, entries in groupby(whole, _sequence_number))
+            yield ()
 
     def _unreachable(self, error: Exception) -> Transient:
         return Transient(f"reading {self._table}: the lake cannot be asked: {error}")
@@ -171,12 +191,16 @@ class _Bounds:
 
 
 def _any_of(wanted: Mapping[int, Stretch]) -> BooleanExpression:
-    condition: BooleanExpression = AlwaysFalse()
+    each: list[BooleanExpression] = []
     for number, part in wanted.items():
         here = EqualTo(term=Reference(columns.PARTITION), value=literal(number))
         begun = GreaterThanOrEqual(term=Reference(columns.OFFSET), value=literal(part.next))
-        condition = Or(condition, And(here, begun, LessThan(term=Reference(columns.OFFSET), value=literal(part.until))))
-    return condition
+        each.append(And(here, begun, LessThan(term=Reference(columns.OFFSET), value=literal(part.until))))
+    return Or(AlwaysFalse(), AlwaysFalse(), *each)  # of many it makes a tree that is not deep
+
+
+def _sequence_number(entry: ManifestEntry) -> int:
+    return entry.sequence_number or 0
 
 
 def _column(rows: pa.Table, name: str, kind: pa.DataType) -> Any:

@@ -265,6 +265,19 @@ def test_what_is_not_landed_yet_is_waited_for() -> None:
     assert world.made() == world.whole()
 
 
+def test_what_is_deleted_behind_a_committed_position_stops_also_while_another_partition_has_nothing() -> None:
+    world = World()
+    world.send(0, 9)
+    world.step()
+    world.step()
+    world.settle()
+    assert (GROUP, STAGED, 0) in world.log.committed
+    assert (GROUP, STAGED, 1) not in world.log.committed
+    world.lows[0] = 8
+    with pytest.raises(Fatal):
+        world.rest()
+
+
 @pytest.mark.parametrize(
     ("committed", "passed", "expected"),
     [
