@@ -8,7 +8,7 @@ from rich.console import RenderableType
 
 from headrace.cli.observe import DatasetArgument
 from headrace.cli.progress import WorkBoard
-from headrace.cli.render import NOTHING, Format, Output, command, count, emit, number, safe, table
+from headrace.cli.render import NOTHING, Format, Output, command, count, emit, moment, number, safe, table
 from headrace.cli.session import session_of
 from headrace.client import Client
 from headrace.client.results.generation_diffs import DiffColumn, DiffPart, DiffSample
@@ -68,7 +68,11 @@ def shown(report: DiffPart) -> Iterator[RenderableType]:
         f"[bold]{safe(report.dataset)}[/]: generation {after.generation} (version {after.version}) against generation "
         f"{before.generation} (version {before.version}), rows matched by {_matched(report)}"
     )
-    yield from _left_out(report)
+    if report.ingested_from or report.ingested_to:
+        begin, end = moment(report.ingested_from), moment(report.ingested_to)
+        yield f"  only rows ingested from {begin} to {end}; what was set aside or filtered is not compared in a range"
+    else:
+        yield from _left_out(report)
     rows = table(
         "rows",
         "before",

@@ -9,6 +9,7 @@ from headrace.cli import tables, testing
 from headrace.cli.observe import DatasetArgument
 from headrace.cli.render import Format, Output, command, emit, safe
 from headrace.cli.session import session_of
+from headrace.cli.source_control import moment_given
 from headrace.errors import HeadraceError
 
 app = typer.Typer(no_args_is_help=True, help="See the generations of a dataset: which is live, and how far others are.")
@@ -40,6 +41,11 @@ def replay(
         Path, typer.Option("--file", "-f", help="The dataset file, or - for standard input.", show_default=False)
     ],
     because: Because,
+    begin: Annotated[
+        str,
+        typer.Option("--from", metavar="TIME", help="Only rows ingested then or later; UTC unless it says otherwise."),
+    ] = "",
+    end: Annotated[str, typer.Option("--to", metavar="TIME", help="Only rows ingested before.")] = "",
     skip_tests: Annotated[
         bool, typer.Option("--skip-tests", help="Without running the file's tests; --because says why, too.")
     ] = False,
@@ -48,10 +54,15 @@ def replay(
     """Have a dataset file, which may break what is live, fill topics and a table of its own, from the first record on.
 
     What is live goes on, and its readers see nothing of it until it is promoted. It takes its turn behind the live stream.
+    Records that retention has deleted from the topic are read from the lake.
+
+    With --from or --to it holds only rows that were ingested in that range. It is to be compared with what is live
+    (`headrace diff` does so within the range), and cannot be promoted: readers would miss all other rows.
 
     Examples:
 
         headrace replay nyc.flights -f flights.yaml --because "delays are in seconds now"
+        headrace replay nyc.flights -f flights.yaml --from 2026-01-24 --because "what the new rule makes of a week"
     """
     from headrace.cli.datasets import all_valid
     from headrace.cli.documents import read
@@ -63,7 +74,14 @@ def replay(
     if not skip_tests:
         testing.all_pass(documents)
     with session_of(context).client() as client:
-        made = client.replay(dataset, documents[0].whole, because, skip_tests=because if skip_tests else None)
+        made = client.replay(
+            dataset,
+            documents[0].whole,
+            because,
+            skip_tests=because if skip_tests else None,
+            ingested_from=moment_given("--from", begin) if begin else None,
+            ingested_to=moment_given("--to", end) if end else None,
+        )
     follow = command(f"generations ls {dataset}")
     emit(
         made,
@@ -123,7 +141,9 @@ def retire(
     because: Because,
     output: Output = Format.TABLE,
 ) -> None:
-    """Give up a generation that is not live, for ever: its work ends, then its topics, table and groups are dropped.
+    """Give up a generation that is not live, for ever: its work ends, then its topics, table, groups and schemas are dropped.
+
+    It is refused while a branch (source.type: dataset) reads it.
 
     Examples:
 

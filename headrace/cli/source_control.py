@@ -90,7 +90,7 @@ def backfill(
     """
     with session_of(context).client() as client:
         asked = client.backfill(
-            dataset, _moment("--from", since), _moment("--to", until), allow_duplicates=allow_duplicates
+            dataset, moment_given("--from", since), moment_given("--to", until), allow_duplicates=allow_duplicates
         )
     emit(asked, output, lambda: [f"Backfill {asked.run} begins. Watch it: {command(f'runs ls {dataset}')}"])
 
@@ -157,7 +157,7 @@ def _until_gone(left: list[SourceHolding], look: Callable[[], list[SourceHolding
     return left
 
 
-def _moment(option: str, text: str) -> datetime:
+def moment_given(option: str, text: str) -> datetime:
     """A day or a time as a person writes it; in UTC unless it says otherwise. Errors: HeadraceError."""
     try:
         at = datetime.fromisoformat(text)

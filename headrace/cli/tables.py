@@ -311,6 +311,8 @@ def generations(dataset: str, items: Sequence[Generation]) -> Iterator[Renderabl
     for each in items:
         state = "[green]live[/]" if each.state == "live" else safe(each.state)
         state += ", [green]shown[/]" if each.shown else ""
+        if each.ingested_from or each.ingested_to:
+            state += f", a range: {moment(each.ingested_from)} to {moment(each.ingested_to)}"
         gone = each.state == "retired"
         counts = (number(None if gone else getattr(each, name)) for name in figures)
         told = (moment(each.since), safe(each.by), safe(each.because))
@@ -323,7 +325,12 @@ def generations(dataset: str, items: Sequence[Generation]) -> Iterator[Renderabl
     if live is not None and not live.shown:
         yield f"Generation {live.generation} is live; the loader has yet to show it."
     for each in items:
-        if each.state == "candidate" and each.caught_up:
+        if each.ingested_from or each.ingested_to:
+            if each.state == "candidate":
+                yield f"Generation {each.generation} holds only a range: " + command(
+                    f"diff {dataset} --generation {each.generation}"
+                )
+        elif each.state == "candidate" and each.caught_up:
             yield f"Generation {each.generation} has caught up. To have readers see it: " + command(
                 f"promote {dataset} {each.generation} --because TEXT"
             )

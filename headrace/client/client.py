@@ -284,12 +284,25 @@ class Client:
         """The generations of a dataset, the newest first, and how far each has got."""
         return self._calls.items(Generation, self._calls.send("GET", _dataset(dataset, "generations")))
 
-    def replay(self, dataset: str, document: str, because: str, *, skip_tests: str | None = None) -> Generation:
-        """Have a dataset file make a generation beside the live one, from the first staged record on.
+    def replay(
+        self,
+        dataset: str,
+        document: str,
+        because: str,
+        *,
+        skip_tests: str | None = None,
+        ingested_from: datetime | None = None,
+        ingested_to: datetime | None = None,
+    ) -> Generation:
+        """Have a dataset file make a generation beside the live one, from the first record on.
+
+        With a range (half-open, aware of its time zone) it holds only rows that were ingested in it, and cannot be promoted.
 
         The gateway refuses it when one of its tests fails, unless `skip_tests` says why they are not to be run.
         """
         body = {"document": document, "because": because, "skip_tests": skip_tests}
+        ends = {"ingested_from": ingested_from, "ingested_to": ingested_to}
+        body |= {name: at.isoformat() for name, at in ends.items() if at is not None}
         return self._generation(dataset, body, timeout=httpx.Timeout(_APPLY_S, connect=5))
 
     def promote(self, dataset: str, generation: int, because: str, *, force: bool = False) -> Generation:

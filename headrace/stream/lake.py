@@ -4,36 +4,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from pydantic import Field
 from pyiceberg.catalog import Catalog
 from pyiceberg.catalog.sql import SqlCatalog
 from sqlalchemy.exc import SQLAlchemyError
 
 from headrace.errors import Transient
-from headrace.stream.service import ServiceSettings
+from headrace.stream.lake_settings import SQLITE, LakeSettings
 
 _OFFSET: Final = "headrace.offset."
-_SQLITE: Final = "sqlite:///"
-
-
-class LakeSettings(ServiceSettings):
-    """Settings of a service that reads or writes the lake, as `HEADRACE_<NAME>`."""
-
-    lake_uri: str = Field("", description="The Iceberg catalog's database; empty is SQLite in the data folder.")
-    lake_warehouse: str = Field(
-        "", description="Where landed files go, any fsspec or S3 location; empty is the data folder."
-    )
-
-    def lake(self) -> tuple[str, str]:
-        """The catalog's database URI and the location of the files."""
-        root = (self.data_dir / "lake").absolute()
-        return self.lake_uri or f"{_SQLITE}{root}/catalog.db", self.lake_warehouse or f"file://{root}/files"
 
 
 def lake_catalog(settings: LakeSettings) -> Catalog:
     """The catalog of the lake. Its database is made when it is not there. Errors: Transient."""
     uri, warehouse = settings.lake()
-    if uri.startswith(_SQLITE):
+    if uri.startswith(SQLITE):
         (settings.data_dir / "lake").mkdir(parents=True, exist_ok=True)
     return _opened(uri, warehouse, "true")
 
@@ -41,7 +25,7 @@ def lake_catalog(settings: LakeSettings) -> Catalog:
 def existing_catalog(settings: LakeSettings) -> Catalog | None:
     """The catalog of the lake for one who only looks; None when there is none yet. Errors: Transient."""
     uri, warehouse = settings.lake()
-    if uri.startswith(_SQLITE) and not Path(uri.removeprefix(_SQLITE)).exists():
+    if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).exists():
         return None
     return _opened(uri, warehouse, "false")
 

@@ -4,10 +4,12 @@ An id stands for one schema for ever, so what was found is kept; what was not fo
 of a registry that has read everything it knows.
 """
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Final, Protocol, TypeVar
 
 import httpx2  # the HTTP client inside confluent-kafka, whose errors it lets through
@@ -15,6 +17,8 @@ from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError
 
 from headrace.errors import Fatal, Transient
+
+log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
@@ -25,7 +29,7 @@ _COMPLETE_S: Final = 1.0  # no registry goes away, comes back and serves within
 _CONFLICT: Final = 409
 # Of a subject, a version, a schema. A bare 404 comes from something else that listens there, such as a proxy
 # whose registry is down: taking it for an answer would quarantine good records.
-_NOT_FOUND: Final = frozenset({40401, 40402, 40403})
+_NOT_FOUND: Final = frozenset({40401, 40402, 40403, 40404})  # the last: deleted before
 _TRANSIENT: Final = frozenset({404, 408, 425, 429})
 
 
@@ -103,6 +107,21 @@ class Registry:
         if found is None or found.schema_id is None or found.schema.schema_str is None:
             return None
         return found.schema_id, found.schema.schema_str
+
+    def forget(self, subject: str) -> bool:
+        """Delete a subject with its schemas, if it is there; ids that other subjects share stay known. It can be repeated.
+
+        Returns whether it is gone: a registry may not allow it. Errors: Transient.
+        """
+        for permanent in (False, True):  # the one is required before the other
+            try:
+                with self._errors(f"delete {subject}"):
+                    self._or_none(partial(self._client.delete_subject, subject, permanent))
+            except Fatal as error:
+                log.warning("%s", error)
+                return False
+        self._ids = {at: schema_id for at, schema_id in self._ids.items() if at[0] != subject}
+        return True
 
     def _found(self, ask: Callable[[], _T | None]) -> _T | None:
         """What the registry has; None only when it surely has not.

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from headrace.errors import HeadraceError, Transient
 from headrace.stream import topics
@@ -22,13 +22,19 @@ _AGAIN_S: Final = 2.0
 _MOST_S: Final = 300.0  # between two tries
 
 
+class Subjects(Protocol):
+    """The registry's schemas by topic; see `headrace.stream.registry.Registry`."""
+
+    def forget(self, subject: str) -> bool: ...
+
+
 def nothing(dataset: str, generation: int) -> None:
     """What a service drops that keeps nothing but topics and groups."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estate:
-    """What a service has of each generation: a group that reads, topics that it writes, and what `drop` takes away.
+    """What a service has of each generation: a group that reads, topics with schemas that it writes, what `drop` takes away.
 
     `drop` is given the dataset's name and the number; it can be repeated. Errors: Transient, Fatal.
     """
@@ -44,11 +50,13 @@ class Retirements:
     def __init__(
         self,
         connection: Connection,
+        subjects: Subjects,
         estate: Estate,
         on_dropped: Callable[[str, int], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._connection = connection
+        self._subjects = subjects
         self._estate = estate
         self._on_dropped = on_dropped
         self._clock = clock
@@ -85,7 +93,7 @@ class Retirements:
 
     def _try(self, name: str, generation: int) -> None:
         try:
-            if dropped(self._connection, self._estate, name, generation):
+            if dropped(self._connection, self._subjects, self._estate, name, generation):
                 log.info("dropped what was left of generation %d", generation, extra={"dataset": name})
                 self._done.add((name, generation))
                 self._failed.pop((name, generation), None)
@@ -122,7 +130,7 @@ class _Failed:
     again_s: float
 
 
-def dropped(connection: Connection, estate: Estate, dataset: str, generation: int) -> bool:
+def dropped(connection: Connection, subjects: Subjects, estate: Estate, dataset: str, generation: int) -> bool:
     """Drop what a service has of a generation, unless a worker of it is left. Returns whether it is gone.
 
     The group goes first: it can only go when no worker is in it, and who is in none neither writes its topics nor its table.
@@ -132,5 +140,6 @@ def dropped(connection: Connection, estate: Estate, dataset: str, generation: in
         return False
     for topic in estate.topics:
         kafka_topics.forget_topic(connection, topic(dataset, generation))
+        subjects.forget(topics.subject(topic(dataset, generation)))
     estate.drop(dataset, generation)
     return True

@@ -76,6 +76,8 @@ class LiveDataset:
     promotion: int = 0
     beside: tuple["LiveDataset", ...] = ()
     retired: tuple[int, ...] = ()  # numbers of generations
+    ingested_from: datetime | None = None  # of a generation that holds only rows ingested then or later,
+    ingested_to: datetime | None = None  # ... and before
 
     @property
     def promoted(self) -> bool:
@@ -123,7 +125,8 @@ def _live(record: Mapping[str, Any]) -> LiveDataset:
 
     def one(fields: Mapping[str, Any], role: str) -> LiveDataset:
         contract = Contract.from_json(fields["document"])
-        return LiveDataset(record["name"], fields["version"], fields["generation"], record["state"], contract, role)
+        made = LiveDataset(record["name"], fields["version"], fields["generation"], record["state"], contract, role)
+        return replace(made, ingested_from=fields.get("ingested_from"), ingested_to=fields.get("ingested_to"))
 
     others: Sequence[Mapping[str, Any]] = record.get("beside", ())
     since: datetime | None = record.get("live_since")  # the gateway sees to it that it only ever grows
@@ -338,7 +341,7 @@ def run_service(
     told = LaneNotices(service, settings.instance, Notices(connection, registry, service, settings.instance))
 
     lanes = Lanes(service, workers_for, told.started, told.failed, needs_of, every_generation if estate else live_only)
-    retirements = Retirements(connection, estate, told.dropped) if estate else None
+    retirements = Retirements(connection, registry, estate, told.dropped) if estate else None
 
     def follow(datasets: Mapping[str, LiveDataset]) -> None:
         on_datasets(datasets)

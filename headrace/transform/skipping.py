@@ -24,22 +24,7 @@ class Skipping:
 
     def __call__(self, batch: Batch) -> Outcome:
         """See `headrace.stream.stage.Stage`."""
-        if not self._skips or not (skipped := self._skipped(batch)).any():
-            return self._stage(batch)
-        left_out = {SKIPPED: pa.array(np.flatnonzero(skipped), pa.int64())}
-        kept = np.flatnonzero(~skipped)
-        if not len(kept):
-            return Outcome((), left_out)
-        index = pa.array(kept, pa.int64())
-        since_ms = None if batch.since_ms is None else batch.since_ms.take(index)
-        outcome = self._stage(replace(batch, raw=batch.raw.take(index), rows=batch.rows.take(index), since_ms=since_ms))
-        return Outcome(
-            tuple(replace(part, row=index.take(part.row)) for part in outcome.emitted),
-            {rule: index.take(rows) for rule, rows in outcome.filtered.items()} | left_out,
-            [replace(each, row=int(kept[each.row])) for each in outcome.rejected],
-            [replace(each, row=int(kept[each.row])) for each in outcome.parked],
-            None if outcome.held is None else replace(outcome.held, row=int(kept[outcome.held.row])),
-        )
+        return leaving_out(self._skipped(batch), SKIPPED, batch, self._stage) if self._skips else self._stage(batch)
 
     def _skipped(self, batch: Batch) -> Bools:
         partition, offset = (batch.rows.column(name).to_numpy() for name in (columns.PARTITION, columns.OFFSET))
@@ -47,3 +32,23 @@ class Skipping:
         for each in self._skips:
             found |= (partition == each.partition) & (offset >= each.from_offset) & (offset <= each.to_offset)
         return found
+
+
+def leaving_out(rows: Bools, rule: str, batch: Batch, stage: Stage) -> Outcome:
+    """What a stage makes of a batch without some rows, which count as filtered by a rule. Shapes: an entry for each row."""
+    if not rows.any():
+        return stage(batch)
+    left_out = {rule: pa.array(np.flatnonzero(rows), pa.int64())}
+    kept = np.flatnonzero(~rows)
+    if not len(kept):
+        return Outcome((), left_out)
+    index = pa.array(kept, pa.int64())
+    since_ms = None if batch.since_ms is None else batch.since_ms.take(index)
+    outcome = stage(replace(batch, raw=batch.raw.take(index), rows=batch.rows.take(index), since_ms=since_ms))
+    return Outcome(
+        tuple(replace(part, row=index.take(part.row)) for part in outcome.emitted),
+        {name: index.take(found) for name, found in outcome.filtered.items()} | left_out,
+        [replace(each, row=int(kept[each.row])) for each in outcome.rejected],
+        [replace(each, row=int(kept[each.row])) for each in outcome.parked],
+        None if outcome.held is None else replace(outcome.held, row=int(kept[outcome.held.row])),
+    )

@@ -11,6 +11,7 @@ from headrace.stream.registry import Registry
 from headrace.stream.secret_log import SecretLog
 from services.gateway.accounts import Accounts
 from services.gateway.adapters.back_test_desk import BackTestDesk
+from services.gateway.adapters.branches import Branches
 from services.gateway.adapters.control_fold import ControlFold
 from services.gateway.adapters.database import open_database, upgrade
 from services.gateway.adapters.dataset_log import DatasetLog
@@ -68,12 +69,12 @@ def build(settings: GatewaySettings) -> Gateway:
         settings.warehouse_reader_password.get_secret_value(),
         settings.query_timeout_s,
     )
-    quarantine, progress = Quarantine(warehouse, datasets.get), Progress(connection)
+    quarantine, progress, lake = Quarantine(warehouse, datasets.get), Progress(connection), Lake(settings)
     published, ledger, incidents = PublishedRows(warehouse), LedgerStore(engine), IncidentStore(engine)
     reach = GenerationReach(connection, registry, progress)
     diffs = GenerationDiffs(warehouse, StoredSides(datasets, reach), ledger.filtered, settings.diff_timeout_s)
     overrides = OverrideStore(engine, connection, controls)
-    generations = Generations(ledger, incidents, progress, fold, warehouse)
+    generations = Generations(ledger, incidents, progress, fold, warehouse, lake)
     runs, wishes = RunLog(connection, controls), WishStore(engine, connection, controls)
     tests = TransformTests()
     passports = Passports(
@@ -84,7 +85,7 @@ def build(settings: GatewaySettings) -> Gateway:
         progress,
         published,
         quarantine,
-        Lake(settings),
+        lake,
         runs,
         overrides,
         Contributors(warehouse, datasets, runs),
@@ -117,6 +118,7 @@ def build(settings: GatewaySettings) -> Gateway:
         diffs,
         overrides,
         progress,
+        Branches(connection, controls),
     )
 
 

@@ -7,6 +7,7 @@ from sqlalchemy import Engine
 from headrace.stream.holdings import HoldingLog
 from services.gateway.accounts import Accounts
 from services.gateway.adapters.back_test_desk import BackTestDesk
+from services.gateway.adapters.branches import Branches
 from services.gateway.adapters.control_fold import ControlFold
 from services.gateway.adapters.dataset_log import DatasetLog
 from services.gateway.adapters.dataset_store import DatasetStore
@@ -63,3 +64,4 @@ class Gateway:
     diffs: GenerationDiffs
     overrides: OverrideStore
     progress: Progress
+    branches: Branches

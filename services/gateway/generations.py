@@ -15,6 +15,7 @@ from headrace.stream import topics
 from headrace.stream.generation_table import shown_generation
 from services.gateway.adapters.control_fold import ControlFold, Slot
 from services.gateway.adapters.incident_store import IncidentStore
+from services.gateway.adapters.lake import Lake
 from services.gateway.adapters.ledger_store import LedgerStore
 from services.gateway.adapters.progress import Progress
 from services.gateway.adapters.published_rows import table_of
@@ -44,6 +45,8 @@ class GenerationStatus:
     reach: Reach | None
     caught_up: bool
     problem: str
+    ingested_from: datetime | None = None
+    ingested_to: datetime | None = None
 
 
 class Generations:
@@ -56,12 +59,14 @@ class Generations:
         progress: Progress,
         fold: ControlFold,
         warehouse: Warehouse,
+        lake: Lake,
     ) -> None:
         self._ledger = ledger
         self._incidents = incidents
         self._progress = progress
         self._fold = fold
         self._warehouse = warehouse
+        self._lake = lake
 
     def of(self, dataset: DatasetVersion) -> list[GenerationStatus]:
         """Every generation there is or was, the newest first."""
@@ -95,10 +100,15 @@ class Generations:
         return True
 
     def deleted(self, dataset: DatasetVersion) -> int:
-        """How many staged records a generation that begins now would miss. Errors: Transient."""
+        """How many staged records a generation that begins now would miss: those that the lake does not have either.
+
+        What is not landed yet is waited for by the transformer. Errors: Transient.
+        """
         staged = topics.staged(dataset.name)
         slots = [Slot(staged, number) for number in range(dataset.contract().partitions)]
-        return sum(self._progress.starts(slots).values())
+        cut = {slot.partition: start for slot, start in self._progress.starts(slots).items() if start}
+        landed = self._lake.reached(dataset.name) if cut else {}
+        return sum(start for number, start in cut.items() if not landed.get(number))
 
     def catches_up(self, dataset: DatasetVersion, generation: int, patience_s: float) -> bool:
         """Wait until a generation has what the live one has now. Returns whether it has. Errors: Transient."""
@@ -138,6 +148,8 @@ class Generations:
             got,
             got is not None and got.behind == 0,
             "; ".join(self._problems(version)) if state not in (RETIRED, LIVE) else "",
+            None if other is None else other.ingested_from,
+            None if other is None else other.ingested_to,
         )
 
     def _problems(self, generation: DatasetVersion) -> Iterable[str]:

@@ -3,7 +3,7 @@
 from pydantic import Field, SecretStr
 
 from headrace.secrets.settings import KeySettings
-from headrace.stream.lake import LakeSettings
+from headrace.stream.lake_settings import LakeSettings
 
 
 class GatewaySettings(LakeSettings, KeySettings):

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from headrace.stream.lake import LakeSettings
+from headrace.stream.lake_settings import LakeSettings
 
 
 class StagerSettings(LakeSettings):

@@ -21,9 +21,10 @@ from headrace.stream.pump import Pump, Source, Work
 from headrace.stream.registry import Registry
 from headrace.stream.right_of_way import RightOfWay
 from headrace.stream.service import LIVE, LiveDataset, Worker, WorkersFor
-from headrace.stream.stage import MAIN
+from headrace.stream.stage import MAIN, Stage
 from headrace.stream.wiring import kafka_pump
 from headrace.transform.engine import Engine
+from headrace.transform.in_range import InRange
 from headrace.transform.reference import needed
 from headrace.transform.sandbox import Sandbox
 from headrace.transform.skipping import Skipping
@@ -34,12 +35,17 @@ from services.transformer.adapters.arrivals import Arrivals
 from services.transformer.adapters.back_tests import BackTests
 from services.transformer.adapters.hash_keys import HashKeys
 from services.transformer.adapters.known_overrides import KnownOverrides
+from services.transformer.adapters.lake_first import LakeFirst, Landed
 from services.transformer.adapters.published_before import PublishedBefore
 from services.transformer.adapters.references import References
+from services.transformer.adapters.seams import Seams
 from services.transformer.adapters.stores import Stores
 from services.transformer.adapters.trials import OpenStage, Trials
-from services.transformer.adapters.waiting import ParkedTopic, WaitingSource
+from services.transformer.adapters.waiting import ParkedTopic, RestingSource, WaitingSource
 from services.transformer.settings import TransformerSettings
+
+#: The generation that a dataset begins with.
+FIRST = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,15 +201,35 @@ def pump_for(
         dataset,
         settings,
         registry,
-        Skipping(stage, decisions),
+        _ranged(dataset, Skipping(stage, decisions)),
         topics.staged(dataset.name),
         {MAIN: topics.transformed(dataset.name, dataset.generation)},
         before_batch=partial(make_ready, dataset, registry, stage, references, before),
         parked=topics.parked(dataset.name, dataset.generation),
-        around_source=waiting.around,
+        around_source=lambda source: waiting.around(_over_the_lake(source, dataset, settings, registry)),
         on_work=waiting.note,
         way=way,
     )
+
+
+def _ranged(dataset: LiveDataset, stage: Stage) -> Stage:
+    begin, end = dataset.ingested_from, dataset.ingested_to
+    return stage if begin is None and end is None else InRange(stage, begin, end)
+
+
+def _over_the_lake(
+    source: KafkaSource, dataset: LiveDataset, settings: TransformerSettings, registry: Registry
+) -> RestingSource:
+    """A generation that was made by a replay begins with the first record there ever was, wherever it is kept."""
+    if dataset.generation == FIRST:
+        return source
+
+    def landed() -> Landed:
+        from services.transformer.adapters.landed_records import LandedRecords  # Iceberg: 30 MB, and seldom needed
+
+        return LandedRecords(settings, registry, dataset.name)
+
+    return LakeFirst(source, topics.raw(dataset.name), Seams(settings.connection(), registry, dataset.name), landed)
 
 
 class _Waiting:
@@ -217,7 +243,7 @@ class _Waiting:
         self._arrivals = arrivals
         self._source: WaitingSource | None = None
 
-    def around(self, source: KafkaSource) -> Source:
+    def around(self, source: RestingSource) -> Source:
         """Errors: Transient."""
         if not self._waits and not self._parked.exists():
             return source

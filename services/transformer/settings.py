@@ -3,13 +3,13 @@
 from pydantic import Field
 
 from headrace.secrets.settings import KeySettings
-from headrace.stream.service import ServiceSettings
+from headrace.stream.lake_settings import LakeSettings
 from headrace.transform.engine import MEMORY, MOST_LIMIT_S, QUERY_LIMIT_S
 from headrace.transform.store import SPILL
 
 
-class TransformerSettings(ServiceSettings, KeySettings):
-    """See `headrace.stream.service.ServiceSettings` and `headrace.secrets.settings.KeySettings`."""
+class TransformerSettings(LakeSettings, KeySettings):
+    """See `headrace.stream.lake_settings.LakeSettings` and `headrace.secrets.settings.KeySettings`."""
 
     transform_memory: str = Field(
         MEMORY,

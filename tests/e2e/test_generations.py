@@ -2,14 +2,20 @@
 
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 from clickhouse_connect.driver.client import Client
+from confluent_kafka import OFFSET_END, TopicPartition
 from confluent_kafka.admin import AdminClient
+from pyiceberg.exceptions import NoSuchTableError
 
 from headrace.client import ApiError
+from headrace.errors import Transient
 from headrace.stream import topics
 from headrace.stream.kafka import Connection
+from headrace.stream.lake import lake_catalog, landing_table
+from services.stager.settings import StagerSettings
 from tests.full_loads import warehouse
 from tests.generations import (
     AFTER,
@@ -83,6 +89,65 @@ def test_a_change_is_replayed_promoted_taken_back_and_retired(platform: Platform
     assert platform.client.dataset(name).generation == 1
     balanced(platform, name, ROWS + 5, filtered=0)
     what_is_retired_is_dropped_and_nothing_else(platform, client, name)
+
+
+def test_what_is_deleted_is_replayed_from_the_lake_and_a_range_is_only_looked_at(
+    platform: Platform, client: Client
+) -> None:
+    name = f"gen{uuid.uuid4().hex[:8]}.orders"
+    platform.client.apply(name, DOCUMENT.format(name=name, more=BEFORE))
+    platform.push(name, rows(1, ROWS))
+    platform.client.wait_settled(name, timeout_s=120)
+    before_it = datetime.now(UTC)
+    platform.push(name, [*rows(ROWS + 1, 20), *rows(BAD, 2)])
+    platform.client.wait_settled(name, timeout_s=120)
+    eventually(lambda: landed(platform, name) >= ROWS + 22, 120, "all is landed")
+    deleted(platform, topics.staged(name))
+    deleted(platform, topics.raw(name))
+
+    changed = DOCUMENT.format(name=name, more=AFTER)
+    platform.client.replay(name, changed, "amounts are doubled")
+    caught_up(platform, name, 2)
+    kept = ROWS + 20 - (ROWS + 20) // 10
+    assert generation(platform, name, 2).loaded == kept
+    platform.push(name, rows(ROWS + 21, 5))  # the seam: the topic goes on
+    caught_up(platform, name, 2)
+
+    made = platform.client.replay(name, changed, "a look", ingested_from=before_it)
+    assert (made.generation, made.ingested_from, made.ingested_to) == (3, before_it, None)
+    caught_up(platform, name, 3)
+    ranged = generation(platform, name, 3)
+    assert (ranged.read, ranged.loaded, ranged.quarantined) == (ROWS + 27, 25 - 2, 2)
+    with pytest.raises(ApiError, match="holds only rows that were ingested from"):
+        platform.client.promote(name, 3, "a mistake", force=True)
+    compared = [part for part in platform.client.diff(name, 3, against=2) if part.part == "report"]
+    assert [(part.added, part.removed, part.changed, part.before.rows) for part in compared] == [(0, 0, 0, 23)]
+
+    platform.client.promote(name, 2, "it is right")
+    shows(platform, name, 2)
+    books = platform.client.wait_settled(name, timeout_s=120)
+    assert (books.loaded, books.residue) == (kept + 5, 0)
+
+
+def landed(platform: Platform, name: str) -> int:
+    """How many raw records the lake has."""
+    try:
+        return (
+            lake_catalog(StagerSettings(data_dir=platform.stack.settings.home))
+            .load_table(landing_table(name))
+            .scan()
+            .count()
+        )
+    except (NoSuchTableError, Transient):
+        return 0
+
+
+def deleted(platform: Platform, topic: str) -> None:
+    """Retention deletes all that a topic has."""
+    admin = AdminClient(Connection(platform.stack.bootstrap_servers).client())
+    whole = [TopicPartition(topic, number, OFFSET_END) for number in range(2)]
+    for asked in admin.delete_records(whole).values():
+        asked.result(10)
 
 
 def set_aside(platform: Platform, name: str) -> dict[int, str]:

@@ -52,6 +52,23 @@ def test_first_registration_sets_the_subject_to_backward(url: str, registry: Reg
     assert httpx.get(f"{url}/config/{subject}").json() == {"compatibilityLevel": "BACKWARD"}
 
 
+def test_a_subject_that_is_given_up_is_gone_and_what_others_share_with_it_stays(
+    url: str, registry: Registry, subject: str
+) -> None:
+    other = subject.replace("-value", ".other-value")
+    shared = registry.register(subject, a_schema())
+    assert registry.register(other, a_schema()) == shared
+    registry.register(subject, a_schema(pa.field("tail", pa.string())))
+    for _ in range(2):  # again, as after a crash
+        assert registry.forget(subject)
+        assert Registry(url).latest(subject) is None
+    subjects = httpx.get(f"{url}/subjects", params={"deleted": "true"}).json()
+    assert other in subjects
+    assert subject not in subjects
+    assert Registry(url).schema(shared) == a_schema()
+    assert Registry(url).latest(other) == (shared, a_schema())
+
+
 def test_a_level_somebody_chose_later_is_left_alone(url: str, registry: Registry, subject: str) -> None:
     registry.register(subject, a_schema())
     httpx.put(f"{url}/config/{subject}", json={"compatibility": "FULL"}).raise_for_status()

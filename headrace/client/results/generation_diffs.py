@@ -1,5 +1,7 @@
 """What differs between two generations of a dataset."""
 
+from datetime import datetime
+
 from headrace.client.results.base import Result
 
 
@@ -90,6 +92,8 @@ class DiffPart(Result):
     after: DiffSide = DiffSide()
     matched_by: str = ""
     key: tuple[str, ...] = ()
+    ingested_from: datetime | None = None  # only rows that were ingested then or later are compared,
+    ingested_to: datetime | None = None  # ... and before
     upto: tuple[DiffBound, ...] = ()
     added: int = 0
     removed: int = 0

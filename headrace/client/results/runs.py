@@ -87,6 +87,8 @@ class Generation(Result):
     behind: int = 0
     caught_up: bool = False
     problem: str = ""
+    ingested_from: datetime | None = None  # it holds only rows that were ingested then or later,
+    ingested_to: datetime | None = None  # ... and before
 
 
 class SourceHolding(Result):

@@ -58,6 +58,7 @@ class KafkaSource:
         self._unplaced: list[TopicPartition] | None = None  # assigned, but where to start could not be asked
         self._epoch = next(_epochs)
         self._finish: Callable[[], None] = lambda: None
+        self._first: Callable[[list[int]], Mapping[int, int]] = lambda _: {}
         self._next: dict[int, int] = {}  # of the partitions that are held, what comes next, where it is known
         self._resting: bool | None = None  # not known of what was assigned anew
         self._silences = 0  # in a row, of questions where to start
@@ -141,6 +142,25 @@ class KafkaSource:
         """See `headrace.stream.pump.Source.before_handover`."""
         self._finish = finish
 
+    def begin_at(self, first: Callable[[list[int]], Mapping[int, int]]) -> None:
+        """Have `first` say where those of the partitions begin of which nothing was committed; else it is at their beginning.
+
+        It is asked under each new epoch, of no partition, too, and while no commit is under way. Errors: Transient, Fatal.
+        """
+        self._first = first
+
+    def committed(self, topic: str, partitions: list[int]) -> Mapping[int, int]:
+        """What the group has committed of these partitions of a topic, which may be another than it reads.
+
+        Errors: Transient, Fatal; those of the client.
+        """
+        asked = [TopicPartition(topic, number) for number in partitions]
+        answered = self._consumer.committed(asked, timeout=_REPLY_S) if asked else []
+        for position in answered:
+            if position.error is not None:
+                raise mapped(position.error, f"asking for the committed offset of {topic}[{position.partition}]")
+        return {position.partition: position.offset for position in answered if position.offset >= 0}
+
     def close(self) -> None:
         """Leave the group."""
         self._consumer.close()
@@ -209,9 +229,5 @@ class KafkaSource:
         ]
 
     def _committed(self, partitions: list[int]) -> Mapping[int, int]:
-        asked = [TopicPartition(self._topic, number) for number in partitions]
-        answered = self._consumer.committed(asked, timeout=_REPLY_S)
-        for position in answered:
-            if position.error is not None:
-                raise mapped(position.error, f"asking for the committed offset of {self._topic}[{position.partition}]")
-        return {position.partition: position.offset for position in answered if position.offset >= 0}
+        known = self.committed(self._topic, partitions)
+        return {**known, **self._first([number for number in partitions if number not in known])}

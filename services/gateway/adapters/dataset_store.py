@@ -73,7 +73,7 @@ def put(connection: Connection, table: Table, row: Mapping[str, Any]) -> None:
         connection.execute(insert(table).values(row))
 
 
-_MOMENTS: Final = ("applied_at", "at")
+_MOMENTS: Final = ("applied_at", "at", "ingested_from", "ingested_to")
 
 
 def _text(beside: Iterable[Generation]) -> str:
@@ -82,5 +82,5 @@ def _text(beside: Iterable[Generation]) -> str:
 
 def _version(row: Mapping[str, Any]) -> DatasetVersion:
     beside = json.loads(row["beside"])
-    moments = ({name: datetime.fromisoformat(each[name]) for name in _MOMENTS} for each in beside)
+    moments = ({name: datetime.fromisoformat(each[name]) for name in _MOMENTS if each.get(name)} for each in beside)
     return DatasetVersion.of({**row, "beside": [each | at for each, at in zip(beside, moments, strict=True)]})

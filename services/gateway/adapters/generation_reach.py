@@ -3,8 +3,10 @@
 The warehouse alone cannot tell: of a record that was filtered it has nothing.
 """
 
+from collections.abc import Collection
 from contextlib import closing
 
+from headrace.stream import topics
 from headrace.stream.decode import Decoder
 from headrace.stream.kafka import Connection
 from headrace.stream.registry import Registry
@@ -31,6 +33,8 @@ class GenerationReach:
         first = by_stage[STAGES[1]]
         ends = self._progress.ends([Slot(each.topic, each.partition) for each in first])
         reached = {slot.partition: end - 1 for slot, end in ends.items()}
+        for number, left_in_lake in self._in_lake(version, by_stage[STAGES[2]]).items():
+            reached[number] = min(reached[number], left_in_lake - 1)
         with closing(Trail(self._connection, Decoder(self._registry))) as trail:
             for (
                 stage,
@@ -42,6 +46,15 @@ class GenerationReach:
                     if left is not None:
                         reached[reading.partition] = min(reached[reading.partition], left - 1)
         return reached
+
+    def _in_lake(self, version: DatasetVersion, readings: Collection[Reading]) -> dict[int, int]:
+        """The raw offset from which a partition is read that is still read from the lake: see decision 34."""
+        starts = self._progress.starts([Slot(each.topic, each.partition) for each in readings])
+        committed = self._progress.committed(readings)
+        there = [each for each in readings if not committed[each] and starts[Slot(each.topic, each.partition)]]
+        raw = topics.raw(version.name)
+        found = self._progress.committed([each._replace(topic=raw) for each in there])
+        return {each.partition: offset for each, offset in found.items()}
 
     def _left(self, trail: Trail, reading: Reading, committed: int, *, raw: bool) -> int | None:
         """The raw offset of the first record that is left to read."""

@@ -1,6 +1,7 @@
 """Finds the generations of a dataset that can be compared: their tables, their dataset files, and how far they got."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Protocol
 
 from headrace.stream import topics
@@ -32,7 +33,12 @@ class StoredSides:
         """See `Sides`."""
         live = self._datasets.get(dataset.name)
         found = live.of_generation(generation) if live is not None else None
-        return None if found is None else side_of(found, self._reached(found))
+        if live is None or found is None:
+            return None
+        side, other = side_of(found, self._reached(found)), live.other(generation)
+        if other is None:
+            return side
+        return replace(side, ingested_from=other.ingested_from, ingested_to=other.ingested_to)
 
 
 def side_of(version: DatasetVersion, reached: Mapping[int, int] | None) -> Side:

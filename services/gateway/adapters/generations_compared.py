@@ -68,7 +68,12 @@ class GenerationDiffs:
             yield Part("progress", {"rows": 0, "of": 2 * sum(run.seen)})
             try:
                 yield from run.compared(prepared, samples)
-                of_rules = by_rule(*(self._filtered(dataset.name, number) for number in (against, generation)))
+                # When a row that was set aside or filtered had been ingested is not known: nothing is said of them in a range.
+                of_rules = (
+                    []
+                    if prepared.ranged
+                    else by_rule(*(self._filtered(dataset.name, number) for number in (against, generation)))
+                )
                 yield Part("report", run.report | {"dataset": dataset.name, "filtered": of_rules})
             except (DiffRefusedError, QueryError) as error:
                 refused = _refused(error, self._most_s)
@@ -148,8 +153,11 @@ class _Run:
         shown = [sample(comparison, pairs, one, rows) for one in found.samples]
         self.report = report(comparison, self._bound, self._reached, self.seen, sums, found) | {
             "samples": [each for each in shown if each is not None],
-            "quarantine": by_cause(self._rows(queries.aside(comparison, self._bound), queries.MOST_CAUSES)),
+            "quarantine": [] if comparison.ranged else by_cause(self._causes(comparison)),
         }
+
+    def _causes(self, comparison: Comparison) -> list[list[Any]]:
+        return self._rows(queries.aside(comparison, self._bound), queries.MOST_CAUSES)
 
     def _sampled(self, comparison: Comparison, found: Differences, at: int) -> SampleRows:
         wanted = found.wanted(at)

@@ -16,7 +16,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from headrace.errors import Transient
 from headrace.stream import columns
-from headrace.stream.lake import LakeSettings, existing_catalog, landing_table, offsets_of
+from headrace.stream.lake import existing_catalog, landing_table, offsets_of
+from headrace.stream.lake_settings import LakeSettings
 from services.gateway.adapters.trail import fields_of
 from services.gateway.core.passport import Place
 
@@ -52,6 +53,16 @@ class Lake:
 
     def __init__(self, settings: LakeSettings) -> None:
         self._settings = settings
+
+    def reached(self, dataset: str) -> Mapping[int, int]:
+        """How far each partition is landed, as its next offset; empty without a lake, or a table in it. Errors: Transient."""
+        try:
+            catalog = existing_catalog(self._settings)
+            return {} if catalog is None else _reached(catalog.load_table(landing_table(dataset)))
+        except NoSuchTableError:
+            return {}
+        except (SQLAlchemyError, OSError, ValueError) as error:
+            raise Transient(f"the lake cannot be asked: {error}") from error
 
     def find(self, dataset: str, place: Place, written_at: datetime | None = None) -> Landed:
         """Where a raw record was landed. To say when it was written to its topic spares looking at other days."""

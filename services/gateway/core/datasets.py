@@ -22,6 +22,13 @@ class Generation:
     at: datetime
     by: str
     because: str
+    ingested_from: datetime | None = None  # it holds only rows that were ingested then or later,
+    ingested_to: datetime | None = None  # ... and before
+
+    @property
+    def whole(self) -> bool:
+        """Whether it holds the rows of all times."""
+        return self.ingested_from is None and self.ingested_to is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, Literal
 
 from headrace.contract import Contract
@@ -28,6 +29,8 @@ class Side:
     contract: Contract
     staged: str
     reached: Mapping[int, int] | None = None
+    ingested_from: datetime | None = None  # of one that holds only rows ingested then or later,
+    ingested_to: datetime | None = None  # ... and before
 
     @property
     def upsert(self) -> bool:
@@ -78,6 +81,18 @@ class Comparison:
     @property
     def sides(self) -> tuple[Side, Side]:
         return self.before, self.after
+
+    @property
+    def ingested(self) -> tuple[datetime | None, datetime | None]:
+        """The times of ingestion that both sides hold, half-open; None: without end there."""
+        begins = [side.ingested_from for side in self.sides if side.ingested_from is not None]
+        ends = [side.ingested_to for side in self.sides if side.ingested_to is not None]
+        return max(begins, default=None), min(ends, default=None)
+
+    @property
+    def ranged(self) -> bool:
+        """Whether they are compared in a range only."""
+        return self.ingested != (None, None)
 
     @property
     def sums(self) -> tuple[Pair, ...]:

@@ -10,9 +10,11 @@ Everything that a table can name is quoted and stands behind the table's alias; 
 # ruff: noqa: S608
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Final
 
+from headrace.stream import columns
 from services.gateway.core import generation_values as values
 from services.gateway.core.generation_diff import Comparison, Pair, Side
 from services.gateway.core.generation_values import literal, quoted
@@ -22,6 +24,8 @@ MOST_PORTIONS: Final = 16
 PORTION_ROWS: Final = 500_000  # of both sides
 _ODD: Final = "bitOr(reinterpretAsUInt64(__m), 1)"
 _T: Final = "__t"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
 #: Stages behind the point where generations part; what those before set aside is missing in both.
 _APART: Final = "('transformer', 'quality', 'loader')"
 SPILL_BYTES: Final = 256 << 20
@@ -194,12 +198,14 @@ def _only(comparison: Comparison, at: int, bound: Bound, buckets: Sequence[int])
     """The rows in some buckets that both sides had the time to make. Where the newest row of a key counts, none of a key that is
     being replaced.
     """
-    within = _within(f"{_T}.`_partition`", f"{_T}.`_offset`", bound)
+    begin, end = comparison.ingested
+    early = f"{_within(f'{_T}.`_partition`', f'{_T}.`_offset`', bound)} AND {_ingested('<', end)}"
+    within = f"{early} AND {_ingested('>=', begin)}"
     chosen = [_in(_bucket(comparison, each), buckets) for each in (0, 1)]
-    if comparison.by == "identity" or bound is None:
+    if comparison.by == "identity" or (bound is None and end is None):
         return f"{_first(comparison, at, chosen[at])} {within}"
     moving = " UNION ALL ".join(
-        f"SELECT {_match(comparison, other)} AS __m FROM {side.path} AS __t WHERE {chosen[other]} AND NOT ({within})"
+        f"SELECT {_match(comparison, other)} AS __m FROM {side.path} AS __t WHERE {chosen[other]} AND NOT ({early})"
         for other, side in enumerate(comparison.sides)
     )
     return f"{_first(comparison, at, chosen[at])} {within} AND {_match(comparison, at)} NOT IN ({moving})"
@@ -211,6 +217,12 @@ def _first(comparison: Comparison, at: int, condition: str) -> str:
     """
     early = comparison.by == "key" or not comparison.sides[at].upsert
     return f"PREWHERE {condition} WHERE" if early else f"WHERE {condition} AND"
+
+
+def _ingested(compares: str, moment: datetime | None) -> str:
+    if moment is None:
+        return "true"
+    return f"{_T}.`{columns.INGESTED_AT}` {compares} fromUnixTimestamp64Micro(toInt64({(moment - _EPOCH) // _MICROSECOND}))"
 
 
 def _within(partition: str, offset: str, bound: Bound) -> str:

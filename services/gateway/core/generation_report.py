@@ -30,6 +30,10 @@ def report(
             }
             for at, (name, side) in enumerate(zip(("before", "after"), comparison.sides, strict=True))
         },
+        **{
+            f"ingested_{end}": None if at is None else at.isoformat()
+            for end, at in zip(("from", "to"), comparison.ingested, strict=True)
+        },
         "matched_by": comparison.by,
         "key": [pair.name for pair in comparison.matched],
         "upto": [

@@ -17,6 +17,16 @@ KEPT = "kept"
 RETIRED = "retired"
 
 
+class Range(NamedTuple):
+    """The times of ingestion of the rows that a generation holds, half-open; None: without end there."""
+
+    begin: datetime | None = None
+    end: datetime | None = None
+
+
+ALWAYS = Range()
+
+
 class Act(NamedTuple):
     """Who does something to generations, when and why."""
 
@@ -47,8 +57,10 @@ def stands_against(contract: Contract, live: Contract) -> Refusal | None:
     return None
 
 
-def replayed(current: DatasetVersion, contract: Contract, act: Act, tests_skipped: str = "") -> DatasetVersion:
-    """The dataset with a candidate more."""
+def replayed(
+    current: DatasetVersion, contract: Contract, act: Act, tests_skipped: str = "", ingested: Range = ALWAYS
+) -> DatasetVersion:
+    """The dataset with a candidate more. One of a range is to be looked at: it is never live."""
     candidate = Generation(
         current.highest_generation + 1,
         current.highest_version + 1,
@@ -58,6 +70,7 @@ def replayed(current: DatasetVersion, contract: Contract, act: Act, tests_skippe
         act.by,
         tests_skipped if contract.tests else "",
         *act,
+        *ingested,
     )
     return replace(current, beside=(*current.beside, candidate))
 
@@ -66,6 +79,14 @@ def promoted(current: DatasetVersion, generation: int, act: Act) -> DatasetVersi
     """The dataset with this generation live, and the one that was kept. Promoting the live one changes nothing."""
     if generation == current.generation:
         return current
+    chosen = current.other(generation)
+    if chosen is not None and not chosen.whole and chosen.state != RETIRED:
+        detail = (
+            f"generation {generation} of {current.name} holds only rows that were ingested {_told(chosen)}: readers would miss "
+            f"all others. Compare it (headrace diff {current.name} --generation {generation}), then replay the file without "
+            "a range"
+        )
+        return Refusal("only-a-range", detail)
     return _made_live(current, generation, KEPT, act)
 
 
@@ -151,6 +172,12 @@ def _after(current: DatasetVersion, act: Act) -> Act:
     if current.live_since is None:
         return act
     return act._replace(at=max(act.at, current.live_since + timedelta(microseconds=1)))
+
+
+def _told(generation: Generation) -> str:
+    begin, end = generation.ingested_from, generation.ingested_to
+    parts = [f"from {begin.isoformat()}" if begin else "", f"before {end.isoformat()}" if end else ""]
+    return " and ".join(part for part in parts if part)
 
 
 def _unknown(current: DatasetVersion, generation: int) -> Refusal:

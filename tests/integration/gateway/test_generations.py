@@ -1,6 +1,7 @@
 """What the API says of generations, and what it refuses; without services that would load them."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -9,6 +10,8 @@ from confluent_kafka.admin import AdminClient
 from fastapi.testclient import TestClient
 
 from headrace.stream import topics
+from headrace.stream.branches import Place
+from headrace.stream.control import Controls
 from headrace.stream.kafka import Connection
 from headrace.stream.registry import Registry
 from headrace.stream.service import every_generation, live_datasets
@@ -61,11 +64,42 @@ def test_a_replay_makes_topics_and_leaves_what_is_live_alone(
     assert asked(client, name, "/7/promote")[0] == HTTPStatus.NOT_FOUND
     assert asked(client, name, "/rollback", leaving=1)[1]["type"] == "urn:headrace:problem:no-earlier-generation"
     assert asked(client, name, "/1/retire")[1]["type"] == "urn:headrace:problem:live-generation"
+    noon = "2026-01-02T12:00:00Z"
+    none = asked(
+        client, name, "", document=orders(name, TEXT), ingested_from=noon, ingested_to="2026-01-02T13:00:00+01:00"
+    )
+    assert (none[0], none[1]["type"]) == (HTTPStatus.UNPROCESSABLE_ENTITY, "urn:headrace:problem:empty-range")
     assert asked(client, name, "/2/retire")[1]["state"] == "retired"
     assert asked(client, name, "/2/retire")[0] == HTTPStatus.OK
     assert asked(client, name, "", document=orders(name, TEXT))[1]["generation"] == 3
     changed = client.put(f"/api/v1/datasets/{name}", json={"document": orders(name, "tags: [shop]")}).json()
     assert (changed["generation"], changed["version"]) == (1, 4)
+
+
+def test_what_a_branch_reads_is_not_retired(
+    make_gateway: MakeGateway, connection: Connection, registry: Registry, domain: str
+) -> None:
+    client, name, branch = make_gateway(), f"{domain}.orders", f"{domain}.large"
+    applied(client, name)
+    asked(client, name, "", document=orders(name, TEXT))
+    source = f"{{type: dataset, dataset: {name}}}"
+    document = orders(branch).replace("{type: http_push}", source)
+    assert client.put(f"/api/v1/datasets/{branch}", json={"document": document}).status_code == HTTPStatus.OK
+    stands(connection, registry, branch, Place(name, 2, 1, {"0": 7}))
+    status, body = asked(client, name, "/2/retire")
+    assert (status, body["type"]) == (HTTPStatus.CONFLICT, "urn:headrace:problem:branches-read-it")
+    assert branch in body["detail"]
+    stands(connection, registry, branch, Place(name, 1, 2, {}))  # it has left
+    assert asked(client, name, "/2/retire")[1]["state"] == "retired"
+
+
+def stands(connection: Connection, registry: Registry, branch: str, place: Place) -> None:
+    """The source of a branch has been read up to there."""
+    told = {"dataset": branch, "connector": "dataset", "position": place.to_json(), "rows_read": 7, "caught_up": True}
+    told |= {"version": 1, "run": 0, "run_rows": 0, "begun_at": None, "request": "", "at": datetime.now(UTC)}
+    producer = Producer(connection.client())
+    producer.produce(topics.SOURCE_POSITIONS, Controls(registry).encode("source_position", told), branch)
+    assert producer.flush(30) == 0
 
 
 def test_two_who_replay_at_once_get_two_generations(make_gateway: MakeGateway, domain: str) -> None:

@@ -71,6 +71,24 @@ def test_a_file_is_replayed_with_the_reason(run: Program, gateway: GatewayDouble
     assert "takes the one file of shop.others" in " ".join(other.stderr.split())
 
 
+def test_a_range_is_replayed_in_the_time_zone_that_is_named(
+    run: Program, gateway: GatewayDouble, tmp_path: Path
+) -> None:
+    file = tmp_path / "orders.yaml"
+    file.write_text(FILE)
+    asked = ["replay", NAME, "-f", str(file), "--because", "a week", "--from", "2026-01-24"]
+    assert run(*asked, "--to", "2026-01-31T06:00+01:00").exit_code == 0
+    [(_, body)] = gateway.asked
+    assert (body["ingested_from"], body["ingested_to"]) == ("2026-01-24T00:00:00+00:00", "2026-01-31T06:00:00+01:00")
+    wrong = run(*asked, "--to", "yesterday")
+    assert wrong.exit_code == 1
+    assert "--to yesterday: is no date or time" in " ".join(wrong.stderr.split())
+    gateway.generations = [made(2, "candidate", caught_up=True, ingested_from="2026-01-24T00:00:00Z"), made(1, "live")]
+    text = " ".join(run("generations", "ls", NAME).stdout.split())
+    assert f"Generation 2 holds only a range: headrace diff {NAME} --generation 2" in text
+    assert "promote" not in text
+
+
 def test_who_promotes_goes_back_or_retires_says_why(run: Program, gateway: GatewayDouble) -> None:
     for words in (["promote", NAME, "2"], ["rollback", NAME], ["retire", NAME, "2"]):
         assert run(*words).exit_code == 1, "a reason is asked for"

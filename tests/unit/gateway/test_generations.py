@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from headrace.contract import Contract, load
 from services.gateway.core.datasets import DatasetVersion, Refusal, propose
 from services.gateway.core.folding import Sums
-from services.gateway.core.generations import Act, promoted, replayed, retired, rolled_back, stands_against
+from services.gateway.core.generations import Act, Range, promoted, replayed, retired, rolled_back, stands_against
 from services.gateway.core.reach import first_goal, next_goal, reach, reached
 from services.gateway.core.secrets import users
 
@@ -227,3 +227,16 @@ def test_a_secret_that_only_another_generation_names_is_in_use() -> None:
     gone = retired(candidate, 2, act(2))
     assert isinstance(gone, DatasetVersion)
     assert users([gone]) == {}
+
+
+@pytest.mark.parametrize("ingested", [Range(AT, None), Range(None, AT), Range(AT, AT + timedelta(days=7))])
+def test_what_holds_only_a_range_is_never_live(ingested: Range) -> None:
+    dataset = replayed(FIRST, file(2), act(1), ingested=ingested)
+    refused = promoted(dataset, 2, act(2))
+    assert isinstance(refused, Refusal)
+    assert refused.code == "only-a-range"
+    assert refused.detail.endswith("then replay the file without a range")
+    assert isinstance(retired(dataset, 2, act(3)), DatasetVersion)
+    whole = promoted(replayed(FIRST, file(2), act(1)), 2, act(2))  # the control
+    assert isinstance(whole, DatasetVersion)
+    assert whole.generation == 2

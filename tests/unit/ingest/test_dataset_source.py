@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from headrace.stream.branches import Place
 
 from headrace.connector import Surroundings
 from headrace.contract import Decision
@@ -19,7 +20,6 @@ from headrace.stream.service import LiveDataset
 from headrace.stream.stage import Records
 from services.ingest.connectors.dataset import connector as dataset_connector
 from services.ingest.connectors.dataset.connector import DatasetConnector
-from services.ingest.connectors.dataset.place import Place
 from services.ingest.connectors.dataset.settings import DatasetSource
 from services.ingest.core.marks import Marks, parted
 from services.ingest.core.mending import Mending, mended

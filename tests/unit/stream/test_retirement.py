@@ -32,6 +32,10 @@ class World:
     def forget_topic(self, _: Connection, topic: str) -> None:
         self.things.discard(topic)
 
+    def forget(self, subject: str) -> bool:
+        self.things.discard(subject)
+        return True
+
     def drop(self, dataset: str, generation: int) -> None:
         if self.failures:
             raise self.failures.pop()
@@ -40,7 +44,8 @@ class World:
 
 def theirs(generation: int) -> set[str]:
     group = topics.group("loader", "shop.orders", generation)
-    return {group, topics.validated("shop.orders", generation), f"shop.orders__g{generation}"}
+    topic = topics.validated("shop.orders", generation)
+    return {group, topic, topics.subject(topic), f"shop.orders__g{generation}"}
 
 
 @pytest.fixture
@@ -56,19 +61,19 @@ def test_nothing_goes_while_a_worker_is_left(world: World) -> None:
     estate = Estate("loader", (topics.validated,), world.drop)
     world.members.add(topics.group("loader", "shop.orders", 2))
     everything = set(world.things)
-    assert not dropped(CONNECTION, estate, "shop.orders", 2)
+    assert not dropped(CONNECTION, world, estate, "shop.orders", 2)
     assert world.things == everything
     world.members.clear()
-    assert dropped(CONNECTION, estate, "shop.orders", 2)
+    assert dropped(CONNECTION, world, estate, "shop.orders", 2)
     assert world.things == theirs(1) | theirs(12)
-    assert dropped(CONNECTION, estate, "shop.orders", 2), "and again, as after a crash"
+    assert dropped(CONNECTION, world, estate, "shop.orders", 2), "and again, as after a crash"
 
 
 def test_it_is_tried_until_it_is_gone_and_then_left(world: World) -> None:
     done: list[tuple[str, int]] = []
     world.failures = [Transient("the warehouse is away")]
     retirements = Retirements(
-        CONNECTION, Estate("loader", (topics.validated,), world.drop), lambda *what: done.append(what)
+        CONNECTION, world, Estate("loader", (topics.validated,), world.drop), lambda *what: done.append(what)
     )
     for _ in range(3):
         retirements.follow([("shop.orders", 2)])
@@ -84,7 +89,7 @@ def test_it_is_tried_until_it_is_gone_and_then_left(world: World) -> None:
 def test_an_error_that_nobody_foresaw_does_not_end_it(world: World) -> None:
     done: list[tuple[str, int]] = []
     world.failures = [ValueError("odd")]
-    retirements = Retirements(CONNECTION, Estate("loader", (), world.drop), lambda *what: done.append(what))
+    retirements = Retirements(CONNECTION, world, Estate("loader", (), world.drop), lambda *what: done.append(what))
     retirements.follow([("shop.orders", 2)])
     eventually(lambda: done == [("shop.orders", 2)], 10, "it is dropped at the next try")
     retirements.close()
@@ -103,7 +108,7 @@ def test_what_stands_in_the_way_is_said_once_and_again_when_it_changes(
             raise failing.pop(0)
         world.drop(dataset, generation)
 
-    retirements = Retirements(CONNECTION, Estate("loader", (), drop), lambda *_: None, lambda: now[0])
+    retirements = Retirements(CONNECTION, world, Estate("loader", (), drop), lambda *_: None, lambda: now[0])
     retirements._open.add(("shop.orders", 2))
     monkeypatch.setattr(retirements._stopping, "wait", lambda _: now.__setitem__(0, now[0] + 0.01))
     retirements._run()  # to its end, as time goes on only between its rounds

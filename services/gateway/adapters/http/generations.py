@@ -16,7 +16,16 @@ from services.gateway.adapters.http.datasets import known, refuse, refuse_failed
 from services.gateway.adapters.http.problems import ProblemError, not_found
 from services.gateway.adapters.http.waiting import wait_until
 from services.gateway.core.datasets import DatasetVersion, Refusal, propose, refusals_of_order
-from services.gateway.core.generations import RETIRED, Act, promoted, replayed, retired, rolled_back, stands_against
+from services.gateway.core.generations import (
+    RETIRED,
+    Act,
+    Range,
+    promoted,
+    replayed,
+    retired,
+    rolled_back,
+    stands_against,
+)
 from services.gateway.gateway import Gateway
 from services.gateway.generations import GenerationStatus
 
@@ -34,6 +43,8 @@ _TITLES: Final = {
     "retired-generation": "The generation is retired",
     "not-caught-up": "The generation has not caught up",
     "no-table": "The generation has no table",
+    "only-a-range": "The generation holds only a range",
+    "branches-read-it": "Other datasets read the generation",
     "cycle": "Datasets would wait for each other",
 }
 _MAY: Final = may_answer(
@@ -54,18 +65,25 @@ def generations(name: models.Name, gateway: Parts, _: Calling) -> models.Generat
     "/datasets/{name}/generations", summary="Replay records by another version", responses=_MAY, status_code=201
 )
 def replay(name: models.Name, body: models.Replay, gateway: Parts, caller: Administering) -> models.Generation:
-    """Have a dataset file, which may break what is live, make a generation beside the live one, from the first staged record on.
+    """Have a dataset file, which may break what is live, make a generation beside the live one, from the first record on.
 
-    Its tests are run first, unless `skip_tests` says why not. What is live does not change until the generation is promoted.
+    What retention has deleted from the staged topic is read from the lake. Its tests are run first, unless `skip_tests` says why
+    not. What is live does not change until the generation is promoted.
 
-    Refused: a dataset that is loaded in runs, one whose staged records are partly deleted, other partitions, a key by which
-    records are not partitioned (409); a file that is not valid, or one of whose tests fails (422).
+    Refused: a dataset that is loaded in runs, one with staged records that are in neither topic nor lake, other partitions, a key
+    by which records are not partitioned (409); an empty range, a file that is not valid, or one of whose tests fails (422).
     """
     dataset = known(gateway.datasets, name)
     contract = load(body.document)
     if contract.dataset != name:
         detail = f"the file describes {contract.dataset}, the path names {name}"
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "other-name", "The names differ", detail)
+    ingested = Range(body.ingested_from, body.ingested_to)
+    if ingested.begin is not None and ingested.end is not None and ingested.begin >= ingested.end:
+        detail = (
+            f"the range ends at {ingested.end.isoformat()}, and begins at {ingested.begin.isoformat()}: no row is in it"
+        )
+        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "empty-range", "The range is empty", detail)
     if body.skip_tests is None:
         refuse_failed_tests(gateway, contract)
     _refuse_deleted(gateway, dataset)
@@ -74,7 +92,7 @@ def replay(name: models.Name, body: models.Replay, gateway: Parts, caller: Admin
         current = _standing(live, name)
         refuse(propose(contract, live), breaking=False)
         _refuse(stands_against(contract, current.contract()))
-        return replayed(current, contract, _act(caller.name, body), body.skip_tests or "")
+        return replayed(current, contract, _act(caller.name, body), body.skip_tests or "", ingested)
 
     made = _append(gateway, decide)
     return _one(gateway, made, made.highest_generation)
@@ -89,11 +107,13 @@ def promote(
     It is live with this answer; its rows show a moment later, all of them at once: see `shown`.
 
     Refused: one that has not caught up within ten seconds, unless `force` is set; one that has no table yet; one that is
-    retired (409).
+    retired, or holds only a range (409).
     """
     dataset = known(gateway.datasets, name)
     looked_at = _to_promote(dataset, number)
     if looked_at:
+        refused = promoted(dataset, number, _act(caller.name, body))
+        _refuse(refused if isinstance(refused, Refusal) else None)
         _refuse_early(gateway, dataset, number, force=body.force)
 
     def act(current: DatasetVersion) -> DatasetVersion | Refusal:
@@ -120,9 +140,10 @@ def retire(
 ) -> models.Generation:
     """End a generation's work, then drop its topics, table and groups; for ever. Its number is not used again.
 
-    Refused: the live one (409).
+    Refused: the live one; one that a branch (`source.type: dataset`) still reads (409).
     """
     known(gateway.datasets, name)
+    _refuse_read(gateway, name, number)
     return _change(gateway, name, number, lambda current: retired(current, number, _act(caller.name, body)))
 
 
@@ -192,10 +213,20 @@ def _refuse(refusal: Refusal | None) -> None:
 def _refuse_deleted(gateway: Gateway, dataset: DatasetVersion) -> None:
     if missing := gateway.generations.deleted(dataset):
         detail = (
-            f"{missing} offsets of {dataset.name}.staged are deleted by its retention: the generation would lack rows that the "
-            "live one has; give the dataset another name and load it from its source"
+            f"{missing} offsets of {dataset.name}.staged are deleted by its retention, and the lake has none of their partitions "
+            "(HEADRACE_LAKE_URI of the gateway): the generation would lack rows that the live one has; give the dataset another "
+            "name and load it from its source"
         )
         _refuse(Refusal("records-deleted", detail))
+
+
+def _refuse_read(gateway: Gateway, name: str, number: int) -> None:
+    if branches := gateway.branches.reading(gateway.datasets.all().values(), name, number):
+        detail = (
+            f"{', '.join(branches)} would stop: they read generation {number} of {name} (source.type: dataset). Raise "
+            "`source.snapshot` in their files and apply them: they read every row again, from the live generation"
+        )
+        _refuse(Refusal("branches-read-it", detail))
 
 
 def _refuse_early(gateway: Gateway, dataset: DatasetVersion, number: int, *, force: bool) -> None:

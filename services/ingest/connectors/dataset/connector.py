@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from headrace.connector import Fetched, SourceRow, Step, Stream, Surroundings
 from headrace.errors import Fatal, Transient
 from headrace.stream import topics
+from headrace.stream.branches import Place
 from headrace.stream.codec import Codec
 from headrace.stream.columns import OP, ORIGIN_OFFSET, SOURCE_TS, age_of, user_columns
 from headrace.stream.decode import Decoder
@@ -25,7 +26,6 @@ from headrace.stream.kafka import topics as kafka_topics
 from headrace.stream.registry import Registry
 from headrace.stream.service import LiveDataset, live_datasets
 from headrace.stream.stage import Batch, Records, Rejection
-from services.ingest.connectors.dataset.place import Place
 from services.ingest.connectors.dataset.settings import DatasetSource
 from services.ingest.core.tables import conformed, described
 from services.ingest.core.typed_texts import row_text

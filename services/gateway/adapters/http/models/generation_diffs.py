@@ -1,5 +1,6 @@
 """Bodies: what differs between two generations of a dataset."""
 
+from datetime import datetime
 from typing import Literal
 
 from pydantic import Field
@@ -108,6 +109,12 @@ class DiffPart(Answer):
         None, description="`identity`: rows made of the same raw record are the same."
     )
     key: list[str] | None = Field(None, description="The columns by which rows are matched.")
+    ingested_from: datetime | None = Field(
+        None, description="Only rows that were ingested then or later are compared: what a generation of a range holds."
+    )
+    ingested_to: datetime | None = Field(
+        None, description="Only rows that were ingested before are compared, and of no key with a newer one."
+    )
     upto: list[DiffBound] | None = None
     added: int | None = None
     removed: int | None = None

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Literal
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from services.gateway.adapters.http.models.datasets import DatasetApplication
 from services.gateway.adapters.http.models.words import Answer, Body, Rows
@@ -12,9 +12,14 @@ _BECAUSE = Field(min_length=1, max_length=1000, description="Why; kept with the 
 
 
 class Replay(DatasetApplication):
-    """A dataset file that is to make a generation beside the live one."""
+    """A dataset file that is to make a generation beside the live one.
+
+    With a range it holds only rows that were ingested in it: to be compared within it, and never live.
+    """
 
     because: str = _BECAUSE
+    ingested_from: AwareDatetime | None = Field(None, description="Only rows that were ingested then or later.")
+    ingested_to: AwareDatetime | None = Field(None, description="Only rows that were ingested before.")
 
 
 class GenerationAct(Body):
@@ -61,6 +66,12 @@ class Generation(Answer):
     )
     caught_up: bool = Field(description="Whether it was not behind when this was read.")
     problem: str = Field(description="What has stopped it; empty when nothing has.")
+    ingested_from: datetime | None = Field(
+        description="It holds only rows that were ingested then or later; null: from the first on."
+    )
+    ingested_to: datetime | None = Field(
+        description="It holds only rows that were ingested before; null: also those to come."
+    )
 
 
 class Generations(Answer):

@@ -1,4 +1,4 @@
-"""How far another dataset has been read: the position of the connector, and its text."""
+"""How far a branch has read the dataset it comes from: the position of its source, and the text of that."""
 
 import json
 from collections.abc import Mapping
