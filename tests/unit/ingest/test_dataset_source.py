@@ -6,12 +6,12 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from headrace.stream.branches import Place
 
 from headrace.connector import Surroundings
 from headrace.contract import Decision
 from headrace.errors import Fatal, Transient
 from headrace.stream import columns
+from headrace.stream.branches import Place
 from headrace.stream.codec import Codec, avro_schema
 from headrace.stream.kafka import Connection
 from headrace.stream.kafka import topics as kafka_topics
