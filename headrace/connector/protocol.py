@@ -193,7 +193,7 @@ class Surroundings:
     told of what is set up outside of Headrace (`SourceSettings.holds`). `warehouse` is for sources that read datasets,
     `upstreams` says of those whether all is there; None when nobody has to wait. `whole` says that the rows of one reading
     replace those of the last: a source that is found to be another one half way must not be read on (`SourceChanged`).
-    `keyed` says that a row that is published twice is one row in the end.
+    `key` are the columns by which a row replaces the one before it; none where all stay.
     """
 
     dataset: str
@@ -216,7 +216,7 @@ class Surroundings:
     warehouse: WarehouseAccess | None = None
     upstreams: Upstreams | None = None
     whole: bool = False
-    keyed: bool = False
+    key: tuple[str, ...] = ()
 
 
 class Connector(Protocol):

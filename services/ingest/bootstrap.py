@@ -67,7 +67,7 @@ def connector_for(
         warehouse=settings.warehouse(turns),
         upstreams=upstreams,
         whole=contract.load.mode == "replace",
-        keyed=contract.load.mode == "upsert",
+        key=tuple(contract.key) if contract.load.mode == "upsert" else (),
     )
     return opened(contract.source, surroundings)
 

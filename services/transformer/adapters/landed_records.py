@@ -135,6 +135,8 @@ class LandedRecords:
             for entries in self._landings_of(table, snapshot, wanted):
                 tasks = [FileScanTask(entry.data_file) for entry in entries]
                 yield scan.to_table(tasks).sort_by(_ORDER) if tasks else nothing
+        except (FileNotFoundError, ValueError) as error:  # the second: Arrow's, of a file that is none
+            raise Fatal(f"{self._table} lacks a file that was landed, or has it otherwise: {error}") from error
         except (SQLAlchemyError, OSError) as error:
             raise self._unreachable(error) from error
 

@@ -120,7 +120,7 @@ def test_a_window_whose_rows_changed_half_way_is_read_anew_by_key_and_else_stops
     model = Incremental(warehouse, tmp_path)
     (_, position), *_ = connect(model).read(None)
     warehouse.value(f"INSERT INTO {model.domain}.numbered (id, name, at) SELECT -1, 'late', '2013-01-01 00:00:00'")
-    keyed = replace(Surroundings("a.b", batch_rows=7), keyed=True)
+    keyed = replace(Surroundings("a.b", batch_rows=7), key=("id",))
     assert [row["id"] for row in rows_of(model.connect(keyed).read(position))] == [-1, *range(20)]
     with pytest.raises(Fatal, match="twice"):
         rows_of(connect(model).read(position))

@@ -59,12 +59,12 @@ class Known(Registry):
 
 def connector(schemas: Mapping[int, str] | None = None, keyed: bool = False, **settings: object) -> DatasetConnector:
     source = DatasetSource.model_validate({"type": "dataset", "dataset": ORIGIN, **settings})
-    surroundings = Surroundings("shop.large", None, batch_rows=100, keyed=keyed)
+    surroundings = Surroundings("shop.large", None, batch_rows=100, key=("id",) if keyed else ())
     return DatasetConnector(source, surroundings, Connection("nowhere:1", {}), Known(schemas or {}))
 
 
 def live(_: DatasetConnector) -> LiveDataset:
-    return LiveDataset(ORIGIN, 1, 1, "active", contract())
+    return LiveDataset(ORIGIN, 1, 1, "active", contract(key=["id"]))
 
 
 @pytest.fixture
@@ -149,6 +149,23 @@ def test_what_is_read_is_younger_than_all_that_there_was(topic: Topic, monkeypat
     *_, (_, position) = connector(keyed=True, snapshot=2).read(read.to_json())
     assert Place.from_json(position).base == 501, "read again, every row replaces what it was"
     assert Place.from_json(next(iter(connector().read(None)))[1]).base == -1
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        {},
+        {"key": ["other"]},
+        {"key": ["id", "other"]},
+        {"key": ["id"], "transform": {"sql": "SELECT upper(id) AS id FROM input"}},
+    ],
+)
+def test_ages_do_not_count_where_rows_of_a_key_come_from_several_partitions(
+    topic: Topic, monkeypatch: pytest.MonkeyPatch, origin: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(DatasetConnector, "_live", lambda _: LiveDataset(ORIGIN, 1, 1, "active", contract(**origin)))
+    (_, position), *_ = connector(keyed=True).read(None)
+    assert Place.from_json(position).base == -1, "the last that passes is the newest"
 
 
 def test_a_row_that_was_set_aside_keeps_what_it_came_with() -> None:

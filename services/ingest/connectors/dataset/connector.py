@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.connector import Fetched, SourceRow, Step, Stream, Surroundings
+from headrace.contract.sql import examine
 from headrace.errors import Fatal, Transient
 from headrace.stream import topics
 from headrace.stream.branches import Place
@@ -52,6 +53,7 @@ class DatasetConnector:
         self._schema = _select(schema, user_columns(schema)) if schema is not None else None
         self._replay: Replay | None = None
         self._at: Place | None = None
+        self._comparable: bool | None = None  # see `_ages_compare`
 
     def check(self) -> Iterator[Step]:
         """See `Connector.check`."""
@@ -115,7 +117,7 @@ class DatasetConnector:
 
         A row is as old as it is in the other dataset, so that one that passes late does not replace a newer one of its key.
         """
-        if not self._surroundings.keyed:
+        if not self._ages_compare():
             return place
         own = topics.raw(self._surroundings.dataset)
         ends = [0]
@@ -123,6 +125,17 @@ class DatasetConnector:
             with closing(Replay(self._connection, own)) as replay:
                 ends += [high for _, high in replay.watermarks().values()]
         return replace(place, base=max(place.youngest + 1, *ends))
+
+    def _ages_compare(self) -> bool:
+        """Whether it can be told which of two rows of a key is the older: in the other dataset, too, they have one partition.
+
+        Errors: Transient.
+        """
+        if self._comparable is None:
+            key, theirs = set(self._surroundings.key), self._live().contract if self._surroundings.key else None
+            computed = examine(theirs.transform.sql).computed if theirs is not None else ()
+            self._comparable = theirs is not None and set(theirs.key) == key and not key & set(computed)
+        return self._comparable
 
     def _placed(self, place: Place) -> Replay:
         """The topic, to be read on from a place. Errors: Fatal when rows that were not read are not there any more; Transient."""

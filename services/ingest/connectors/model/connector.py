@@ -137,7 +137,7 @@ class ModelConnector:
         if not self._source.incremental or read.until:
             return read
         until = moment(needed - timedelta(seconds=self._source.lag_s))
-        own = "" if self._surroundings.keyed else self._source.sql
+        own = "" if self._surroundings.key else self._source.sql
         window = Place(since=read.since or _BEGINNING, until=until, sql=own)
         return window if window.since < window.until else None
 
@@ -155,7 +155,7 @@ class ModelConnector:
             except SourceChanged as error:
                 if not read.until:
                     raise
-                if not self._surroundings.keyed:
+                if not self._surroundings.key:
                     raise Fatal(
                         f"{error}, and what was read of {read.since} to {read.until} stands: with load.mode append, rows would "
                         "be there twice. Let the query select by the window alone, or load by a key (upsert)"
