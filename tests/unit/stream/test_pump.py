@@ -316,7 +316,7 @@ class CostlyAndHeld(Costly):
 
 def test_a_row_is_said_to_be_held_when_all_in_front_of_it_stands_also_where_batches_take_long() -> None:
     """It is found in the second batch, within the time, and what is in front of it then takes longer than that."""
-    world, stage = taking_long(2, False, CostlyAndHeld(3))
+    world, _ = taking_long(2, False, CostlyAndHeld(3))
     with pytest.raises(Held):
         world.run_to_the_end()
     assert world.emitted() == [0, 1, 2]
