@@ -233,8 +233,8 @@ class Pump:
         until = self._clock() + _DELIVERY_S
         while len(delivery.records) or delivery.again:
             work = self._work_of(delivery, until)
-            if isinstance(work, Work):
-                return work, held
+            if isinstance(work, Work):  # where there was no time to come to the held row, it is met again
+                return work, None if _falls_short(work.delivery, delivery) else held
             batch, row = work
             held = held_at(self.position, batch, row)
             if batch.since_ms is not None:

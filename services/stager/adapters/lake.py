@@ -53,22 +53,25 @@ class LakeTable:
         self._base = {number: landed[number] for number in partitions if number in landed}
         return dict(self._base)
 
-    def append(self, rows: pa.Table, next_offsets: Mapping[int, int]) -> None:
-        """Add rows and move the offsets of their partitions, both or neither.
+    def append(self, rows: pa.Table | None, next_offsets: Mapping[int, int]) -> None:
+        """Add rows and move the offsets of their partitions, both or neither. Without rows the offsets of a table that is there.
 
         Errors: Fenced when another has landed these partitions since; Transient.
         """
         for _ in range(_CONFLICTS):
             try:
                 with self._failures("landing in"):
-                    self._append(self._ready(rows.schema), rows, next_offsets)
+                    table = self._load() if rows is None else self._ready(rows.schema)
+                    if table is None:
+                        return
+                    self._append(table, rows, next_offsets)
             except (CommitFailedException, TableAlreadyExistsError, NamespaceAlreadyExistsError):
                 continue  # another made the table or landed its own partitions in between: look again
             self._base.update(next_offsets)
             return
         raise Transient(f"landing in {self.identifier}: {_CONFLICTS} others committed in between")
 
-    def _append(self, table: Table, rows: pa.Table, next_offsets: Mapping[int, int]) -> None:
+    def _append(self, table: Table, rows: pa.Table | None, next_offsets: Mapping[int, int]) -> None:
         landed = self._landed(table)
         for number in next_offsets:
             if landed.get(number) != self._base.get(number):
@@ -76,6 +79,7 @@ class LakeTable:
                     f"{self.identifier}: partition {number} was landed to {landed.get(number)} by another, "
                     f"not to {self._base.get(number)}"
                 )
+        rows = table.schema().as_arrow().empty_table() if rows is None else rows
         table.append(rows, snapshot_properties=properties_of({**landed, **next_offsets}))
         self._forget_old_snapshots(table)
 

@@ -91,8 +91,9 @@ class Lander:
 
     def _land(self) -> None:
         waiting, self._waiting = self._waiting, Waiting()
-        if not waiting.rows:
+        if not waiting.next_offsets:
             return
-        rows = pa.concat_tables(waiting.tables, promote_options="permissive")
+        # Without rows, too: whoever asks the lake how far it reaches would wait for what is never landed.
+        rows = pa.concat_tables(waiting.tables, promote_options="permissive") if waiting.tables else None
         self._lake.append(rows, waiting.next_offsets)
         log.info("landed %d records", waiting.rows, extra={"dataset": self._dataset, "table": self._lake.identifier})

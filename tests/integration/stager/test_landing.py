@@ -122,6 +122,19 @@ def test_landers_of_different_partitions_keep_each_others_offsets(landing: Landi
     assert landing.table().positions([0, 1]) == {0: 11, 1: 20}
 
 
+def test_offsets_move_without_rows_where_there_is_a_table(landing: Landing) -> None:
+    rows = pa.table({"n": [1], "_ingested_at": pa.array([0], pa.timestamp("us", tz="UTC"))})
+    table = landing.table()
+    table.positions([0])
+    table.append(None, {0: 3})
+    assert landing.table().positions([0]) == {}
+    table.append(rows, {0: 10})
+    table.append(None, {0: 12})
+    assert landing.table().positions([0]) == {0: 12}
+    table.append(rows, {0: 13})
+    assert landing.catalog().load_table(f"{landing.dataset}__raw").scan().to_arrow().num_rows == 2
+
+
 def test_a_column_that_appears_later_is_added(landing: Landing) -> None:
     landing.send(numbered(0, 3))
     landing.land_until(3)

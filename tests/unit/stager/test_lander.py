@@ -1,7 +1,7 @@
 """The lander never lands what it read under an assignment that is over."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
@@ -15,6 +15,7 @@ from services.stager.adapters.lander import Lander
 
 DATASET = "shop.orders"
 SCHEMA = pa.schema([pa.field("n", pa.int64())])
+AVRO = avro_schema(SCHEMA, DATASET)
 
 
 class Lake:
@@ -24,9 +25,11 @@ class Lake:
 
     def __init__(self) -> None:
         self.landed: list[int] = []
+        self.reached: dict[int, int] = {}
 
-    def append(self, rows: pa.Table, next_offsets: Mapping[int, int]) -> None:
-        self.landed += [n.as_py() for n in rows.column("n")]
+    def append(self, rows: pa.Table | None, next_offsets: Mapping[int, int]) -> None:
+        self.landed += [n.as_py() for n in rows.column("n")] if rows is not None else []
+        self.reached |= next_offsets
 
 
 class Reassigned(MemorySource):
@@ -56,11 +59,11 @@ class Due:
         return 0 if self.source.polls > 1 else 3600
 
 
-def test_what_was_read_before_a_change_of_assignment_is_landed_once() -> None:
+def landed(values: Sequence[bytes]) -> Lake:
+    """The lake after a lander has read these records."""
     log, schemas, lake = MemoryLog(), MemorySchemas(), Lake()
-    avro = avro_schema(SCHEMA, DATASET)
-    schema_id = schemas.register(topics.subject(topics.raw(DATASET)), avro)
-    for value in Codec(avro).encode(pa.record_batch([pa.array(range(5))], schema=SCHEMA), schema_id):
+    schemas.register(topics.subject(topics.raw(DATASET)), AVRO)
+    for value in values:
         log.append(topics.raw(DATASET), value)
     source = Reassigned(log, topics.raw(DATASET), "g")
     lander = Lander(DATASET, 1, source, Decoder(schemas), lake, Due(source))  # type: ignore[arg-type]
@@ -71,4 +74,15 @@ def test_what_was_read_before_a_change_of_assignment_is_landed_once() -> None:
         thread.join(0.01)
     stopping.set()
     thread.join(10)
+    return lake
+
+
+def test_what_was_read_before_a_change_of_assignment_is_landed_once() -> None:
+    lake = landed(list(Codec(AVRO).encode(pa.record_batch([pa.array(range(5))], schema=SCHEMA), 1)))
     assert sorted(lake.landed) == [0, 1, 2, 3, 4]
+
+
+def test_records_that_cannot_be_decoded_are_passed_also_where_nothing_else_is_landed_with_them() -> None:
+    """Else a passport says of them for ever that they are not landed yet."""
+    lake = landed([b"no record", b"none either"])
+    assert (lake.landed, lake.reached) == ([], {0: 2})

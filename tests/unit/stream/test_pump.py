@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.errors import Fatal, Transient
+from headrace.errors import Fatal, Held, Transient
 from headrace.stream import topics
 from headrace.stream.codec import Codec, avro_schema
 from headrace.stream.control import Controls
@@ -20,7 +20,7 @@ from headrace.stream.memory import MemoryLog, MemorySchemas, MemorySink, MemoryS
 from headrace.stream.outputs import Outputs
 from headrace.stream.parking import Place, Waiting
 from headrace.stream.pump import Backoff, Delivery, Pump, Sink, Work, _up_to
-from headrace.stream.stage import MAIN, Batch, Emitted, Outcome, Records, Stage
+from headrace.stream.stage import MAIN, Batch, Emitted, Outcome, Records, Rejection, Stage
 
 SCHEMA = pa.schema([pa.field("n", pa.int64(), nullable=False)])
 DATASET = "shop.orders"
@@ -272,9 +272,9 @@ class Costly:
         self.polled_s = self.now_s
 
 
-def taking_long(batches: int, undecodable: bool) -> tuple[World, Costly]:
+def taking_long(batches: int, undecodable: bool, stage: Costly | None = None) -> tuple[World, Costly]:
     """A world whose records are so many batches of one delivery: each has another schema than its neighbours."""
-    world, stage = World(0, max_rows=100), Costly()
+    world, stage = World(0, max_rows=100), stage or Costly()
     other = world.schemas.register("other", avro_schema(SCHEMA, "shop.others"))
     for number in range(batches):
         rows = pa.record_batch([pa.array([2 * number, 2 * number + 1])], schema=SCHEMA)
@@ -297,6 +297,30 @@ def test_a_delivery_of_costly_batches_is_handed_over_in_time_and_nothing_is_lost
     assert stage.longest_s <= 60, "Kafka gives a member up that does not poll for 300 s"
     assert world.emitted() == list(range(18))
     assert world.rows_in_the_books() == 18 + 9 * undecodable
+
+
+class CostlyAndHeld(Costly):
+    """Holds the row of this number, too."""
+
+    def __init__(self, held: int) -> None:
+        super().__init__()
+        self._held = held
+
+    def __call__(self, batch: Batch) -> Outcome:
+        outcome = super().__call__(batch)
+        numbers = batch.rows.column("n").to_pylist()
+        if self._held not in numbers:
+            return outcome
+        return Outcome((), held=Rejection(numbers.index(self._held), "check_in", "held", "in_n"))
+
+
+def test_a_row_is_said_to_be_held_when_all_in_front_of_it_stands_also_where_batches_take_long() -> None:
+    """It is found in the second batch, within the time, and what is in front of it then takes longer than that."""
+    world, _ = taking_long(2, False, CostlyAndHeld(3))
+    with pytest.raises(Held):
+        world.run_to_the_end()
+    assert world.emitted() == [0, 1, 2]
+    assert world.rows_in_the_books() == 3
 
 
 def test_records_that_come_again_are_cut_as_well_and_what_is_new_waits_behind_them() -> None:
