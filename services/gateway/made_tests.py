@@ -174,8 +174,11 @@ def _masked(
         trial = real.with_stand_ins(StandIns(salt, kept), masked, referred, clear)
         if _ends_as(trial, wanted):
             return trial
-    alone = {name: real.with_stand_ins(StandIns(0, kept), [name], {}, clear) for name in masked}
-    guilty = [name for name, trial in alone.items() if not _ends_as(trial, wanted)] or list(masked)
+    alone = [(name, real.with_stand_ins(StandIns(0, kept), [name], {}, clear)) for name in masked]
+    for dataset, names in referred.items():
+        alone += [(name, real.with_stand_ins(StandIns(0, kept), [], {dataset: [name]}, clear)) for name in names]
+    guilty = list(dict.fromkeys(name for name, trial in alone if not _ends_as(trial, wanted)))
+    guilty = guilty or list(dict.fromkeys(name for name, _ in alone))
     raise NoTestError(
         f"the stand-ins for {', '.join(guilty)} change what becomes of the row, which is {made_tests.outcome_of(real.fates)}: "
         "have the real values of the column shown (clear), or write the test by hand",
@@ -231,6 +234,10 @@ class _Trial:
         referred: Mapping[str, Collection[str]],
         clear: Collection[str],
     ) -> "_Trial":
+        of_others = [(row, referred.get(dataset, ())) for dataset, rows in self.ref.items() for row in rows]
+        for row, hidden in [(self.given, masked), *of_others]:
+            for name in (name for name in row if name in hidden):
+                stand_ins.of(row[name])  # whichever comes first: what is equal has the same
         given = _hidden(self.given, stand_ins, masked, clear, _TELLING)
         ref = {
             dataset: [_hidden(row, stand_ins, referred.get(dataset, ()), clear) for row in rows]
@@ -248,11 +255,9 @@ def _hidden(
     def hidden(name: str, value: Any) -> Any:
         if name.lower() in shown:
             return value
-        known = len(str(value)) >= shortest and stand_ins.knows(value)
-        return stand_ins.of(value) if name in masked or known else stand_ins.within(value)
+        return stand_ins.of(value) if name in masked else stand_ins.within(value, shortest)
 
-    first = {name: hidden(name, row[name]) for name in row if name in masked}  # what they share, the others take over
-    return {name: first[name] if name in first else hidden(name, value) for name, value in row.items()}
+    return {name: hidden(name, value) for name, value in row.items()}
 
 
 def _ends_as(trial: _Trial, wanted: tuple[Any, ...]) -> bool:
