@@ -260,3 +260,8 @@ def test_nothing_of_a_value_slips_through(value: Any) -> None:
 def test_a_day_alone_stays_one_as_a_time() -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT00:00:00Z", StandIns().of("2024-05-01T00:00:00Z"))
     assert re.fullmatch(r"\d{4}-\d\d-\d\d [0-2]\d:[0-5]\d", StandIns().of("2024-05-01 23:59"))
+
+
+def test_making_one_ends_in_time() -> None:
+    with pytest.raises(NoTestError, match="takes too long"):
+        made_of(orders(), given_of(orders(), RAW), {}, {}, "it", "About.", limit_s=0)
