@@ -176,10 +176,13 @@ def _check(node: exp.Expr, parameters: Collection[str]) -> None:
 
 
 def _may_name_a_table(node: exp.In) -> bool:
-    """ClickHouse reads a lone name after IN as a table, also in parentheses."""
+    """ClickHouse reads a lone name after IN as a table, also in parentheses, and with a name for it."""
     if node.args.get("field") is not None:
         return True
-    return len(node.expressions) == 1 and isinstance(node.expressions[0].unnest(), exp.Column)
+    alone = node.expressions[0] if len(node.expressions) == 1 else None
+    while isinstance(alone, exp.Paren | exp.Alias):
+        alone = alone.this
+    return isinstance(alone, exp.Column)
 
 
 def _check_function(name: str) -> None:

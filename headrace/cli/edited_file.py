@@ -28,6 +28,7 @@ class EditedFile:
         self._yaml = YAML()
         self._yaml.width = 4096
         self._yaml.preserve_quotes = True
+        self._yaml.brace_single_entry_mapping_in_flow_sequence = True  # [{id: 1}] stays that
         self._yaml.explicit_start = text.startswith("---")
         try:
             self.values, sequence, offset = load_yaml_guess_indent(text, yaml=self._yaml)

@@ -115,7 +115,7 @@ def _write(dataset: str, tests: Sequence[Mapping[str, Any]], path: Path) -> None
 
 def _place(dataset: str, path: Path) -> tuple[EditedFile, Any]:
     """The file to write into, and how its new text is read as a contract. Errors: HeadraceError."""
-    [document] = read([path])
+    document, *_ = [each for each in read([path]) if each.valid]
     if document.valid.dataset != dataset:
         raise HeadraceError(f"{document.origin}: not the file of {dataset}: it declares {document.valid.dataset}.")
     if document.tests_origin is None:

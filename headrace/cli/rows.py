@@ -67,6 +67,7 @@ def row(
     made_tests.refuse_alone(as_test, file, clear)
     if (where is None) == (raw is None):
         raise HeadraceError("Say which row: either --where CONDITION or --raw PARTITION:OFFSET.")
+    contributors = 0 if as_test else contributors
     with session_of(context).client() as client:
         if where is not None:
             found = client.passports(dataset, where, limit, contributors)

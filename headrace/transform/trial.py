@@ -75,10 +75,15 @@ def run_tests(contract: Contract, memory_limit: str = MEMORY, time_limit_s: floa
     return [_verdict(contract, test, known, memory_limit, deadline) for test in contract.tests]
 
 
-def fates_of(contract: Contract, test: TransformTest, memory_limit: str = MEMORY) -> expectation.Fates:
-    """What becomes of the rows that a test gives, whatever it expects. Errors: ValueError when it cannot be run."""
+def fates_of(
+    contract: Contract, test: TransformTest, memory_limit: str = MEMORY, time_limit_s: float = math.inf
+) -> expectation.Fates:
+    """What becomes of the rows that a test gives, whatever it expects. Errors: ValueError when it cannot be run.
+
+    It may take half a minute, and no longer than `time_limit_s`.
+    """
     sql = contract.transform.sql
-    engine = Engine(memory_limit, _TEST_LIMIT_S)
+    engine = Engine(memory_limit, min(_TEST_LIMIT_S, time_limit_s))
     try:
         return _Trial(engine, contract, test, _Known(inputs(sql), frozenset(examine(sql).computed))).run()[0]
     except (Fatal, RowError, UnfitError, OverflowError, RecursionError) as error:

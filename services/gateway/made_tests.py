@@ -3,6 +3,7 @@
 No test is handed on that does not pass by the dataset file that is live.
 """
 
+import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,6 +28,7 @@ _SALTS: Final = 8
 _MOST_REFERRED: Final = 20  # rows of another dataset that a row may need; each is tried without
 _TELLING: Final = 4  # characters: shorter values of one row are equal by chance
 _ANYTHING: Final = Expectation()
+_LIMIT_S: Final = 60.0  # whoever applies a dataset file waits meanwhile
 
 
 class NoTestError(HeadraceError):
@@ -136,15 +138,17 @@ def made_of(
     name: str,
     about: str,
     clear: Collection[str] = (),
+    limit_s: float = _LIMIT_S,
 ) -> tuple[TransformTest, Recorded, dict[str, str]]:
     """A test of what becomes of a row that is given, that outcome, and the columns with stand-ins.
 
     `referred` are rows of other datasets that it may need, `others` their files. Errors: NoTestError; ValueError when the row
-    cannot be run.
+    cannot be run. It takes at most `limit_s`, and what one run takes.
     """
+    deadline = time.monotonic() + limit_s
     if not given:
         raise NoTestError("the transform reads no column of it that has a value")
-    real = _Trial(contract, given, {dataset: list(rows) for dataset, rows in referred.items()}).smallest()
+    real = _Trial(contract, given, {dataset: list(rows) for dataset, rows in referred.items()}, deadline).smallest()
     masked = made_tests.masked_columns(contract, given, clear)
     shown = _masked(real, masked, others, clear)
     outcome = made_tests.outcome_of(real.fates)
@@ -174,8 +178,11 @@ def _masked(
         trial = real.with_stand_ins(StandIns(salt, kept), masked, referred, clear)
         if _ends_as(trial, wanted):
             return trial
-    alone = {name: real.with_stand_ins(StandIns(0, kept), [name], {}, clear) for name in masked}
-    guilty = [name for name, trial in alone.items() if not _ends_as(trial, wanted)] or list(masked)
+    alone = [(name, real.with_stand_ins(StandIns(0, kept), [name], {}, clear)) for name in masked]
+    for dataset, names in referred.items():
+        alone += [(name, real.with_stand_ins(StandIns(0, kept), [], {dataset: [name]}, clear)) for name in names]
+    guilty = list(dict.fromkeys(name for name, trial in alone if not _ends_as(trial, wanted)))
+    guilty = guilty or list(dict.fromkeys(name for name, _ in alone))
     raise NoTestError(
         f"the stand-ins for {', '.join(guilty)} change what becomes of the row, which is {made_tests.outcome_of(real.fates)}: "
         "have the real values of the column shown (clear), or write the test by hand",
@@ -185,16 +192,20 @@ def _masked(
 
 @dataclass(frozen=True)
 class _Trial:
-    """Rows that are given, with the rows of other datasets."""
+    """Rows that are given, with the rows of other datasets; by `deadline` (monotonic) nothing more is tried."""
 
     contract: Contract
     given: dict[str, Any]
     ref: Mapping[str, Sequence[Row]]
+    deadline: float
 
     @cached_property
     def fates(self) -> Fates:
-        """What becomes of them. Errors: ValueError."""
-        return fates_of(self.contract, self.test("it", _ANYTHING))
+        """What becomes of them. Errors: ValueError, NoTestError."""
+        left_s = self.deadline - time.monotonic()
+        if left_s <= 0:
+            raise NoTestError("the SQL takes too long to be run as often as a test needs: write the test by hand")
+        return fates_of(self.contract, self.test("it", _ANYTHING), time_limit_s=left_s)
 
     def test(self, name: str, expect: Expectation, description: str | None = None) -> TransformTest:
         ref: dict[str, list[dict[str, Any]] | str] = {
@@ -214,7 +225,7 @@ class _Trial:
         if not rows:
             return self
         fewer = [each for each in self.ref[dataset] if all(each is not row for row in rows)]
-        without = _Trial(self.contract, self.given, {**self.ref, dataset: fewer})
+        without = _Trial(self.contract, self.given, {**self.ref, dataset: fewer}, self.deadline)
         if without._end() == wanted:
             return without
         half = len(rows) // 2
@@ -231,12 +242,16 @@ class _Trial:
         referred: Mapping[str, Collection[str]],
         clear: Collection[str],
     ) -> "_Trial":
+        of_others = [(row, referred.get(dataset, ())) for dataset, rows in self.ref.items() for row in rows]
+        for row, hidden in [(self.given, masked), *of_others]:
+            for name in (name for name in row if name in hidden):
+                stand_ins.of(row[name])  # whichever comes first: what is equal has the same
         given = _hidden(self.given, stand_ins, masked, clear, _TELLING)
         ref = {
             dataset: [_hidden(row, stand_ins, referred.get(dataset, ()), clear) for row in rows]
             for dataset, rows in self.ref.items()
         }
-        return _Trial(self.contract, given, ref)
+        return _Trial(self.contract, given, ref, self.deadline)
 
 
 def _hidden(
@@ -248,11 +263,9 @@ def _hidden(
     def hidden(name: str, value: Any) -> Any:
         if name.lower() in shown:
             return value
-        known = len(str(value)) >= shortest and stand_ins.knows(value)
-        return stand_ins.of(value) if name in masked or known else stand_ins.within(value)
+        return stand_ins.of(value) if name in masked else stand_ins.within(value, shortest)
 
-    first = {name: hidden(name, row[name]) for name in row if name in masked}  # what they share, the others take over
-    return {name: first[name] if name in first else hidden(name, value) for name, value in row.items()}
+    return {name: hidden(name, value) for name, value in row.items()}
 
 
 def _ends_as(trial: _Trial, wanted: tuple[Any, ...]) -> bool:

@@ -34,11 +34,8 @@ class RowHistories:
     def _before(self, dataset: DatasetVersion, row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         """The quarantined rows that it was, the last first."""
         found: list[Mapping[str, Any]] = []
-        while (
-            len(found) < _MOST_BEFORE and isinstance(row["fields"], dict) and (was := row["fields"].get(QUARANTINE_ID))
-        ):
-            partition, _, offset = was.partition("-")
-            known = self._quarantine.get(dataset.name, (int(partition), int(offset)))
+        while len(found) < _MOST_BEFORE and (was := _was(row)) is not None:
+            known = self._quarantine.get(dataset.name, was)
             if known is None:
                 break
             found.append(known)
@@ -55,3 +52,10 @@ class RowHistories:
             found += became
             row = became[-1]
         return found
+
+
+def _was(row: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Which quarantined row it was. What ingest set aside never was a raw record: its fields are the source's own."""
+    fields = row["fields"] if row["raw_offset"] is not None and isinstance(row["fields"], dict) else {}
+    partition, _, offset = str(fields.get(QUARANTINE_ID) or "").partition("-")
+    return (int(partition), int(offset)) if partition.isdecimal() and offset.isdecimal() else None

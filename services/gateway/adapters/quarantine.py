@@ -323,10 +323,11 @@ class Quarantine:
         moments = ("since", "until")
         return [Drift(**{**each, **{name: datetime.fromisoformat(each[name]) for name in moments}}) for each in found]
 
-    def of_run(self, dataset: str, run: Run) -> list[RunCause]:
+    def of_run(self, dataset: str, run: Run, following: Run | None = None) -> list[RunCause]:
         """The rows of a full load that were set aside, by cause, the most frequent first. Errors: Transient.
 
-        What ingest sets aside has no raw offset: its time tells.
+        What ingest sets aside has no raw offset: its time tells. `following` is the run after it, if there is one: a run may be
+        shown again long after that was read.
         """
         if run.is_backfill or run.begun_at is None:  # a backfill's rows are among others
             return []
@@ -338,6 +339,8 @@ class Quarantine:
         ]
         by_time = "`stage` = 'ingest' AND quarantined_at >= {begun:DateTime64(6, 'UTC')}"
         by_time += "" if run.state == "begun" else " AND quarantined_at <= {ended:DateTime64(6, 'UTC')}"
+        next_at = following.begun_at if following is not None else None
+        by_time += "" if next_at is None else " AND quarantined_at < {next:DateTime64(6, 'UTC')}"
         place = "(quarantined_at, _load_partition, _load_offset)"
         found = self._records(
             dataset,
@@ -345,7 +348,7 @@ class Quarantine:
             f"WHERE {' OR '.join([f'({by_time})', *ranges])} "
             f"GROUP BY {_CAUSE} ORDER BY rows DESC, {_CAUSE} LIMIT {_MOST_REFUSED}",
             _MOST_REFUSED,
-            {"begun": run.begun_at, "ended": run.at},
+            {"begun": run.begun_at, "ended": run.at} | ({} if next_at is None else {"next": next_at}),
         )
         return [RunCause(**each) for each in found]
 

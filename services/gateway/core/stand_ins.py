@@ -4,11 +4,13 @@ A stand-in is computed from the value's shape and from which value of the row it
 cannot be guessed back. The same value has the same one everywhere in a test, so that rows still find each other.
 """
 
+import math
 import re
 from collections.abc import Callable, Collection
 from datetime import date, timedelta
 from hashlib import shake_256
 from typing import Any, Final
+from unicodedata import category
 
 from headrace.contract.likely_personal import personal
 
@@ -16,6 +18,9 @@ _DIGITS: Final = "0123456789"
 _LETTERS: Final = "abcdefghijklmnopqrstuvwxyz"
 _UUID: Final = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?![0-9])")
+_TIME: Final = re.compile(
+    r"([T ])([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:([.,])([0-9]+))?)?( ?(?:Z|[+-][0-9:]{2,6}|UTC))?"
+)
 #: Addresses and numbers within a longer text.
 _WITHIN: Final = re.compile(r"[^@\s<>\"',;:()]+@[^@\s<>\"',;:()]+\.[A-Za-z]{2,}|(?:\+|\b00)[1-9][0-9 ()/.-]{6,18}[0-9]")
 _TRIES: Final = 5000
@@ -37,8 +42,10 @@ class StandIns:
     def of(self, value: Any) -> Any:
         """The stand-in of a value, of its type; of a list or a mapping with one for each value in it."""
         match value:
-            case None | bool():
+            case None:
                 return value
+            case bool():
+                return self._drawn(value, 0) % 2 == 1
             case int() | float():
                 return self._number(value)
             case str():
@@ -46,25 +53,35 @@ class StandIns:
             case list():
                 return [self.of(each) for each in value]
             case dict():
-                return {name: self.of(each) for name, each in value.items()}
+                return {self._key(name): self.of(each) for name, each in value.items()}
         return value
 
-    def knows(self, value: Any) -> bool:
-        """Whether the value has a stand-in already."""
-        return self._identity(value) in self._numbers
+    def within(self, value: Any, shortest: int = 1) -> Any:
+        """A value, with stand-ins for what is personal by its looks, by the name it has within another, or has one already.
 
-    def within(self, value: Any) -> Any:
-        """A value, with stand-ins for what is personal by its looks."""
+        Values of fewer characters than `shortest` are equal by chance, and have none because of that.
+        """
         match value:
-            case str() if value not in self._kept:
-                if personal("", [value]) is not None:
-                    return self._text(value)
-                return _WITHIN.sub(lambda found: self._text(found[0]), value)
+            case None | bool():
+                return value
             case list():
-                return [self.within(each) for each in value]
+                return [self.within(each, shortest) for each in value]
             case dict():
-                return {name: self.within(each) for name, each in value.items()}
-        return value
+                return {self._key(name): self._field(name, each, shortest) for name, each in value.items()}
+        if len(str(value)) >= shortest and self._identity(value) in self._numbers:
+            return self.of(value)
+        if not isinstance(value, str) or value in self._kept:
+            return value
+        if personal("", [value]) is not None:
+            return self._text(value)
+        return _WITHIN.sub(lambda found: self._text(found[0]), value)
+
+    def _field(self, name: str, value: Any, shortest: int) -> Any:
+        return self.within(value, shortest) if personal(name, [value]) is None else self.of(value)
+
+    def _key(self, name: str) -> str:
+        """A name within a value: of a map it may be personal itself."""
+        return name if personal("", [name]) is None else str(self.of(name))
 
     def _identity(self, value: Any) -> str:
         return str(value).strip().lower()
@@ -83,8 +100,6 @@ class StandIns:
         return made
 
     def _tried(self, text: str, attempt: int) -> str:
-        if day := _DAY.match(text):
-            return self._day(text, day[0], attempt)
         digits = 16 if _UUID.fullmatch(text) else 10
         blanks = len(text) - len(text.lstrip())
         stream = self._stream(text, attempt, len(text))
@@ -92,14 +107,30 @@ class StandIns:
         for part in self._parts:
             for found in re.finditer(re.escape(part), text):
                 made[found.start() : found.end()] = part
+        if day := _DAY.match(text):
+            return self._day(text, day[0], "".join(made), attempt)
         return "".join(made)
 
-    def _day(self, text: str, day: str, attempt: int) -> str:
+    def _day(self, text: str, day: str, made: str, attempt: int) -> str:
+        """A text that begins with a day: another day, at another time if it says one; `made` is what else it is."""
+        drawn = self._drawn(text, attempt)
         try:
-            earlier = date.fromisoformat(day) - timedelta(days=1 + self._drawn(text, attempt) % _DAYS)
+            earlier = (date.fromisoformat(day) - timedelta(days=1 + drawn % _DAYS)).isoformat()
         except (ValueError, OverflowError):
             return text.translate(str.maketrans(_DIGITS, "1" * 10))
-        return earlier.isoformat() + text[len(day) :]
+        rest = text[len(day) :]
+        time = _TIME.fullmatch(rest)
+        if time is None:
+            return earlier + made[len(day) :]
+        if not rest.translate(str.maketrans("", "", "0")).strip("T :.,Z"):  # a day alone, as a time
+            return earlier + rest
+        between, _, _, second, point, fraction, zone = time.groups()
+        clock = f"{between}{drawn // _DAYS % 24:02}:{drawn // 100_000 % 60:02}"
+        clock += f":{drawn // 10_000_000 % 60:02}" if second else ""
+        clock += (
+            f"{point}{''.join(_other(each, drawn >> at, False) for at, each in enumerate(fraction))}" if point else ""
+        )
+        return earlier + clock + (zone or "")
 
     def _drawn(self, value: Any, attempt: int) -> int:
         return int.from_bytes(self._stream(value, attempt, 8)[:8])
@@ -108,14 +139,13 @@ class StandIns:
         """Of as many digits, with the same sign."""
         read: Callable[[str], float] = int if isinstance(value, int) else float
         text = repr(value)
+        changed = "123456789" if any(each in text for each in "123456789") else _DIGITS
         for attempt in range(_TRIES):
             stream = self._stream(value, attempt, len(text))
-            made = "".join(
-                str(1 + stream[at] % 9) if each in _DIGITS and each != "0" else each for at, each in enumerate(text)
-            )
-            if read(made) != value:
-                return read(made)
-        return value  # nothing but zeros
+            made = read("".join(str(1 + stream[at] % 9) if each in changed else each for at, each in enumerate(text)))
+            if made != value and math.isfinite(made):
+                return made
+        return value
 
 
 def _other(character: str, drawn: int, hexadecimal: bool) -> str:
@@ -123,7 +153,7 @@ def _other(character: str, drawn: int, hexadecimal: bool) -> str:
     if character in _DIGITS:
         return _DIGITS[drawn % 10] if character == "0" else _DIGITS[1 + drawn % 9]
     if not character.isalpha():
-        return character
+        return character if character.isascii() or category(character)[0] not in "MN" else _DIGITS[1 + drawn % 9]
     letters = _LETTERS[:6] if hexadecimal else _LETTERS
     letter = letters[drawn % len(letters)]
     return letter.upper() if character.isupper() else letter

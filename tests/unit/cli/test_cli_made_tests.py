@@ -67,7 +67,10 @@ def test_it_is_printed_as_it_may_stand_in_a_file(run: Run, flights: GatewayDoubl
     assert passed(tmp_path, FILE.replace("min: 0", "min: -5") + shown.stdout) == [False]
 
 
-@pytest.mark.parametrize("before", [FILE, FILE + TESTS, FILE + "tests: []\n", FILE.replace("\n", "\r\n")])
+@pytest.mark.parametrize(
+    "before",
+    [FILE, FILE + TESTS, FILE + TESTS.replace(", total: 2", ""), FILE + "tests: []\n", FILE.replace("\n", "\r\n")],
+)
 def test_it_is_written_into_the_file_which_else_stays(
     run: Run, flights: GatewayDouble, tmp_path: Path, before: str
 ) -> None:
@@ -91,6 +94,16 @@ def test_it_is_written_into_the_file_of_tests_where_there_is_one(
     assert path.read_text(encoding="utf-8") == FILE
     assert beside.read_text(encoding="utf-8").startswith(TESTS.strip("\n"))
     assert "2 tests passed" in run("test", str(beside)).stdout
+
+
+@pytest.mark.parametrize("tests", ["", "tests: 1\n"])
+def test_a_file_of_tests_that_cannot_be_read_is_told(
+    run: Run, flights: GatewayDouble, tmp_path: Path, tests: str
+) -> None:
+    path = file(tmp_path, FILE)
+    (tmp_path / "flights.tests.yaml").write_text(tests, encoding="utf-8")
+    refused = run("quarantine", "show", "nyc.flights", "0-7", "--as-test", "-f", str(path))
+    assert (refused.exit_code, "flights.tests.yaml" in refused.stderr) == (1, True)
 
 
 def test_what_would_not_pass_there_is_not_written(run: Run, flights: GatewayDouble, tmp_path: Path) -> None:

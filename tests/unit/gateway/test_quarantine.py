@@ -1,9 +1,12 @@
 """What is read of quarantined rows to ask for them: as much as is needed, page by page."""
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
 
+from headrace.stream.runs import Run
 from services.gateway.adapters.quarantine import Chosen, Quarantine
 from services.gateway.adapters.warehouse import Answer, QueryError, Warehouse
 
@@ -70,3 +73,26 @@ def test_a_table_that_was_made_before_is_read_as_if_nothing_had_been_done(lacks:
 def test_a_column_that_nobody_knows_is_an_error() -> None:
     with pytest.raises(QueryError, match="no such column"):
         Quarantine(cast(Warehouse, Older("nothing")), lambda _: None).count("d.t", Chosen())
+
+
+class Noted:
+    """A warehouse without a row, which notes what was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+
+    def query(self, sql: str, limit: int, parameters: dict[str, Any]) -> Answer:
+        self.asked.append((sql, parameters))
+        return Answer([], [], truncated=False, elapsed_ms=1)
+
+
+def test_a_run_that_is_shown_again_has_no_rows_of_those_after_it() -> None:
+    noted, at = Noted(), datetime(2026, 1, 1, tzinfo=UTC)
+    quarantine = Quarantine(cast(Warehouse, noted), lambda _: None)
+    first = Run("d.t", 1, "shown", at + timedelta(days=9), begun_at=at, starts=(0,), ends=(5,))
+    quarantine.of_run("d.t", first, replace(first, run=2, begun_at=at + timedelta(days=1)))
+    quarantine.of_run("d.t", first)
+    (until_next, parameters), (alone, _) = noted.asked
+    assert "quarantined_at < {next:DateTime64(6, 'UTC')}" in until_next
+    assert parameters["next"] == at + timedelta(days=1)
+    assert "{next:" not in alone

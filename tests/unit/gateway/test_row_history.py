@@ -1,8 +1,14 @@
 """What was ever done to a quarantined row is told in order, once each."""
 
-from typing import Any
+from typing import Any, cast
 
+import pytest
+
+from services.gateway.adapters.published_rows import PublishedRows
+from services.gateway.adapters.quarantine import Quarantine
+from services.gateway.core.datasets import DatasetVersion
 from services.gateway.core.row_history import history
+from services.gateway.row_histories import RowHistories
 
 AT = "2026-01-02T03:04:0{}+00:00"
 
@@ -40,3 +46,28 @@ def test_what_was_done_where_another_generation_set_it_aside_is_told_too() -> No
     assert (done.act, done.by, done.because) == ("discarded", "ada", "mended")
     assert len(history([row("0-1", 0, "discarded")], [act("0-1", "discarded", 1)], {})) == 2  # the control: not twice
     assert len(history([row("0-1", 0)], [], {})) == 1
+
+
+class Table:
+    """A quarantine table with one row, and with nothing that was done."""
+
+    name = "d.t"
+
+    def get(self, dataset: str, place: tuple[int, int]) -> dict[str, Any] | None:
+        return row("0-1", 0) | {"fields": None, "raw_offset": None} if place == (0, 1) else None
+
+    def acts(self, dataset: str, ids: list[str]) -> list[dict[str, Any]]:
+        return []
+
+
+@pytest.mark.parametrize(
+    ("raw_offset", "was", "rows"),
+    [(7, "0-1", ["0-1", "0-9"]), (None, "0-1", ["0-9"]), (7, "x", ["0-9"]), (7, 3, ["0-9"]), (7, "0-2", ["0-9"])],
+)
+def test_what_a_row_was_is_told_by_its_raw_record_and_by_nothing_a_source_says(
+    raw_offset: int | None, was: object, rows: list[str]
+) -> None:
+    table = Table()
+    histories = RowHistories(cast(Quarantine, table), cast(PublishedRows, table))
+    asked = row("0-9", 3) | {"fields": {"_quarantine_id": was}, "raw_offset": raw_offset}
+    assert [act.row for act in histories.of(cast(DatasetVersion, table), asked)] == rows

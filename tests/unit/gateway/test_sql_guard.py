@@ -70,6 +70,7 @@ def test_queries_over_datasets_pass(sql: str) -> None:
         ("select * from nyc.flights where carrier not in system.one", "IN takes"),
         ("select * from nyc.flights where 1 in (system.one)", "IN takes"),
         ("select * from nyc.flights where 1 global not in ((system.one))", "IN takes"),
+        ("select * from nyc.flights where 1 in (((system.one) as one))", "IN takes"),
         ("select notIn(0, system.one)", "notIn"),
         ("select globalNotNullInIgnoreSet(0, system.one)", "IgnoreSet"),
         ("select file('/etc/passwd')", "file"),

@@ -169,6 +169,7 @@ def test_the_control_with_one_row_less_the_model_gives_another_row(engine: Engin
         ("toDate('2013-01-31')", date(2013, 1, 31), date(2013, 1, 30)),
         ("toDateTime('2013-01-31 12:30:00', 'Europe/Zurich')", datetime(2013, 1, 31, 11, 30, tzinfo=UTC), None),
         ("toDateTime64('2013-01-31 12:30:00.25', 3, 'UTC')", datetime(2013, 1, 31, 12, 30, 0, 250_000, tzinfo=UTC), None),
+        ("toDateTime64('2013-01-31 12:30:00.000000123', 9, 'UTC')", datetime(2013, 1, 31, 12, 30, tzinfo=UTC), None),
         ("toDecimal64(1.25, 2)", Decimal("1.25"), Decimal("1.26")),
         ("CAST('a' AS Enum8('a' = 1, 'b' = 2))", "a", "b"),
         ("toUUID('61f0c404-5cb3-11e7-907b-a6006ad3dba0')", "61f0c404-5cb3-11e7-907b-a6006ad3dba0", None),

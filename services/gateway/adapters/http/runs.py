@@ -58,7 +58,9 @@ def story(
         raise not_found(f"{name} has no run {number or 'yet'}: headrace runs ls {name}")
     told = gateway.runs.story(name, run.run, (run.begun_at or run.at) - _EARLIER, after, _MOST_EVENTS)
     events = [models.RunEvent.model_validate(asdict(event)) for event in told.events]
-    causes = [models.RunCause(**asdict(each)) for each in gateway.quarantine.of_run(name, run)] if after is None else []
+    following = next((each for each in history.runs if each.run > run.run), None)
+    found = gateway.quarantine.of_run(name, run, following) if after is None else []
+    causes = [models.RunCause(**asdict(each)) for each in found]
     return models.RunStory(run=_shown(history, run), set_aside=causes, items=events, after=told.after)
 
 

@@ -1,7 +1,7 @@
 """Decides how a value that left the warehouse is written in a query, so that it equals what it was there."""
 
 import math
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 
@@ -16,6 +16,8 @@ def equals(column: str, value: object) -> str | None:
         return f"isNull({column})"
     if isinstance(value, float) and math.isnan(value):
         return f"isNaN({column})"
+    if isinstance(value, datetime):  # it left with microseconds, and may have had more digits
+        return f"({column} >= {_written(value)} AND {column} < {_written(value + timedelta(microseconds=1))})"
     written = _written(value)
     return None if written is None else f"{column} = {written}"
 
