@@ -234,7 +234,7 @@ class Pump:
         while len(delivery.records) or delivery.again:
             work = self._work_of(delivery, until)
             if isinstance(work, Work):
-                return work, held
+                return work, None if _falls_short(work.delivery, delivery) else held  # else it is come to again
             batch, row = work
             held = held_at(self.position, batch, row)
             if batch.since_ms is not None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.errors import Fatal, Transient
+from headrace.errors import Fatal, Held, Transient
 from headrace.stream import topics
 from headrace.stream.codec import Codec, avro_schema
 from headrace.stream.control import Controls
@@ -20,7 +20,7 @@ from headrace.stream.memory import MemoryLog, MemorySchemas, MemorySink, MemoryS
 from headrace.stream.outputs import Outputs
 from headrace.stream.parking import Place, Waiting
 from headrace.stream.pump import Backoff, Delivery, Pump, Sink, Work, _up_to
-from headrace.stream.stage import MAIN, Batch, Emitted, Outcome, Records, Stage
+from headrace.stream.stage import MAIN, Batch, Emitted, Outcome, Records, Rejection, Stage
 
 SCHEMA = pa.schema([pa.field("n", pa.int64(), nullable=False)])
 DATASET = "shop.orders"
@@ -297,6 +297,24 @@ def test_a_delivery_of_costly_batches_is_handed_over_in_time_and_nothing_is_lost
     assert stage.longest_s <= 60, "Kafka gives a member up that does not poll for 300 s"
     assert world.emitted() == list(range(18))
     assert world.rows_in_the_books() == 18 + 9 * undecodable
+
+
+def test_a_row_that_is_held_is_told_of_when_all_in_front_of_it_stands_however_long_that_takes() -> None:
+    world, stage = taking_long(9, False)
+
+    class Holding(Costly):
+        def __call__(self, batch: Batch) -> Outcome:
+            outcome = stage(batch)
+            at = batch.rows.column("n").to_pylist()
+            return Outcome((), held=Rejection(at.index(3), "check_in", "n is 3", "in_n")) if 3 in at else outcome
+
+    position = Position(DATASET, 1, 1, "transformer", "0")
+    world.pump = Pump(
+        position, world.source, Decoder(world.schemas), Holding(), world.sink, max_rows=100, clock=lambda: stage.now_s
+    )
+    with pytest.raises(Held):
+        world.run_to_the_end()
+    assert world.emitted() == [0, 1, 2]
 
 
 def test_records_that_come_again_are_cut_as_well_and_what_is_new_waits_behind_them() -> None:
