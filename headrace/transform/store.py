@@ -46,10 +46,13 @@ class Store:
 
     @classmethod
     def aside(cls, folder: Path, spill: str = SPILL) -> "Store":
-        """One below `folder` that nobody else has, for as long as its engine lives."""
+        """One below `folder` that nobody else has, for as long as its engine lives. Errors: Fatal."""
         passing = folder / PASSING
-        passing.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return cls(Path(tempfile.mkdtemp(dir=passing)), spill, passing=True)
+        try:
+            passing.mkdir(parents=True, exist_ok=True, mode=0o700)
+            return cls(Path(tempfile.mkdtemp(dir=passing)), spill, passing=True)
+        except OSError as error:
+            raise Fatal(f"reference data cannot be kept in {passing}: {error}") from error
 
     def discard(self) -> None:
         """Throw away what is kept."""
