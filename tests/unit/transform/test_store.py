@@ -13,13 +13,14 @@ import pyarrow as pa
 import pytest
 from pydantic import SecretStr
 
+from headrace.contract import reference_table
 from headrace.errors import Fatal, Fenced, HeadraceError, Transient
 from headrace.transform import kept, store
 from headrace.transform.engine import Engine, Step
 from headrace.transform.isolate import RowError, TooCostly
 from headrace.transform.kept import Kept
 from headrace.transform.personal import functions
-from headrace.transform.reference import append, create, drop
+from headrace.transform.reference import append, create, create_ages, drop
 from headrace.transform.sandbox import Sandbox, _Box
 from headrace.transform.store import PASSING, Occupied, Store, Unreadable
 
@@ -117,6 +118,13 @@ def filled(folder: Path) -> Path:
         engine.load(changes(at), kept.read_to(NAME, {0: at + BATCH}))
     engine.close()
     return folder / "tables.duckdb"
+
+
+def test_how_old_rows_are_stands_in_the_table_of_no_other_dataset() -> None:
+    engine, of = Engine(), reference_table("shop.codes__ages")
+    engine.load((create(of), changes(0, 3)[1]), (create_ages(reference_table("shop.codes"), ["id"]), NOTHING))
+    assert len(engine.query(f"SELECT id FROM {of}", NOTHING)) == 3
+    engine.close()
 
 
 def test_a_store_can_be_opened_again(tmp_path: Path) -> None:
