@@ -25,7 +25,10 @@ PASSING: Final = "passing"
 LAYOUT: Final = f"1, DuckDB {duckdb.__version__}"
 
 #: Who finds these wrong is out of room or of rights: that says nothing of the file.
-_NOT_THE_FILE: Final = ("No space left", "Permission denied", "Read-only file system", "Too many open files")
+_NOT_THE_FILE: Final = (
+    *("No space left", "Disk quota exceeded", "File too large"),
+    *("Permission denied", "Read-only file system", "Too many open files"),
+)
 
 
 class Unreadable(Fatal):

@@ -251,6 +251,12 @@ def test_what_is_passing_goes_also_when_no_process_can_be_started(
     assert list((tmp_path / PASSING).iterdir()) == []
 
 
+@pytest.mark.parametrize("why", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS])
+def test_where_there_is_no_room_what_is_kept_stays(why: int) -> None:
+    said = store._blamed(duckdb.IOException(f"IO Error: Could not write file: {os.strerror(why)}"))
+    assert not isinstance(said, Unreadable)
+
+
 def test_what_cannot_be_used_is_said(tmp_path: Path) -> None:
     with pytest.raises(Fatal, match="Memory"):
         Sandbox("much", store=Store(tmp_path))
