@@ -11,7 +11,9 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from headrace.errors import Transient
 from headrace.transform.engine import Engine, Step
+from headrace.transform.isolate import RowError
 from headrace.transform.reference import CHANGES
 
 _PREPARE: Final = (
@@ -99,4 +101,7 @@ _TABLES: Final = ("tables", "offsets")
 
 
 def _rows(engine: Engine, sql: str) -> Iterable[dict[str, Any]]:
-    return engine.query(sql, _NOTHING).to_pylist()
+    try:
+        return engine.query(sql, _NOTHING).to_pylist()
+    except RowError as error:  # of no row: a process that was ended since it was last asked
+        raise Transient(f"what is kept of reference data cannot be told now: {error}") from error

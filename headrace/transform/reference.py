@@ -75,7 +75,7 @@ def upsert_by_age(table: str, names: Iterable[str], key: Sequence[str]) -> str:
 
 
 def _ages(table: str) -> str:
-    return quoted(f"{table}__ages")
+    return quoted(f"ages of {table}")  # a name that no dataset's table has
 
 
 def _listed(names: Iterable[str]) -> str:

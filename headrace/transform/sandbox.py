@@ -79,8 +79,8 @@ class Sandbox(Engine):
         self._defined: list[str] = []
         self._process: ForkServerProcess | None = None
         self._begins = store is not None  # whether a process has yet to show that it can be had at all
-        self._start()
         try:
+            self._start()
             if store is not None:
                 self._open()
         except BaseException:

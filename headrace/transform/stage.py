@@ -42,6 +42,8 @@ _MOST_TRIED: Final = 50
 #: How long a batch may be held up by rows that take too much, before the dataset stops. Kafka gives a consumer 300 s a delivery
 #: (`headrace.stream.pump`); one row in 50,000 is found in less with any limit of time that can be set.
 _MOST_LOST_S: Final = 150.0
+#: ... or, with the tries that succeed and the processes that are started anew in between, a while longer.
+_MOST_TOOK_S: Final = 200.0
 #: What a part of a batch may take that is only tried to find the row at fault: this share of the limit, and so many times what
 #: a query takes on one row.
 _SHARE: Final = 0.25
@@ -91,6 +93,7 @@ class Transform:
         self._plan: Plan | None = None
         self._uniques = Uniques(contract.checks, seen, self._decisions)
         self._lost_s = 0.0
+        self._until = math.inf
 
     @property
     def output(self) -> pa.Schema | None:
@@ -112,10 +115,13 @@ class Transform:
     def __call__(self, batch: Batch) -> Outcome:
         """See `headrace.stream.stage.Stage`. Errors: Fatal, which names the rows where they are at fault."""
         self._lost_s = 0.0
+        self._until = time.monotonic() + _MOST_TOOK_S
         try:
             return self._outcome(batch)
         except (Overtaxed, RowError) as error:  # the second: of what Headrace itself asks of rows
             raise Fatal(f"{error}; {_place(batch)}") from error
+        finally:
+            self._until = math.inf
 
     def _outcome(self, batch: Batch) -> Outcome:
         plan = self._plan_for(batch.rows.schema)
@@ -259,13 +265,16 @@ class Transform:
 
     def _short_s(self, sql: str, rows: pa.RecordBatch) -> float:
         """How long a part may take that is tried on the way to the row at fault; that row alone may take the whole limit."""
-        began = time.monotonic()
-        with suppress(RowError):
+        began, one_row_s = time.monotonic(), 0.0
+        with suppress(RowError):  # where it is the first row that is at fault, its time says nothing of the others
             self._query(sql, rows.slice(0, 1))
-        return max(_SHARE * self._engine.query_limit_s, _TIMES * (time.monotonic() - began))
+            one_row_s = time.monotonic() - began
+        return max(_SHARE * self._engine.query_limit_s, _TIMES * one_row_s)
 
     def _query(self, sql: str, rows: pa.RecordBatch, most_s: float = math.inf) -> pa.RecordBatch:
         """Errors: RowError; Overtaxed when that was too costly for too long."""
+        if time.monotonic() > self._until:
+            raise Overtaxed(f"the SQL was tried for {_MOST_TOOK_S:g} s on ever fewer rows: correct it, or give it more")
         try:
             return self._engine.query(sql, rows, most_s)
         except TooCostly as error:

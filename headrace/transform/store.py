@@ -25,7 +25,10 @@ PASSING: Final = "passing"
 LAYOUT: Final = f"1, DuckDB {duckdb.__version__}"
 
 #: Who finds these wrong is out of room or of rights: that says nothing of the file.
-_NOT_THE_FILE: Final = ("No space left", "Permission denied", "Read-only file system", "Too many open files")
+_NOT_THE_FILE: Final = (
+    *("No space left", "Disk quota exceeded", "File too large"),
+    *("Permission denied", "Read-only file system", "Too many open files"),
+)
 
 
 class Unreadable(Fatal):
@@ -46,10 +49,13 @@ class Store:
 
     @classmethod
     def aside(cls, folder: Path, spill: str = SPILL) -> "Store":
-        """One below `folder` that nobody else has, for as long as its engine lives."""
+        """One below `folder` that nobody else has, for as long as its engine lives. Errors: Fatal."""
         passing = folder / PASSING
-        passing.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return cls(Path(tempfile.mkdtemp(dir=passing)), spill, passing=True)
+        try:
+            passing.mkdir(parents=True, exist_ok=True, mode=0o700)
+            return cls(Path(tempfile.mkdtemp(dir=passing)), spill, passing=True)
+        except OSError as error:
+            raise Fatal(f"reference data cannot be kept in {passing}: {error}") from error
 
     def discard(self) -> None:
         """Throw away what is kept."""

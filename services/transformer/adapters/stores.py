@@ -19,6 +19,7 @@ class Stores:
         self._folder = folder
         self._spill = spill
         self._needed: set[str] | None = None
+        self._swept = False
 
     @classmethod
     def of_settings(cls, settings: TransformerSettings) -> "Stores":
@@ -42,19 +43,21 @@ class Stores:
         self.of(dataset, generation).discard()
 
     def follow(self, datasets: Mapping[str, LiveDataset]) -> None:
-        """Throw away what belongs to no generation of these."""
+        """Throw away what belongs to no generation of these, and belonged to none the last time: else who works with it is only
+        told to end after this."""
         needed = {
             _name(each.name, each.generation)
             for dataset in datasets.values()
             if dataset.state != "retired"
             for each in every_generation(dataset)
         }
-        if needed == self._needed:
+        before, self._needed = self._needed, needed
+        if needed == before and self._swept:
             return
-        self._needed = needed
+        self._swept = before in (None, needed)
         there = self._folder.iterdir() if self._folder.is_dir() else ()
         for folder in there:
-            if folder.name not in {*needed, PASSING}:
+            if folder.name not in {*needed, *(before or ()), PASSING}:
                 log.info("reference data in %s is thrown away: no generation needs it", folder)
                 shutil.rmtree(folder, ignore_errors=True)
 

@@ -161,32 +161,50 @@ def test_what_is_known_to_take_too_long_is_not_tried_again() -> None:
 
 
 class Endless(Engine):
-    """An engine that some rows would take for ever. Each is ended by the end of a process, which takes a while (`Sandbox`)."""
+    """An engine that some rows would take for ever. Each is ended by the end of a process, which takes a while (`Sandbox`), and
+    another is had `again_s` later. It is its own clock."""
 
-    def __init__(self, slow: set[int]) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, slow: set[int], again_s: float = 0.0) -> None:
         super().__init__(query_limit_s=MOST_LIMIT_S)
         self._slow = slow
+        self._again_s = again_s
+        self.now_s = 0.0
+        monkeypatch.setattr(stages, "time", self)
+
+    def monotonic(self) -> float:
+        return self.now_s
 
     def query(self, sql: str, rows: pa.RecordBatch, most_s: float = math.inf) -> pa.RecordBatch:
         if "id" in rows.schema.names and self._slow & set(rows.column("id").to_pylist()):
             most_s = min(most_s, self.query_limit_s)
+            self.now_s += max(most_s + 2, 5) + self._again_s
             raise TooCostly(f"the SQL takes longer than {most_s:g} s", max(most_s + 2, 5))
         return super().query(sql, rows)
 
 
 @pytest.mark.parametrize("slow", [0, 31_234])
-def test_a_row_among_50_000_is_found_in_time_with_any_limit_that_can_be_set(slow: int) -> None:
-    stage = transform_on(Endless({slow}), transform={"sql": "SELECT id FROM input"})
+def test_a_row_among_50_000_is_found_in_time_with_any_limit_that_can_be_set(
+    slow: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = transform_on(Endless(monkeypatch, {slow}), transform={"sql": "SELECT id FROM input"})
     result = run(stage, [{"id": at} for at in range(50_000)])
     assert result.rejected == {slow: ("too_costly", f"the SQL takes longer than {MOST_LIMIT_S:g} s", None, None)}
     assert len(result.rows) == 49_999
+
+
+def test_what_is_had_again_only_after_a_while_counts_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process with millions of rows of reference data reads them when it is started: Kafka gives a member up after 300 s."""
+    engine = Endless(monkeypatch, {31_234}, again_s=40.0)
+    with pytest.raises(Fatal, match=r"tried for 200 s .*offsets 100 to 50099"):
+        run(transform_on(engine, transform={"sql": "SELECT id FROM input"}), [{"id": at} for at in range(50_000)])
+    assert engine.now_s < 300 - 30
 
 
 def test_the_control_with_the_whole_limit_for_each_try_it_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages, "_SHARE", 1.0)
     with pytest.raises(Fatal, match="on many rows"):
         run(
-            transform_on(Endless({31_234}), transform={"sql": "SELECT id FROM input"}),
+            transform_on(Endless(monkeypatch, {31_234}), transform={"sql": "SELECT id FROM input"}),
             [{"id": at} for at in range(50_000)],
         )
 

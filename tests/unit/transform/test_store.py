@@ -1,5 +1,6 @@
 """What an engine keeps in a file: rows and how far they were read agree, damage is found, and SQL can only read the rows."""
 
+import errno
 import logging
 import os
 import signal
@@ -12,15 +13,16 @@ import pyarrow as pa
 import pytest
 from pydantic import SecretStr
 
-from headrace.errors import Fatal, HeadraceError, Transient
+from headrace.contract import reference_table
+from headrace.errors import Fatal, Fenced, HeadraceError, Transient
 from headrace.transform import kept, store
 from headrace.transform.engine import Engine, Step
 from headrace.transform.isolate import RowError, TooCostly
 from headrace.transform.kept import Kept
 from headrace.transform.personal import functions
-from headrace.transform.reference import append, create, drop
-from headrace.transform.sandbox import Sandbox
-from headrace.transform.store import Occupied, Store, Unreadable
+from headrace.transform.reference import append, create, create_ages, drop
+from headrace.transform.sandbox import Sandbox, _Box
+from headrace.transform.store import PASSING, Occupied, Store, Unreadable
 
 NAME, TABLE = "shop.codes", "ref_shop__codes"
 KEPT = Kept(1, "id", "shape", False)
@@ -116,6 +118,13 @@ def filled(folder: Path) -> Path:
         engine.load(changes(at), kept.read_to(NAME, {0: at + BATCH}))
     engine.close()
     return folder / "tables.duckdb"
+
+
+def test_how_old_rows_are_stands_in_the_table_of_no_other_dataset() -> None:
+    engine, of = Engine(), reference_table("shop.codes__ages")
+    engine.load((create(of), changes(0, 3)[1]), (create_ages(reference_table("shop.codes"), ["id"]), NOTHING))
+    assert len(engine.query(f"SELECT id FROM {of}", NOTHING)) == 3
+    engine.close()
 
 
 def test_a_store_can_be_opened_again(tmp_path: Path) -> None:
@@ -221,12 +230,41 @@ def test_one_that_gives_way_is_waited_for(sandbox: Sandbox, tmp_path: Path, capl
     other.close()
 
 
+def test_where_a_process_was_ended_unasked_what_is_kept_is_told_when_asked_again(sandbox: Sandbox) -> None:
+    """No row is at fault: an error that says so would stop the dataset."""
+    sandbox.load(changes(0), kept.read_to(NAME, {0: BATCH}))
+    kill(sandbox)
+    with pytest.raises(Transient, match="SIGKILL"):
+        kept.found(sandbox)
+    assert agree(sandbox)
+
+
+def test_what_is_passing_goes_also_when_no_process_can_be_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(_Box, "new", none_left)
+    with pytest.raises(Fenced):
+        Sandbox(store=Store.aside(tmp_path))
+    assert list((tmp_path / PASSING).iterdir()) == []
+
+
+@pytest.mark.parametrize("why", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS])
+def test_where_there_is_no_room_what_is_kept_stays(why: int) -> None:
+    said = store._blamed(duckdb.IOException(f"IO Error: Could not write file: {os.strerror(why)}"))
+    assert not isinstance(said, Unreadable)
+
+
 def test_what_cannot_be_used_is_said(tmp_path: Path) -> None:
     with pytest.raises(Fatal, match="Memory"):
         Sandbox("much", store=Store(tmp_path))
     (tmp_path / "file").write_text("")
     with pytest.raises(HeadraceError):
         Sandbox(store=Store(tmp_path / "file"))
+    with pytest.raises(Fatal, match="cannot be kept in"):
+        Store.aside(tmp_path / "file")
 
 
 def attempts(folder: Path) -> list[str]:

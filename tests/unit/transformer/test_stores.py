@@ -27,6 +27,8 @@ def test_what_no_generation_needs_is_thrown_away(tmp_path: Path) -> None:
     stores.follow({"shop.orders": replace(live, state="paused")})
     assert names(tmp_path) == {"shop.orders-g2", "passing"}
     stores.follow({"shop.orders": replace(live, state="retired")})
+    assert names(tmp_path) == {"shop.orders-g2", "passing"}, "who works with it is told to end after this"
+    stores.follow({"shop.orders": replace(live, state="retired")})
     assert names(tmp_path) == {"passing"}
     assert aside.folder.is_dir()
     stores.begin()
