@@ -166,7 +166,13 @@ class Proposal:
         )
 
 
-def refusals_of_order(contract: Contract, live: Mapping[str, DatasetVersion]) -> Iterator[Refusal]:
+def refusals_of_reading(contract: Contract, live: Mapping[str, DatasetVersion]) -> Iterator[Refusal]:
+    """Whether a dataset, made live like this, would read rows that it may not: of itself, or beside others that it has."""
+    yield from _refusals_of_order(contract, live)
+    yield from _refusals_of_origin(contract, live)
+
+
+def _refusals_of_order(contract: Contract, live: Mapping[str, DatasetVersion]) -> Iterator[Refusal]:
     """Whether the dataset would wait for itself."""
     around = cycle(
         contract.dataset, {**{name: each.contract() for name, each in live.items()}, contract.dataset: contract}
@@ -211,8 +217,7 @@ def propose(contract: Contract, live: Mapping[str, DatasetVersion]) -> Proposal:
 def _refusals(contract: Contract, live: Mapping[str, DatasetVersion], changes: tuple[Change, ...]) -> Iterator[Refusal]:
     if unknown := sorted(dependencies(contract) - live.keys() - {contract.dataset}):
         yield Refusal("unknown-parents", f"apply first what it refers to: {', '.join(unknown)}")
-    yield from refusals_of_order(contract, live)
-    yield from _refusals_of_origin(contract, live)
+    yield from refusals_of_reading(contract, live)
     current = live.get(contract.dataset)
     if breaking := [change for change in changes if change.breaking]:
         what = "; ".join(f"{change.path}: {change.why}" for change in breaking)

@@ -15,7 +15,7 @@ from services.gateway.adapters.http.access import PREFIX, Administering, Calling
 from services.gateway.adapters.http.datasets import known, refuse, refuse_failed_tests, refuse_pinned
 from services.gateway.adapters.http.problems import ProblemError, not_found
 from services.gateway.adapters.http.waiting import wait_until
-from services.gateway.core.datasets import DatasetVersion, Refusal, propose, refusals_of_order
+from services.gateway.core.datasets import DatasetVersion, Refusal, propose, refusals_of_reading
 from services.gateway.core.generations import (
     RETIRED,
     Act,
@@ -46,6 +46,8 @@ _TITLES: Final = {
     "only-a-range": "The generation holds only a range",
     "branches-read-it": "Other datasets read the generation",
     "cycle": "Datasets would wait for each other",
+    "origin-in-runs": "The rows of the other dataset come and go in runs",
+    "ages-of-origin": "The rows of another source could not replace those that are there",
 }
 _MAY: Final = may_answer(
     HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.SERVICE_UNAVAILABLE
@@ -165,7 +167,7 @@ def _change(
         assert isinstance(found, DatasetVersion)
         if found.generation != live[name].generation:
             refuse_pinned(gateway, name)
-            _refuse(next(refusals_of_order(found.contract(), live), None))
+            _refuse(next(refusals_of_reading(found.contract(), live), None))
         return found
 
     changed = _append(gateway, decide)
