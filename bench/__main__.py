@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from bench import checks, connectors, end_to_end, references, report, stage
+from bench import checks, connectors, end_to_end, references, replay, report, stage
 from deploy.local import stack as local
 from tests.stack import running
 
@@ -15,7 +15,9 @@ def main() -> int:
     """Returns the exit code."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument(
-        "--only", choices=("stage", "connectors", "checks", "references", "end-to-end"), help="one of the benches"
+        "--only",
+        choices=("stage", "connectors", "checks", "references", "replay", "end-to-end"),
+        help="one of the benches",
     )
     parser.add_argument(
         "--only-runner",
@@ -34,6 +36,9 @@ def main() -> int:
     parser.add_argument("--check-rows", type=int, default=1_000_000, help="rows with and without checks")
     parser.add_argument(
         "--reference-rows", type=int, default=5_000_000, help="rows of the large table that is referred to"
+    )
+    parser.add_argument(
+        "--replay-rows", type=int, default=2_000_000, help="rows that are replayed beside a live stream"
     )
     parser.add_argument(
         "--flow-rows", type=int, nargs="+", default=[100_000, 1_000_000, 3_000_000], help="sizes of the end-to-end runs"
@@ -65,6 +70,10 @@ def main() -> int:
         report.write(findings, HERE)
     if chosen.only in (None, "references"):
         findings += references.run(chosen.reference_rows)
+        report.write(findings, HERE)
+    if chosen.only in (None, "replay"):
+        with running(local.COMPONENTS) as stack:
+            findings += replay.run(stack, chosen.replay_rows, chosen.latency_seconds)
         report.write(findings, HERE)
     if chosen.only in (None, "end-to-end"):
         with running(local.COMPONENTS) as stack:

@@ -24,7 +24,7 @@ _RATE: Final = 1000  # rows a second
 _LOOK_EVERY_S: Final = 0.03  # queries without a pause would take the processor from what is measured
 _EVERY_S: Final = 0.02  # a request of 20 rows fifty times a second
 
-_FLOW: Final = """
+FLOW: Final = """
 dataset: bench.{name}
 description: Orders of the end-to-end benchmark.
 owner: {{team: bench}}
@@ -46,12 +46,20 @@ def run(stack: Stack, sizes: Sequence[int], latency_s: float) -> list[Finding]:
     found: list[Finding] = []
     with Client(stack.gateway_url, stack.credentials.admin_token.get_secret_value(), timeout_s=120) as client:
         for rows in sizes:
-            found += _throughput(stack, client, rows)
-        found += _latency(stack, client, latency_s)
-    return found
+            found += throughput(stack, client, rows)
+        taken_ms, missing = latencies_ms(stack, client, "pushed", latency_s)
+    p50, p99 = np.percentile(taken_ms, [50, 99])
+    return [
+        *found,
+        Finding("latency", "source to queryable at 1,000 rows/s, p50", float(p50), "ms"),
+        Finding("latency", "source to queryable at 1,000 rows/s, p99", float(p99), "ms"),
+        Finding("latency", "requests measured", float(len(taken_ms)), "requests"),
+        Finding("latency", "requests whose rows never showed", float(missing), "requests"),
+    ]
 
 
-def _throughput(stack: Stack, client: Client, rows: int) -> list[Finding]:
+def throughput(stack: Stack, client: Client, rows: int) -> list[Finding]:
+    """Load a file of so many rows."""
     name = f"orders_{rows}"
     _write(stack.settings.home / "files" / "bench" / f"{name}.parquet", rows)
     peak: dict[str, float] = {}
@@ -60,7 +68,7 @@ def _throughput(stack: Stack, client: Client, rows: int) -> list[Finding]:
     sys.stderr.write(f"measuring {rows:,} rows through six services\n")
     started = time.monotonic()
     watcher.start()
-    client.apply(f"bench.{name}", _FLOW.format(name=name, source=f"{{type: file, path: bench/{name}.parquet}}"))
+    client.apply(f"bench.{name}", FLOW.format(name=name, source=f"{{type: file, path: bench/{name}.parquet}}"))
     wanted = _expected(rows)
     while _loaded(client, name) < wanted:
         time.sleep(0.2)
@@ -104,10 +112,10 @@ def _watch(stack: Stack, peak: dict[str, float], stopping: threading.Event) -> N
                 peak[state.name] = max(peak.get(state.name, 0.0), state.memory_mb)
 
 
-def _latency(stack: Stack, client: Client, seconds: float) -> list[Finding]:
-    """Send 1,000 rows a second over HTTP and watch the view: how long until each row shows."""
-    name = "pushed"
-    client.apply(f"bench.{name}", _FLOW.format(name=name, source="{type: http_push}"))
+def latencies_ms(stack: Stack, client: Client, name: str, seconds: float) -> tuple[list[float], int]:
+    """Send 1,000 rows a second over HTTP to a new dataset, and watch its view: how long until each request's last row shows,
+    and how many never did."""
+    client.apply(f"bench.{name}", FLOW.format(name=name, source="{type: http_push}"))
     sent: dict[int, float] = {}
     seen: list[tuple[float, int]] = []
     stopping = threading.Event()
@@ -128,15 +136,8 @@ def _latency(stack: Stack, client: Client, seconds: float) -> list[Finding]:
         time.sleep(0.1)
     stopping.set()
     reader.join()
-    latencies_ms = _latencies_ms(sent, seen)
-    p50, p99 = np.percentile(latencies_ms, [50, 99])
-    missing = len(sent) - len(latencies_ms)
-    return [
-        Finding("latency", "source to queryable at 1,000 rows/s, p50", float(p50), "ms"),
-        Finding("latency", "source to queryable at 1,000 rows/s, p99", float(p99), "ms"),
-        Finding("latency", "requests measured", float(len(latencies_ms)), "requests"),
-        Finding("latency", "requests whose rows never showed", float(missing), "requests"),
-    ]
+    taken_ms = _taken_ms(sent, seen)
+    return taken_ms, len(sent) - len(taken_ms)
 
 
 def _until_taken(http: httpx.Client, name: str) -> None:
@@ -213,7 +214,7 @@ def _look(stack: Stack, name: str, seen: list[tuple[float, int]], stopping: thre
                 newest = max([newest, *numbers])
 
 
-def _latencies_ms(sent: dict[int, float], seen: list[tuple[float, int]]) -> list[float]:
+def _taken_ms(sent: dict[int, float], seen: list[tuple[float, int]]) -> list[float]:
     first: dict[int, float] = {}
     for at, number in seen:
         first.setdefault(number, at)
