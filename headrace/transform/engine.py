@@ -155,7 +155,7 @@ class Engine:
         with suppress(duckdb.Error):  # none is open
             try:
                 self._connection.rollback()
-            except duckdb.InterruptException:  # the time was up just now: what stays open would be held against other rows
+            except duckdb.InterruptException:  # the time was up just now
                 self._connection.rollback()
 
     @contextmanager
