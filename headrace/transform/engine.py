@@ -153,7 +153,10 @@ class Engine:
 
     def _roll_back(self) -> None:
         with suppress(duckdb.Error):  # none is open
-            self._connection.rollback()
+            try:
+                self._connection.rollback()
+            except duckdb.InterruptException:  # the time was up just now
+                self._connection.rollback()
 
     @contextmanager
     def _in_time(self, most_s: float = math.inf) -> Iterator[None]:

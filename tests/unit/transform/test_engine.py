@@ -1,6 +1,7 @@
 """SQL of a dataset file reaches its rows and nothing else."""
 
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -75,3 +76,28 @@ def test_what_takes_longer_than_it_may_is_interrupted() -> None:
     with pytest.raises(Fatal, match="longer than it may"):
         engine.query("SELECT a FROM input", ROWS)
     assert Engine(time_limit_s=60).query("SELECT a FROM input", ROWS).num_rows == 2
+
+
+def test_an_interrupt_that_comes_when_the_query_has_ended_leaves_no_transaction_open() -> None:
+    class Late:
+        """A connection whose first rollback is interrupted."""
+
+        def __init__(self, connection: Any) -> None:
+            self._connection = connection
+            self._late = True
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._connection, name)
+
+        def rollback(self) -> None:
+            if self._late:
+                self._late = False
+                raise duckdb.InterruptException("INTERRUPT Error: Interrupted!")
+            self._connection.rollback()
+
+    engine: Any = Engine()
+    engine._connection = Late(engine._connection)
+    rows = pa.RecordBatch.from_pydict({"id": [1]})
+    for _ in range(2):
+        assert engine.query("SELECT id FROM input", rows).to_pylist() == [{"id": 1}]
+    engine.close()
