@@ -65,5 +65,8 @@ class Contributors:
 
     def _of_runs(self, dataset: str, run: Run | None) -> list[str]:
         current = self._runs.history(dataset).current
-        [read] = run.inputs.get(dataset, ()) or [None] if run is not None else [None]
+        inputs = run.inputs.get(dataset, ()) if run is not None else ()
+        read = (
+            inputs[0] if len(inputs) == 1 else None
+        )  # several are the ends of partitions: it was loaded row by row then
         return of_runs(dataset, read, current.run if current is not None else None)

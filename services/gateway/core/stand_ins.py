@@ -24,7 +24,7 @@ _TIME: Final = re.compile(
 #: Addresses and numbers within a longer text.
 _WITHIN: Final = re.compile(r"[^@\s<>\"',;:()]+@[^@\s<>\"',;:()]+\.[A-Za-z]{2,}|(?:\+|\b00)[1-9][0-9 ()/.-]{6,18}[0-9]")
 _TRIES: Final = 5000
-_DAYS: Final = 3650
+_SPANS: Final = ((date(2016, 1, 1), 3650), (date(1950, 1, 1), 18_000))  # where days are drawn from, by turns
 _SHORTEST_KEPT: Final = 3
 
 
@@ -115,22 +115,25 @@ class StandIns:
         """A text that begins with a day: another day, at another time if it says one; `made` is what else it is."""
         drawn = self._drawn(text, attempt)
         try:
-            earlier = (date.fromisoformat(day) - timedelta(days=1 + drawn % _DAYS)).isoformat()
-        except (ValueError, OverflowError):
+            date.fromisoformat(day)
+        except ValueError:
             return text.translate(str.maketrans(_DIGITS, "1" * 10))
+        # Not so many days earlier or later: from that anybody finds the value again.
+        begins, days = _SPANS[self._salt % len(_SPANS)]
+        other = (begins + timedelta(days=drawn % days)).isoformat()
         rest = text[len(day) :]
         time = _TIME.fullmatch(rest)
         if time is None:
-            return earlier + made[len(day) :]
+            return other + made[len(day) :]
         if not rest.translate(str.maketrans("", "", "0")).strip("T :.,Z"):  # a day alone, as a time
-            return earlier + rest
+            return other + rest
         between, _, _, second, point, fraction, zone = time.groups()
-        clock = f"{between}{drawn // _DAYS % 24:02}:{drawn // 100_000 % 60:02}"
-        clock += f":{drawn // 10_000_000 % 60:02}" if second else ""
+        clock = f"{between}{drawn // 20_000 % 24:02}:{drawn // 1_000_000 % 60:02}"
+        clock += f":{drawn // 100_000_000 % 60:02}" if second else ""
         clock += (
             f"{point}{''.join(_other(each, drawn >> at, False) for at, each in enumerate(fraction))}" if point else ""
         )
-        return earlier + clock + (zone or "")
+        return other + clock + (zone or "")
 
     def _drawn(self, value: Any, attempt: int) -> int:
         return int.from_bytes(self._stream(value, attempt, 8)[:8])

@@ -1,11 +1,15 @@
 """With which values it is asked what a row was made of, and what is said of runs."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from headrace.stream.runs import History, Run
+from services.gateway.contributors import Contributors
 from services.gateway.core.contributing import as_of, counted, of_runs, typed
 
 MICROS = {"type": "long", "logicalType": "timestamp-micros"}
@@ -55,3 +59,12 @@ def test_what_is_said_of_a_dataset_that_is_loaded_in_runs() -> None:
     assert of_runs("a.b", 1, 2) == ["these are rows of its run 2, which shows now; its run 1 was read"]
     assert "not known" in of_runs("a.b", None, 2)[0]
     assert "no run" in of_runs("a.b", 1, None)[0]
+
+
+def test_a_dataset_that_was_loaded_row_by_row_when_it_was_read_has_no_run_that_was() -> None:
+    shown = Run("a.b", 3, "shown", datetime(2026, 1, 2, tzinfo=UTC))
+    log = SimpleNamespace(history=lambda name: History.of(name, [shown]))
+    contributors = Contributors(cast(Any, None), cast(Any, None), cast(Any, log))
+    for inputs, said in (((5, 7), "not known"), ((2,), "its run 2 was read"), ((), "not known")):
+        [note] = contributors._of_runs("a.b", replace(shown, dataset="c.d", inputs={"a.b": inputs}))
+        assert said in note

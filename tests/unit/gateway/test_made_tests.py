@@ -265,3 +265,20 @@ def test_a_day_alone_stays_one_as_a_time() -> None:
 def test_making_one_ends_in_time() -> None:
     with pytest.raises(NoTestError, match="takes too long"):
         made_of(orders(), given_of(orders(), RAW), {}, {}, "it", "About.", limit_s=0)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("1985-10-26", "2024-02-29"),
+        ("1985-10-26T11:12:13.123Z", "2024-02-29T22:23:24.987Z"),
+        ("Ada", "Bob"),
+        ("AB-12", "ZX-98"),
+        (1815, 1912),
+        (-2.75, -9.11),
+        (True, False),
+    ],
+)
+def test_nobody_finds_the_value_again_from_its_stand_in(one: Any, other: Any) -> None:
+    assert StandIns().of(one) == StandIns().of(other)
+    assert StandIns(1).of(one) == StandIns(1).of(other)
