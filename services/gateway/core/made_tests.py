@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Final
 
 import sqlglot
@@ -20,6 +21,10 @@ from services.gateway.core.json_values import json_value
 _SENSITIVE: Final = frozenset({"confidential", "restricted"})
 _TAGS: Final = frozenset({"pii", "personal", "personal_data", "sensitive", "gdpr"})
 _DECIMALS: Final = frozenset({"decimal", "decimal-string", "big-decimal"})
+
+#: Values that rows of other datasets are looked for by travel in the address of a request, which may have 1 MB.
+_LONGEST: Final = 500
+_MOST_CHARACTERS: Final = 100_000
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -176,12 +181,17 @@ def published(fates: Fates) -> list[Row]:
 
 
 def scalars(rows: Sequence[Row]) -> list[str]:
-    """The values of rows as the warehouse may have them as text, each once: as they are, in small letters and in capitals."""
+    """The values of rows as the warehouse may have them as text, each once: as they are, in small letters and in capitals.
+
+    Long texts, by which nothing is joined, and what is more than can be asked for are left out.
+    """
     found: dict[str, None] = {}
     for value in _scalars([dict(row) for row in rows]):
         for text in (str(value), str(value).strip().lower(), str(value).strip().upper()):
             found[text] = None
-    return [text for text in found if text]
+    wanted = [text for text in found if 0 < len(text) <= _LONGEST]
+    upto = accumulate(map(len, wanted))
+    return [text for text, characters in zip(wanted, upto, strict=True) if characters <= _MOST_CHARACTERS]
 
 
 def _scalars(value: Any) -> Iterator[Any]:

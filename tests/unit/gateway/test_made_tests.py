@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from headrace.contract import Contract, TransformTest
 from headrace.transform.trial import run_tests
-from services.gateway.core.made_tests import asked_of_references, given_of
+from services.gateway.core.made_tests import asked_of_references, given_of, scalars
 from services.gateway.core.stand_ins import StandIns
 from services.gateway.made_tests import NoTestError, made_of
 from tests.unit.transform.staged import contract
@@ -282,3 +282,9 @@ def test_making_one_ends_in_time() -> None:
 def test_nobody_finds_the_value_again_from_its_stand_in(one: Any, other: Any) -> None:
     assert StandIns().of(one) == StandIns().of(other)
     assert StandIns(1).of(one) == StandIns(1).of(other)
+
+
+def test_rows_of_other_datasets_are_asked_for_by_no_more_than_a_request_holds() -> None:
+    assert scalars([{"id": 7, "code": "Ab", "note": "x" * 501, "none": None}]) == ["7", "Ab", "ab", "AB"]
+    many = scalars([{"id": f"{number:0100}"} for number in range(5000)])
+    assert (len(many), many[0]) == (1000, "0" * 100)
