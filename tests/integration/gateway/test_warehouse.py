@@ -169,6 +169,8 @@ def test_quarantine_is_empty_before_the_first_row_and_then_clustered_by_cause(
     one = client.get(path, params={"reason": "undecodable"}).json()
     assert (one["total"], [item["id"] for item in one["items"]]) == (1, ["1-3"])
     shown = client.get(f"{path}/1-2").json()
+    [act] = shown.pop("acts")
+    assert (act["act"], act["detail"]) == ("quarantined", shown["detail"])
     assert shown == found["items"][1]
     assert base64.b64decode(shown["value"]) == b"\xff\x00"
     for unknown in ("1-99", "9-1", "x", "1-2-3", "99999999999-1"):
