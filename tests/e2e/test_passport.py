@@ -158,7 +158,7 @@ def test_any_record_becomes_a_test_that_passes_until_the_rule_changes(
         assert (made.outcome, made.notes) == (end, ())
         written = headrace(platform, "row", orders.name, "--raw", orders.place(order), "--as-test", "-f", str(file))
         assert written.returncode == 0, written.stderr
-    [aside] = platform.client.quarantine(orders.name).items
+    [aside] = platform.client.quarantine(orders.name, everything=True).items
     assert platform.client.quarantined_as_test(orders.name, aside.id).outcome == ends[4]
     assert headrace(platform, "test", str(file)).returncode == 0
     file.write_text(file.read_text(encoding="utf-8").replace("[ch, li]", "[ch, CH]"), encoding="utf-8")
