@@ -90,7 +90,8 @@ def test_the_warehouse_holds_what_the_books_say(platform: Platform, first: dict[
     [[rows, miles]] = ask("SELECT count(), sum(distance) FROM nyc.flights")
     assert (int(rows), int(miles)) == (LOADED, MILES)
     unknown = ask(
-        "SELECT JSONExtractString(assumeNotNull(fields), 'dest') AS d, count() FROM nyc.flights__quarantine GROUP BY d"
+        "SELECT JSONExtractString(assumeNotNull(fields), 'dest') AS d, count() FROM nyc.flights__quarantine "
+        "WHERE generation = 1 GROUP BY d"  # a replay sets rows aside, too
     )
     assert {airport for airport, _ in unknown} == {"SJU", "BQN", "PSE", "STT"}
     assert sum(int(count) for _, count in unknown) == QUARANTINED
