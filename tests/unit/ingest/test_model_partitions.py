@@ -1,0 +1,313 @@
+"""A partitioned model gives what its query gives, and asks it for the partitions alone whose rows have changed."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import chdb
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from services.ingest.connectors.model import partitioned
+from services.ingest.connectors.model.columns import Given, exported
+from services.ingest.connectors.model.partition_setting import STATE, Partition, mentioned, parts
+from services.ingest.connectors.model.partitioned import Partitioned, Read
+from services.ingest.connectors.model.query import model_query
+
+GROUPED = "SELECT toDate(at) AS day, k, count() AS n, sum(v) AS s FROM ref('a.b') WHERE l < 3 GROUP BY day, k"
+JOINED = (
+    "SELECT toDate(x.at) AS day, x.k AS k, any(y.v) AS w, count() AS n FROM ref('a.b') AS x LEFT JOIN ref('a.c') AS y "
+    "ON x.l = y.l GROUP BY day, k, x.l HAVING n > 1"
+)
+#: (the query, by what, of which datasets it is said)
+MODELS: dict[str, tuple[str, str, dict[str, str]]] = {
+    "grouped": (GROUPED, "day", {}),
+    "a key that may be missing": ("SELECT k, max(v) AS m, uniq(l) AS u FROM ref('a.b') GROUP BY k", "k", {}),
+    "an hour": ("SELECT toStartOfHour(at) AS hour, groupArray(v) AS vs FROM (SELECT * FROM ref('a.b') ORDER BY v) GROUP BY hour",
+                "hour", {"a.b": "toStartOfHour(at)"}),
+    "row by row": ("SELECT l, k, v FROM ref('a.b')", "l", {}),
+    "joined with what has no partitions": (JOINED, "day", {}),
+    "two that have": ("SELECT toDate(at) AS day, 'b' AS kind, count() AS n FROM ref('a.b') GROUP BY day UNION ALL "
+                      "SELECT toDate(at), 'c', sum(v) FROM ref('a.c') GROUP BY 1",
+                      "day", {"a.b": "toDate(at)", "a.c": "toDate(at)"}),
+    "what is no row of any": ("SELECT toDate(at) AS day, count() AS n FROM ref('a.b') GROUP BY day UNION ALL "
+                              "SELECT toDate('1999-01-01'), count() FROM ref('a.c')", "day", {"a.b": "toDate(at)"}),
+}  # fmt: skip
+COLUMNS = "id Int32, k Nullable(String), l Int32, v Nullable(Int64), at DateTime('UTC')"
+KEYED = "ENGINE = ReplacingMergeTree(version, gone) ORDER BY id"
+
+
+class Engine:
+    """ClickHouse in this process, with the tables of two datasets, one of them loaded by a key, and of the model."""
+
+    def __init__(self) -> None:
+        self._session = chdb.connect(":memory:")
+        self.version = 0
+        self.run("CREATE DATABASE IF NOT EXISTS a")
+
+    def empty(self) -> None:
+        for name in ("b", "c"):
+            self.run(f"CREATE OR REPLACE TABLE a.{name}_rows ({COLUMNS}, version UInt64, gone UInt8) {KEYED}")
+            self.run(f"CREATE OR REPLACE VIEW a.{name} AS SELECT id, k, l, v, at FROM a.{name}_rows FINAL")
+        self.run("DROP TABLE IF EXISTS a.model")
+
+    def run(self, sql: str) -> None:
+        self._session.query(sql)
+
+    def rows(self, sql: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._session.query(sql, "ArrowTable").to_pylist()
+        return found
+
+    def columns(self, sql: str) -> list[Given]:
+        return [Given(row["name"], row["type"]) for row in self.rows(f"DESCRIBE TABLE ({sql})")]
+
+    def put(self, table: str, id: int, row: tuple[Any, ...] | None) -> None:
+        """A row of a dataset as it is from now on; None when it is gone."""
+        self.version += 1
+        k, level, v, hour = row or ("x", 0, None, 0)
+        values = f"{id}, {text(k)}, {level}, {text(v)}, toDateTime('2026-01-01 00:00:00', 'UTC') + {hour} * 7200"
+        self.run(f"INSERT INTO a.{table}_rows VALUES ({values}, {self.version}, {int(row is None)})")
+
+
+def text(value: str | int | None) -> str:
+    return "NULL" if value is None else repr(value)
+
+
+class Model:
+    """A model that is run again and again."""
+
+    def __init__(self, engine: Engine, sql: str, column: str, of: dict[str, str], *, counting: bool = False) -> None:
+        self.engine = engine
+        query, partition = model_query(sql), Partition(column=column, of=of)
+        told = parts(partition, sql, query)
+        reads = [
+            Read(
+                name,
+                [] if counting else mentioned(sql, [each.name for each in engine.columns(f"SELECT * FROM {name}")]),
+                told.get(name, ""),
+            )
+            for name in query.references
+        ]
+        given = engine.columns(query.text)
+        leaving = engine.columns(f"SELECT {exported(given)} FROM ({query.text}) AS m")
+        self.made = Partitioned(query.text, column, given, leaving, reads, sql)
+        self.held: dict[str, str] | None = None
+
+    def full(self) -> list[dict[str, Any]]:
+        return self.engine.rows(f"SELECT {exported(self.made.given)} FROM ({self.made.query}) AS m")
+
+    def read(self) -> list[dict[str, Any]]:
+        return self.engine.rows(self.made.rows("a.model", self.held))
+
+    def run(self, lost: str = "0") -> list[dict[str, Any]]:
+        """What a run gives, as it shows from then on, but for rows that were set aside."""
+        given = self.read()
+        self.engine.run("DROP TABLE IF EXISTS a.next")
+        self.engine.run(
+            f"CREATE TABLE a.next ENGINE = Memory AS SELECT * FROM ({self.made.rows('a.model', self.held)}) WHERE NOT ({lost})"
+        )
+        self.engine.run("DROP TABLE IF EXISTS a.model")
+        self.engine.run("RENAME TABLE a.next TO a.model")
+        self.held = {each.name: each.name for each in self.made.leaving}
+        return [{name: value for name, value in row.items() if name != STATE} for row in given]
+
+    def kept(self) -> set[str]:
+        """The partitions that the query is not asked for."""
+        assert self.held is not None
+        return {str(row["__p"]) for row in self.engine.rows(self.made.kept("a.model", self.held))}
+
+
+def counted(rows: list[dict[str, Any]]) -> Counter[str]:
+    return Counter(repr(sorted(row.items(), key=lambda item: item[0])) for row in rows)
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Engine]:
+    yield Engine()
+
+
+ROW = st.tuples(
+    st.sampled_from(["x", "y", "it's", None]), st.integers(0, 3), st.none() | st.integers(0, 5), st.integers(0, 20)
+)
+CHANGES = st.lists(
+    st.lists(st.tuples(st.sampled_from("bbbc"), st.integers(0, 6), st.none() | ROW), max_size=5), min_size=2, max_size=4
+)
+EXAMPLES = settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.mark.parametrize("name", MODELS)
+@given(changes=CHANGES)
+@EXAMPLES
+def test_after_any_changes_a_run_gives_what_the_query_gives(engine: Engine, name: str, changes: list[Any]) -> None:
+    engine.empty()
+    model = Model(engine, *MODELS[name])
+    for change in changes:
+        for table, id, row in change:
+            engine.put(table, id, row)
+        expected = counted(model.full())
+        assert counted(model.run()) == expected
+        assert counted(model.run()) == expected, "nothing has changed since"
+
+
+FIRST = [(1, ("x", 1, 1, 0)), (2, ("x", 1, 2, 0)), (3, ("y", 2, 3, 12)), (4, ("y", 2, 4, 12))]
+
+
+def filled(engine: Engine, name: str, **more: bool) -> Model:
+    """A model that has run over the rows of two days."""
+    engine.empty()
+    for id, row in FIRST:
+        engine.put("b", id, row)
+    model = Model(engine, *MODELS[name], **more)
+    model.run()
+    return model
+
+
+FIRST_DAY, SECOND_DAY = "('2026-01-01')", "('2026-01-02')"
+
+
+@pytest.mark.parametrize(
+    ("change", "kept"),
+    [
+        ([], {FIRST_DAY, SECOND_DAY}),
+        ([(5, ("z", 0, 1, 1))], {SECOND_DAY}),
+        ([(6, ("z", 0, 1, 40))], {FIRST_DAY, SECOND_DAY}),
+        ([(1, ("x", 1, 9, 0))], {SECOND_DAY}),
+        ([(1, ("x", 1, 1, 12))], set()),
+        ([(1, None)], {SECOND_DAY}),
+        ([(1, None), (2, None)], {SECOND_DAY}),
+        ([(1, ("x", 1, 1, 0))], {FIRST_DAY, SECOND_DAY}),
+    ],
+    ids=["none", "a row came", "a new day", "a value", "it moved", "it was deleted", "a day is gone", "sent again"],
+)
+def test_the_partitions_that_changed_are_made_anew_and_no_others(engine: Engine, change: Any, kept: set[str]) -> None:
+    model = filled(engine, "grouped")
+    for id, row in change:
+        engine.put("b", id, row)
+    assert model.kept() == kept
+    assert counted(model.run()) == counted(model.full())
+
+
+def test_rows_of_the_partitions_that_are_kept_are_those_of_the_table(engine: Engine) -> None:
+    """So what makes a partition twice, or takes an old one for a new, would be seen."""
+    model = filled(engine, "grouped")
+    engine.run("CREATE OR REPLACE TABLE a.marked ENGINE = Memory AS SELECT * REPLACE(s + 1000 AS s) FROM a.model")
+    engine.put("b", 1, ("x", 1, 5, 0))
+    rows = engine.rows(model.made.rows("a.marked", model.held))
+    assert sorted(row["s"] for row in rows) == [7, 1007]
+
+
+def test_a_dataset_without_partitions_concerns_all_of_them(engine: Engine) -> None:
+    model = filled(engine, "joined with what has no partitions")
+    assert model.kept() == {FIRST_DAY, SECOND_DAY}
+    engine.put("c", 1, ("x", 2, 1, 0))
+    assert model.kept() == set()
+
+
+def test_a_partition_of_which_rows_were_set_aside_is_made_again(engine: Engine) -> None:
+    model = filled(engine, "grouped")
+    expected = counted(model.full())
+    engine.run("DROP TABLE a.model")
+    model.held = None
+    model.run(lost="k = 'y'")
+    engine.put("b", 9, ("w", 0, 1, 12))
+    engine.put("b", 9, None)
+    assert model.kept() == {FIRST_DAY}
+    assert counted(model.run()) == expected
+
+
+def test_another_query_makes_all_partitions_anew(engine: Engine) -> None:
+    model = filled(engine, "grouped")
+    sql, column, of = MODELS["grouped"]
+    other = Model(engine, sql.replace("sum(v)", "sum(v) * 2"), column, of)
+    other.held = model.held
+    assert other.kept() == set()
+    assert counted(other.run()) == counted(other.full())
+
+
+def test_the_controls_what_counts_rows_alone_or_keeps_what_is_short_gives_something_else(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = filled(engine, "grouped", counting=True)
+    engine.put("b", 1, ("x", 1, 9, 0))
+    assert counted(model.run()) != counted(model.full())
+    monkeypatch.setattr(partitioned, "SAME", "startsWith(o.__s, s.__s)")
+    model = filled(engine, "grouped")
+    engine.run("CREATE OR REPLACE TABLE a.short ENGINE = Memory AS SELECT * REPLACE(s AS s) FROM a.model WHERE n < 0")
+    engine.put("b", 5, ("z", 0, 1, 1))
+    model.run(lost="k = 'z'")
+    assert counted(model.run()) != counted(model.full())
+
+
+def test_without_what_vanishes_rows_stay_that_the_query_gives_no_more(engine: Engine) -> None:
+    """The control of the property: new rows beside all that stood there, as an incremental model by key leaves them."""
+    model = filled(engine, "grouped")
+    before = engine.rows("SELECT * EXCEPT partition_state FROM a.model")
+    engine.put("b", 1, None)
+    engine.put("b", 2, None)
+    keys = {(row["day"], row["k"]) for row in model.full()}
+    merged = [*model.full(), *(row for row in before if (row["day"], row["k"]) not in keys)]
+    assert counted(merged) != counted(model.full())
+    assert counted(model.run()) == counted(model.full())
+
+
+@pytest.mark.parametrize(
+    ("sql", "column", "found"),
+    [
+        (GROUPED, "day", {"a.b": "(toDate(at))"}),
+        (JOINED, "day", {"a.b": "(toDate(at))"}),
+        ("SELECT k, sum(v) AS s FROM ref('a.b') GROUP BY k", "k", {"a.b": "(k)"}),
+    ],
+)
+def test_of_which_rows_a_partition_is_made_follows_from_a_plain_query(
+    sql: str, column: str, found: dict[str, str]
+) -> None:
+    assert dict(parts(Partition(column=column), sql, model_query(sql))) == found
+
+
+@pytest.mark.parametrize(
+    ("sql", "why"),
+    [
+        ("SELECT toDate(at) AS day, at FROM ref('a.b') ORDER BY at LIMIT 9", "cannot be told"),
+        ("SELECT toDate(at) AS day, row_number() OVER (ORDER BY at) AS n FROM ref('a.b')", "cannot be told"),
+        ("SELECT toDate(max(at)) AS day FROM ref('a.b')", "cannot be told"),
+        ("SELECT toDate(at) AS day FROM ref('a.b') AS x JOIN ref('a.c') AS y ON x.l = y.l", "cannot be told"),
+        ("SELECT toDate(x.at) AS day FROM ref('a.b') AS x RIGHT JOIN ref('a.c') AS y ON x.l = y.l", "cannot be told"),
+        ("SELECT toDate(x.at) AS day FROM ref('a.b') AS x LEFT JOIN ref('a.b') AS y ON x.l = y.l", "cannot be told"),
+        ("SELECT toDate(l) AS day, l + 1 AS l FROM ref('a.b')", "cannot be told"),
+        ("SELECT day FROM (SELECT toDate(at) AS day FROM ref('a.b'))", "cannot be told"),
+        ("SELECT toDate(at) AS day FROM ref('a.b') WHERE l IN (SELECT max(l) FROM ref('a.b'))", "cannot be told"),
+        ("SELECT toDate(at) AS day, count() AS n FROM ref('a.b') GROUP BY ROLLUP(day)", "cannot be told"),
+        ("SELECT *, toDate(at) AS day FROM ref('a.b')", re.escape("in the place of `*`")),
+        ("SELECT toDate(at) AS month FROM ref('a.b')", re.escape("that the query gives (month)")),
+        ("SELECT toDate(at) AS day, now() AS made FROM ref('a.b')", "now"),
+        ("SELECT toDate(at) AS day, 1 AS partition_state FROM ref('a.b')", "partition_state"),
+        ("SELECT toDate(at) AS day FROM ref('a.b') WHERE at >= {since:DateTime} AND at < {until:DateTime}", "since"),
+    ],
+)
+def test_what_cannot_be_partitioned_says_why(sql: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        parts(Partition(column="day"), sql, model_query(sql, frozenset({"since", "until"})))
+
+
+@pytest.mark.parametrize(
+    ("of", "why"),
+    [
+        ({"a.z": "toDate(at)"}, "a.z"),
+        ({"a.b": "max(at)"}, "without aggregates"),
+        ({"a.b": "now()"}, "without aggregates"),
+        ({"a.b": "1"}, "over the columns"),
+        ({"a.b": "(SELECT 1)"}, "over the columns"),
+        ({"a.b": "1) FROM system.tables --"}, "over the columns"),
+        ({"a.b": "file('/etc/passwd', at)"}, "over the columns"),
+    ],
+)
+def test_a_partition_is_an_expression_over_one_row(of: dict[str, str], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        parts(Partition(column="day", of=of), GROUPED, model_query(GROUPED))
+
+
+def test_a_column_of_a_tuple_is_one_that_the_query_depends_on() -> None:
+    sql = "SELECT t.x AS x, count() AS n FROM ref('a.b') GROUP BY x"
+    assert mentioned(sql, ["t", "y"]) == ["t"]
