@@ -6,7 +6,7 @@ the rows that are the same, and goes on behind them; where they are others, the 
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -18,12 +18,15 @@ import pyarrow as pa
 from headrace.connector import Fetched, ReadingFailed, SourceChanged, Step, Stream, Stretch, Surroundings, Upstreams
 from headrace.errors import Fatal, Transient
 from headrace.sql_guard import RefusedQueryError
-from services.ingest.connectors.model.columns import exported, sorted_by
+from services.ingest.connectors.model.columns import Given, exported, quoted, sorted_by
+from services.ingest.connectors.model.partition_setting import STATE, mentioned
+from services.ingest.connectors.model.partitioned import Partitioned, Read, view_of
 from services.ingest.connectors.model.query import ModelQuery, model_query
 from services.ingest.connectors.model.settings import PARAMETERS, SINCE, UNTIL, ModelSource
 from services.ingest.connectors.model.values import moment
 from services.ingest.connectors.model.warehouse import ModelWarehouse, NoTable
 from services.ingest.core.faults import set_aside
+from services.ingest.core.names import column_names
 from services.ingest.core.tables import conformed, described
 from services.ingest.core.typed_texts import row_text
 
@@ -184,11 +187,21 @@ class ModelConnector:
                 self._wait("waits until fewer models run at once")
                 return None
             try:
-                return results.enter_context(self._warehouse.result(self._sql(read), read.parameters))
+                shown = self._shown()
+                found = results.enter_context(self._warehouse.result(self._sql(read), read.parameters))
+                if shown != self._shown():
+                    self._wait("reads once more: what shows of a dataset became another run while it was read")
+                    return None
+                return found
             except NoTable:
                 names = ", ".join(self._source.references)
                 self._wait(f"waits for the first rows of what it reads, with which there is a table: {names}")
                 return None
+
+    def _shown(self) -> list[list[int] | None]:
+        """What shows of the datasets that are read, where their state is compared with what was made of them."""
+        names = () if self._source.partition is None else (*self._source.references, self._surroundings.dataset)
+        return [self._warehouse.view(name) for name in names]
 
     def _wait(self, awaited: str) -> None:
         """Errors: ReadingFailed when that has taken too long."""
@@ -211,16 +224,38 @@ class ModelConnector:
 
     def _described(self) -> pa.Schema:
         look = Place(since=_BEGINNING, until=_BEGINNING) if self._source.incremental else Place()
-        with self._warehouse.result(f"{self._sql(look)} LIMIT 0", look.parameters) as reader:
+        query = self._query(look)
+        given = self._warehouse.columns(query.text, look.parameters)
+        state = "" if self._source.partition is None else f", '' AS {quoted(STATE)}"
+        looked = f"SELECT {exported(given)}{state} FROM ({query.text}) AS m LIMIT 0"  # noqa: S608
+        with self._warehouse.result(looked, look.parameters) as reader:
             return reader.schema
 
     def _sql(self, read: Place) -> str:
         """The query whose result is published: the columns of the model's, each in a type that arrives as it is."""
         text = self._query(read).text
         given = self._warehouse.columns(text, read.parameters)
+        rows = f"SELECT {exported(given)} FROM ({text}) AS m"  # noqa: S608
+        rows = rows if self._source.partition is None else self._by_partition(given, rows)
         order = sorted_by(given)
         ordered = f" ORDER BY {order}" if order else ""
-        return f"SELECT * FROM (SELECT {exported(given)} FROM ({text}) AS m){ordered}"  # noqa: S608
+        return f"SELECT * FROM ({rows}){ordered}"  # noqa: S608
+
+    def _by_partition(self, given: Sequence[Given], rows: str) -> str:
+        """The same rows, of which those of partitions that did not change are taken from what shows of this dataset."""
+        source, own = self._source, self._surroundings.dataset
+        assert source.partition is not None
+        told, leaving = source.parts, self._warehouse.columns(rows, {})
+        reads = [Read(name, mentioned(source.sql, self._names(name)), told.get(name, "")) for name in source.references]
+        which = json.dumps([source.sql, source.partition.model_dump()], sort_keys=True)
+        model = Partitioned(source.query.text, source.partition.column, given, leaving, reads, which)
+        names = self._names(own) if self._warehouse.view(own) is not None else []
+        held = dict(zip((each.name for each in leaving), column_names([each.name for each in leaving]), strict=True))
+        whole = {*held.values(), STATE} <= set(names)  # else it was made by another query, or there is none
+        return model.rows(view_of(own), held) if whole else model.rows()
+
+    def _names(self, dataset: str) -> list[str]:
+        return [each.name for each in self._warehouse.columns(f"SELECT * FROM {view_of(dataset)}", {})]  # noqa: S608
 
     def _query(self, read: Place) -> ModelQuery:
         """The query that gives the rest of what is being read."""

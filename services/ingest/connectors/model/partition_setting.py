@@ -14,7 +14,7 @@ from headrace.contract.fields import ColumnName
 from headrace.contract.section import Section
 from headrace.sql_guard import RefusedQueryError, guarded_condition, parsed
 from services.ingest.connectors.model.query import ModelQuery
-from services.ingest.connectors.model.select_parts import has_subtotals, is_star, is_volatile, of_several
+from services.ingest.connectors.model.select_parts import changes_by_itself, has_subtotals, is_star, of_several
 
 STATE: Final = "partition_state"
 """The column that says of which rows of its datasets a partition was made."""
@@ -30,7 +30,9 @@ _KINDS: Final = ("", "INNER", "OUTER", "CROSS")
 class Partition(Section):
     """By what the result is partitioned, so that a run computes those partitions alone whose rows have changed."""
 
-    column: ColumnName = Setting(description="The column of the result. The rows that have one value in it are a partition.")
+    column: ColumnName = Setting(
+        description="The column of the result. The rows that have one value in it are a partition."
+    )
     of: dict[str, str] = Setting(
         {},
         description="Of datasets that the query reads, the partition that a row of theirs has a part in, as an expression over "
@@ -63,13 +65,17 @@ def _check(partition: Partition, sql: str, query: ModelQuery) -> None:
     if any(is_star(each) for each in statement.selects):
         raise ValueError("the names of the columns in the place of `*`: with `partition` they have to be known")
     if partition.column not in query.gives:
-        raise ValueError(f"partition.column: a column that the query gives ({', '.join(query.gives)}), not {partition.column}")
+        raise ValueError(
+            f"partition.column: a column that the query gives ({', '.join(query.gives)}), not {partition.column}"
+        )
     if STATE in query.gives:
         raise ValueError(f"another name for the column {STATE}: `partition` adds one of that name")
-    if is_volatile(statement):
+    if changes_by_itself(statement):
         raise ValueError("a query that gives the same of the same rows, without now(), rand() and the like")
     if unread := [name for name in partition.of if name not in query.references]:
-        raise ValueError(f"partition.of: datasets that the query reads ({', '.join(query.references)}), not {unread[0]}")
+        raise ValueError(
+            f"partition.of: datasets that the query reads ({', '.join(query.references)}), not {unread[0]}"
+        )
 
 
 def _expression(dataset: str, written: str) -> str:
@@ -79,7 +85,7 @@ def _expression(dataset: str, written: str) -> str:
     except RefusedQueryError as error:
         raise ValueError(f"partition.of.{dataset}: an expression over the columns of one row: {error}") from error
     query = parsed(f"SELECT {condition}")[0]
-    if any(of_several(each) for each in query.selects) or is_volatile(query) or not query.find(exp.Column):
+    if any(of_several(each) for each in query.selects) or changes_by_itself(query) or not query.find(exp.Column):
         raise ValueError(
             f"partition.of.{dataset}: an expression over the columns of one row, without aggregates, now() and rand()"
         )
@@ -111,7 +117,9 @@ def _is_plain(query: exp.Select) -> bool:
     """Whether a row of the first dataset has a part in the rows alone that have its own value in a column made of it."""
     joins = query.args.get("joins") or []
     sources = [query.args["from_"], *joins] if query.args.get("from_") else []
-    refs = [each.this for each in sources if isinstance(each.this, exp.Table) and isinstance(each.this.this, exp.Anonymous)]
+    refs = [
+        each.this for each in sources if isinstance(each.this, exp.Table) and isinstance(each.this.this, exp.Anonymous)
+    ]
     names = [each.this.expressions[0].name for each in refs]
     distinct, group = query.args.get("distinct"), query.args.get("group")
     return (

@@ -49,7 +49,9 @@ class Partitioned:
         if found is None:
             raise ReadingFailed(f"the model gives no column {self.column}, by which it is partitioned")
         if not is_plain(found):
-            raise ReadingFailed(f"a model cannot be partitioned by {self.column}, which is {found}: give it as text, or otherwise")
+            raise ReadingFailed(
+                f"a model cannot be partitioned by {self.column}, which is {found}: give it as text, or otherwise"
+            )
         return found
 
     def rows(self, table: str = "", held: Mapping[str, str] | None = None) -> str:
@@ -86,12 +88,12 @@ class Partitioned:
         cast = f"Nullable({self.kind})"
         parts = [
             f"SELECT toString(tuple(CAST(__k AS {cast}))) AS __p, {at} AS __i, count() AS __c, sum(__h) AS __t "
-            f"FROM (SELECT {each.part} AS __k, {_hash(each.columns)} AS __h FROM {_view(each.dataset)} AS __r) GROUP BY __p"
+            f"FROM (SELECT {each.part} AS __k, {_hash(each.columns)} AS __h FROM {view_of(each.dataset)} AS __r) GROUP BY __p"
             for at, each in enumerate(self.reads)
             if each.part
         ]
         wholes = [
-            f"(SELECT toString((count(), sum({_hash(each.columns)}))) AS __w FROM {_view(each.dataset)} AS __r) AS w{at}"
+            f"(SELECT toString((count(), sum({_hash(each.columns)}))) AS __w FROM {view_of(each.dataset)} AS __r) AS w{at}"
             for at, each in enumerate(self.reads)
             if not each.part
         ]
@@ -119,6 +121,7 @@ def _hash(columns: Sequence[str]) -> str:
     return f"cityHash64(toString(tuple({listed})))" if columns else "toUInt64(1)"
 
 
-def _view(dataset: str) -> str:
+def view_of(dataset: str) -> str:
+    """The view of a dataset, as it stands in a query."""
     domain, _, name = dataset.partition(".")
     return f"{quoted(domain)}.{quoted(name)}"

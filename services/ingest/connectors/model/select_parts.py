@@ -12,10 +12,10 @@ from sqlglot import exp
 
 _Node = TypeVar("_Node", bound=exp.Expr)
 
-_VOLATILE: Final = re.compile(
-    r"now(64)?|today|yesterday|current_?(timestamp|date|time)|(rand|generate|row_?number|running)\w*|canonicalrand|uuid|neighbor",
-    re.IGNORECASE,
+_BY_ITSELF: Final = re.compile(
+    r"now(64)?|today|yesterday|current_?(timestamp|date|time)|(rand|generate)\w*|canonicalrand|uuid", re.IGNORECASE
 )
+_BY_PLACE: Final = re.compile(r"(row_?number|running)\w*|neighbor", re.IGNORECASE)
 _SAME: Final = "of rows that give the same values it cannot be told which it was: all of them are given"
 LIMIT: Final = "LIMIT and OFFSET are left out: rows that they cut off may be among these"
 _DISTINCT_ON: Final = "DISTINCT ON is left out: rows that it passed over may be among these"
@@ -149,7 +149,17 @@ def is_star(each: exp.Expr) -> bool:
 
 
 def is_volatile(value: exp.Expr) -> bool:
+    """Whether a value may be another for the same row: also one that tells where the row stands."""
+    return changes_by_itself(value) or _calls(value, _BY_PLACE)
+
+
+def changes_by_itself(value: exp.Expr) -> bool:
+    """Whether a value may be another the next time it is asked for, over the same rows."""
+    return _calls(value, _BY_ITSELF)
+
+
+def _calls(value: exp.Expr, names: re.Pattern[str]) -> bool:
     return any(
-        _VOLATILE.fullmatch(each.name if isinstance(each, exp.Anonymous) else each.sql_name())
+        names.fullmatch(each.name if isinstance(each, exp.Anonymous) else each.sql_name())
         for each in value.find_all(exp.Func)
     )
