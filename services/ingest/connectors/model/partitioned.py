@@ -1,4 +1,4 @@
-"""Decides how the rows of a model that is partitioned are had: partitions whose rows have changed from the query, others from the table.
+"""Decides how the rows of a model that is partitioned are had: by its query where something changed, else from its own table.
 
 Each row of the result says in one column of which state of the datasets its partition was made, and how many rows the partition
 has. A run compares that with the state there is, in the statement that gives the rows. What the table says is all there is to
@@ -14,11 +14,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from headrace.connector import ReadingFailed
+from headrace.stream.columns import OP
 from services.ingest.connectors.model.columns import Given, bare_type, exported, is_plain, quoted, text
 from services.ingest.connectors.model.partition_setting import STATE
 
-#: That a partition `o` of the table is what the datasets make of it now, `s`, and that none of its rows was set aside.
-SAME: Final = "o.__s = concat(s.__s, ':', toString(o.__n))"
+#: That a partition `o` of the table is what the datasets make of it now, `s`.
+SAME: Final = "startsWith(o.__s, concat(s.__s, ':'))"
+#: That all of its rows are there: where one was set aside, a run that replaces the table has to give it once more.
+WHOLE: Final = "endsWith(o.__s, concat(':', toString(o.__n)))"
 _CAST_WITHIN: Final = ("Array(", "Map(", "Tuple(")
 
 
@@ -32,8 +35,19 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True)
+class Own:
+    """What shows of the model's last run: the view, and under which name it has each column that the query gives."""
+
+    view: str
+    names: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Partitioned:
-    """A model's query and what it gives: `given` as it is, `leaving` as it leaves the warehouse. `of` tells which query it is."""
+    """A model's query and what it gives: `given` as it is, `leaving` as it leaves the warehouse. `of` tells which query it is.
+
+    `own` is None where there is no row yet: then the query makes all partitions.
+    """
 
     query: str
     column: str
@@ -41,6 +55,7 @@ class Partitioned:
     leaving: Sequence[Given]
     reads: Sequence[Read]
     of: str
+    own: Own | None = None
 
     @property
     def kind(self) -> str:
@@ -54,20 +69,44 @@ class Partitioned:
             )
         return found
 
-    def rows(self, table: str = "", held: Mapping[str, str] | None = None) -> str:
-        """The query for all rows of the result. `table` is what shows of the model's last run, with the columns of `held`: each
-        that the query gives, and the name it has there; without it, every partition is made by the query."""
-        listed = ", ".join(quoted(each.name) for each in self.leaving)
-        fresh = self._fresh(listed, self.kept(table, held) if held is not None else "")
-        if held is None:
-            return fresh
-        carried = self._held(held, [each.name for each in self.leaving])
-        kept = f"SELECT {carried}, {quoted(STATE)} FROM {table} AS t WHERE {self._part(held)} IN ({self.kept(table, held)})"
-        return f"{fresh} UNION ALL {kept}"
+    def rows(self) -> str:
+        """The query for all rows of the result: those of partitions that did not change are taken from the table."""
+        kept = self.kept(f"{SAME} AND {WHOLE}")
+        if self.own is None:
+            return self._fresh(kept)
+        held = f"SELECT {self._held(self.own)} FROM {self.own.view} AS t"
+        return f"{self._fresh(kept)} UNION ALL {held} WHERE {self._part(self.own)} IN ({kept})"
 
-    def _fresh(self, listed: str, kept: str) -> str:
+    def changes(self, key: Sequence[str]) -> str:
+        """The query for the rows of the partitions that changed, and for those of the table that these have no more, by their key.
+
+        The column `_op` tells them apart.
+        """
+        kept = self.kept(SAME)
+        fresh = f"SELECT *, 'insert' AS {OP} FROM ({self._fresh(kept)})"
+        if self.own is None:
+            return fresh
+        held = f"SELECT {self._held(self.own)}, 'delete' AS {OP} FROM {self.own.view} AS t"
+        every = f"{fresh} UNION ALL {held} WHERE {self._part(self.own)} NOT IN ({kept})"
+        by = ", ".join(f"toString({quoted(each)})" for each in key)
+        given = f"countIf({OP} = 'insert') OVER (PARTITION BY {by}) AS __given"
+        return f"SELECT * EXCEPT __given FROM (SELECT *, {given} FROM ({every})) WHERE {OP} = 'insert' OR __given = 0"
+
+    def kept(self, condition: str) -> str:
+        """The partitions of the table for which a condition holds."""
+        if self.own is None:
+            return ""
+        state = f"ifNull({quoted(STATE)}, '')"
+        own = (
+            f"SELECT {self._part(self.own)} AS __p, any({state}) AS __s, uniqExact({state}) AS __u, count() AS __n "
+            f"FROM {self.own.view} AS t GROUP BY __p HAVING __u = 1"
+        )
+        found = f"SELECT o.__p AS __p FROM ({own}) AS o INNER JOIN ({self._states()}) AS s ON o.__p = s.__p WHERE {condition}"
+        return _once("__p", found)
+
+    def _fresh(self, kept: str) -> str:
         """The rows of the partitions that are not kept, made by the query, with the state that they are made of."""
-        part = f"toString(tuple({quoted(self.column)}))"
+        listed, part = ", ".join(quoted(each.name) for each in self.leaving), f"toString(tuple({quoted(self.column)}))"
         made = f"SELECT {exported(self.given)} FROM ({self.query}) AS m"
         rows = f"SELECT {listed}, {part} AS __p FROM ({made}) AS e"
         rows += f" WHERE {part} NOT IN ({kept})" if kept else ""
@@ -75,44 +114,42 @@ class Partitioned:
         state = f"if(s.__s = '', '', concat(s.__s, ':', {count})) AS {quoted(STATE)}"
         return f"SELECT {listed}, {state} FROM ({rows}) AS g LEFT JOIN ({self._states()}) AS s ON g.__p = s.__p"
 
-    def kept(self, table: str, held: Mapping[str, str]) -> str:
-        """The partitions that the table has, all of whose rows are of the state that there is."""
-        own = (
-            f"SELECT {self._part(held)} AS __p, any({quoted(STATE)}) AS __s, uniqExact({quoted(STATE)}) AS __u, count() AS __n "
-            f"FROM {table} AS t GROUP BY __p HAVING __u = 1"
-        )
-        return f"SELECT o.__p FROM ({own}) AS o INNER JOIN ({self._states()}) AS s ON o.__p = s.__p WHERE {SAME}"
-
     def _states(self) -> str:
         """Each partition that rows of the datasets have a part in, and their state."""
-        cast = f"Nullable({self.kind})"
         parts = [
-            f"SELECT toString(tuple(CAST(__k AS {cast}))) AS __p, {at} AS __i, count() AS __c, sum(__h) AS __t "
+            f"SELECT toString(tuple(CAST(__k AS Nullable({self.kind})))) AS __p, {at} AS __i, count() AS __c, sum(__h) AS __t "
             f"FROM (SELECT {each.part} AS __k, {_hash(each.columns)} AS __h FROM {view_of(each.dataset)} AS __r) GROUP BY __p"
             for at, each in enumerate(self.reads)
             if each.part
         ]
         wholes = [
-            f"(SELECT toString((count(), sum({_hash(each.columns)}))) AS __w FROM {view_of(each.dataset)} AS __r) AS w{at}"
+            f" CROSS JOIN (SELECT toString((count(), sum({_hash(each.columns)}))) AS __w FROM {view_of(each.dataset)} AS __r) AS w{at}"
             for at, each in enumerate(self.reads)
             if not each.part
         ]
         others = "".join(f", w{at}.__w" for at, each in enumerate(self.reads) if not each.part)
-        rows = f"SELECT __p, toString(arraySort(groupArray((__i, __c, __t)))) AS __g FROM ({' UNION ALL '.join(parts)}) GROUP BY __p"
-        joined = "".join(f" CROSS JOIN {each}" for each in wholes)
-        return f"SELECT p.__p AS __p, hex(sipHash128({text(self.of)}, p.__g{others})) AS __s FROM ({rows}) AS p{joined}"
+        rows = f"SELECT __p, toString(arraySort(groupArray((__i, __c, __t)))) AS __g FROM ({' UNION ALL '.join(parts)})"
+        state = f"hex(sipHash128({text(self.of)}, p.__g{others}))"
+        found = f"SELECT (p.__p, {state}) AS __e FROM ({rows} GROUP BY __p) AS p{''.join(wholes)}"
+        return f"SELECT __e.1 AS __p, __e.2 AS __s FROM ({_once('__e', found)})"
 
-    def _part(self, held: Mapping[str, str]) -> str:
-        return f"toString(tuple({self._as_given(held, self.column)}))"
+    def _part(self, own: Own) -> str:
+        return f"toString(tuple({self._as_given(own, self.column)}))"
 
-    def _held(self, held: Mapping[str, str], names: Sequence[str]) -> str:
-        return ", ".join(f"{self._as_given(held, name)} AS {quoted(name)}" for name in names)
+    def _held(self, own: Own) -> str:
+        columns = (f"{self._as_given(own, each.name)} AS {quoted(each.name)}" for each in self.leaving)
+        return f"{', '.join(columns)}, ifNull({quoted(STATE)}, '') AS {quoted(STATE)}"
 
-    def _as_given(self, held: Mapping[str, str], name: str) -> str:
+    def _as_given(self, own: Own, name: str) -> str:
         """A column of the table in the type that the query gives it."""
         kind = next(each.type for each in self.leaving if each.name == name)
         to = kind if bare_type(kind).startswith(_CAST_WITHIN) else f"Nullable({bare_type(kind)})"
-        return f"CAST(t.{quoted(held[name])} AS {to})"
+        return f"CAST(t.{quoted(own.names[name])} AS {to})"
+
+
+def _once(column: str, query: str) -> str:
+    """A query of one column that is computed once, however often it stands in a statement: the engine remembers single values."""
+    return f"SELECT arrayJoin((SELECT groupArray({column}) FROM ({query}))) AS {column}"
 
 
 def _hash(columns: Sequence[str]) -> str:
