@@ -18,10 +18,9 @@ from headrace.stream.columns import OP
 from services.ingest.connectors.model.columns import Given, bare_type, exported, is_plain, quoted, text
 from services.ingest.connectors.model.partition_setting import STATE
 
-#: That a partition `o` of the table is what the datasets make of it now, `s`.
-SAME: Final = "startsWith(o.__s, concat(s.__s, ':'))"
-#: That all of its rows are there: where one was set aside, a run that replaces the table has to give it once more.
-WHOLE: Final = "endsWith(o.__s, concat(':', toString(o.__n)))"
+#: That a partition `o` of the table is what the datasets make of it now, `s`, and that all of its rows are there: a run that
+#: broke off, or of which rows were set aside, has to give them once more.
+SAME: Final = "o.__s = concat(s.__s, ':', toString(o.__n))"
 _CAST_WITHIN: Final = ("Array(", "Map(", "Tuple(")
 
 
@@ -71,18 +70,18 @@ class Partitioned:
 
     def rows(self) -> str:
         """The query for all rows of the result: those of partitions that did not change are taken from the table."""
-        kept = self.kept(f"{SAME} AND {WHOLE}")
+        kept = self.kept()
         if self.own is None:
             return self._fresh(kept)
         held = f"SELECT {self._held(self.own)} FROM {self.own.view} AS t"
         return f"{self._fresh(kept)} UNION ALL {held} WHERE {self._part(self.own)} IN ({kept})"
 
     def changes(self, key: Sequence[str]) -> str:
-        """The query for the rows of the partitions that changed, and for those of the table that these have no more, by their key.
+        """The query for the rows of the partitions that changed, and for those of the table that these have no more.
 
         The column `_op` tells them apart.
         """
-        kept = self.kept(SAME)
+        kept = self.kept()
         fresh = f"SELECT *, 'insert' AS {OP} FROM ({self._fresh(kept)})"
         if self.own is None:
             return fresh
@@ -92,8 +91,8 @@ class Partitioned:
         given = f"countIf({OP} = 'insert') OVER (PARTITION BY {by}) AS __given"
         return f"SELECT * EXCEPT __given FROM (SELECT *, {given} FROM ({every})) WHERE {OP} = 'insert' OR __given = 0"
 
-    def kept(self, condition: str) -> str:
-        """The partitions of the table for which a condition holds."""
+    def kept(self) -> str:
+        """The query for the partitions that did not change; nothing where there are none."""
         if self.own is None:
             return ""
         state = f"ifNull({quoted(STATE)}, '')"
@@ -101,7 +100,9 @@ class Partitioned:
             f"SELECT {self._part(self.own)} AS __p, any({state}) AS __s, uniqExact({state}) AS __u, count() AS __n "
             f"FROM {self.own.view} AS t GROUP BY __p HAVING __u = 1"
         )
-        found = f"SELECT o.__p AS __p FROM ({own}) AS o INNER JOIN ({self._states()}) AS s ON o.__p = s.__p WHERE {condition}"
+        found = (
+            f"SELECT o.__p AS __p FROM ({own}) AS o INNER JOIN ({self._states()}) AS s ON o.__p = s.__p WHERE {SAME}"
+        )
         return _once("__p", found)
 
     def _fresh(self, kept: str) -> str:
@@ -122,8 +123,9 @@ class Partitioned:
             for at, each in enumerate(self.reads)
             if each.part
         ]
+        total = "SELECT toString((count(), sum({}))) AS __w FROM {} AS __r"
         wholes = [
-            f" CROSS JOIN (SELECT toString((count(), sum({_hash(each.columns)}))) AS __w FROM {view_of(each.dataset)} AS __r) AS w{at}"
+            f" CROSS JOIN ({total.format(_hash(each.columns), view_of(each.dataset))}) AS w{at}"
             for at, each in enumerate(self.reads)
             if not each.part
         ]

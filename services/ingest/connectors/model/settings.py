@@ -68,6 +68,19 @@ class ModelSource(SourceSettings):
 
     def why_not_loaded(self, mode: str) -> str:
         """See `SourceSettings.why_not_loaded`."""
+        if self.partition is not None and mode == "upsert":
+            timed = self.schedule is not None and self.schedule.trigger is None
+            return (
+                ""
+                if timed
+                else "`replace`, or a source.schedule with `every` or `cron`: by key, it says when a run begins"
+            )
+        if self.partition is not None:
+            return (
+                ""
+                if mode == "replace"
+                else "`replace` or `upsert`: rows of a partition that changed take the place of others"
+            )
         if not self.incremental:
             return "" if mode == "replace" else f"`replace`: this query gives every row in each run. {_INCREMENTAL}"
         return "" if mode != "replace" else "`append` or `upsert`: a query with `{since}` gives what is new in each run"
