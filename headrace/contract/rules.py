@@ -170,8 +170,12 @@ def _load(document: Mapping[str, Any], columns: Sequence[str] | None) -> Iterato
         expected := _of(model, document.get("source"), lambda source: source.why_not_loaded(loaded))
     ):
         yield Issue(("load", "mode") if mode else (), f"{mode or 'append'!r}", expected)
-    transformed = model is not None and text_of(inside(document, "transform", "sql")) is not None
-    if transformed and (expected := _of(model, document.get("source"), lambda source: source.why_no_transform)):
+    transformed = text_of(inside(document, "transform", "sql")) is not None
+    if (
+        model is not None
+        and transformed
+        and (expected := _of(model, document.get("source"), lambda source: source.why_no_transform))
+    ):
         yield Issue(("transform", "sql"), "a transform", expected)
     if inside(document, "source", "schedule") is not None and model is not None and not model.ends:
         expected = f"none: a source of type {kind} never ends, its rows come as they come"

@@ -12,12 +12,14 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from headrace.contract import ContractError, load
 from services.ingest.connectors.model import partitioned
 from services.ingest.connectors.model.columns import Given, exported
 from services.ingest.connectors.model.columns import text as quoted_text
 from services.ingest.connectors.model.partition_setting import STATE, Partition, mentioned, parts
 from services.ingest.connectors.model.partitioned import Own, Partitioned, Read
 from services.ingest.connectors.model.query import model_query
+from services.ingest.connectors.model.settings import ModelSource
 
 GROUPED = "SELECT toDate(at) AS day, k, count() AS n, sum(v) AS s FROM ref('a.b') WHERE l < 3 GROUP BY day, k"
 JOINED = (
@@ -121,9 +123,8 @@ class Model:
     def follow(self, key: Sequence[str], *, deleting: bool = True, first: int = 1000) -> list[dict[str, Any]]:
         """What shows after a run whose rows replace those of the same key, and which breaks off behind its first rows."""
         engine, columns = self.engine, [each.name for each in self.made.leaving]
-        engine.run(
-            f"CREATE OR REPLACE TABLE a.given ENGINE = Memory AS SELECT * FROM ({self.made.changes(key)}) ORDER BY ALL LIMIT {first}"
-        )
+        given = f"SELECT * FROM ({self.made.changes(key)}) ORDER BY ALL LIMIT {first}"
+        engine.run(f"CREATE OR REPLACE TABLE a.given ENGINE = Memory AS {given}")
         by = ", ".join(key)
         given = f"SELECT {by} FROM a.given WHERE _op = 'insert' OR {int(deleting)}"
         before = f"SELECT * FROM a.model WHERE ({by}) NOT IN ({given})"
@@ -178,11 +179,11 @@ def test_after_any_changes_a_run_gives_what_the_query_gives(engine: Engine, name
 FIRST = [(1, ("x", 1, 1, 0)), (2, ("x", 1, 2, 0)), (3, ("y", 2, 3, 12)), (4, ("y", 2, 4, 12))]
 
 
-def filled(engine: Engine, name: str, **more: bool) -> Model:
+def filled(engine: Engine, name: str, *, counting: bool = False) -> Model:
     """A model that has run over the rows of two days."""
     engine.empty()
     engine.put("b", *FIRST)
-    model = Model(engine, *MODELS[name], **more)
+    model = Model(engine, *MODELS[name], counting=counting)
     model.run()
     return model
 
@@ -334,7 +335,7 @@ def test_a_state_is_of_the_very_rows_that_the_partition_was_made_of(engine: Engi
     """While a statement runs, rows come and change. An older state beside newer rows could be met again, and keep these."""
     engine.empty()
     model = Model(engine, "SELECT toDate(at) AS day, count() AS n, sum(v) AS s FROM ref('a.b') GROUP BY day", "day", {})
-    changes = [(id % 5, ("x", id, id, 0)) for id in range(1, 25)]
+    changes = [(id % 5, ("x", id, id, 0)) for id in range(1, 11)]
 
     def seen() -> set[tuple[int, int, str]]:
         return {(row["n"], row["s"], row[STATE]) for row in engine.rows(model.made.rows())}
@@ -412,6 +413,52 @@ def test_what_cannot_be_partitioned_says_why(sql: str, why: str) -> None:
 def test_a_partition_is_an_expression_over_one_row(of: dict[str, str], why: str) -> None:
     with pytest.raises(ValueError, match=why):
         parts(Partition(column="day", of=of), GROUPED, model_query(GROUPED))
+
+
+FILE = """
+dataset: a.m
+description: d
+owner: {{team: t}}
+source: {{type: model, partition: {{column: day}}, sql: "SELECT toDate(at) AS day, k FROM ref('a.b')"{source}}}
+load: {{mode: {mode}}}
+key: [day, k]
+{more}
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "mode", "more", "why"),
+    [
+        ("", "append", "", "`replace` or `upsert`"),
+        ("", "upsert", "", "`replace`, or a source.schedule"),
+        (", schedule: {trigger: upstream}", "upsert", "", "`replace`, or a source.schedule"),
+        ("", "replace", "transform: {sql: SELECT * FROM input}", "taken from the dataset itself"),
+    ],
+)
+def test_how_a_partitioned_model_is_loaded_fits_it(source: str, mode: str, more: str, why: str) -> None:
+    with pytest.raises(ContractError, match=why):
+        load(FILE.format(source=source, mode=mode, more=more))
+
+
+def test_a_partitioned_model_is_loaded_in_runs_or_by_key() -> None:
+    whole = load(FILE.format(source=", schedule: {trigger: upstream}", mode="replace", more=""))
+    assert list(whole.source.gives) == ["day", "k", STATE]
+    load(FILE.format(source=", schedule: {every: 1h}", mode="upsert", more=""))
+    with pytest.raises(ContractError, match=re.escape("that the query gives (day, k)")):
+        load(
+            FILE.format(source=", schedule: {every: 1h}", mode="upsert", more="").replace(
+                "column: day", "column: month"
+            )
+        )
+
+
+def test_a_column_that_tells_the_partition_is_read() -> None:
+    sql = "SELECT day, k FROM (SELECT toDate(at) AS day, k FROM ref('a.b'))"
+    source = ModelSource(
+        type="model", sql=sql, partition=Partition(column="day", of={"a.b": "toDate(coalesce(seen, at))"})
+    )
+    assert [name for name in ("at", "k", "seen", "v") if source.reads("a.b", name)] == ["at", "k", "seen"]
+    assert not source.reads("a.c", "seen")
 
 
 def test_a_column_of_a_tuple_is_one_that_the_query_depends_on() -> None:

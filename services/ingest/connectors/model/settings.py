@@ -12,7 +12,7 @@ from headrace.contract.contributing import Contributing
 from headrace.contract.source import SourceSettings
 from headrace.sql_guard import RefusedQueryError
 from services.ingest.connectors.model.contributors import contributing
-from services.ingest.connectors.model.partition_setting import STATE, Partition, parts
+from services.ingest.connectors.model.partition_setting import STATE, Partition, mentioned, parts
 from services.ingest.connectors.model.query import EVERY, ModelQuery, model_query
 
 SINCE: Final = "since"
@@ -107,7 +107,10 @@ class ModelSource(SourceSettings):
 
     def reads(self, dataset: str, column: str) -> bool:
         """See `SourceSettings.reads`."""
-        return dataset in self.query.references and bool({column.lower(), EVERY} & self.query.mentioned)
+        named = bool({column.lower(), EVERY} & self.query.mentioned)
+        return dataset in self.query.references and (
+            named or bool(mentioned(f"SELECT {self.parts.get(dataset, 1)}", [column]))
+        )
 
     @property
     def gives(self) -> Collection[str]:
