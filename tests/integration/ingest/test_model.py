@@ -369,7 +369,7 @@ def test_what_is_read_while_a_view_becomes_another_is_thrown_away(warehouse: War
             )
             return found
 
-    connector._warehouse = Swapped(model.access)  # noqa: SLF001
+    connector._warehouse = Swapped(model.access)
     assert rows_of(connector.read(None)) == []
     assert "another run" in connector.awaited
     assert days(rows_of(connector.read(None))) == days(first)

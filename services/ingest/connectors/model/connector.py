@@ -257,7 +257,8 @@ class ModelConnector:
         assert source.partition is not None
         told, leaving = source.parts, self._warehouse.columns(rows, {})
         reads = [Read(name, mentioned(source.sql, self._names(name)), told.get(name, "")) for name in source.references]
-        which = json.dumps([source.sql, source.partition.model_dump()], sort_keys=True)
+        text = json.dumps([source.sql, source.partition.model_dump()], sort_keys=True)
+        which = blake2b(text.encode(), digest_size=_DIGEST_BYTES).hexdigest()
         names = [each.name for each in leaving]
         own = Own(view_of(dataset), dict(zip(names, column_names(names), strict=True)))
         there = set(self._names(dataset)) if self._warehouse.view(dataset) is not None else set()
