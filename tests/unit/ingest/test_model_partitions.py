@@ -152,7 +152,7 @@ ROW = st.tuples(
     st.sampled_from(["x", "y", "it's", None]), st.integers(0, 3), st.none() | st.integers(0, 5), st.integers(0, 20)
 )
 CHANGES = st.lists(
-    st.lists(st.tuples(st.sampled_from("bbbc"), st.integers(0, 6), st.none() | ROW), max_size=5), min_size=2, max_size=4
+    st.lists(st.tuples(st.sampled_from("bbbc"), st.integers(0, 6), st.none() | ROW), max_size=5), min_size=2, max_size=3
 )
 EXAMPLES = settings(
     max_examples=3,
