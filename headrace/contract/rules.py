@@ -4,7 +4,7 @@ They look at the plain document rather than at the model, so that they can be ap
 whatever is wrong within a section. What they do not recognise they leave to the model.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any, Final
 
@@ -165,8 +165,18 @@ def _load(document: Mapping[str, Any], columns: Sequence[str] | None) -> Iterato
             f"change: a source of type {kind} gives changes",
             "load: {mode: upsert}",
         )
-    if model is not None and (expected := _not_loaded(model, document.get("source"), mode or "append")):
+    loaded = mode or "append"
+    if model is not None and (
+        expected := _of(model, document.get("source"), lambda source: source.why_not_loaded(loaded))
+    ):
         yield Issue(("load", "mode") if mode else (), f"{mode or 'append'!r}", expected)
+    transformed = text_of(inside(document, "transform", "sql")) is not None
+    if (
+        model is not None
+        and transformed
+        and (expected := _of(model, document.get("source"), lambda source: source.why_no_transform))
+    ):
+        yield Issue(("transform", "sql"), "a transform", expected)
     if inside(document, "source", "schedule") is not None and model is not None and not model.ends:
         expected = f"none: a source of type {kind} never ends, its rows come as they come"
         yield Issue(("source", "schedule"), "a schedule", expected)
@@ -178,10 +188,10 @@ def _load(document: Mapping[str, Any], columns: Sequence[str] | None) -> Iterato
         )
 
 
-def _not_loaded(model: type[SourceSettings], source: Any, mode: str) -> str:
-    """What else `load.mode` has to be for a source; nothing when it is right, or the source is not valid by itself."""
+def _of(model: type[SourceSettings], source: Any, why: Callable[[SourceSettings], str]) -> str:
+    """What a source asks of the rest of the file; nothing when that is so, or the source is not valid by itself."""
     try:
-        return model.model_validate(source).why_not_loaded(mode)
+        return why(model.model_validate(source))
     except ValidationError:
         return ""
 

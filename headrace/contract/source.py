@@ -107,6 +107,11 @@ class SourceSettings(Section):
         del mode
         return ""
 
+    @property
+    def why_no_transform(self) -> str:
+        """Why the dataset may have no `transform.sql`; nothing when it may."""
+        return ""
+
     def why_no_backfill(self, mode: str) -> str:
         """Why the rows of a stretch of time cannot be read again with a `load.mode`; nothing when they can."""
         del mode

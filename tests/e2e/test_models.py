@@ -199,6 +199,25 @@ def test_an_incremental_model_reads_each_row_once(flow: Flow) -> None:
         flow.show(new, "id, double", [(number, number * 2) for number in range(first + 50)])
 
 
+def test_partitions_that_changed_are_made_anew_in_runs_and_by_key(flow: Flow) -> None:
+    source = flow.apply("sold", "{type: http_push}", "load: {mode: upsert}\nkey: [id]\n")
+    sql = f"SELECT day, count() AS n, sum(amount) AS total FROM ref('{source}') GROUP BY day"
+    by_day = ", partition: {column: day}, schedule: "
+    whole = flow.model("by_day", sql, by_day + "{trigger: upstream}")
+    keyed = flow.model("by_day_keyed", sql, by_day + "{every: 1s}", "load: {mode: upsert}\nkey: [day]\n")
+    flow.platform.push(source, [{"id": number, "day": number % 3, "amount": 10} for number in range(7)])
+    for model in (whole, keyed):
+        flow.show(model, "day, n, total", [(0, 3, 30), (1, 2, 20), (2, 2, 20)])
+    place = "anyIf((_partition, _offset), day = 1)"
+    before = {model: flow.rows(model, place) for model in (whole, keyed)}
+    flow.platform.push(source, [{"id": 2, "day": 0, "amount": 1}, {"id": 5, "day": 0, "amount": 1}])
+    for model in (whole, keyed):
+        flow.show(model, "day, n, total", [(0, 5, 32), (1, 2, 20)])
+    assert flow.rows(keyed, place) == before[keyed], "by key, a partition that did not change is left alone"
+    assert flow.rows(whole, place) != before[whole], "the control: in a run all rows are published"
+    assert flow.rows(whole, "partition_state") == flow.rows(keyed, "partition_state")
+
+
 def test_a_model_of_what_is_not_there_and_a_circle_are_refused(flow: Flow) -> None:
     with pytest.raises(ApiError, match="nowhere"):
         flow.model("lost", "SELECT * FROM ref('nowhere.nothing')")

@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +26,9 @@ from headrace.connector import (
 from headrace.connector.conformance import Conformance, Row, connect, rows_of
 from headrace.contract.schedule import Schedule
 from headrace.errors import Fatal, Transient
+from services.ingest.connectors.model.columns import Given
 from services.ingest.connectors.model.connector import ModelConnector
+from services.ingest.connectors.model.partition_setting import Partition
 from services.ingest.connectors.model.settings import ModelSource
 from services.ingest.connectors.model.warehouse import ModelWarehouse
 from tests.integration.warehouse.conftest import warehouse  # noqa: F401  # a fixture
@@ -275,3 +277,100 @@ def test_rows_that_changed_half_way_are_not_mixed(warehouse: Warehouse, tmp_path
     warehouse.value(f"TRUNCATE TABLE {model.domain}.numbered")
     with pytest.raises(SourceChanged):
         rows_of(connect(model).read(position))
+
+
+BY_DAY = "SELECT toDate(at) AS day, count() AS n, max(id) AS last FROM ref('{}.numbered') GROUP BY day"
+
+
+class ByDay(Model):
+    """A model over the rows of four days, by day, and what shows of it."""
+
+    def __init__(self, server: Warehouse, spool: Path) -> None:
+        super().__init__(server, spool, BY_DAY)
+        self.value("ALTER TABLE {}.numbered ADD COLUMN at DateTime64(6, 'UTC') DEFAULT '2013-01-01 10:00:00'")
+        self.value("ALTER TABLE {}.numbered UPDATE at = at + toIntervalDay(id % 4) WHERE 1 SETTINGS mutations_sync = 2")
+
+    def value(self, statement: str) -> Any:
+        return self.server.value(statement.format(self.domain))
+
+    def connect(self, surroundings: Surroundings) -> ModelConnector:
+        partition = Partition(column="day")
+        source = ModelSource(type="model", sql=self._sql.format(self.domain), partition=partition)
+        connector = opened(source, replace(surroundings, dataset=f"{self.domain}.made", warehouse=self.access))
+        assert isinstance(connector, ModelConnector)
+        return connector
+
+    def show(self, rows: Sequence[Row]) -> None:
+        """Have the view show these rows."""
+        columns = "day Date32, n Nullable(Int64), last Nullable(Int64), partition_state String"
+        self.value(f"CREATE OR REPLACE TABLE {{}}.made__g1 ({columns}) ENGINE = MergeTree ORDER BY day")
+        listed = ", ".join(f"('{row['day']}', {row['n']}, {row['last']}, '{row['partition_state']}')" for row in rows)
+        self.value(f"INSERT INTO {{}}.made__g1 VALUES {listed}")
+        self.value("CREATE OR REPLACE VIEW {}.made AS SELECT * FROM {}.made__g1 WHERE n > 0".replace("{}", self.domain))
+
+
+WHOLE, KEYED = Surroundings("a.b", batch_rows=2, whole=True), Surroundings("a.b", batch_rows=2, key=("day",))
+
+
+def days(rows: Sequence[Row]) -> dict[int, tuple[Any, ...]]:
+    """By the day of the month, how many there are, the last of them, and what happened to the row."""
+    return {row["day"].day: (row["n"], row["last"], row.get("_op")) for row in rows}
+
+
+def test_partitions_that_did_not_change_are_taken_from_what_shows(warehouse: Warehouse, tmp_path: Path) -> None:  # noqa: F811
+    model = ByDay(warehouse, tmp_path)
+    first = rows_of(model.connect(WHOLE).read(None))
+    assert days(first) == {day + 1: (5, day + 16, None) for day in range(4)}
+    model.show([{**row, "n": 1000 + row["n"]} for row in first])
+    assert days(rows_of(model.connect(WHOLE).read(None))) == {day + 1: (1005, day + 16, None) for day in range(4)}
+    model.value("ALTER TABLE {}.numbered UPDATE at = at + toIntervalDay(1) WHERE id = 16 SETTINGS mutations_sync = 2")
+    model.value("ALTER TABLE {}.numbered DELETE WHERE id % 4 = 3 SETTINGS mutations_sync = 2")
+    moved = {1: (4, 12, None), 2: (6, 17, None), 3: (1005, 18, None)}
+    assert days(rows_of(model.connect(WHOLE).read(None))) == moved
+
+
+def test_by_key_rows_of_partitions_that_changed_are_published_and_deletions(
+    warehouse: Warehouse,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    model = ByDay(warehouse, tmp_path)
+    steps = list(model.connect(KEYED).read(None))
+    first = rows_of(iter(steps))
+    assert {row["_op"] for row in first} == {"insert"}
+    model.show(first)
+    assert rows_of(model.connect(KEYED).read(steps[-1][1])) == []
+    model.value("ALTER TABLE {}.numbered DELETE WHERE id % 4 = 3 OR id = 16 SETTINGS mutations_sync = 2")
+    changed = list(model.connect(KEYED).read(steps[-1][1]))
+    assert days(rows_of(iter(changed))) == {1: (4, 12, "insert"), 4: (5, 19, "delete")}
+    assert changed[0][0].rows.schema.names == ["day", "n", "last", "partition_state", "_op"]
+
+
+def test_a_run_by_key_that_broke_off_is_read_anew(warehouse: Warehouse, tmp_path: Path) -> None:  # noqa: F811
+    model = ByDay(warehouse, tmp_path)
+    (begun, position), *_ = model.connect(KEYED).read(None)
+    assert len(rows_of(model.connect(KEYED).read(position))) == 2, "the control: nothing has changed, the rest is read"
+    model.show(begun.rows.to_pylist())  # of four rows, two have come through, and are not given again
+    assert set(days(rows_of(model.connect(KEYED).read(position)))) == {3, 4}
+
+
+def test_what_is_read_while_a_view_becomes_another_is_thrown_away(warehouse: Warehouse, tmp_path: Path) -> None:  # noqa: F811
+    model = ByDay(warehouse, tmp_path)
+    first = rows_of(model.connect(WHOLE).read(None))
+    model.show(first)
+    connector = model.connect(WHOLE)
+
+    class Swapped(ModelWarehouse):
+        """Another run shows while the query runs, once."""
+
+        def columns(self, sql: str, parameters: Mapping[str, str]) -> list[Given]:
+            found = super().columns(sql, parameters)
+            model.value(
+                "CREATE OR REPLACE VIEW {}.made AS SELECT * FROM {}.made__g1 WHERE n > 1".replace("{}", model.domain)
+            )
+            return found
+
+    connector._warehouse = Swapped(model.access)
+    assert rows_of(connector.read(None)) == []
+    assert "another run" in connector.awaited
+    assert days(rows_of(connector.read(None))) == days(first)
+    assert not connector.waiting

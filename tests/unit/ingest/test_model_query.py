@@ -118,10 +118,11 @@ def test_a_circle_of_models_is_found_and_one_of_transforms_alone_is_not() -> Non
 
 
 def test_the_files_of_the_guide_are_valid() -> None:
-    whole, incremental = re.findall(r"```yaml\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+    whole, incremental, partitioned = re.findall(r"```yaml\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
     assert load(whole).source.references == ("nyc.flights",)
     head = "dataset: nyc.daily\ndescription: d\nowner: {team: t}\n"
     assert load(head + incremental).source.why_no_backfill("upsert") == ""
+    assert "partition_state" in load(head + partitioned).source.gives
     assert load(head + incremental).source.at_once, "in slices its query would run once for each of them"
 
 

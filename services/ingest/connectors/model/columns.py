@@ -51,11 +51,11 @@ def exported(given: Sequence[Given]) -> str:
 def sorted_by(given: Sequence[Given]) -> str:
     """By what the rows of a model are sorted: all columns that have an order, so that the same rows come in the same order."""
     places = [each for each in given if not each.name.startswith("_")]
-    return ", ".join(quoted(each.name) for each in places if not _NOT_SORTED.fullmatch(_bare(each.type)))
+    return ", ".join(quoted(each.name) for each in places if is_plain(each.type))
 
 
 def _cast(given: Given) -> str:
-    bare, column = _bare(given.type), f"m.{quoted(given.name)}"
+    bare, column = bare_type(given.type), f"m.{quoted(given.name)}"
     if bare == "Nothing" or bare.startswith("AggregateFunction"):
         what = "no type" if bare == "Nothing" else "the state of an aggregate for a type"
         raise ReadingFailed(
@@ -68,7 +68,7 @@ def _cast(given: Given) -> str:
 
 def _within(given: Given, type: str, column: str, depth: int) -> str:
     """An array, each of whose values leaves as one alone would; anything else that holds values as it is, if it may."""
-    bare, each = _bare(type), f"x{depth}"
+    bare, each = bare_type(type), f"x{depth}"
     if array := _ARRAY.fullmatch(bare):
         inner = _within(given, array[1], each, depth + 1)
         return column if inner == each else f"arrayMap({each} -> {inner}, {column})"
@@ -84,10 +84,20 @@ def _within(given: Given, type: str, column: str, depth: int) -> str:
     return column
 
 
-def _bare(type: str) -> str:
+def bare_type(type: str) -> str:
     """A type without what only says how it is stored, or that it may be missing."""
     found = _WRAPPED.fullmatch(type)
-    return _bare(found[1]) if found else type
+    return bare_type(found[1]) if found else type
+
+
+def is_plain(type: str) -> bool:
+    """Whether values of a type are one thing each, which has an order."""
+    return not _NOT_SORTED.fullmatch(bare_type(type))
+
+
+def text(value: str) -> str:
+    """A text as it stands in a query."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def quoted(name: str) -> str:

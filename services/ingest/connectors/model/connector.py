@@ -6,24 +6,29 @@ the rows that are the same, and goes on behind them; where they are others, the 
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
 
 from headrace.connector import Fetched, ReadingFailed, SourceChanged, Step, Stream, Stretch, Surroundings, Upstreams
 from headrace.errors import Fatal, Transient
 from headrace.sql_guard import RefusedQueryError
-from services.ingest.connectors.model.columns import exported, sorted_by
+from headrace.stream.columns import OP
+from services.ingest.connectors.model.columns import Given, exported, quoted, sorted_by
+from services.ingest.connectors.model.partition_setting import STATE, mentioned
+from services.ingest.connectors.model.partitioned import Own, Partitioned, Read, view_of
 from services.ingest.connectors.model.query import ModelQuery, model_query
 from services.ingest.connectors.model.settings import PARAMETERS, SINCE, UNTIL, ModelSource
 from services.ingest.connectors.model.values import moment
 from services.ingest.connectors.model.warehouse import ModelWarehouse, NoTable
 from services.ingest.core.faults import set_aside
+from services.ingest.core.names import column_names
 from services.ingest.core.tables import conformed, described
 from services.ingest.core.typed_texts import row_text
 
@@ -124,6 +129,8 @@ class ModelConnector:
             yield from self._rows(window)
             if window.until and not self.waiting:  # all of it: the next window begins where this one ends
                 yield Fetched(pa.RecordBatch.from_pylist([], schema=self._schema)), Place(since=window.until).text()
+            elif self._by_key and not self.waiting:  # what changes from now on is for the next run
+                yield Fetched(pa.RecordBatch.from_pylist([], schema=self._schema)), Place().text()
         finally:
             if upstreams is not None and not self.waiting:
                 upstreams.end()
@@ -148,12 +155,13 @@ class ModelConnector:
                 return
             self.awaited, self._waits_since = "", None
             if self._schema is None:
-                self._schema = described(reader.schema, self._surroundings.declared)
+                own = pa.schema([each for each in reader.schema if each.name != OP])
+                self._schema = described(own, self._surroundings.declared)
             try:
                 yield from self._steps(reader, read)
                 return
             except SourceChanged as error:
-                if not read.until:
+                if not read.until and not self._by_key:
                     raise
                 if not self._surroundings.key:
                     raise Fatal(
@@ -184,11 +192,26 @@ class ModelConnector:
                 self._wait("waits until fewer models run at once")
                 return None
             try:
-                return results.enter_context(self._warehouse.result(self._sql(read), read.parameters))
+                shown = self._shown()
+                found = results.enter_context(self._warehouse.result(self._sql(read), read.parameters))
+                if shown != self._shown():
+                    self._wait("reads once more: what shows of a dataset became another run while it was read")
+                    return None
+                return found
             except NoTable:
                 names = ", ".join(self._source.references)
                 self._wait(f"waits for the first rows of what it reads, with which there is a table: {names}")
                 return None
+
+    def _shown(self) -> list[list[int] | None]:
+        """What shows of the datasets that are read, where their state is compared with what was made of them."""
+        names = () if self._source.partition is None else (*self._source.references, self._surroundings.dataset)
+        return [self._warehouse.view(name) for name in names]
+
+    @property
+    def _by_key(self) -> bool:
+        """Whether a run gives the partitions alone that have changed."""
+        return self._source.partition is not None and not self._surroundings.whole
 
     def _wait(self, awaited: str) -> None:
         """Errors: ReadingFailed when that has taken too long."""
@@ -211,16 +234,40 @@ class ModelConnector:
 
     def _described(self) -> pa.Schema:
         look = Place(since=_BEGINNING, until=_BEGINNING) if self._source.incremental else Place()
-        with self._warehouse.result(f"{self._sql(look)} LIMIT 0", look.parameters) as reader:
+        query = self._query(look)
+        given = self._warehouse.columns(query.text, look.parameters)
+        state = "" if self._source.partition is None else f", '' AS {quoted(STATE)}"
+        looked = f"SELECT {exported(given)}{state} FROM ({query.text}) AS m LIMIT 0"  # noqa: S608
+        with self._warehouse.result(looked, look.parameters) as reader:
             return reader.schema
 
     def _sql(self, read: Place) -> str:
         """The query whose result is published: the columns of the model's, each in a type that arrives as it is."""
         text = self._query(read).text
         given = self._warehouse.columns(text, read.parameters)
+        rows = f"SELECT {exported(given)} FROM ({text}) AS m"  # noqa: S608
+        rows = rows if self._source.partition is None else self._by_partition(given, rows)
         order = sorted_by(given)
         ordered = f" ORDER BY {order}" if order else ""
-        return f"SELECT * FROM (SELECT {exported(given)} FROM ({text}) AS m){ordered}"  # noqa: S608
+        return f"SELECT * FROM ({rows}){ordered}"  # noqa: S608
+
+    def _by_partition(self, given: Sequence[Given], rows: str) -> str:
+        """The same rows, of which those of partitions that did not change are taken from what shows of this dataset."""
+        source, dataset = self._source, self._surroundings.dataset
+        assert source.partition is not None
+        told, leaving = source.parts, self._warehouse.columns(rows, {})
+        reads = [Read(name, mentioned(source.sql, self._names(name)), told.get(name, "")) for name in source.references]
+        text = json.dumps([source.sql, source.partition.model_dump()], sort_keys=True)
+        which = blake2b(text.encode(), digest_size=_DIGEST_BYTES).hexdigest()
+        names = [each.name for each in leaving]
+        own = Own(view_of(dataset), dict(zip(names, column_names(names), strict=True)))
+        there = set(self._names(dataset)) if self._warehouse.view(dataset) is not None else set()
+        held = own if {*own.names.values(), STATE} <= there else None  # else it is of another query, or there is none
+        model = Partitioned(source.query.text, source.partition.column, given, leaving, reads, which, held)
+        return model.changes(self._surroundings.key) if self._by_key else model.rows()
+
+    def _names(self, dataset: str) -> list[str]:
+        return [each.name for each in self._warehouse.columns(f"SELECT * FROM {view_of(dataset)}", {})]  # noqa: S608
 
     def _query(self, read: Place) -> ModelQuery:
         """The query that gives the rest of what is being read."""
@@ -234,13 +281,32 @@ class ModelConnector:
             ) from error
 
     def _fetched(self, batch: pa.RecordBatch, place: Place) -> Fetched:
+        batch, op = _without_op(batch)
         found = conformed(batch, self._schema, self._surroundings.declared, self._surroundings.evolution)
         self._schema = found.rows.schema
         first = place.rows - batch.num_rows
         aside = set_aside(
             found.faults, lambda fault: row_text(batch, fault.row), lambda row: f"row {first + row + 1} of the model"
         )
-        return Fetched(found.rows, aside)
+        rows = (
+            found.rows
+            if op is None
+            else found.rows.append_column(OP, _without(op, [each.row for each in found.faults]))
+        )
+        return Fetched(rows, aside)
+
+
+def _without_op(batch: pa.RecordBatch) -> tuple[pa.RecordBatch, pa.Array | None]:
+    """The columns of the model's rows, and what happened to each, where that is told."""
+    if OP not in batch.schema.names:
+        return batch, None
+    return batch.drop_columns([OP]), batch.column(OP)
+
+
+def _without(values: pa.Array, rows: Collection[int]) -> pa.Array:
+    kept = np.ones(len(values), bool)
+    kept[list(rows)] = False
+    return values.filter(pa.array(kept))
 
 
 def _rebatched(reader: pa.RecordBatchReader, rows: int) -> Iterator[pa.RecordBatch]:

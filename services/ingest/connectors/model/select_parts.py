@@ -12,10 +12,10 @@ from sqlglot import exp
 
 _Node = TypeVar("_Node", bound=exp.Expr)
 
-_VOLATILE: Final = re.compile(
-    r"now(64)?|today|yesterday|current_?(timestamp|date|time)|(rand|generate|row_?number|running)\w*|canonicalrand|uuid|neighbor",
-    re.IGNORECASE,
+_BY_ITSELF: Final = re.compile(
+    r"now(64)?|today|yesterday|current_?(timestamp|date|time)|(rand|generate)\w*|canonicalrand|uuid", re.IGNORECASE
 )
+_BY_PLACE: Final = re.compile(r"(row_?number|running)\w*|neighbor", re.IGNORECASE)
 _SAME: Final = "of rows that give the same values it cannot be told which it was: all of them are given"
 LIMIT: Final = "LIMIT and OFFSET are left out: rows that they cut off may be among these"
 _DISTINCT_ON: Final = "DISTINCT ON is left out: rows that it passed over may be among these"
@@ -26,7 +26,7 @@ _SUBTOTALS: Final = "ROLLUP, CUBE, GROUPING SETS and TOTALS are not followed: th
 def told_columns(select: exp.Select, kept: Sequence[exp.Expr], star: Sequence[str]) -> Iterator[str]:
     """The columns whose value is a condition on the rows that a row was made of."""
     group = select.args.get("group")
-    if group is not None and _has_subtotals(group):
+    if group is not None and has_subtotals(group):
         return
     if group is None and any(_aggregate(each) for each in select.expressions):
         return
@@ -41,7 +41,7 @@ def told_columns(select: exp.Select, kept: Sequence[exp.Expr], star: Sequence[st
 
 def _tells(each: exp.Expr, select: exp.Select) -> bool:
     """Whether a column that no aggregate goes into has the same value for each row that a row was made of."""
-    if _is_volatile(each) or not each.alias_or_name:
+    if is_volatile(each) or not each.alias_or_name:
         return False
     unknown = select.args.get("group") is not None and each.find(exp.Anonymous) is not None
     return not unknown or _is_key(each, select)
@@ -57,7 +57,7 @@ def why_wider(select: exp.Select, told: Sequence[str]) -> Iterator[str]:
         yield _DISTINCT_ON
     if _windows(select):
         yield _WINDOW
-    if group is not None and _has_subtotals(group):
+    if group is not None and has_subtotals(group):
         yield _SUBTOTALS
     elif group is not None:
         untold = (key for key in _keys(group) if not any(name in told for name in _names_of(key, select)))
@@ -88,7 +88,7 @@ def _is_key(each: exp.Expr, select: exp.Select) -> bool:
     return bool(group.args.get("all")) or any(each.alias_or_name in _names_of(key, select) for key in _keys(group))
 
 
-def _has_subtotals(group: exp.Group) -> bool:
+def has_subtotals(group: exp.Group) -> bool:
     nested = any(isinstance(each, exp.Rollup | exp.Cube | exp.GroupingSets) for each in group.expressions)
     return nested or any(group.args.get(name) for name in ("rollup", "cube", "grouping_sets", "totals"))
 
@@ -148,8 +148,18 @@ def is_star(each: exp.Expr) -> bool:
     )
 
 
-def _is_volatile(value: exp.Expr) -> bool:
+def is_volatile(value: exp.Expr) -> bool:
+    """Whether a value may be another for the same row: also one that tells where the row stands."""
+    return changes_by_itself(value) or _calls(value, _BY_PLACE)
+
+
+def changes_by_itself(value: exp.Expr) -> bool:
+    """Whether a value may be another the next time it is asked for, over the same rows."""
+    return _calls(value, _BY_ITSELF)
+
+
+def _calls(value: exp.Expr, names: re.Pattern[str]) -> bool:
     return any(
-        _VOLATILE.fullmatch(each.name if isinstance(each, exp.Anonymous) else each.sql_name())
+        names.fullmatch(each.name if isinstance(each, exp.Anonymous) else each.sql_name())
         for each in value.find_all(exp.Func)
     )

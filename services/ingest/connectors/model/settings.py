@@ -12,6 +12,7 @@ from headrace.contract.contributing import Contributing
 from headrace.contract.source import SourceSettings
 from headrace.sql_guard import RefusedQueryError
 from services.ingest.connectors.model.contributors import contributing
+from services.ingest.connectors.model.partition_setting import STATE, Partition, mentioned, parts
 from services.ingest.connectors.model.query import EVERY, ModelQuery, model_query
 
 SINCE: Final = "since"
@@ -44,6 +45,10 @@ class ModelSource(SourceSettings):
         description="Of an incremental model: how long before now `{until}` is, in seconds. Rows may be that long on their way "
         "from their `_ingested_at` into a topic.",
     )
+    partition: Partition | None = Setting(
+        None,
+        description="By what the result is partitioned: a run then computes the partitions alone whose rows have changed.",
+    )
     wait_s: float = Setting(
         3600,
         gt=0,
@@ -63,6 +68,19 @@ class ModelSource(SourceSettings):
 
     def why_not_loaded(self, mode: str) -> str:
         """See `SourceSettings.why_not_loaded`."""
+        if self.partition is not None and mode == "upsert":
+            timed = self.schedule is not None and self.schedule.trigger is None
+            return (
+                ""
+                if timed
+                else "`replace`, or a source.schedule with `every` or `cron`: by key, it says when a run begins"
+            )
+        if self.partition is not None:
+            return (
+                ""
+                if mode == "replace"
+                else "`replace` or `upsert`: rows of a partition that changed take the place of others"
+            )
         if not self.incremental:
             return "" if mode == "replace" else f"`replace`: this query gives every row in each run. {_INCREMENTAL}"
         return "" if mode != "replace" else "`append` or `upsert`: a query with `{since}` gives what is new in each run"
@@ -73,18 +91,36 @@ class ModelSource(SourceSettings):
         return "" if self.incremental else f"its query gives every row in each run. {_INCREMENTAL}"
 
     @property
+    def why_no_transform(self) -> str:
+        """See `SourceSettings.why_no_transform`."""
+        return (
+            ""
+            if self.partition is None
+            else "no transform: with source.partition, rows of partitions that did not change are taken from the dataset itself. "
+            "Write it in source.sql"
+        )
+
+    @property
     def references(self) -> Collection[str]:
         """See `SourceSettings.references`."""
         return self.query.references
 
     def reads(self, dataset: str, column: str) -> bool:
         """See `SourceSettings.reads`."""
-        return dataset in self.query.references and bool({column.lower(), EVERY} & self.query.mentioned)
+        named = bool({column.lower(), EVERY} & self.query.mentioned)
+        return dataset in self.query.references and (
+            named or bool(mentioned(f"SELECT {self.parts.get(dataset, 1)}", [column]))
+        )
 
     @property
     def gives(self) -> Collection[str]:
         """See `SourceSettings.gives`."""
-        return self.query.gives
+        return self.query.gives if self.partition is None else (*self.query.gives, STATE)
+
+    @property
+    def parts(self) -> Mapping[str, str]:
+        """Of each dataset that is told apart by partitions the expression over its columns that tells a row's."""
+        return {} if self.partition is None else parts(self.partition, self.sql, self.query)
 
     def contributors(self, row: Mapping[str, Any], made_at: datetime) -> Sequence[Contributing]:
         """See `SourceSettings.contributors`."""
@@ -111,4 +147,9 @@ class ModelSource(SourceSettings):
     def _timed(self) -> Self:
         if self.incremental and (self.schedule is None or self.schedule.trigger is not None):
             raise ValueError("a schedule with `every` or `cron`: it says when an incremental model reads what is new")
+        return self
+
+    @model_validator(mode="after")
+    def _partitioned(self) -> Self:
+        assert self.partition is None or self.parts
         return self

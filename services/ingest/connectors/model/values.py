@@ -4,6 +4,8 @@ import math
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
+from services.ingest.connectors.model.columns import text
+
 
 def moment(at: datetime) -> str:
     """A moment as ClickHouse reads it, in UTC."""
@@ -35,7 +37,7 @@ def _written(value: object) -> str | None:
         case Decimal():
             return f"'{value:f}'"  # as text it is read with the digits that the column has
         case str():
-            return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+            return text(value)
         case datetime():
             return f"toDateTime64('{moment(value)}', 6, 'UTC')"
         case date():

@@ -136,6 +136,7 @@ class ModelWarehouse:
             "max_result_rows": self.access.most_rows,
             "result_overflow_mode": "throw",
             "output_format_arrow_string_as_string": 1,
+            "enable_shared_storage_snapshot_in_query": 1,
         }
 
     @contextmanager
