@@ -10,15 +10,12 @@ import logging
 import math
 import multiprocessing
 import os
-import pickle
 import resource
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from multiprocessing import reduction
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any, Final
@@ -30,6 +27,7 @@ from headrace.errors import Fatal, Fenced, Transient
 from headrace.transform.engine import MEMORY, QUERY_LIMIT_S, Engine, Step
 from headrace.transform.isolate import RowError, TooCostly
 from headrace.transform.store import Occupied, Store, Unreadable
+from headrace.transform.wire import Box, Wire, packed, unpacked
 
 log = logging.getLogger(__name__)
 
@@ -167,10 +165,10 @@ class Sandbox(Engine):
         """Errors: Fenced when there is no process to be had now: whoever asks has to begin again."""
         try:
             ours, theirs = _PROCESSES.Pipe()
-            asked, answered = _Box.new(), _Box.new()
-            self._wire = _Wire(ours, answered, asked)
+            asked, answered = Box.new(), Box.new()
+            self._wire = Wire(ours, answered, asked)
             process = _PROCESSES.Process(
-                target=_serve, args=(_Wire(theirs, asked, answered), *self._limits, self._store), daemon=True
+                target=_serve, args=(Wire(theirs, asked, answered), *self._limits, self._store), daemon=True
             )
             with _POLLING:
                 process.start()
@@ -182,9 +180,9 @@ class Sandbox(Engine):
     def _ask(self, act: str, *arguments: Any, patience_s: float = math.inf) -> Any:
         began = time.monotonic()
         try:
-            self._wire.send(_packed((act, *arguments)))
+            self._wire.send(packed((act, *arguments)))
             kind = self._waited(began + patience_s)
-            kind, *found = _unpacked(self._wire.received()) if kind == "here" else (kind,)
+            kind, *found = unpacked(self._wire.received()) if kind == "here" else (kind,)
         except (EOFError, OSError):
             kind, found = "gone", []
         if kind in ("slow", "large", "gone"):
@@ -250,7 +248,7 @@ def _cause(code: int | None) -> str:
     return signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
 
 
-def _serve(wire: "_Wire", memory_limit: str, query_limit_s: float, store: Store | None) -> None:
+def _serve(wire: Wire, memory_limit: str, query_limit_s: float, store: Store | None) -> None:
     """Do as asked until nobody asks any more."""
     os.setsid()  # who stops a group of processes stops whoever asks, and this ends with that
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -261,7 +259,7 @@ def _serve(wire: "_Wire", memory_limit: str, query_limit_s: float, store: Store 
     engine = _engine(memory_limit, query_limit_s, store)
     with contextlib.suppress(EOFError, OSError):
         while True:
-            act, *arguments = _unpacked(wire.received())
+            act, *arguments = unpacked(wire.received())
             wire.send(_answer(engine, act, arguments))
 
 
@@ -279,13 +277,13 @@ def _answer(engine: Engine | Fatal, act: str, arguments: list[Any]) -> bytes:
     try:
         if isinstance(engine, Fatal):
             raise engine
-        return _packed(("done", getattr(engine, act)(*arguments)))
+        return packed(("done", getattr(engine, act)(*arguments)))
     except MemoryError:
-        return _packed(("failed", TooCostly("the SQL takes more memory than it may", 0.0)))
+        return packed(("failed", TooCostly("the SQL takes more memory than it may", 0.0)))
     except (Fatal, RowError) as error:
-        return _packed(("failed", error))
+        return packed(("failed", error))
     except Exception as error:  # of no row: it would end this process, and be held against the rows
-        return _packed(("failed", Fatal(f"the SQL failed in an unforeseen way: {type(error).__name__}: {error}")))
+        return packed(("failed", Fatal(f"the SQL failed in an unforeseen way: {type(error).__name__}: {error}")))
 
 
 def _bytes_of(memory_limit: str) -> float:
@@ -300,102 +298,3 @@ def _without_uncounted(memory_limit: str) -> str:
     """What is left for DuckDB to count where it keeps tables in a file: it does not count which of their rows were deleted."""
     size_bytes = _bytes_of(memory_limit)
     return memory_limit if size_bytes == math.inf else f"{int(size_bytes * 3 / 4 / 1000)}KB"
-
-
-def _packed(message: tuple[Any, ...]) -> bytes:
-    """Rows as Arrow's stream: pickled, a slice would bring all that it is a slice of."""
-    return pickle.dumps([_carried(each) for each in message])
-
-
-def _unpacked(message: bytes) -> list[Any]:
-    found: list[Any] = pickle.loads(message)  # noqa: S301 - of the process that this one started
-    return [_carried(each) for each in found]
-
-
-def _carried(part: Any) -> Any:
-    """Rows as they travel, and what travelled as rows, also in a tuple."""
-    if isinstance(part, tuple):
-        return tuple(_carried(each) for each in part)
-    if isinstance(part, pa.RecordBatch):
-        return _Rows(part)
-    return part.rows() if isinstance(part, _Rows) else part
-
-
-class _Rows:
-    """Rows on their way to another process."""
-
-    def __init__(self, rows: pa.RecordBatch) -> None:
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, rows.schema) as writer:
-            writer.write_batch(rows)
-        self._stream = sink.getvalue().to_pybytes()
-
-    def rows(self) -> pa.RecordBatch:
-        return pa.ipc.open_stream(self._stream).read_next_batch()
-
-
-class _Box:
-    """Memory that two processes share, as a file without a name."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-    @classmethod
-    def new(cls) -> "_Box":
-        """An empty one."""
-        if hasattr(os, "memfd_create"):
-            return cls(os.memfd_create("headrace-rows"))
-        with tempfile.TemporaryFile() as file:
-            return cls(os.dup(file.fileno()))
-
-    def __reduce__(self) -> Any:
-        return _box_of, (reduction.DupFd(self.number),)
-
-    def close(self) -> None:
-        """Give the memory back."""
-        if self.number >= 0:
-            os.close(self.number)
-            self.number = -1
-
-    def __del__(self) -> None:
-        self.close()
-
-
-def _box_of(handle: Any) -> _Box:
-    return _Box(handle.detach())
-
-
-class _Wire:
-    """Messages between two processes, one at a time: a pipe says that there is one, as a pipe is slow for the rows themselves."""
-
-    def __init__(self, pipe: Connection, inbox: _Box, outbox: _Box) -> None:
-        self._pipe = pipe
-        self._inbox = inbox
-        self._outbox = outbox
-
-    def send(self, message: bytes) -> None:
-        """Errors: OSError when nobody is there."""
-        sent, left = 0, memoryview(message)
-        while left:
-            written = os.pwrite(self._outbox.number, left, sent)
-            sent, left = sent + written, left[written:]
-        self._pipe.send_bytes(sent.to_bytes(8, "big"))
-
-    def poll(self, patience_s: float) -> bool:
-        """Whether a message comes in time."""
-        return self._pipe.poll(patience_s)
-
-    def received(self) -> bytes:
-        """The message, when it has come. Errors: EOFError when nobody is there."""
-        size_bytes = int.from_bytes(self._pipe.recv_bytes(), "big")
-        parts: list[bytes] = []
-        while (have := sum(map(len, parts))) < size_bytes:
-            parts.append(os.pread(self._inbox.number, size_bytes - have, have))
-        os.ftruncate(self._inbox.number, 0)  # what was read does not stay in memory
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    def close(self) -> None:
-        """Hang up. What is shared is given back at once: whoever holds this may wait long for Python's collector."""
-        self._pipe.close()
-        self._inbox.close()
-        self._outbox.close()

@@ -29,7 +29,8 @@ from services.gateway.adapters.lake import Lake, Landed
 from services.gateway.adapters.override_store import OverrideStore
 from services.gateway.adapters.progress import Progress, Reading
 from services.gateway.adapters.published_rows import PublishedRows
-from services.gateway.adapters.quarantine import Chosen, Quarantine
+from services.gateway.adapters.quarantine import Quarantine
+from services.gateway.adapters.quarantine_sql import Chosen
 from services.gateway.adapters.run_log import RunLog
 from services.gateway.adapters.trail import RawRecord, Trail
 from services.gateway.contributors import Contribution, Contributors

@@ -7,15 +7,26 @@ values travel as parameters, so that no statement below is made of foreign text.
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from headrace.contract import DRIFT
 from headrace.stream.columns import QUARANTINE_ID
 from headrace.stream.runs import Run
+from services.gateway.adapters.quarantine_sql import (
+    ACTED,
+    ASSIGNED,
+    CAUSE,
+    COUNTED,
+    OFFENDING,
+    SHAPE,
+    Chosen,
+    Place,
+    set_aside,
+    table_of,
+)
 from services.gateway.adapters.warehouse import QueryError, Warehouse
-from services.gateway.core.conservation import SHARED
 from services.gateway.core.datasets import DatasetVersion
 from services.gateway.core.drift import Drift
 from services.gateway.core.json_values import json_value
@@ -25,23 +36,6 @@ _MOST_REFUSED: Final = 20
 _MOST_ACTS: Final = 200
 _PAGE: Final = 2000
 _NO_COLUMN: Final = 47
-_PLAIN: Final = (
-    "dataset",
-    "generation",
-    "version",
-    "stage",
-    "reason",
-    "detail",
-    "rule",
-    "column",
-    "topic",
-    "partition",
-)
-_PLACE: Final = ("offset", "raw_offset", "seq", "schema_id", "fields", "source", "quarantined_at")
-_COLUMNS: Final = ", ".join([f"`{name}`" for name in (*_PLAIN, *_PLACE)] + ["base64Encode(value) AS value"])
-_CAUSE: Final = "`stage`, `reason`, `rule`, `column`"
-_ACTED: Final = ("act", "act_on", "request", "acted_by", "because", "edit")
-_ASSIGNED: Final = "assigned_to"
 #: What is copied into a request (`QuarantineDesk`), and where the next page begins.
 _ASKED: Final = (
     "id",
@@ -56,70 +50,10 @@ _ASKED: Final = (
     "_load_offset",
 )
 _CONTENT: Final = ("value", "fields")
-
-#: The value that the row has in the column it was set aside for, as text, and its shape: runs of digits, of capitals and of small
-#: letters stand as 9, A and a. Null where no column is named, or the row has none of that name. Rows that ingest set aside are
-#: often kept as they came, as JSON.
-_FIELDS: Final = "ifNull(`fields`, if(`stage` = 'ingest', tryBase64Decode(value), ''))"
-_IN_QUESTION: Final = f"JSONExtractRaw({_FIELDS}, ifNull(`column`, ''))"
-_OFFENDING: Final = (
-    f"if(JSONType({_FIELDS}, ifNull(`column`, '')) = 'String', JSONExtractString({_FIELDS}, ifNull(`column`, '')), "
-    f"{_IN_QUESTION})"
-)
-_SHAPE: Final = (
-    f"if(NOT JSONHas({_FIELDS}, ifNull(`column`, '')), NULL, if({_IN_QUESTION} IN ('null', 'true', 'false'), {_IN_QUESTION}, "
-    "replaceRegexpAll(replaceRegexpAll(replaceRegexpAll("
-    f"leftUTF8({_OFFENDING}, 60), '[0-9]+', '9'), '\\\\p{{Lu}}+', 'A'), '\\\\p{{Ll}}+', 'a')))"
-)
 _MOST_FINGERPRINTS: Final = 200
 _BUCKETS: Final = 24
 _EXAMPLES: Final = 3
 _EXAMPLE: Final = 200  # characters of one
-
-
-#: What a row can be chosen by -> the SQL for it.
-_CAUSES: Final = {
-    **{name: f"`{name}`" for name in ("stage", "reason", "rule", "column")},
-    "shape": _SHAPE,
-    "assigned_to": f"ifNull({_ASSIGNED}, '')",  # '': nobody
-}
-
-_COUNTED: Final = f"countIf({_CAUSES['assigned_to']} != '') AS assigned"
-
-#: (partition, offset) in the quarantine topic: what an id is made of.
-Place = tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """Which quarantined rows: those in these places, of these causes, and of this raw record. Nothing chosen is every row.
-
-    `raw` is a place in the raw topic; `unlike` somebody that rows are not assigned to ('': nobody). `all` are also those that
-    were resubmitted or discarded; else they are left out.
-    """
-
-    ids: Sequence[Place] = ()
-    causes: Mapping[str, str] = field(default_factory=dict)  # stage, reason, rule, column, shape, assigned_to
-    all: bool = False
-    raw: Place | None = None
-    unlike: str | None = None
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """The values of the condition."""
-        unlike = {} if self.unlike is None else {"unlike": self.unlike}
-        return {f"only_{name}": value for name, value in self.causes.items()} | unlike
-
-    @property
-    def condition(self) -> str:
-        """As SQL, over `_quarantined`."""
-        parts = [f"{_CAUSES[name]} = {{only_{name}:String}}" for name in self.causes]
-        places = ", ".join(f"({int(partition)}, {int(offset)})" for partition, offset in self.ids)
-        parts += [f"(_load_partition, _load_offset) IN ({places})"] if self.ids else []
-        parts += [f"(`partition`, raw_offset) = ({int(self.raw[0])}, {int(self.raw[1])})"] if self.raw else []
-        parts += [f"{_CAUSES['assigned_to']} != {{unlike:String}}"] if self.unlike is not None else []
-        parts += [] if self.all else ["state = 'open'"]
-        return " AND ".join(parts) or "true"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +118,8 @@ class Quarantine:
         rows = self._rows(dataset, chosen)
         clusters = self._records(
             dataset,
-            f"SELECT {_CAUSE}, count() AS rows, {_COUNTED} FROM {rows} WHERE {chosen.condition} "
-            f"GROUP BY {_CAUSE} ORDER BY rows DESC, {_CAUSE} LIMIT {_MOST_CLUSTERS}",
+            f"SELECT {CAUSE}, count() AS rows, {COUNTED} FROM {rows} WHERE {chosen.condition} "
+            f"GROUP BY {CAUSE} ORDER BY rows DESC, {CAUSE} LIMIT {_MOST_CLUSTERS}",
             _MOST_CLUSTERS,
             chosen.parameters,
         )
@@ -216,13 +150,13 @@ class Quarantine:
         place = "(`quarantined_at`, _load_partition, _load_offset)"
         found = self._records(
             dataset,
-            f"SELECT {_CAUSE}, {_SHAPE} AS shape, count() AS rows, {_COUNTED}, min(`quarantined_at`) AS first, "
+            f"SELECT {CAUSE}, {SHAPE} AS shape, count() AS rows, {COUNTED}, min(`quarantined_at`) AS first, "
             "max(`quarantined_at`) AS last, "
-            f"arraySort(groupUniqArray({_EXAMPLES})(leftUTF8({_OFFENDING}, {_EXAMPLE}))) AS examples, "
+            f"arraySort(groupUniqArray({_EXAMPLES})(leftUTF8({OFFENDING}, {_EXAMPLE}))) AS examples, "
             f"arrayMap(each -> each.2, arraySort(groupArraySorted({_EXAMPLES})(({place}, id)))) AS ids, "
             f"sumMapIf([{age}], [toUInt64(1)], {age} < {_BUCKETS}) AS trend FROM {self._rows(dataset, chosen)} "
             f"WHERE {chosen.condition} "
-            f"GROUP BY {_CAUSE}, shape ORDER BY rows DESC, {_CAUSE}, shape LIMIT {_MOST_FINGERPRINTS}",
+            f"GROUP BY {CAUSE}, shape ORDER BY rows DESC, {CAUSE}, shape LIMIT {_MOST_FINGERPRINTS}",
             _MOST_FINGERPRINTS,
             chosen.parameters | {"now": datetime.now(UTC)},
         )
@@ -283,7 +217,7 @@ class Quarantine:
         """What was done about rows, or refused, in the order of time. Errors: Transient."""
         return self._records(
             dataset,
-            f"SELECT act, act_on, acted_by, because, edit, detail, {_ASSIGNED}, quarantined_at AS at FROM {{table}} "
+            f"SELECT act, act_on, acted_by, because, edit, detail, {ASSIGNED}, quarantined_at AS at FROM {{table}} "
             "WHERE act != 'quarantined' AND has({ids:Array(String)}, ifNull(act_on, '')) "
             f"ORDER BY quarantined_at, _load_partition, _load_offset LIMIT {_MOST_ACTS}",
             _MOST_ACTS,
@@ -344,9 +278,9 @@ class Quarantine:
         place = "(quarantined_at, _load_partition, _load_offset)"
         found = self._records(
             dataset,
-            f"SELECT {_CAUSE}, count() AS rows, argMin(id, {place}) AS first FROM {self._rows(dataset, Chosen())} "
+            f"SELECT {CAUSE}, count() AS rows, argMin(id, {place}) AS first FROM {self._rows(dataset, Chosen())} "
             f"WHERE {' OR '.join([f'({by_time})', *ranges])} "
-            f"GROUP BY {_CAUSE} ORDER BY rows DESC, {_CAUSE} LIMIT {_MOST_REFUSED}",
+            f"GROUP BY {CAUSE} ORDER BY rows DESC, {CAUSE} LIMIT {_MOST_REFUSED}",
             _MOST_REFUSED,
             {"begun": run.begun_at, "ended": run.at} | ({} if next_at is None else {"next": next_at}),
         )
@@ -354,12 +288,12 @@ class Quarantine:
 
     def _rows(self, dataset: str, chosen: Chosen) -> str:
         """A row that is asked for by its id is found whichever generation set it aside."""
-        return _set_aside(self._known(dataset), everywhere=bool(chosen.ids))
+        return set_aside(self._known(dataset), everywhere=bool(chosen.ids))
 
     def _records(self, dataset: str, sql: str, limit: int, parameters: dict[str, Any]) -> list[dict[str, Any]]:
         """The rows of a query over `{table}`. Nothing was ever done where the table does not know of acts yet."""
-        table = _table(dataset)
-        for source in (table, _knowing(table, _ASSIGNED), _knowing(table, *_ACTED, _ASSIGNED)):
+        table = table_of(dataset)
+        for source in (table, _knowing(table, ASSIGNED), _knowing(table, *ACTED, ASSIGNED)):
             try:
                 asked = sql.replace("{table}", source)
                 return self._warehouse.query(asked, limit, parameters).records()
@@ -376,62 +310,6 @@ def _knowing(table: str, *names: str) -> str:
     """A table as if it had these columns, with nothing in them."""
     plain = ", ".join(f"CAST(NULL AS Nullable(String)) AS {name}" for name in names)
     return f"(SELECT *, {plain} FROM {table})"
-
-
-_ID: Final = "concat(toString({0}_load_partition), '-', toString({0}_load_offset))"
-_DONE: Final = "assumeNotNull(act) AS done_act, acted_by, because, edit, request, quarantined_at AS at"
-_ACTS: Final = f"SELECT assumeNotNull(act_on) AS row, {_DONE} FROM {{table}} WHERE act IN ('resubmitted', 'discarded')"
-#: To whom each was assigned, the last of which counts.
-_GIVEN: Final = (
-    f"SELECT assumeNotNull(act_on) AS row, argMax(ifNull({_ASSIGNED}, ''), _load_offset) AS assignee "
-    "FROM {table} WHERE act IN ('assigned', 'unassigned') GROUP BY row"
-)
-_SHARED_STAGES: Final = ", ".join(f"'{stage}'" for stage in sorted(SHARED))
-
-
-def _set_aside(dataset: DatasetVersion | None, *, everywhere: bool = False) -> str:
-    """The rows that were set aside, each with what was done about it.
-
-    Of a dataset with several generations they are those that the live one set aside, and the stages that all share; or all,
-    `everywhere`. Another generation reads a record that was set aside, and may set it aside as well: what was done about the
-    one is done about both.
-    """
-    several = dataset is not None and bool(dataset.beside)
-    live = dataset.generation if dataset is not None else 1
-    done = f"{_ACTS} UNION ALL {_done_elsewhere(live)}" if several else _ACTS
-    seen = f" AND (rows.generation = {live} OR rows.stage IN ({_SHARED_STAGES}))" if several and not everywhere else ""
-    return f"""(
-SELECT each.*, nullIf(given.assignee, '') AS {_ASSIGNED} FROM (
-SELECT {_ID.format("")} AS id, _load_partition, _load_offset, {_COLUMNS},
-    if(empty(done.done_act), 'open', done.done_act) AS state, done.done_by AS acted_by, done.done_because AS because,
-    done.done_at AS acted_at, done.done_edit AS edit, done.done_request AS request
-FROM {{table}} AS rows LEFT JOIN (
-    SELECT row, any(done_act) AS done_act, any(acted_by) AS done_by, any(because) AS done_because, any(edit) AS done_edit,
-        any(request) AS done_request, toNullable(max(at)) AS done_at
-    FROM ({done}) GROUP BY row
-) AS done ON done.row = {_ID.format("rows.")}
-WHERE ifNull(rows.act, 'quarantined') = 'quarantined'{seen}
-) AS each LEFT JOIN ({_GIVEN}) AS given ON given.row = each.id
-)"""
-
-
-def _done_elsewhere(live: int) -> str:
-    """What was done about rows that another generation set aside, as done about those of the live one from the same record."""
-    place = "`partition` AS at_partition, assumeNotNull(raw_offset) AS at_offset, seq AS at_seq"
-    rows = f"SELECT {_ID.format('')} AS row, {place} FROM {{table}} WHERE raw_offset IS NOT NULL AND "
-    rows += f"ifNull(act, 'quarantined') = 'quarantined' AND stage NOT IN ({_SHARED_STAGES}) AND generation "
-    return (
-        f"SELECT mine.row AS row, acts.done_act AS done_act, acts.acted_by AS acted_by, acts.because AS because, "
-        f"acts.edit AS edit, acts.request AS request, acts.at AS at FROM ({_ACTS}) AS acts "
-        f"INNER JOIN ({rows} != {live}) AS theirs ON acts.row = theirs.row "
-        f"INNER JOIN ({rows} = {live}) AS mine ON mine.at_partition = theirs.at_partition "
-        "AND mine.at_offset = theirs.at_offset AND mine.at_seq = theirs.at_seq"
-    )
-
-
-def _table(dataset: str) -> str:
-    domain, _, name = dataset.partition(".")
-    return f"`{domain}`.`{name}__quarantine`"
 
 
 def _fingerprint(found: Mapping[str, Any]) -> Fingerprint:

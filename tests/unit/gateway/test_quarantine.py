@@ -7,7 +7,8 @@ from typing import Any, cast
 import pytest
 
 from headrace.stream.runs import Run
-from services.gateway.adapters.quarantine import Chosen, Quarantine
+from services.gateway.adapters.quarantine import Quarantine
+from services.gateway.adapters.quarantine_sql import Chosen
 from services.gateway.adapters.warehouse import Answer, QueryError, Warehouse
 
 ROWS = 4500

@@ -18,8 +18,9 @@ from headrace.errors import Fatal, Fenced
 from headrace.transform.engine import Engine
 from headrace.transform.isolate import RowError, TooCostly
 from headrace.transform.reference import append, create
-from headrace.transform.sandbox import Sandbox, _Box
+from headrace.transform.sandbox import Sandbox
 from headrace.transform.store import Store
+from headrace.transform.wire import Box
 from tests.stack import eventually
 from tests.unit.transform.staged import run, transform_on
 
@@ -222,7 +223,7 @@ def test_where_no_process_can_be_started_now_it_is_tried_again_later(monkeypatch
         raise OSError(errno.EMFILE, "Too many open files")
 
     sandbox = Sandbox("128MB", 4.0, SPARE)
-    monkeypatch.setattr(_Box, "new", none_left)
+    monkeypatch.setattr(Box, "new", none_left)
     with pytest.raises(Fenced, match="Too many open files"):
         Sandbox("128MB", 4.0)
     with pytest.raises(Fenced, match="Too many open files"):

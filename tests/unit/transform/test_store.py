@@ -21,8 +21,9 @@ from headrace.transform.isolate import RowError, TooCostly
 from headrace.transform.kept import Kept
 from headrace.transform.personal import functions
 from headrace.transform.reference import append, create, create_ages, drop
-from headrace.transform.sandbox import Sandbox, _Box
+from headrace.transform.sandbox import Sandbox
 from headrace.transform.store import PASSING, Occupied, Store, Unreadable
+from headrace.transform.wire import Box
 
 NAME, TABLE = "shop.codes", "ref_shop__codes"
 KEPT = Kept(1, "id", "shape", False)
@@ -245,7 +246,7 @@ def test_what_is_passing_goes_also_when_no_process_can_be_started(
     def none_left() -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr(_Box, "new", none_left)
+    monkeypatch.setattr(Box, "new", none_left)
     with pytest.raises(Fenced):
         Sandbox(store=Store.aside(tmp_path))
     assert list((tmp_path / PASSING).iterdir()) == []

@@ -15,8 +15,8 @@ from services.gateway.adapters.http import models
 from services.gateway.adapters.http.access import PREFIX, Administering, Calling, Parts, may_answer
 from services.gateway.adapters.http.datasets import known, make_live
 from services.gateway.adapters.http.problems import ProblemError, not_found
-from services.gateway.adapters.quarantine import Chosen
 from services.gateway.adapters.quarantine_desk import Act, Wish
+from services.gateway.adapters.quarantine_sql import Chosen
 from services.gateway.core.datasets import DatasetVersion, propose
 from services.gateway.core.drift import MISFIT, UNKNOWN, Choice, Drift, Impossible, declared, edit_for, likely_type
 from services.gateway.gateway import Gateway

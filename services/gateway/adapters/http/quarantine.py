@@ -18,8 +18,8 @@ from services.gateway.adapters.http.access import PREFIX, Administering, Calling
 from services.gateway.adapters.http.datasets import known
 from services.gateway.adapters.http.problems import ProblemError, not_found
 from services.gateway.adapters.http.streamed import NDJSON
-from services.gateway.adapters.quarantine import Chosen
 from services.gateway.adapters.quarantine_desk import READING, Wish
+from services.gateway.adapters.quarantine_sql import Chosen
 from services.gateway.core.datasets import DatasetVersion
 from services.gateway.core.verdicts import grouped
 from services.gateway.gateway import Gateway
