@@ -7,7 +7,7 @@ warehouse.
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -18,11 +18,10 @@ from headrace.stream.control import Controls
 from headrace.stream.decode import Decoder
 from headrace.stream.kafka import Connection
 from headrace.stream.kafka import topics as kafka_topics
-from headrace.stream.overrides import SKIPPED, Override
+from headrace.stream.overrides import SKIPPED
 from headrace.stream.registry import Registry
 from headrace.stream.runs import Run
 from services.gateway.accounts import read_by_stages
-from services.gateway.adapters.attribution import Attribution
 from services.gateway.adapters.control_fold import Slot
 from services.gateway.adapters.dataset_store import DatasetStore
 from services.gateway.adapters.lake import Lake, Landed
@@ -36,7 +35,6 @@ from services.gateway.adapters.trail import RawRecord, Trail
 from services.gateway.contributors import Contribution, Contributors
 from services.gateway.core.contributing import typed
 from services.gateway.core.datasets import DatasetVersion
-from services.gateway.core.overrides import skip_of
 from services.gateway.core.passport import (
     Evidence,
     Fate,
@@ -46,15 +44,11 @@ from services.gateway.core.passport import (
     Step,
     by_place,
     fate,
-    likely_rule,
     schema_fields,
-    sole_rule,
-    stamped,
 )
+from services.gateway.deciders import BOOKS_S, CLOCKS_MS, Deciders
 
 _QUARANTINE_LOADER: Final = "quarantine_loader"
-_BOOKS_S: Final = 3.0  # for the ledger entries of one record
-_CLOCKS_MS: Final = 60_000  # by so much the clocks of services and brokers may differ
 _MOST_EDITS: Final = 10
 _MOST_QUARANTINED: Final = 100
 
@@ -165,9 +159,8 @@ class Passports:
         self._quarantine = quarantine
         self._lake = lake
         self._runs = runs
-        self._overrides = overrides
         self._contributors = contributors
-        self._attribution = Attribution()
+        self._deciders = Deciders(controls, overrides)
 
     def of(self, dataset: DatasetVersion, place: Place, matched: Sequence[int] = (), told: int = 0) -> Passport:
         """The passport of a raw record, and of the rows that were made of it.
@@ -194,13 +187,16 @@ class Passports:
     ) -> Passport:
         seen, evidence = self._looked(trail, dataset, place)
         became = fate(evidence)
-        stamps = self._stamps(trail, dataset, place, seen.steps, _written_ms(seen))
+        stamps = self._deciders.stamps(trail, dataset, place, seen.steps, _written_ms(seen))
         version = self._version(dataset, _version_of(seen, stamps))
         released_ms = evidence.released_ms
-        rule, candidates = self._rule(
+        rule, candidates = self._deciders.rule(
             became, stamps, version, seen.record, dataset if released_ms is not None else None
         )
-        if became.state == "filtered" and (skip := self._skip(dataset, place, stamps, released_ms)) is not None:
+        if (
+            became.state == "filtered"
+            and (skip := self._deciders.skip(dataset, place, stamps, released_ms)) is not None
+        ):
             rule, candidates, became = SKIPPED, [], replace(became, detail=f"skipped by {skip.told}")
         schema, run = self._schema(seen), self._run(dataset, place)
         return Passport(
@@ -286,9 +282,9 @@ class Passports:
 
     def _parked(self, trail: Trail, topic: str, place: Place, written_ms: int) -> "_Parked":
         """What the topic of parked records says of a raw record, the last of which counts."""
-        found, deadline = _Parked(), time.monotonic() + _BOOKS_S
-        first = trail.offset_at(topic, place.partition, written_ms - _CLOCKS_MS)
-        for message in trail.records_from(topic, place.partition, first, _BOOKS_S) if first is not None else ():
+        found, deadline = _Parked(), time.monotonic() + BOOKS_S
+        first = trail.offset_at(topic, place.partition, written_ms - CLOCKS_MS)
+        for message in trail.records_from(topic, place.partition, first, BOOKS_S) if first is not None else ():
             if message.key() != str(place).encode():
                 continue
             if (value := message.value()) is None:
@@ -299,7 +295,7 @@ class Passports:
 
     def _waits(self, trail: Trail, reading: Reading, committed: int, place: Place) -> bool:
         """Whether a record's place in quarantine has not reached the table yet."""
-        for message in trail.records_from(reading.topic, reading.partition, committed, _BOOKS_S):
+        for message in trail.records_from(reading.topic, reading.partition, committed, BOOKS_S):
             try:
                 entry = self._controls.decode(message.value() or b"")
             except Fatal:
@@ -320,67 +316,10 @@ class Passports:
         ]
         return sorted({*self._rows.resubmitted(dataset, row["id"]), *again})
 
-    def _stamps(
-        self, trail: Trail, dataset: DatasetVersion, place: Place, steps: Sequence[Step], since_ms: int | None
-    ) -> list[Stamp]:
-        """The ledger entries of the transactions that dealt with the record, as far as they are found in time."""
-        wanted = {step.stage: step.found.offsets[0] for step in steps if step.done}
-        found: dict[str, Stamp] = {}
-        first = trail.offset_at(topics.LEDGER, 0, since_ms - _CLOCKS_MS) if since_ms is not None and wanted else None
-        if first is None:
-            return []
-        for message in trail.records_from(topics.LEDGER, 0, first, _BOOKS_S):
-            if message.key() != dataset.name.encode():
-                continue
-            try:
-                entry = self._controls.decode(message.value() or b"")
-            except Fatal:
-                continue
-            if (stage := stamped(entry, place.partition, dataset.generation, wanted)) is not None:
-                known = {each.name: entry[each.name] for each in fields(Stamp)}
-                found[stage] = Stamp(**known | {"committed_at": entry["committed_at"].isoformat()})
-            if len(found) == len(wanted):
-                break
-        return [found[stage] for stage in wanted if stage in found]
-
     def _version(self, dataset: DatasetVersion, version: int | None) -> DatasetVersion | None:
         if version is None or version == dataset.version:
             return dataset if version is not None else None
         return self._datasets.version(dataset.name, version)
-
-    def _rule(
-        self,
-        became: Fate,
-        stamps: Sequence[Stamp],
-        version: DatasetVersion | None,
-        record: RawRecord | None,
-        waited_for: DatasetVersion | None,
-    ) -> tuple[str | None, list[str]]:
-        """The rule that dropped a filtered record, or else those that may have. `waited_for` is the present version of the
-        dataset, where the record had waited: what decided is then that which read it, the present one, or one in between.
-        """
-        if became.state != "filtered":
-            return None, []
-        if (rule := sole_rule(stamps, waited=waited_for is not None)) is not None:
-            return rule, []
-        versions = {each.version: each for each in (version, waited_for) if each is not None}
-        batch = record.batch if record is not None and version is not None else None
-        by_sql = [
-            self._attribution.rule(each.contract(), at, batch) for at, each in versions.items() if batch is not None
-        ]
-        return likely_rule(stamps, by_sql, waited=waited_for is not None)
-
-    def _skip(
-        self, dataset: DatasetVersion, place: Place, stamps: Sequence[Stamp], released_ms: int | None
-    ) -> Override | None:
-        """Who had a filtered record left out, if somebody had. The books count it under that rule, where they tell of it."""
-        if released_ms is not None:
-            return skip_of(self._overrides.of(dataset.name), *place, datetime.fromtimestamp(released_ms / 1000, UTC))
-        decided = next((stamp for stamp in stamps if stamp.stage == "transformer"), None)
-        if decided is not None and SKIPPED not in decided.filtered:
-            return None
-        at = None if decided is None else datetime.fromisoformat(decided.committed_at)
-        return skip_of(self._overrides.of(dataset.name), *place, at)
 
     def _schema(self, seen: Seen) -> Schema | None:
         record, in_lake = seen.record, seen.landed.fields or {}
@@ -444,12 +383,12 @@ def _steps(
 
 def _after_waiting(trail: Trail, place: Place, steps: Sequence[Step], released_ms: int) -> list[Step]:
     """The steps, with what was written of the record after it had waited: that stands behind what is younger."""
-    since_ms = released_ms - _CLOCKS_MS
+    since_ms = released_ms - CLOCKS_MS
 
     def step(known: Step) -> Step:
         if known.found.offsets or known.topic.endswith((".raw", ".staged")):
             return known
-        found = trail.find_waited(known.topic, place.partition, place.offset, since_ms, _BOOKS_S)
+        found = trail.find_waited(known.topic, place.partition, place.offset, since_ms, BOOKS_S)
         return replace(known, found=found) if found.offsets else known
 
     return [step(known) for known in steps]
