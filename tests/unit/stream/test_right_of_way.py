@@ -3,10 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import pyarrow as pa
-
 from headrace.stream.pump import Delivery
-from headrace.stream.right_of_way import TURN_ROWS, TURN_S, RightOfWay
+from headrace.stream.right_of_way import MOST_ROOM_S, MOVING_S, ROOM, ROOM_ROWS, TURN_ROWS, TURN_S, RightOfWay
 from headrace.stream.stage import Records
 
 
@@ -15,13 +13,13 @@ class Scripted:
     """A source that always has records; `backlog` says what it says of itself."""
 
     backlog: bool = True
+    rows: int = 0
     asked: list[int] = field(default_factory=list)
     epoch: int = 1
 
     def poll(self, max_rows: int, timeout_s: float) -> Delivery | None:
         self.asked.append(max_rows)
-        empty = pa.array([], pa.int64())
-        records = Records("t", pa.array([], pa.int32()), empty, empty, [], [])
+        records = Records.numbered("t", [None] * self.rows)
         return Delivery(records, {}, None, self.epoch, self.backlog)
 
     def rewind(self) -> None: ...
@@ -68,4 +66,37 @@ def test_live_work_that_ends_holds_nobody_back() -> None:
     leading.poll(10, 0.0)
     assert yielding.poll(10, 0.0) is None
     leading.close()
+    assert yielding.poll(10, 0.0) is not None
+
+
+def test_beside_rows_that_come_it_takes_small_batches_and_leaves_room_after_each() -> None:
+    clock = Clock()
+    way = RightOfWay(clock)
+    live, other = Scripted(backlog=False, rows=20), Scripted(rows=50_000)
+    leading, yielding = way.leading(live), way.yielding(other)
+    leading.poll(50_000, 0.0)
+    assert yielding.poll(50_000, 0.0) is not None
+    assert other.asked == [ROOM_ROWS]
+    clock.now_s += 0.1  # it is worked on
+    assert yielding.poll(50_000, 0.0) is None
+    clock.now_s += ROOM * 0.05
+    assert yielding.poll(50_000, 0.0) is None
+    clock.now_s += ROOM * 0.06
+    assert yielding.poll(50_000, 0.0) is not None
+    clock.now_s += 0.1
+    clock.now_s += MOVING_S
+    assert yielding.poll(50_000, 0.0) is not None, "nothing has come for a while"
+    assert other.asked == [ROOM_ROWS, ROOM_ROWS, 50_000]
+
+
+def test_however_long_a_batch_takes_it_does_not_rest_for_ever() -> None:
+    clock = Clock()
+    way = RightOfWay(clock)
+    leading, yielding = way.leading(Scripted(backlog=False, rows=20)), way.yielding(Scripted(rows=1))
+    yielding.poll(10, 0.0)
+    clock.now_s += 100
+    leading.poll(10, 0.0)
+    assert yielding.poll(10, 0.0) is None
+    clock.now_s += MOST_ROOM_S
+    leading.poll(10, 0.0)
     assert yielding.poll(10, 0.0) is not None
