@@ -1,7 +1,9 @@
 """Logs as JSON lines: one object a line, so that a person can grep and a machine can read."""
 
+import atexit
 import json
 import logging
+import os
 import sys
 from datetime import UTC, datetime
 
@@ -40,3 +42,10 @@ def configure(service: str, instance: str, level: str) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for chatty in _CHATTY:
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    atexit.register(_end)  # before whatever else is registered, so after it
+
+
+def _end() -> None:
+    """Let libraries say nothing more: DuckDB's bindings list, in lines that are not JSON, what a daemon thread still held."""
+    sys.stderr.flush()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
