@@ -36,6 +36,7 @@ _SUBJECTS: Final = {
     "verdict": topics.subject(topics.VERDICTS),
     "back_test": topics.subject(topics.BACK_TESTS),
     "back_test_answer": topics.subject(topics.BACK_TEST_ANSWERS),
+    "access": topics.subject(topics.ACCESS),
     "quarantined": topics.subject("_headrace.quarantine"),
     "parked": topics.subject("_headrace.parked"),
 }

@@ -22,10 +22,22 @@ TRIALS: Final = "_headrace.trials"
 VERDICTS: Final = "_headrace.verdicts"
 BACK_TESTS: Final = "_headrace.back-tests"
 BACK_TEST_ANSWERS: Final = "_headrace.back-test-answers"
+ACCESS: Final = "_headrace.access"
 
 #: Control topics whose latest record by key is the state; the others are logs.
 COMPACTED: Final = frozenset(
-    {DATASETS, SOURCE_POSITIONS, PUSH_KEYS, SECRETS, RUNS, SOURCE_WISHES, SOURCE_HOLDINGS, OVERRIDES, QUARANTINE_ACTS}
+    {
+        DATASETS,
+        SOURCE_POSITIONS,
+        PUSH_KEYS,
+        SECRETS,
+        RUNS,
+        SOURCE_WISHES,
+        SOURCE_HOLDINGS,
+        OVERRIDES,
+        QUARANTINE_ACTS,
+        ACCESS,
+    }
 )
 #: Control topics whose records nobody needs after a while: somebody asks and waits for the answer.
 PASSING: Final = frozenset({SOURCE_REQUESTS, SOURCE_ANSWERS, TRIALS, VERDICTS, BACK_TESTS, BACK_TEST_ANSWERS})
@@ -50,6 +62,7 @@ CONTROL: Final = (
     VERDICTS,
     BACK_TESTS,
     BACK_TEST_ANSWERS,
+    ACCESS,
 )
 
 #: The group that does what is asked of quarantined rows.

@@ -1,0 +1,35 @@
+"""Decides how a table is read by somebody who may not see all of it: the query that stands in for the table."""
+
+from collections.abc import Iterable
+
+from headrace.access.policy import Rows, Sight
+
+
+def quoted(name: str) -> str:
+    """A name as ClickHouse reads it, whatever is in it."""
+    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
+
+
+def visible(table: str, columns: Iterable[str], sight: Sight) -> str:
+    """The query whose rows somebody sees of a table, in parentheses; `table` is quoted, its `columns` are not.
+
+    A hidden value is NULL, also to conditions, joins and sums around it: nothing can be found out by filtering by it. Give it the
+    columns of the table: one that the policy does not know keeps its values.
+    """
+    flags = {shown: f"`__shown_{at}`" for at, shown in enumerate(dict.fromkeys(sight.masked.values()))}
+    selected = ", ".join(_column(name, flags.get(sight.masked.get(name, "all"))) for name in columns)
+    # Conditions stand in a query of their own: here their names could mean the masked columns.
+    seen = "".join(f", {_condition(shown)} AS {flag}" for shown, flag in flags.items())
+    where = "" if sight.rows == "all" else f" WHERE {_condition(sight.rows)}"
+    return f"(SELECT {selected} FROM (SELECT *{seen} FROM {table}{where}))"  # noqa: S608  # guarded when they are granted
+
+
+def _column(name: str, flag: str | None) -> str:
+    if flag is None:
+        return quoted(name)
+    return f"if({flag}, {quoted(name)}, NULL) AS {quoted(name)}"
+
+
+def _condition(rows: Rows) -> str:
+    """True where a row counts; a condition that is neither true nor false hides it."""
+    return " OR ".join(f"ifNull({condition}, 0)" for condition in rows if rows != "all") or "0"
