@@ -97,9 +97,9 @@ def _flow(stack: Stack, rows: int) -> list[Finding]:
     with Platform.connect(stack) as platform:
         client = platform.client
         countries = _contract("countries", [], {"type": "http_push"}) | {"key": ["code"], "load": {"mode": "upsert"}}
-        client.apply("bench.countries", json.dumps(countries))
+        client.datasets.apply("bench.countries", json.dumps(countries))
         platform.push("bench.countries", [{"code": code} for code in bad_rows.COUNTRIES])
-        client.wait_settled("bench.countries", timeout_s=60)
+        client.datasets.wait_settled("bench.countries", timeout_s=60)
         _measured(client, "warm", [], rows)  # services compile, tables and connections are made
         plain = _measured(client, "unchecked", [], rows)
         checked = _measured(client, "checked", bad_rows.CHECKS, rows)
@@ -125,15 +125,15 @@ def _measured(client: Client, name: str, checks: list[dict[str, Any]], rows: int
     sys.stderr.write(f"measuring {rows:,} rows with {len(checks)} checks through six services\n")
     began = time.monotonic()
     document = _contract(name, checks, {"type": "file", "path": "bench/bad_rows.parquet"})
-    client.apply(f"bench.{name}", json.dumps(document))
-    client.wait_settled(f"bench.{name}", timeout_s=600, poll_s=0.1)
+    client.datasets.apply(f"bench.{name}", json.dumps(document))
+    client.datasets.wait_settled(f"bench.{name}", timeout_s=600, poll_s=0.1)
     return (rows - sum(bad_rows.bad(rows).values())) / (time.monotonic() - began)
 
 
 def _verify(client: Client, rows: int) -> None:
     """Errors: RuntimeError."""
-    books = client.ledger("bench.checked")
-    found = {each.rule: each.rows for each in client.quarantine("bench.checked", limit=1).clusters}
+    books = client.datasets.ledger("bench.checked")
+    found = {each.rule: each.rows for each in client.quarantine.get("bench.checked", limit=1).clusters}
     expected = bad_rows.bad(rows)
     if found != expected or books.residue or books.loaded != rows - sum(expected.values()):
         raise RuntimeError(f"quarantined: {found}, expected {expected}; books: {books}")

@@ -68,14 +68,14 @@ def throughput(stack: Stack, client: Client, rows: int) -> list[Finding]:
     sys.stderr.write(f"measuring {rows:,} rows through six services\n")
     started = time.monotonic()
     watcher.start()
-    client.apply(f"bench.{name}", FLOW.format(name=name, source=f"{{type: file, path: bench/{name}.parquet}}"))
+    client.datasets.apply(f"bench.{name}", FLOW.format(name=name, source=f"{{type: file, path: bench/{name}.parquet}}"))
     wanted = _expected(rows)
     while _loaded(client, name) < wanted:
         time.sleep(0.2)
     seconds = time.monotonic() - started
     stopping.set()
     watcher.join()
-    ledger = client.wait_settled(f"bench.{name}", timeout_s=60)
+    ledger = client.datasets.wait_settled(f"bench.{name}", timeout_s=60)
     found = [Finding("end to end", f"{rows:,} rows", rows / seconds, "rows/s")]
     found += [Finding("end to end", f"{rows:,} rows: peak memory of {part}", size, "MB") for part, size in peak.items()]
     found.append(Finding("end to end", f"{rows:,} rows: residue", float(ledger.residue), "rows"))
@@ -115,7 +115,7 @@ def _watch(stack: Stack, peak: dict[str, float], stopping: threading.Event) -> N
 def latencies_ms(stack: Stack, client: Client, name: str, seconds: float) -> tuple[list[float], int]:
     """Send 1,000 rows a second over HTTP to a new dataset, and watch its view: how long until each request's last row shows,
     and how many never did."""
-    client.apply(f"bench.{name}", FLOW.format(name=name, source="{type: http_push}"))
+    client.datasets.apply(f"bench.{name}", FLOW.format(name=name, source="{type: http_push}"))
     sent: dict[int, float] = {}
     seen: list[tuple[float, int]] = []
     stopping = threading.Event()

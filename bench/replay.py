@@ -23,7 +23,7 @@ def run(stack: Stack, rows: int, latency_s: float) -> list[Finding]:
         flow = FLOW.format(name=name, source=f"{{type: file, path: bench/{name}.parquet}}").replace("* 1.1", "* 1.2")
         sys.stderr.write(f"replaying {rows:,} rows\n")
         began = time.monotonic()
-        candidate = client.replay(f"bench.{name}", flow, "what a replay costs")
+        candidate = client.generations.replay(f"bench.{name}", flow, "what a replay costs")
         beside = _percentiles(stack, client, "beside", latency_s)
         behind = _behind(client, f"bench.{name}", candidate.generation)
         while _behind(client, f"bench.{name}", candidate.generation):
@@ -52,5 +52,5 @@ def _percentiles(stack: Stack, client: Client, name: str, seconds: float) -> tup
 
 def _behind(client: Client, dataset: str, generation: int) -> int:
     """How many rows a candidate lacks."""
-    [found] = [each for each in client.generations(dataset) if each.generation == generation]
+    [found] = [each for each in client.generations.list(dataset) if each.generation == generation]
     return found.behind

@@ -57,17 +57,17 @@ class FullLoad:
             f"dataset: {self.name}\ndescription: {description}\nowner: {{team: tests}}\n"
             f"source: {{type: file, path: {self.file.name}}}\n{sql}load: {{mode: replace{self._load}}}\n{self._more}"
         )
-        self.platform.client.apply(self.name, document)
+        self.platform.client.datasets.apply(self.name, document)
 
     def runs(self) -> dict[int, Run]:
-        return {run.run: run for run in self.platform.client.runs(self.name)}
+        return {run.run: run for run in self.platform.client.runs.list(self.name)}
 
     def state_of(self, number: int) -> str:
         found = self.runs().get(number)
         return found.state if found else "none"
 
     def start(self) -> None:
-        self.platform.client.start_run(self.name)
+        self.platform.client.runs.start(self.name)
 
     def wait_for(self, number: int, state: str = "shown") -> Run:
         eventually(lambda: self.state_of(number) == state, SETTLED_S, f"run {number} of {self.name} is {state}")

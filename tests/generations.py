@@ -82,7 +82,7 @@ def rows(first: int, count: int) -> list[dict[str, int]]:
 
 
 def generation(platform: Platform, name: str, number: int) -> Generation:
-    return next(each for each in platform.client.generations(name) if each.generation == number)
+    return next(each for each in platform.client.generations.list(name) if each.generation == number)
 
 
 def caught_up(platform: Platform, name: str, number: int) -> None:

@@ -27,7 +27,7 @@ def planned(client: Client, documents: Sequence[Document]) -> list[Plan]:
     together = {document.valid.dataset for document in documents}
     plans = []
     for document in documents:
-        plan = client.plan(document.whole)
+        plan = client.datasets.plan(document.whole)
         if dependencies(document.valid) <= together:
             plan = plan.model_copy(update={"refusals": tuple(r for r in plan.refusals if r.code != _UNKNOWN_PARENTS)})
         verdicts = run_tests(document.valid)
@@ -59,11 +59,11 @@ def apply_in_order(
 
     def settle(datasets: set[str]) -> None:
         waiting = sorted(datasets - settled.keys())
-        settled.update(client.wait_all_settled(waiting, timeout_s, board.update))
+        settled.update(client.datasets.wait_all_settled(waiting, timeout_s, board.update))
 
     for document in documents:
         settle(dependencies(document.valid) & together)
-        done = client.apply(document.valid.dataset, document.whole, skip_tests=skip_tests)
+        done = client.datasets.apply(document.valid.dataset, document.whole, skip_tests=skip_tests)
         applied.append(done)
         board.begin(
             done.name, f"version {done.version} applied" if done.changed else f"version {done.version}, unchanged"

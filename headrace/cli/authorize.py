@@ -90,7 +90,7 @@ def authorize(
     client = _client(client_id, confidential, "post" if post else "basic")
     http = Http(Targets(tuple(map(ip_network, _EVERYWHERE))), Limits())
     with session_of(context).client() as gateway, listening(port) as callback:
-        gateway.secrets()  # who may not set one, or where none can be kept, is not sent to the browser first
+        gateway.secrets.list()  # who may not set one, or where none can be kept, is not sent to the browser first
         authorization = oauth.begun(authorization_url, client.id, callback.uri, scopes, _pairs(parameters))
         callback.belongs = lambda url: oauth.belongs(authorization, url)
         note("Open this in a browser, and agree there:")
@@ -104,7 +104,7 @@ def authorize(
                 "The server gave no refresh token, so nothing was kept. Many give one for --scope offline_access, others for "
                 "--param access_type=offline."
             )
-        done = gateway.set_secret(name, tokens.refresh)
+        done = gateway.secrets.set(name, tokens.refresh)
     emit(
         done, output, lambda: [f"[green]✓[/] [bold]{safe(done.name)}[/] version {done.version} holds the refresh token"]
     )

@@ -41,7 +41,7 @@ def back_tested(client: Client, dataset: str, document: str, span: Span) -> Back
     """What the file would make of the newest rows, or why that cannot be said. Shows how far it is."""
     try:
         with WorkBoard(f"{dataset} over its newest rows") as board:
-            for part in client.back_test(document, span.rows, hours=span.hours):
+            for part in client.datasets.back_test(document, span.rows, hours=span.hours):
                 if part.part != "progress":
                     return part
                 board.update(part.rows, part.of)

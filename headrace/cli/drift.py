@@ -39,7 +39,7 @@ def drift_ls(context: typer.Context, dataset: DatasetArgument, output: Output = 
         headrace drift ls shop.orders
     """
     with session_of(context).client() as client:
-        found = client.drift(dataset)
+        found = client.drift.get(dataset)
     emit(found, output, lambda: tables.drift(dataset, found))
 
 
@@ -174,13 +174,13 @@ def _decide(
 ) -> None:
     document = None if file is None else _document(file, dataset)
     with session_of(context).client() as client:
-        decided = client.decide_drift(dataset, column, **asked)
+        decided = client.drift.decide(dataset, column, **asked)
         if document is not None and decided.edit is not None and decided.request is not None:
             _write(document, decided.edit)
         if decided.request is None or not wait:
             emit(decided, output, lambda: tables.drift_decided(dataset, decided))
             return
-        outcome = client.wait_quarantine(dataset, decided)
+        outcome = client.quarantine.wait(dataset, decided)
         outcome = _with_late_ones(client, dataset, column, asked, outcome)
     shown = {"decided": decided, "outcome": outcome}
     emit(shown, output, lambda: [*tables.drift_decided(dataset, decided), *outcome_of(dataset, outcome)])
@@ -193,9 +193,9 @@ def _with_late_ones(
 ) -> QuarantineOutcome:
     """The outcome with that of the rows which were set aside while the decision was on its way to ingest."""
     for _ in range(_LATE):
-        if outcome.refused or all(each.column != column for each in client.drift(dataset).items):
+        if outcome.refused or all(each.column != column for each in client.drift.get(dataset).items):
             break
-        late = client.wait_quarantine(dataset, client.decide_drift(dataset, column, **asked))
+        late = client.quarantine.wait(dataset, client.drift.decide(dataset, column, **asked))
         counts = {
             name: getattr(outcome, name) + getattr(late, name) for name in ("resubmitted", "discarded", "refused")
         }

@@ -44,7 +44,7 @@ def diff(
         headrace diff nyc.flights -o json | jq '.columns[] | select(.rows > 0)'
     """
     with session_of(context).client() as client:
-        wanted = generation or client.dataset(dataset).generation + 1
+        wanted = generation or client.datasets.get(dataset).generation + 1
         report = _followed(client, dataset, wanted, against, sample)
     emit(report.model_dump(exclude={"part", "code", "message", "of"}), output, lambda: shown(report))
 
@@ -52,7 +52,7 @@ def diff(
 def _followed(client: Client, dataset: str, generation: int, against: int | None, sample: int) -> DiffPart:
     """The report. Shows how far it is. Errors: HeadraceError when there is none."""
     with WorkBoard(f"{dataset}: generation {generation}") as board:
-        for part in client.diff(dataset, generation, against=against, sample=sample):
+        for part in client.generations.diff(dataset, generation, against=against, sample=sample):
             if part.part == "report":
                 return part
             if part.part == "failure":

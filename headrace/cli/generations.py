@@ -30,7 +30,7 @@ def generations_ls(context: typer.Context, dataset: DatasetArgument, output: Out
         headrace generations ls nyc.flights
     """
     with session_of(context).client() as client:
-        items = client.generations(dataset)
+        items = client.generations.list(dataset)
     emit({"items": items}, output, lambda: tables.generations(dataset, items))
 
 
@@ -74,7 +74,7 @@ def replay(
     if not skip_tests:
         testing.all_pass(documents)
     with session_of(context).client() as client:
-        made = client.replay(
+        made = client.generations.replay(
             dataset,
             documents[0].whole,
             because,
@@ -109,7 +109,7 @@ def promote(
         headrace promote nyc.flights 2 --because "compared with generation 1"
     """
     with session_of(context).client() as client:
-        now = client.promote(dataset, generation, because, force=force)
+        now = client.generations.promote(dataset, generation, because, force=force)
     back = command(f"rollback {dataset} --because TEXT")
     emit(now, output, lambda: [f"Generation {now.generation} of [bold]{safe(dataset)}[/] is live. To go back: {back}"])
 
@@ -122,8 +122,8 @@ def rollback(context: typer.Context, dataset: DatasetArgument, because: Because,
         headrace rollback nyc.flights --because "the new delays are wrong"
     """
     with session_of(context).client() as client:
-        live = next(each for each in client.generations(dataset) if each.state == "live")
-        now = client.rollback(dataset, live.generation, because)
+        live = next(each for each in client.generations.list(dataset) if each.state == "live")
+        now = client.generations.rollback(dataset, live.generation, because)
     emit(
         now,
         output,
@@ -150,7 +150,7 @@ def retire(
         headrace retire nyc.flights 1 --because "nobody needs the old delays"
     """
     with session_of(context).client() as client:
-        gone = client.retire(dataset, generation, because)
+        gone = client.generations.retire(dataset, generation, because)
     emit(
         gone,
         output,

@@ -44,12 +44,12 @@ def status(
     """
     with session_of(context).client() as client:
         if not watch:
-            items = client.status(dataset)
+            items = client.datasets.status(dataset)
             emit({"items": items}, output, lambda: tables.status(items))
         elif output is Format.TABLE:
-            _watch(lambda: client.status(dataset), interval_s)
+            _watch(lambda: client.datasets.status(dataset), interval_s)
         else:
-            _until_interrupted(lambda: emit_line({"items": client.status(dataset)}, output), interval_s)
+            _until_interrupted(lambda: emit_line({"items": client.datasets.status(dataset)}, output), interval_s)
 
 
 def tail(
@@ -74,7 +74,7 @@ def tail(
     """
     with session_of(context).client() as client:
         if not follow:
-            records = client.tail(dataset, stage.value, lines)
+            records = client.datasets.tail(dataset, stage.value, lines)
             emit({"items": records}, output, lambda: tables.tail(dataset, stage, records))
             return
         news = _new_records(client, dataset, stage.value, lines)
@@ -92,7 +92,7 @@ def ledger(context: typer.Context, dataset: DatasetArgument, output: Output = Fo
         headrace ledger nyc.flights -o json | jq .residue
     """
     with session_of(context).client() as client:
-        books = client.ledger(dataset)
+        books = client.datasets.ledger(dataset)
     emit(books, output, lambda: tables.ledger(books))
 
 
@@ -151,7 +151,7 @@ def _new_records(client: Client, dataset: str, stage: str, first: int) -> Iterat
     seen: dict[int, int] = {}
     wanted = first
     while True:
-        records = client.tail(dataset, stage, _FOLLOW_WINDOW)
+        records = client.datasets.tail(dataset, stage, _FOLLOW_WINDOW)
         fresh = [record for record in records if record.offset > seen.get(record.partition, -1)]
         for record in fresh:
             seen[record.partition] = max(record.offset, seen.get(record.partition, -1))

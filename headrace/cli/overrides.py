@@ -32,7 +32,7 @@ def hold_ls(
         headrace hold ls
     """
     with session_of(context).client() as client:
-        items = client.held_rows(dataset)
+        items = client.overrides.held_rows(dataset)
     emit({"items": items}, output, lambda: _held(items))
 
 
@@ -80,7 +80,7 @@ def hold_release(
     if let_pass == quarantine:
         raise HeadraceError("say what is to become of the row: --pass or --quarantine.")
     with session_of(context).client() as client:
-        items = client.release_hold(
+        items = client.overrides.release_hold(
             dataset, raw, "pass" if let_pass else "quarantine", because, rows=rows, all_like_this=all_like_this
         )
     emit({"items": items}, output, lambda: [*_decided(items), f"See: {command(f'status {dataset}')}"])
@@ -109,7 +109,7 @@ def skip(
         headrace skip shop.orders --partition 0 --from 5000 --to 5099 --because "a test of the till"
     """
     with session_of(context).client() as client:
-        items = client.skip(dataset, partition, since, until, because)
+        items = client.overrides.skip(dataset, partition, since, until, because)
     note = "Rows that the transformer had come to before stay as they are."
     emit({"items": items}, output, lambda: [*_decided(items), note])
 
@@ -122,7 +122,7 @@ def pin(context: typer.Context, dataset: DatasetArgument, because: Because, outp
         headrace pin shop.orders --because "the books are being closed"
     """
     with session_of(context).client() as client:
-        items = client.pin(dataset, because)
+        items = client.overrides.pin(dataset, because)
     undo = command(f"unpin {dataset} --because TEXT")
     emit(
         {"items": items},
@@ -139,7 +139,7 @@ def unpin(context: typer.Context, dataset: DatasetArgument, because: Because, ou
         headrace unpin shop.orders --because "the books are closed"
     """
     with session_of(context).client() as client:
-        items = client.unpin(dataset, because)
+        items = client.overrides.unpin(dataset, because)
     emit({"items": items}, output, lambda: [f"[bold]{safe(dataset)}[/] is not pinned any more."])
 
 
@@ -151,7 +151,7 @@ def overrides(context: typer.Context, dataset: DatasetArgument, output: Output =
         headrace overrides shop.orders
     """
     with session_of(context).client() as client:
-        items = client.overrides(dataset)
+        items = client.overrides.list(dataset)
     emit({"items": items}, output, lambda: _decided(items) if items else ["Nothing was decided by hand."])
 
 

@@ -1,6 +1,7 @@
 """Commands about rows that were set aside: look at them, have somebody see to them, have them read anew, give them up."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,6 +13,7 @@ from headrace.cli.observe import DatasetArgument
 from headrace.cli.quarantine_export import ExportFormat, lines
 from headrace.cli.render import Format, Output, count, emit, note
 from headrace.cli.session import session_of
+from headrace.client import QuarantineAsked
 from headrace.errors import HeadraceError
 
 app = typer.Typer(no_args_is_help=True, help="See to the rows that were set aside.")
@@ -66,7 +68,7 @@ def quarantine_ls(
         headrace quarantine ls nyc.flights --all
     """
     with session_of(context).client() as client:
-        found = client.quarantine(dataset, reason, limit, everything=everything, assigned_to=assigned_to)
+        found = client.quarantine.get(dataset, reason, limit, everything=everything, assigned_to=assigned_to)
     emit(found, output, lambda: quarantine_tables.listed(dataset, found))
 
 
@@ -93,9 +95,9 @@ def quarantine_show(
     made_tests.refuse_alone(as_test, file, clear)
     with session_of(context).client() as client:
         if as_test:
-            made_tests.made(dataset, [client.quarantined_as_test(dataset, row_id, clear or ())], file, output)
+            made_tests.made(dataset, [client.quarantine.as_test(dataset, row_id, clear or ())], file, output)
             return
-        row = client.quarantined(dataset, row_id)
+        row = client.quarantine.row(dataset, row_id)
     emit(row, output, lambda: quarantine_tables.one(row))
 
 
@@ -119,7 +121,7 @@ def quarantine_clusters(
         headrace quarantine resubmit nyc.flights --column dest --shape a --set "dest=upper(dest)" --because "lower case"
     """
     with session_of(context).client() as client:
-        found = client.quarantine_clusters(dataset, hours, everything=everything)
+        found = client.quarantine.clusters(dataset, hours, everything=everything)
     emit(found, output, lambda: quarantine_tables.clustered(dataset, found))
 
 
@@ -146,7 +148,7 @@ def quarantine_export(
     """
     causes = {"reason": reason, "column": column, "rule": rule, "stage": stage, "shape": shape}
     with session_of(context).client() as client:
-        rows = client.export_quarantine(dataset, everything=everything, **causes)
+        rows = client.quarantine.export(dataset, everything=everything, **causes)
         written = files.write_lines(out, lines(rows, form), force=force)
     note(f"  {count(written - (form is ExportFormat.CSV), 'row')}")
 
@@ -294,11 +296,17 @@ def _ask(
     output: Format,
 ) -> None:
     with session_of(context).client() as client:
-        asked = client.ask_quarantine(dataset, act, **body)
+        acts: dict[str, Callable[..., QuarantineAsked]] = {
+            "resubmit": client.quarantine.resubmit,
+            "discard": client.quarantine.discard,
+            "assign": client.quarantine.assign,
+            "unassign": client.quarantine.unassign,
+        }
+        asked = acts[act](dataset, **body)
         if asked.request is None or not wait:
             emit(asked, output, lambda: quarantine_tables.asked_for(dataset, act, asked))
             return
-        outcome = client.wait_quarantine(dataset, asked)
+        outcome = client.quarantine.wait(dataset, asked)
     emit(outcome, output, lambda: quarantine_tables.outcome_of(dataset, outcome))
     if outcome.refused:
         raise typer.Exit(1)

@@ -70,11 +70,11 @@ def row(
     contributors = 0 if as_test else contributors
     with session_of(context).client() as client:
         if where is not None:
-            found = client.passports(dataset, where, limit, contributors)
+            found = client.rows.passports(dataset, where, limit, contributors)
         else:
-            found = Passports(items=(client.passport(dataset, raw or "", contributors),))
+            found = Passports(items=(client.rows.passport(dataset, raw or "", contributors),))
         if as_test and found.items:
-            tests = [client.row_as_test(dataset, item.id, clear or ()) for item in found.items]
+            tests = [client.rows.as_test(dataset, item.id, clear or ()) for item in found.items]
             made_tests.made(dataset, tests, file, output)
             return
     data = {"items": [item.model_dump(by_alias=True) for item in found.items], "truncated": found.truncated}

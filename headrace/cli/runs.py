@@ -34,7 +34,7 @@ def runs_ls(context: typer.Context, dataset: DatasetArgument, output: Output = F
         headrace runs ls shop.products
     """
     with session_of(context).client() as client:
-        items = client.runs(dataset)
+        items = client.runs.list(dataset)
     emit({"items": items}, output, lambda: tables.runs(dataset, items))
 
 
@@ -47,7 +47,7 @@ def runs_start(context: typer.Context, dataset: DatasetArgument, output: Output 
         headrace runs start shop.products
     """
     with session_of(context).client() as client:
-        asked = client.start_run(dataset)
+        asked = client.runs.start(dataset)
     emit(asked, output, lambda: [f"Run {asked.run} begins. Watch it: {command(f'runs ls {dataset}')}"])
 
 
@@ -60,7 +60,7 @@ def runs_rollback(context: typer.Context, dataset: DatasetArgument, output: Outp
         headrace runs rollback shop.products
     """
     with session_of(context).client() as client:
-        asked = client.rollback_run(dataset)
+        asked = client.runs.rollback(dataset)
     emit(asked, output, lambda: [f"Run {asked.run} is to show again. See: {command(f'runs ls {dataset}')}"])
 
 
@@ -77,7 +77,7 @@ def runs_show(
         headrace runs show shop.products 7 -o json
     """
     with session_of(context).client() as client:
-        story = client.run_story(dataset, run)
+        story = client.runs.story(dataset, run)
     emit(story, output, lambda: tables.run(dataset, story))
 
 
@@ -100,7 +100,7 @@ def runs_logs(
         headrace runs logs shop.products 7 -f
     """
     with session_of(context).client() as client:
-        story = client.run_story(dataset, run)
+        story = client.runs.story(dataset, run)
         if not follow:
             emit({"items": story.items}, output, lambda: map(tables.run_line, story.items))
             return
@@ -112,7 +112,7 @@ def runs_logs(
                 if not _goes_on(story.run) and not story.items:
                     return
                 time.sleep(_LOOK_S)
-                story = client.run_story(dataset, number, story.after)
+                story = client.runs.story(dataset, number, story.after)
         except KeyboardInterrupt:
             note("")
 
@@ -126,7 +126,7 @@ def runs_cancel(context: typer.Context, dataset: DatasetArgument, output: Output
         headrace runs cancel shop.orders
     """
     with session_of(context).client() as client:
-        asked = client.cancel_run(dataset)
+        asked = client.runs.cancel(dataset)
     emit(asked, output, lambda: [f"Run {asked.run} is to end. See: {command(f'runs ls {dataset}')}"])
 
 

@@ -41,7 +41,7 @@ def set_secret(
     """
     value = _value(name, source)
     with session_of(context).client() as client:
-        done = client.set_secret(name, value)
+        done = client.secrets.set(name, value)
     named = f", named by {', '.join(done.datasets)}" if done.datasets else ""
     emit(done, output, lambda: [f"[green]✓[/] [bold]{safe(done.name)}[/] version {done.version}{safe(named)}"])
 
@@ -56,7 +56,7 @@ def ls(context: typer.Context, output: Output = Format.TABLE) -> None:
         headrace secret ls -o json
     """
     with session_of(context).client() as client:
-        found = client.secrets()
+        found = client.secrets.list()
     emit(found, output, lambda: _listed(found))
 
 
@@ -74,7 +74,7 @@ def rm(
         headrace secret rm shop.password
     """
     with session_of(context).client() as client:
-        client.remove_secret(name, force=force)
+        client.secrets.remove(name, force=force)
     emit({"removed": name}, output, lambda: [f"[green]✓[/] [bold]{safe(name)}[/] is removed"])
 
 
@@ -89,7 +89,7 @@ def rotate(context: typer.Context, output: Output = Format.TABLE) -> None:
         headrace secret rotate
     """
     with session_of(context).client() as client:
-        done = client.rotate_secrets()
+        done = client.secrets.rotate()
     emit(done, output, lambda: _rotated(done))
     if done.failed:
         raise typer.Exit(1)

@@ -11,7 +11,7 @@ from headrace.cli import tables
 from headrace.cli.observe import DatasetArgument
 from headrace.cli.render import Format, Output, command, emit, safe
 from headrace.cli.session import session_of
-from headrace.client import SourceHolding
+from headrace.client import Items, SourceHolding
 from headrace.errors import HeadraceError
 
 _PATIENCE_S: Final = 60.0
@@ -35,7 +35,7 @@ def pause(
         headrace source pause shop.orders --because "the database is moved"
     """
     with session_of(context).client() as client:
-        done = client.pause_source(dataset, because)
+        done = client.sources.pause(dataset, because)
     resume_by = command(f"source resume {dataset}")
     emit(done, output, lambda: [f"[bold]{safe(dataset)}[/] is paused. It goes on with: {resume_by}"])
 
@@ -48,7 +48,7 @@ def resume(context: typer.Context, dataset: DatasetArgument, output: Output = Fo
         headrace source resume shop.orders
     """
     with session_of(context).client() as client:
-        done = client.resume_source(dataset)
+        done = client.sources.resume(dataset)
     emit(done, output, lambda: [f"[bold]{safe(dataset)}[/] goes on. See: {command(f'status {dataset}')}"])
 
 
@@ -60,7 +60,7 @@ def run(context: typer.Context, dataset: DatasetArgument, output: Output = Forma
         headrace source run shop.orders
     """
     with session_of(context).client() as client:
-        done = client.run_source(dataset)
+        done = client.sources.run(dataset)
     emit(done, output, lambda: [f"[bold]{safe(dataset)}[/] is read now. See: {command(f'status {dataset}')}"])
 
 
@@ -89,7 +89,7 @@ def backfill(
         headrace source backfill shop.orders --from 2026-01-01T06:00 --to 2026-01-01T12:00
     """
     with session_of(context).client() as client:
-        asked = client.backfill(
+        asked = client.runs.backfill(
             dataset, moment_given("--from", since), moment_given("--to", until), allow_duplicates=allow_duplicates
         )
     emit(asked, output, lambda: [f"Backfill {asked.run} begins. Watch it: {command(f'runs ls {dataset}')}"])
@@ -119,8 +119,8 @@ def release(
         headrace source release shop.orders --because "the shop moved to another system"
     """
     with session_of(context).client() as client:
-        left = client.release_source(dataset, because, abandon=abandon)
-        left = _until_gone(left, lambda: client.source_holdings(dataset))
+        left = client.sources.release(dataset, because, abandon=abandon)
+        left = _until_gone(left, lambda: client.sources.holdings(dataset))
     emit(
         {"items": left},
         output,
@@ -140,7 +140,7 @@ def holdings(
         headrace source holdings
     """
     with session_of(context).client() as client:
-        items = client.source_holdings(dataset)
+        items = client.sources.holdings(dataset)
     emit(
         {"items": items},
         output,
@@ -148,7 +148,7 @@ def holdings(
     )
 
 
-def _until_gone(left: list[SourceHolding], look: Callable[[], list[SourceHolding]]) -> list[SourceHolding]:
+def _until_gone(left: Items[SourceHolding], look: Callable[[], Items[SourceHolding]]) -> Items[SourceHolding]:
     """What is left once all is gone, something is said to be in the way, or the time is up."""
     deadline = time.monotonic() + _PATIENCE_S
     while left and not any(each.message and each.state != "abandoned" for each in left) and time.monotonic() < deadline:

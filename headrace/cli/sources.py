@@ -152,7 +152,7 @@ def _looked_at(context: typer.Context, document: dict[str, Any], output: Format,
     shown = console(err=True)
     with session_of(context).client() as client:
         text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
-        for part in client.inspect_source(text, discover=discover):
+        for part in (client.sources.discover if discover else client.sources.check)(text):
             parts.append(part)
             if part.part == "step" and output is Format.TABLE:
                 for line in _step(part):

@@ -127,7 +127,7 @@ class Sftp(_Process):
     @property
     def source(self) -> dict[str, Any]:
         secret = f"{self.name}-password".replace("_", "-")
-        self.platform.client.set_secret(secret, SecretStr(PASSWORD))
+        self.platform.client.secrets.set(secret, SecretStr(PASSWORD))
         key = asyncssh.read_private_key(self._served.with_suffix(".key")).get_fingerprint()
         return {
             "type": "file",

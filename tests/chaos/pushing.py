@@ -17,7 +17,7 @@ def name_of(kind: str) -> str:
 
 def apply(platform: Platform, dataset: str, source: str, more: str = "") -> None:
     """Make it live with this source, and `more` lines of its file."""
-    platform.client.apply(
+    platform.client.datasets.apply(
         dataset, f"dataset: {dataset}\ndescription: Bad input.\nowner: {{team: Tests}}\nsource: {source}\n{more}"
     )
 

@@ -176,7 +176,7 @@ class Run:
 
     def settle(self, deadline_s: float = SETTLED_S) -> Ledger:
         """Wait until every row has met its fate."""
-        return self.client.wait_settled(self.dataset, timeout_s=deadline_s, poll_s=0.3)
+        return self.client.datasets.wait_settled(self.dataset, timeout_s=deadline_s, poll_s=0.3)
 
     def faults(self, ledger: Ledger) -> list[str]:
         """Everything that is not as it must be; nothing when no row was lost, doubled, changed or overtaken."""
@@ -259,14 +259,14 @@ def begin(platform: Platform, mode: Mode = "append", rows: int = ROWS, share: in
     run = Run(platform, f"chaos.{name_of_run(mode)}", mode, rows)
     run.write(0, share)
     source = {"type": "file", "path": f"{run.folder.relative_to(platform.files)}/*.csv"}
-    platform.client.apply(run.dataset, _document(run.dataset, mode, source))
+    platform.client.datasets.apply(run.dataset, _document(run.dataset, mode, source))
     return run
 
 
 def begin_from(platform: Platform, name: str, source: Mapping[str, Any], rows: int) -> Run:
     """Apply a dataset whose rows are those of `source_rows`, wherever they are."""
     run = Run(platform, f"chaos.{name}", "append", rows)
-    platform.client.apply(run.dataset, _document(run.dataset, run.mode, source))
+    platform.client.datasets.apply(run.dataset, _document(run.dataset, run.mode, source))
     return run
 
 

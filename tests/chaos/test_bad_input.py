@@ -23,7 +23,7 @@ DEEP = b"[" * 2_000 + b"]" * 2_000
 def reasons(platform: Platform, dataset: str) -> Counter[str]:
     """How many rows each reason has set aside, as everybody sees it."""
     found: Counter[str] = Counter()
-    for cluster in platform.client.quarantine(dataset).clusters:
+    for cluster in platform.client.quarantine.get(dataset).clusters:
         found[f"{cluster.stage} {cluster.reason}"] += cluster.rows
     return found
 
@@ -33,7 +33,7 @@ def check(
 ) -> None:
     """The good rows are published, the bad ones in quarantine, and the books say so."""
     eventually(lambda: published(platform, dataset) == sorted(good), within_s, "the neighbours are published")
-    ledger = platform.client.wait_settled(dataset, timeout_s=SETTLED_S)
+    ledger = platform.client.datasets.wait_settled(dataset, timeout_s=SETTLED_S)
     assert reasons(platform, dataset) == bad
     assert ledger.balanced, ledger
 

@@ -48,14 +48,14 @@ def client(platform: Platform) -> Iterator[Client]:
 def test_kill_9_around_a_promotion(platform: Platform, client: Client) -> None:
     """Every point in one dataset: each is promoted to generation 2, and gone back from."""
     name = f"gen{uuid.uuid4().hex[:8]}.orders"
-    platform.client.apply(name, DOCUMENT.format(name=name, more=BEFORE))
+    platform.client.datasets.apply(name, DOCUMENT.format(name=name, more=BEFORE))
     platform.push(name, rows(1, COUNT))
-    platform.client.wait_settled(name, timeout_s=SETTLED_S)
-    platform.client.replay(name, DOCUMENT.format(name=name, more=AFTER), "a test")
+    platform.client.datasets.wait_settled(name, timeout_s=SETTLED_S)
+    platform.client.generations.replay(name, DOCUMENT.format(name=name, more=AFTER), "a test")
     caught_up(platform, name, 2)
     for services, wait_ms in POINTS if LONG else SOME:
         killed_while_promoting(platform, name, services, wait_ms)
-        platform.client.rollback(name, 2, "the next point")
+        platform.client.generations.rollback(name, 2, "the next point")
         shows(platform, name, 1)
         assert looked(client, name) == before(COUNT)
 
@@ -65,7 +65,7 @@ def killed_while_promoting(platform: Platform, name: str, services: tuple[str, .
 
     def promote() -> None:
         with suppress(ApiError, Unreachable), Platform.connect(platform.stack) as own:
-            own.client.promote(name, 2, "a test")
+            own.client.generations.promote(name, 2, "a test")
 
     with reading(platform.stack, name) as seen:
         asking = threading.Thread(target=promote, daemon=True)
@@ -84,7 +84,7 @@ def killed_while_promoting(platform: Platform, name: str, services: tuple[str, .
 def promoted(platform: Platform, name: str) -> bool:
     """Whatever became of the promotion before. A gateway that has just started answers 503 until it has read its topics."""
     try:
-        platform.client.promote(name, 2, "whatever became of the one before")
+        platform.client.generations.promote(name, 2, "whatever became of the one before")
     except ApiError as error:
         if error.status != HTTPStatus.SERVICE_UNAVAILABLE:
             raise
@@ -94,7 +94,7 @@ def promoted(platform: Platform, name: str) -> bool:
 
 def converged(platform: Platform, name: str) -> bool:
     try:
-        live = platform.client.dataset(name).generation
+        live = platform.client.datasets.get(name).generation
         return generation(platform, name, live).shown
     except (ApiError, Unreachable):
         return False

@@ -50,5 +50,5 @@ def test_a_push_while_the_broker_is_down_is_refused_and_its_retry_accepted_once(
             "a retry is accepted",
         )
     eventually(lambda: published(platform, open_dataset) == [1, 10, 20], SETTLED_S, "each row is published once")
-    platform.client.wait_settled(open_dataset, timeout_s=SETTLED_S)
+    platform.client.datasets.wait_settled(open_dataset, timeout_s=SETTLED_S)
     assert published(platform, open_dataset) == [1, 10, 20]

@@ -40,7 +40,7 @@ def named(kind: str) -> str:
 
 def applied(platform: Platform, origin: str, condition: str, more: str = "start: earliest") -> str:
     name = named("branch")
-    platform.client.apply(name, BRANCH.format(name=name, origin=origin, condition=condition, more=more))
+    platform.client.datasets.apply(name, BRANCH.format(name=name, origin=origin, condition=condition, more=more))
     return name
 
 
@@ -56,15 +56,15 @@ def shows(platform: Platform, name: str, wanted: Iterable[int]) -> None:
 
 
 def late_is_placed(platform: Platform, name: str) -> None:
-    platform.client.wait_settled(name, timeout_s=120)  # its source has been read to its end once
+    platform.client.datasets.wait_settled(name, timeout_s=120)  # its source has been read to its end once
 
 
 @pytest.fixture(scope="module")
 def origin(platform: Platform) -> str:
     name = named("origin")
-    platform.client.apply(name, ORIGIN.format(name=name))
+    platform.client.datasets.apply(name, ORIGIN.format(name=name))
     platform.push(name, [{"id": n, "amount": n - 1} for n in range(40)])  # the first is none that passes
-    platform.client.wait_settled(name, timeout_s=120)
+    platform.client.datasets.wait_settled(name, timeout_s=120)
     return name
 
 
@@ -79,20 +79,22 @@ def test_each_row_goes_where_its_condition_sends_it(platform: Platform, origin: 
     shows(platform, late, [3, 100, 101])
     assert platform.client.query(f"SELECT twice FROM {small} WHERE id = 3").rows == ((6,),)
     for name in (large, small):
-        platform.client.wait_settled(name, timeout_s=120)
-    books = [platform.client.ledger(name) for name in (large, small)]
+        platform.client.datasets.wait_settled(name, timeout_s=120)
+    books = [platform.client.datasets.ledger(name) for name in (large, small)]
     assert sum(each.loaded for each in books) == 42, "each row that passed went to one of both"
     assert [each.loaded + each.filtered_rows for each in books] == [42, 42]
 
 
 def test_every_row_is_read_again_when_somebody_asks_for_it(platform: Platform, origin: str) -> None:
     name = applied(platform, origin, "amount > 30")
-    platform.client.wait_settled(name, timeout_s=120)
-    before = platform.client.ledger(name)
+    platform.client.datasets.wait_settled(name, timeout_s=120)
+    before = platform.client.datasets.ledger(name)
     document = BRANCH.format(name=name, origin=origin, condition="amount > 30", more="snapshot: 2")
-    platform.client.apply(name, document)
+    platform.client.datasets.apply(name, document)
     eventually(
-        lambda: platform.client.ledger(name).loaded == 2 * before.loaded, 90, "each row is there twice in the books"
+        lambda: platform.client.datasets.ledger(name).loaded == 2 * before.loaded,
+        90,
+        "each row is there twice in the books",
     )
     assert len(ids(platform, name)) == before.loaded
 
@@ -100,43 +102,45 @@ def test_every_row_is_read_again_when_somebody_asks_for_it(platform: Platform, o
 def test_a_row_that_passes_late_does_not_replace_a_newer_one(platform: Platform) -> None:
     """The origin set it aside at first; a newer one of its key has passed by the time it is mended."""
     first, client = named("late"), platform.client
-    client.apply(first, ORIGIN.format(name=first))
+    client.datasets.apply(first, ORIGIN.format(name=first))
     platform.push(first, [{"id": 0, "amount": -1}, {"id": 1, "amount": 1}])
     platform.push(first, [{"id": 0, "amount": 50}])
     name = applied(platform, first, "true")
     shows(platform, name, [0, 1])
-    request = client.ask_quarantine(first, "resubmit", because="a test", all_matching=True, set={"amount": "7"})
-    assert client.wait_quarantine(first, request, timeout_s=120).resubmitted == 1
+    request = client.quarantine.resubmit(first, because="a test", all_matching=True, set={"amount": "7"})
+    assert client.quarantine.wait(first, request, timeout_s=120).resubmitted == 1
     for each in (first, name):
-        client.wait_settled(each, timeout_s=120)
+        client.datasets.wait_settled(each, timeout_s=120)
         assert client.query(f"SELECT amount FROM {each} WHERE id = 0").rows == ((50,),), each
-    assert client.ledger(name).loaded == 3, "it has come through"
+    assert client.datasets.ledger(name).loaded == 3, "it has come through"
 
 
 def test_rows_do_not_come_round(platform: Platform, origin: str) -> None:
     name = applied(platform, origin, "true")
     with pytest.raises(ApiError, match="wait for each other"):
-        platform.client.apply(origin, BRANCH.format(name=origin, origin=name, condition="true", more="start: earliest"))
+        platform.client.datasets.apply(
+            origin, BRANCH.format(name=origin, origin=name, condition="true", more="start: earliest")
+        )
 
 
 def test_what_was_deleted_before_it_was_read_is_said(platform: Platform) -> None:
     first = named("short")
-    platform.client.apply(first, ORIGIN.format(name=first))
+    platform.client.datasets.apply(first, ORIGIN.format(name=first))
     platform.push(first, [{"id": n, "amount": n} for n in range(10)])
-    platform.client.wait_settled(first, timeout_s=120)
+    platform.client.datasets.wait_settled(first, timeout_s=120)
     name = applied(platform, first, "true")
     shows(platform, name, range(10))
-    platform.client.pause_source(name, "a test")
+    platform.client.sources.pause(name, "a test")
     platform.push(first, [{"id": 10, "amount": 10}])
-    platform.client.wait_settled(first, timeout_s=120)
+    platform.client.datasets.wait_settled(first, timeout_s=120)
     delete_all(Connection(platform.stack.bootstrap_servers), topics.validated(first, 1))
-    platform.client.resume_source(name)
+    platform.client.sources.resume(name)
     eventually(lambda: "deleted" in failures(platform, name), 90, "it says that rows are missing")
     assert "source.snapshot" in failures(platform, name)
 
 
 def failures(platform: Platform, name: str) -> str:
-    return " ".join(platform.client.status(name)[0].problems)
+    return " ".join(platform.client.datasets.status(name)[0].problems)
 
 
 def delete_all(connection: Connection, topic: str) -> None:

@@ -234,7 +234,7 @@ def rotated(platform: Platform) -> Callable[[], str]:
 
 
 def settled(client: Client, dataset: str, rows: int) -> None:
-    eventually(lambda: client.ledger(dataset).loaded == rows, 120, f"{rows} rows of {dataset} are loaded")
+    eventually(lambda: client.datasets.ledger(dataset).loaded == rows, 120, f"{rows} rows of {dataset} are loaded")
 
 
 @pytest.fixture
@@ -272,11 +272,13 @@ def test_a_secret_is_nowhere(platform: Platform, postgres_url: str, dataset: str
     settled(client, dataset, 500)
 
     login.set_password(second)  # the first one is refused now
-    eventually(lambda: bool(client.ledger(dataset).problems), 60, "the refused password is a problem of the dataset")
-    assert "password authentication failed" in client.ledger(dataset).problems[0]
+    eventually(
+        lambda: bool(client.datasets.ledger(dataset).problems), 60, "the refused password is a problem of the dataset"
+    )
+    assert "password authentication failed" in client.datasets.ledger(dataset).problems[0]
     for path in ("", "/ledger", "/quarantine", *(f"/tail?stage={stage}" for stage in STAGES)):
         api("GET", f"/datasets/{dataset}{path}")
-    assert client.set_secret(secret, SecretStr(second)).version == 2
+    assert client.secrets.set(secret, SecretStr(second)).version == 2
     login.add(501, 500)
     settled(client, dataset, 1000)
 
@@ -330,7 +332,9 @@ def test_a_secret_is_nowhere(platform: Platform, postgres_url: str, dataset: str
     assert secret not in {each["name"] for each in api("GET", "/secrets").json()["items"]}
     assert api("DELETE", f"/secrets/{secret}?force=true").status_code == 404
     eventually(
-        lambda: f"there is no secret {secret}" in str(client.ledger(dataset).problems), 60, "its source has stopped"
+        lambda: f"there is no secret {secret}" in str(client.datasets.ledger(dataset).problems),
+        60,
+        "its source has stopped",
     )
 
 

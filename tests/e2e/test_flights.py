@@ -120,8 +120,8 @@ def test_restarting_a_service_afterwards_changes_no_number(
 ) -> None:
     local.kill(platform.stack.settings, service)
     local.start_service(platform.stack.settings, service)
-    platform.client.wait_settled("nyc.flights", timeout_s=120)
-    assert platform.client.ledger("nyc.flights").loaded == LOADED
+    platform.client.datasets.wait_settled("nyc.flights", timeout_s=120)
+    assert platform.client.datasets.ledger("nyc.flights").loaded == LOADED
     [[rows, miles]] = platform.client.query("SELECT count(), sum(distance) FROM nyc.flights").rows
     assert (int(str(rows)), int(str(miles))) == (LOADED, MILES)
 
@@ -134,14 +134,14 @@ def test_killing_every_service_in_the_middle_changes_no_number(platform: Platfor
     again = "nyc.flights_again"
     airports = airports_again(platform)
     document = (EXAMPLES / "flights.yaml").read_text(encoding="utf-8").replace("nyc.airports", airports)
-    platform.client.apply(again, document.replace("dataset: nyc.flights", f"dataset: {again}", 1))
+    platform.client.datasets.apply(again, document.replace("dataset: nyc.flights", f"dataset: {again}", 1))
     run = Run(platform, again, "append", READ)
     with ThreadPoolExecutor() as pool:
         for done in [
             pool.submit(kill_at, run, service, 10 * n) for n, service in enumerate(programs.SERVICES, start=1)
         ]:
             done.result()
-    books = platform.client.wait_settled(again, timeout_s=240)
+    books = platform.client.datasets.wait_settled(again, timeout_s=240)
     assert (books.read, books.loaded, books.filtered_rows, books.quarantined_rows) == (
         READ,
         LOADED,
@@ -162,8 +162,8 @@ def airports_again(platform: Platform) -> str:
     document = (
         (EXAMPLES / "airports.yaml").read_text(encoding="utf-8").replace("data/airports.csv", "data/airports_again.csv")
     )
-    platform.client.apply(name, document.replace("dataset: nyc.airports", f"dataset: {name}", 1))
-    platform.client.wait_settled(name, timeout_s=120)
+    platform.client.datasets.apply(name, document.replace("dataset: nyc.airports", f"dataset: {name}", 1))
+    platform.client.datasets.wait_settled(name, timeout_s=120)
     return name
 
 
@@ -179,32 +179,34 @@ def resubmit(platform: Platform, dataset: str, airports: str) -> None:
     edited = edit_some(platform, dataset)
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(
-            client.ask_quarantine, dataset, "resubmit", because="four airports came", reason="check_references"
+            client.quarantine.resubmit, dataset, because="four airports came", reason="check_references"
         )
-        eventually(lambda: client.ledger(dataset).resubmitted_rows > len(edited), 120, "some flights are resubmitted")
+        eventually(
+            lambda: client.datasets.ledger(dataset).resubmitted_rows > len(edited), 120, "some flights are resubmitted"
+        )
         local.kill(platform.stack.settings, "ingest")
         local.start_service(platform.stack.settings, "ingest")
-        outcome = client.wait_quarantine(dataset, asked.result(), timeout_s=240)
+        outcome = client.quarantine.wait(dataset, asked.result(), timeout_s=240)
     assert (outcome.resubmitted, outcome.refused) == (QUARANTINED - len(edited), 0)
-    books = client.wait_settled(dataset, timeout_s=240)
+    books = client.datasets.wait_settled(dataset, timeout_s=240)
     assert (books.read, books.loaded, books.filtered_rows) == (READ, LOADED + QUARANTINED, FILTERED)
     assert (books.quarantined, books.resubmitted) == ({}, {"check_references": QUARANTINED})
     assert books.balanced
     assert all(part.balanced for part in books.partitions)
     [[rows, quarantine_ids]] = client.query(f"SELECT count(), uniqExact(_quarantine_id) FROM {dataset}").rows
     assert (int(rows), int(quarantine_ids)) == (LOADED + QUARANTINED, QUARANTINED)
-    assert client.quarantine(dataset).total == 0
+    assert client.quarantine.get(dataset).total == 0
     names = ", ".join(f"'{row}'" for row in edited)
     loaded = client.query(f"SELECT _quarantine_id, dest FROM {dataset} WHERE _quarantine_id IN ({names})").rows
     assert {str(row): str(dest) for row, dest in loaded} == edited
     by_dest = dict(client.query(f"SELECT dest, count() FROM {dataset} WHERE _quarantine_id != '' GROUP BY dest").rows)
     assert {str(dest): int(str(count)) for dest, count in by_dest.items()} == BY_DEST
-    assert {client.quarantined(dataset, row).state for row in edited} == {"resubmitted"}
+    assert {client.quarantine.row(dataset, row).state for row in edited} == {"resubmitted"}
 
 
 def edit_some(platform: Platform, dataset: str) -> dict[str, str]:
     """Send four flights to BQN to other airports, on the command line. Returns the row -> where it goes now."""
-    found = platform.client.quarantine(dataset, "check_references", 1000).items
+    found = platform.client.quarantine.get(dataset, "check_references", 1000).items
     ids = [row.id for row in found if isinstance(row.fields, dict) and row.fields["dest"] == "BQN"][:4]
     patch = json.dumps([{"op": "replace", "path": "/dest", "value": "STT"}])
     for rows, edit in ((ids[:2], ("--set", "dest=replace(dest, 'BQN', 'SJU')")), (ids[2:], ("--patch", patch))):
@@ -231,26 +233,26 @@ def test_another_rule_replayed_over_all_flights_differs_as_duckdb_says(
     client, name = platform.client, "nyc.flights"
     wanted = expected(platform.files / "data")
     document = changed((EXAMPLES / "flights.yaml").read_text(encoding="utf-8"))
-    live = client.dataset(name).generation
-    candidate = client.replay(name, document, "unknown airports are flagged").generation
+    live = client.datasets.get(name).generation
+    candidate = client.generations.replay(name, document, "unknown airports are flagged").generation
     eventually(lambda: generation(platform, candidate).caught_up, 240, "the candidate has caught up")
-    *_, found = client.diff(name, candidate, sample=5)
+    *_, found = client.generations.diff(name, candidate, sample=5)
     assert found.part == "report", found.message
     compare(found, wanted)
     rows = {live: (wanted["rows_before"], wanted["distance_before"])}
     rows[candidate] = wanted["rows_after"], wanted["distance_after"]
     with polled(platform, name) as seen:
-        client.promote(name, candidate, "as wanted")
+        client.generations.promote(name, candidate, "as wanted")
         eventually(lambda: generation(platform, candidate).shown, 60, "the candidate shows")
         eventually(lambda: rows[candidate] in seen, 30, "it was seen")
-        client.rollback(name, candidate, "not as wanted")
+        client.generations.rollback(name, candidate, "not as wanted")
         eventually(lambda: generation(platform, live).shown, 60, "the one before shows")
     assert seen == [rows[live], rows[candidate], rows[live]]
-    client.retire(name, candidate, "given up")
+    client.generations.retire(name, candidate, "given up")
 
 
 def generation(platform: Platform, number: int) -> Generation:
-    return next(each for each in platform.client.generations("nyc.flights") if each.generation == number)
+    return next(each for each in platform.client.generations.list("nyc.flights") if each.generation == number)
 
 
 def compare(found: DiffPart, wanted: Expected) -> None:

@@ -34,9 +34,9 @@ def test_a_run_replaces_the_one_before_at_once_and_back_and_forth(platform: Plat
         shows(client, load.name, second)
     assert seen == [first, second]
     with watched(platform.stack, load.name) as seen:
-        platform.client.rollback_run(load.name)
+        platform.client.runs.rollback(load.name)
         shows(client, load.name, first)
-        platform.client.rollback_run(load.name)
+        platform.client.runs.rollback(load.name)
         shows(client, load.name, second)
     assert seen == [second, first, second]
 
@@ -106,13 +106,13 @@ def test_rows_that_are_dropped_or_set_aside_are_counted(platform: Platform, clie
     load = FullLoad(platform, sql="SELECT * FROM input WHERE id % 10 <> 0", more=checks)
     deliver(load.file, 0, 1000)
     load.apply()
-    books = platform.client.wait_settled(load.name, timeout_s=120)
+    books = platform.client.datasets.wait_settled(load.name, timeout_s=120)
     assert (books.read, books.loaded, books.quarantined_rows, books.filtered_rows) == (1000, 810, 90, 100)
     run = load.runs()[1]
     assert (run.state, run.rows, run.loaded, run.quarantined, run.filtered) == ("shown", 1000, 810, 90, 100)
-    [cause] = load.platform.client.run_story(load.name, run.run).set_aside
+    [cause] = load.platform.client.runs.story(load.name, run.run).set_aside
     assert (cause.stage, cause.rule, cause.rows) == ("transformer", "between_id", 90)
-    assert load.platform.client.quarantined(load.name, cause.first).rule == cause.rule
+    assert load.platform.client.quarantine.row(load.name, cause.first).rule == cause.rule
 
 
 def test_only_full_loads_have_runs(platform: Platform) -> None:
@@ -121,13 +121,15 @@ def test_only_full_loads_have_runs(platform: Platform) -> None:
     load.apply()
     load.wait_for(1)
     with pytest.raises(ApiError) as refusal:
-        platform.client.rollback_run(load.name)
+        platform.client.runs.rollback(load.name)
     assert refusal.value.status == 409
     other = f"{load.name}_appended"
-    platform.client.apply(other, f"dataset: {other}\ndescription: d\nowner: {{team: t}}\nsource: {{type: http_push}}\n")
-    assert platform.client.runs(other) == []
+    platform.client.datasets.apply(
+        other, f"dataset: {other}\ndescription: d\nowner: {{team: t}}\nsource: {{type: http_push}}\n"
+    )
+    assert platform.client.runs.list(other) == []
     with pytest.raises(ApiError) as refusal:
-        platform.client.start_run(other)
+        platform.client.runs.start(other)
     assert refusal.value.status == 409
 
 

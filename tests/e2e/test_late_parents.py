@@ -19,12 +19,12 @@ partitions: 1
 
 def applied(platform: Platform, kind: str, more: str) -> str:
     name = f"lp.{kind}_{uuid.uuid4().hex[:8]}"
-    platform.client.apply(name, DOCUMENT.format(name=name, more=more))
+    platform.client.datasets.apply(name, DOCUMENT.format(name=name, more=more))
     return name
 
 
 def settled(platform: Platform, name: str) -> Ledger:
-    books = platform.client.wait_settled(name, timeout_s=120)
+    books = platform.client.datasets.wait_settled(name, timeout_s=120)
     assert books.balanced, books
     return books
 
@@ -32,9 +32,9 @@ def settled(platform: Platform, name: str) -> Ledger:
 def arrived(platform: Platform, name: str, **books: int) -> None:
     """Wait until so many rows have these fates."""
     eventually(
-        lambda: all(getattr(platform.client.ledger(name), fate) == rows for fate, rows in books.items()),
+        lambda: all(getattr(platform.client.datasets.ledger(name), fate) == rows for fate, rows in books.items()),
         60,
-        f"{books} in {platform.client.ledger(name)}",
+        f"{books} in {platform.client.datasets.ledger(name)}",
     )
 
 
@@ -58,15 +58,15 @@ def test_children_wait_for_their_parents_and_are_loaded_in_order(platform: Platf
     name = applied(platform, "orders", check(goods, "1h"))
     platform.push(name, [{"n": n, "good": "late" if n % 2 else "known"} for n in range(10)])
     arrived(platform, name, parked_rows=5, loaded=5)
-    books = platform.client.ledger(name)
+    books = platform.client.datasets.ledger(name)
     assert (books.read, books.parked, books.residue, books.balanced) == (10, {"in_stock": 5}, 0, True)
     assert books.waiting_for == (f"5 rows wait for {goods} (in_stock)",)  # complete but for those that wait
-    [status] = platform.client.status(name)
+    [status] = platform.client.datasets.status(name)
     assert status.parked == 5
-    fate = platform.client.passport(name, "0:1").fate
+    fate = platform.client.rows.passport(name, "0:1").fate
     assert (fate.state, fate.stage) == ("parked", "transformer")
     assert fate.detail.startswith(f"good 'late' is not known to {goods}: it waits for that since 20")
-    assert platform.client.passport(name, "0:2").fate.state == "loaded"
+    assert platform.client.rows.passport(name, "0:2").fate.state == "loaded"
 
     platform.push(goods, [{"id": "late"}])
     books = settled(platform, name)
@@ -75,7 +75,7 @@ def test_children_wait_for_their_parents_and_are_loaded_in_order(platform: Platf
     table = f"{name}__g1"
     waited = rows(platform, f"SELECT n FROM {table} WHERE _parked_at IS NOT NULL ORDER BY _load_offset")
     assert [n for (n,) in waited] == [1, 3, 5, 7, 9]
-    found = platform.client.passport(name, "0:1")
+    found = platform.client.rows.passport(name, "0:1")
     assert found.fate.state == "loaded"
     assert [leg.done for leg in found.legs] == [True] * 4  # in the topics they stand behind younger rows
 
@@ -90,7 +90,7 @@ def test_an_older_row_that_waited_does_not_take_the_place_of_a_newer_one(platfor
     platform.push(goods, [{"id": late}])
     assert settled(platform, name).loaded == 3
     assert rows(platform, f"SELECT id, n FROM {name} ORDER BY id") == [[1, 3], [2, 2]]
-    assert platform.client.passport(name, "0:0").fate.state == "superseded"
+    assert platform.client.rows.passport(name, "0:0").fate.state == "superseded"
 
 
 def test_rows_that_waited_in_vain_are_loaded_when_they_are_resubmitted(platform: Platform, goods: str) -> None:
@@ -101,7 +101,7 @@ def test_rows_that_waited_in_vain_are_loaded_when_they_are_resubmitted(platform:
     assert settled(platform, name).quarantined == {"parent_late": 1}
     platform.push(goods, [{"id": late}])
     settled(platform, goods)
-    request = platform.client.ask_quarantine(name, "resubmit", because="it is there now", reason="parent_late")
-    assert platform.client.wait_quarantine(name, request, timeout_s=120).resubmitted == 1
+    request = platform.client.quarantine.resubmit(name, because="it is there now", reason="parent_late")
+    assert platform.client.quarantine.wait(name, request, timeout_s=120).resubmitted == 1
     books = settled(platform, name)
     assert (books.loaded, books.quarantined, books.parked) == (2, {}, {})

@@ -43,17 +43,17 @@ class Flow:
     def apply(self, name: str, source: str, more: str = "load: {mode: replace}\n") -> str:
         dataset = f"{self.domain}.{name}"
         head = f"dataset: {dataset}\ndescription: d\nowner: {{team: tests}}\n"
-        self.platform.client.apply(dataset, f"{head}source: {source}\n{more}")
+        self.platform.client.datasets.apply(dataset, f"{head}source: {source}\n{more}")
         return dataset
 
     def model(self, name: str, sql: str, schedule: str = "", more: str = "load: {mode: replace}\n") -> str:
         return self.apply(name, f'{{type: model, sql: "{sql}"{schedule}}}', more)
 
     def runs(self, dataset: str) -> dict[int, Run]:
-        return {run.run: run for run in self.platform.client.runs(dataset)}
+        return {run.run: run for run in self.platform.client.runs.list(dataset)}
 
     def newest(self, dataset: str) -> Run | None:
-        return next(iter(self.platform.client.runs(dataset)), None)
+        return next(iter(self.platform.client.runs.list(dataset)), None)
 
     def rows(self, dataset: str, columns: str) -> list[tuple[Any, ...]]:
         """Of the view; nothing before there is one."""
@@ -124,17 +124,17 @@ def test_models_follow_what_they_read_in_order(flow: Flow) -> None:
 def leads_back(flow: Flow, source: str, daily: str, worst: str, sent: list[dict[str, Any]]) -> None:
     """From a row of a model of a model, over the rows that contributed, to the bytes that were pushed."""
     client = flow.platform.client
-    [top] = client.passports(worst, "day = '2013-01-02'").items
+    [top] = client.rows.passports(worst, "day = '2013-01-02'").items
     [of_daily] = top.contributors
     assert (of_daily.dataset, of_daily.rows, of_daily.error) == (daily, 7, None), of_daily
     mine = next(
-        each for each in client.passports(daily, "day = '2013-01-02' AND carrier = 'C1'", contributors=100).items
+        each for each in client.rows.passports(daily, "day = '2013-01-02' AND carrier = 'C1'", contributors=100).items
     )
-    assert mine.id in [row.id for row in client.passport(worst, top.id, contributors=20).contributors[0].items]
+    assert mine.id in [row.id for row in client.rows.passport(worst, top.id, contributors=20).contributors[0].items]
     [of_flights] = mine.contributors
     wanted = {row["id"] for row in sent if row["carrier"] == "C1" and row["flown"].startswith("2013-01-02")}
     assert (of_flights.dataset, of_flights.rows, of_flights.later, of_flights.notes) == (source, len(wanted), 0, ())
-    found = [client.passport(source, row.id).raw.fields or {} for row in of_flights.items[:3]]
+    found = [client.rows.passport(source, row.id).raw.fields or {} for row in of_flights.items[:3]]
     assert {row["id"] for row in found} <= wanted
     assert len(flow.rows(source, "id")) > len(wanted), "the control: there are others"
     assert len(client.query(of_flights.sql, limit=1000).rows) == len(wanted), (
@@ -142,7 +142,7 @@ def leads_back(flow: Flow, source: str, daily: str, worst: str, sent: list[dict[
     )
     flow.platform.push(source, [{"id": -1, "carrier": "C1", "flown": "2013-01-02T10:00:00Z", "delay": 0.5}])
     flow.show(source, "countIf(id = -1)", [(1,)])
-    again = client.passport(daily, mine.id).contributors[0]
+    again = client.rows.passport(daily, mine.id).contributors[0]
     assert (again.rows, again.later) == (len(wanted), 1), "what came since did not contribute"
 
 
@@ -152,7 +152,7 @@ def test_a_run_that_fails_leaves_what_showed_and_one_can_be_taken_back(flow: Flo
     halves = flow.model("halves", f"SELECT intDiv(10, of) AS half FROM ref('{source}')")
     flow.show(halves, "half", [(10,)])
     flow.platform.push(source, [{"id": 2, "of": 0}])
-    flow.platform.client.start_run(halves)
+    flow.platform.client.runs.start(halves)
     eventually(
         lambda: flow.runs(halves)[2].state == "refused" if 2 in flow.runs(halves) else False, SETTLED_S, "it fails"
     )
@@ -160,7 +160,7 @@ def test_a_run_that_fails_leaves_what_showed_and_one_can_be_taken_back(flow: Flo
     assert flow.rows(halves, "half") == [(10,)]
     flow.model("halves", f"SELECT intDiv(10, of) AS half FROM ref('{source}') WHERE of <> 0 UNION ALL SELECT 7")
     flow.show(halves, "half", [(7,), (10,)])
-    flow.platform.client.rollback_run(halves)
+    flow.platform.client.runs.rollback(halves)
     flow.show(halves, "half", [(10,)])
 
 
@@ -169,19 +169,19 @@ def test_a_run_tells_what_it_does_and_can_be_cancelled(flow: Flow) -> None:
     waiting = flow.model("waiting", f"SELECT * FROM ref('{source}')")
 
     def told() -> list[str]:
-        return [event.type for event in flow.platform.client.run_story(waiting, 1).items]
+        return [event.type for event in flow.platform.client.runs.story(waiting, 1).items]
 
     eventually(lambda: flow.newest(waiting) is not None, SETTLED_S, "it begins")
     eventually(lambda: told() == ["run_begun", "run_waits"], SETTLED_S, "it waits, and says so")
-    flow.platform.client.cancel_run(waiting)
+    flow.platform.client.runs.cancel(waiting)
     eventually(lambda: flow.runs(waiting)[1].state == "cancelled", SETTLED_S, "it is cancelled")
     with pytest.raises(ApiError, match="under way"):
-        flow.platform.client.cancel_run(waiting)
+        flow.platform.client.runs.cancel(waiting)
     flow.platform.push(source, [{"id": 1}])
-    flow.platform.client.start_run(waiting)
+    flow.platform.client.runs.start(waiting)
     shows_run(flow, waiting, 2)
     eventually(lambda: told() == ["run_begun", "run_waits", "run_ended"], SETTLED_S, "its end is told")
-    story = flow.platform.client.run_story(waiting, 2)
+    story = flow.platform.client.runs.story(waiting, 2)
     assert [event.type for event in story.items if event.type != "run_waits"] == ["run_begun", "run_read", "run_shown"]
     read, shown = story.items[-2].data, story.items[-1].data
     assert (read["rows"], shown["loaded"]) == (1, 1)

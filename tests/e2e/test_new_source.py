@@ -56,5 +56,5 @@ def test_a_table_is_onboarded_by_a_script(platform: Platform, postgres_url: str,
     [[rows, total]] = platform.client.query("SELECT count(), sum(total) FROM e2e_shop.onboarded").rows
     expected = sum(round(number / 7 * 100) for number in range(1, ROWS + 1)) / 100
     assert (int(rows), float(str(total))) == (ROWS, expected)
-    assert platform.client.ledger("e2e_shop.onboarded").residue == 0
+    assert platform.client.datasets.ledger("e2e_shop.onboarded").residue == 0
     assert "classification: confidential" in (tmp_path / "onboarded.yaml").read_text(), "the mail address was noticed"

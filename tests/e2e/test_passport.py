@@ -94,9 +94,9 @@ def raw_by_id(platform: Platform, name: str) -> dict[int, list[Message]]:
 @pytest.fixture(scope="module")
 def orders(platform: Platform) -> Orders:
     name = f"pt.orders_{uuid.uuid4().hex[:8]}"
-    platform.client.apply(name, DOCUMENT.format(name=name))
+    platform.client.datasets.apply(name, DOCUMENT.format(name=name))
     platform.push(name, ORDERS)
-    books = platform.client.wait_settled(name, timeout_s=120)
+    books = platform.client.datasets.wait_settled(name, timeout_s=120)
     assert (books.read, books.filtered_rows, books.quarantined) == (4, 2, {"check_in": 1}), books
     return Orders(name, {order: each[0] for order, each in raw_by_id(platform, name).items()})
 
@@ -106,7 +106,7 @@ def same_bytes(passport: Passport, message: Message) -> bool:
 
 
 def test_a_row_leads_back_to_its_bytes_and_on_to_its_siblings(platform: Platform, orders: Orders) -> None:
-    found = platform.client.passports(orders.name, "id = 1 AND tag = 'gift'")
+    found = platform.client.rows.passports(orders.name, "id = 1 AND tag = 'gift'")
     [passport] = found.items
     assert passport.id == orders.place(1)
     assert same_bytes(passport, orders.raw[1])
@@ -138,13 +138,13 @@ def test_a_row_leads_back_to_its_bytes_and_on_to_its_siblings(platform: Platform
 
 def test_a_filtered_record_names_the_condition_that_dropped_it(platform: Platform, orders: Orders) -> None:
     for order, rule in ((2, "amount > 0"), (3, "state <> 'test'")):
-        passport = platform.client.passport(orders.name, orders.place(order))
+        passport = platform.client.rows.passport(orders.name, orders.place(order))
         assert (passport.fate.state, passport.fate.rule) == ("filtered", rule)
         assert same_bytes(passport, orders.raw[order])
         assert passport.rows == ()
         assert {leg.stage for leg in passport.legs if leg.committed_at} == {"stager", "transformer"}
     with pytest.raises(ApiError, match="ends in front of offset"):
-        platform.client.passport(orders.name, "0:1000000")
+        platform.client.rows.passport(orders.name, "0:1000000")
 
 
 def test_any_record_becomes_a_test_that_passes_until_the_rule_changes(
@@ -154,19 +154,19 @@ def test_any_record_becomes_a_test_that_passes_until_the_rule_changes(
     file = tmp_path / "orders.yaml"
     file.write_text(DOCUMENT.format(name=orders.name), encoding="utf-8")
     for order, end in ends.items():
-        made = platform.client.row_as_test(orders.name, orders.place(order))
+        made = platform.client.rows.as_test(orders.name, orders.place(order))
         assert (made.outcome, made.notes) == (end, ())
         written = headrace(platform, "row", orders.name, "--raw", orders.place(order), "--as-test", "-f", str(file))
         assert written.returncode == 0, written.stderr
-    [aside] = platform.client.quarantine(orders.name, everything=True).items
-    assert platform.client.quarantined_as_test(orders.name, aside.id).outcome == ends[4]
+    [aside] = platform.client.quarantine.get(orders.name, everything=True).items
+    assert platform.client.quarantine.as_test(orders.name, aside.id).outcome == ends[4]
     assert headrace(platform, "test", str(file)).returncode == 0
     file.write_text(file.read_text(encoding="utf-8").replace("[ch, li]", "[ch, CH]"), encoding="utf-8")
     assert "1 of 3 tests failed" in headrace(platform, "test", str(file)).stdout
 
 
 def test_a_quarantined_record_is_followed_through_its_resubmission(platform: Platform, orders: Orders) -> None:
-    old = platform.client.passport(orders.name, orders.place(4))
+    old = platform.client.rows.passport(orders.name, orders.place(4))
     assert (old.fate.state, [each.reason for each in old.quarantined]) == ("quarantined", ["check_in"])
     [aside] = old.quarantined
     staged = {(each.partition, each.offset): each.value for each in messages(platform, topics.staged(orders.name))}
@@ -174,17 +174,15 @@ def test_a_quarantined_record_is_followed_through_its_resubmission(platform: Pla
     assert same_bytes(old, orders.raw[4])
 
     edit = {"country": "lower(country)"}
-    asked = platform.client.ask_quarantine(
-        orders.name, "resubmit", because="typed in capitals", ids=[aside.id], set=edit
-    )
-    assert platform.client.wait_quarantine(orders.name, asked).resubmitted == 1
-    platform.client.wait_settled(orders.name, timeout_s=120)
+    asked = platform.client.quarantine.resubmit(orders.name, because="typed in capitals", ids=[aside.id], set=edit)
+    assert platform.client.quarantine.wait(orders.name, asked).resubmitted == 1
+    platform.client.datasets.wait_settled(orders.name, timeout_s=120)
     again = raw_by_id(platform, orders.name)[4][-1]
 
-    old = platform.client.passport(orders.name, orders.place(4))
+    old = platform.client.rows.passport(orders.name, orders.place(4))
     assert old.fate.state == "resubmitted"
     assert old.quarantined[0].became == (f"{again.partition}:{again.offset}",)
-    [new] = platform.client.passports(orders.name, "id = 4").items
+    [new] = platform.client.rows.passports(orders.name, "id = 4").items
     assert new.id == old.quarantined[0].became[0]
     assert same_bytes(new, again)
     assert not same_bytes(new, orders.raw[4])

@@ -23,13 +23,13 @@ def named(kind: str) -> str:
 
 
 def applied(platform: Platform, name: str, more: str) -> str:
-    platform.client.apply(name, DOCUMENT.format(name=name, more=more))
+    platform.client.datasets.apply(name, DOCUMENT.format(name=name, more=more))
     return name
 
 
 def settled(platform: Platform, name: str) -> Ledger:
     """The books once everything has its fate; they always balance."""
-    books = platform.client.wait_settled(name, timeout_s=120)
+    books = platform.client.datasets.wait_settled(name, timeout_s=120)
     assert books.balanced, books
     for part in books.partitions:
         assert part.balanced, part
@@ -37,8 +37,8 @@ def settled(platform: Platform, name: str) -> Ledger:
 
 
 def asked(platform: Platform, name: str, act: Any = "resubmit", **body: Any) -> QuarantineOutcome:
-    request = platform.client.ask_quarantine(name, act, because="a test", **body)
-    return platform.client.wait_quarantine(name, request, timeout_s=120)
+    request = getattr(platform.client.quarantine, act)(name, because="a test", **body)
+    return platform.client.quarantine.wait(name, request, timeout_s=120)
 
 
 def rows(platform: Platform, sql: str) -> list[list[Any]]:
@@ -66,17 +66,17 @@ def test_rows_are_loaded_once_their_parents_are_there(platform: Platform, parent
     assert (before.read, before.loaded, before.quarantined) == (10, 5, {"check_references": 5})
     assert asked(platform, name, reason="check_not_null").settled == 0  # a cause that nothing was set aside for
 
-    first = platform.client.quarantine(name).items[0]
+    first = platform.client.quarantine.get(name).items[0]
     assert asked(platform, name, act="assign", reason="check_references", to="ada").assigned == 5
     asked(platform, name, act="assign", ids=[first.id], to="grace")
     assert asked(platform, name, act="assign", all_matching=True, to="ada").assigned == 1  # grace's; ada has the others
     assert asked(platform, name, act="unassign", ids=[first.id]).unassigned == 1
     for who, rows_of in (("ada", 4), ("grace", 0), ("", 1)):
-        assert platform.client.quarantine(name, assigned_to=who).total == rows_of
-    assert [(each.rows, each.assigned) for each in platform.client.quarantine_clusters(name).items] == [(5, 4)]
+        assert platform.client.quarantine.get(name, assigned_to=who).total == rows_of
+    assert [(each.rows, each.assigned) for each in platform.client.quarantine.clusters(name).items] == [(5, 4)]
     assert settled(platform, name).quarantined == {"check_references": 5}
 
-    made = platform.client.quarantined_as_test(name, first.id)
+    made = platform.client.quarantine.as_test(name, first.id)
     assert (made.outcome, made.test["ref"]) == ("quarantined by country", {parents: []})
 
     asked(platform, name, reason="check_references")
@@ -91,23 +91,23 @@ def test_rows_are_loaded_once_their_parents_are_there(platform: Platform, parent
     assert (books.read, books.loaded, books.quarantined) == (10, 10, {})
     assert books.resubmitted == {"check_references": 10}
     assert sorted(rows(platform, f"SELECT id FROM {name}")) == [[n] for n in range(10)]
-    assert platform.client.quarantine(name).total == 0
-    history = platform.client.quarantine(name, everything=True)
+    assert platform.client.quarantine.get(name).total == 0
+    history = platform.client.quarantine.get(name, everything=True)
     assert {row.state for row in history.items} == {"resubmitted"}
     assert history.total == 10
     assert {(row.acted_by, row.because) for row in history.items} == {("admin", "a test")}
-    assert platform.client.ask_quarantine(name, "assign", because="late", ids=[first.id], to="ada").rows == 0
+    assert platform.client.quarantine.assign(name, because="late", ids=[first.id], to="ada").rows == 0
 
-    acts = platform.client.quarantined(name, first.id).acts
+    acts = platform.client.quarantine.row(name, first.id).acts
     assert [(act.act, act.assigned_to) for act in acts] == [
         ("quarantined", None), ("assigned", "ada"), ("assigned", "grace"), ("assigned", "ada"), ("unassigned", None),
         ("resubmitted", None), ("quarantined", None), ("resubmitted", None), ("loaded", None),
     ]  # fmt: skip
     assert [act.at for act in acts[:-1]] == sorted(filter(None, (act.at for act in acts)))
     assert {act.row for act in acts[:6]} == {first.id} != {act.row for act in acts[6:]}
-    assert platform.client.quarantined(name, acts[6].row).acts == acts  # told from either end
-    assert platform.client.passport(name, acts[-1].became or "").fate.state == "loaded"
-    made = platform.client.row_as_test(name, acts[-1].became or "")
+    assert platform.client.quarantine.row(name, acts[6].row).acts == acts  # told from either end
+    assert platform.client.rows.passport(name, acts[-1].became or "").fate.state == "loaded"
+    made = platform.client.rows.as_test(name, acts[-1].became or "")
     assert (made.outcome, made.test["ref"], made.recorded) == ("loaded", {parents: [{"code": "li"}]}, "loaded")
 
 
@@ -115,11 +115,13 @@ def test_rows_are_edited_by_expressions_and_patches(platform: Platform, parents:
     name = orders(platform, parents)
     platform.push(name, [{"id": 1, "country": "CH"}, {"id": 2, "country": "xx"}, {"id": 3, "country": "Ch"}])
     settled(platform, name)
-    by_id = {row.fields["id"]: row.id for row in platform.client.quarantine(name).items if isinstance(row.fields, dict)}
+    by_id = {
+        row.fields["id"]: row.id for row in platform.client.quarantine.get(name).items if isinstance(row.fields, dict)
+    }
     assert by_id.keys() == {1, 2, 3}
 
-    dry = platform.client.ask_quarantine(
-        name, "resubmit", because="a test", all_matching=True, dry_run=True, set={"country": "lower(country)"}
+    dry = platform.client.quarantine.resubmit(
+        name, because="a test", all_matching=True, dry_run=True, set={"country": "lower(country)"}
     )
     assert (dry.request, dry.rows, dry.tried) == (None, 3, 3)
     verdicts = {(verdict.fate, verdict.reason): verdict for verdict in dry.verdicts}
@@ -134,7 +136,7 @@ def test_rows_are_edited_by_expressions_and_patches(platform: Platform, parents:
     assert (wrong.resubmitted, wrong.refused) == (0, 1)
     assert "is not of type int64" in wrong.refusals[0].detail
     assert asked(platform, name, ids=[by_id[1]], set={"nothing": "1"}).refusals[0].rows == 1
-    assert platform.client.quarantined(name, by_id[1]).state == "open"
+    assert platform.client.quarantine.row(name, by_id[1]).state == "open"
 
     assert asked(platform, name, ids=[by_id[1], by_id[3]], set={"country": "lower(country)"}).resubmitted == 2
     patch = [{"op": "test", "path": "/id", "value": 2}, {"op": "replace", "path": "/country", "value": "ch"}]
@@ -144,7 +146,7 @@ def test_rows_are_edited_by_expressions_and_patches(platform: Platform, parents:
     assert sorted(rows(platform, f"SELECT id, country, _quarantine_id FROM {name}")) == [
         [number, "ch", by_id[number]] for number in (1, 2, 3)
     ]
-    assert json.loads(platform.client.quarantined(name, by_id[2]).edit or "") == {"patch": patch}
+    assert json.loads(platform.client.quarantine.row(name, by_id[2]).edit or "") == {"patch": patch}
 
 
 def test_what_never_was_a_record_is_read_anew(platform: Platform) -> None:
@@ -162,7 +164,7 @@ def test_what_never_was_a_record_is_read_anew(platform: Platform) -> None:
     name = named("lines")
     file = platform.files / f"{name}.csv"
     file.write_text("id,price,day\n1,10,2026-01-01\n2,12,2026-01-02\n")
-    platform.client.apply(
+    platform.client.datasets.apply(
         name, DOCUMENT.format(name=name, more="").replace("{type: http_push}", f"{{type: file, path: {file.name}}}")
     )
     settled(platform, name)
@@ -214,15 +216,15 @@ def test_discarded_rows_are_counted_and_gone(platform: Platform, parents: str) -
     name = orders(platform, parents)
     platform.push(name, [{"id": n, "country": "xx"} for n in range(4)] + [{"id": 9, "country": "ch"}])
     settled(platform, name)
-    one = platform.client.quarantine(name).items[0].id
+    one = platform.client.quarantine.get(name).items[0].id
     assert asked(platform, name, act="discard", ids=[one]).discarded == 1
     books = settled(platform, name)
     assert (books.read, books.loaded) == (5, 1)
     assert (books.quarantined, books.discarded) == ({"check_references": 3}, {"check_references": 1})
-    [status] = platform.client.status(name)
+    [status] = platform.client.datasets.status(name)
     assert (status.quarantined, status.resubmitted, status.discarded) == (3, 0, 1)
-    assert platform.client.quarantined(name, one).state == "discarded"
-    assert platform.client.ask_quarantine(name, "resubmit", because="a test", ids=[one]).rows == 0
-    dry = platform.client.ask_quarantine(name, "discard", because="a test", all_matching=True, dry_run=True)
+    assert platform.client.quarantine.row(name, one).state == "discarded"
+    assert platform.client.quarantine.resubmit(name, because="a test", ids=[one]).rows == 0
+    dry = platform.client.quarantine.discard(name, because="a test", all_matching=True, dry_run=True)
     assert (dry.request, dry.rows, dry.clusters[0].reason) == (None, 3, "check_references")
     assert settled(platform, name).quarantined == {"check_references": 3}

@@ -93,7 +93,7 @@ def test_the_client_reads_it(client: TestClient) -> None:
         return httpx.Response(answer.status_code, content=answer.content)
 
     with Client("http://gateway.test", ADMIN, transport=httpx.MockTransport(handed_on)) as reading:
-        last = list(reading.diff("nyc.airports", 2, against=1, sample=1))[-1]
+        last = list(reading.generations.diff("nyc.airports", 2, against=1, sample=1))[-1]
     assert (last.part, last.added) == ("report", 1)
 
 

@@ -170,7 +170,7 @@ def test_a_back_test_goes_over_days(run: Run, gateway: GatewayDouble, nyc: Path)
     assert "About 7 older rows of that time were left out" in run("plan", "-f", str(nyc), "--back-test", "3d").stdout
     run("plan", "-f", str(nyc), "--back-test", "12h")
     run("plan", "-f", str(nyc), "--back-test", "50")
-    asked = [(body["rows"], body["hours"]) for act, body in gateway.asked if act == "back-test"]
+    asked = [(body.get("rows"), body.get("hours")) for act, body in gateway.asked if act == "back-test"]
     assert asked == [(None, 72), (None, 12), (50, None)]
     for wrong in ("0", "3w", "-1d", "2000001", "367d", ""):
         refused = run("plan", "-f", str(nyc), f"--back-test={wrong}")

@@ -117,7 +117,7 @@ def test_the_local_token_goes_to_this_machine_only(home: Path, url: str, sent: b
         seen.append(request.headers.get("Authorization"))
         return httpx.Response(200, json={"items": []})
 
-    Session(url, transport=httpx.MockTransport(answer)).client().status()
+    Session(url, transport=httpx.MockTransport(answer)).client().datasets.status()
     assert seen == [f"Bearer {known}" if sent else None]
 
 

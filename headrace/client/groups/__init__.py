@@ -1,0 +1,1 @@
+"""The calls, by what they are about. `headrace.client.method` tells how a description becomes a method of both clients."""
