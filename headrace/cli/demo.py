@@ -16,6 +16,7 @@ from headrace.cli.progress import ComponentBoard, LoadBoard
 from headrace.cli.render import Format, Output, command, emit, safe
 from headrace.cli.session import session_of
 from headrace.client import Ledger, QueryResult
+from headrace.client.contexts import LOCAL
 from headrace.errors import HeadraceError
 
 _TABLES: Final = ("airlines", "airports", "planes", "weather", "flights")
@@ -64,8 +65,8 @@ def demo(
     with ComponentBoard() as board:
         stack.module().up(stack.settings(), progress=board.update)
     documents = in_order(read([examples_dir()]))
-    # The demo's data belongs in the local stack, whatever gateway --url or HEADRACE_URL name.
-    with replace(session_of(context), url=None, token=None).client() as client:
+    # The demo's data belongs in the local stack, whatever gateway the command line, the environment or a context names.
+    with replace(session_of(context), url=None, token=None, context=LOCAL).client() as client:
         with LoadBoard() as loading:
             _, books = apply_in_order(client, documents, loading, wait=True, timeout_s=timeout_s)
         answers = {question: client.query(sql) for question, sql in QUESTIONS.items()}

@@ -8,6 +8,7 @@ import typer
 
 from headrace.cli import (
     authorize,
+    contexts,
     contracts,
     datasets,
     demo,
@@ -26,10 +27,12 @@ from headrace.cli import (
     sources,
     testing,
 )
+from headrace.cli.completion import context_names
 from headrace.cli.render import Format, Output
 from headrace.cli.session import session_of
 from headrace.cli.shell import Shell
 from headrace.client import ApiError, Unreachable
+from headrace.errors import HeadraceError
 
 app = typer.Typer(
     name="headrace",
@@ -49,16 +52,34 @@ def root(
     context: typer.Context,
     url: Annotated[
         str | None,
-        typer.Option(envvar="HEADRACE_URL", help="The gateway.", show_default="the local stack's"),
+        typer.Option(envvar="HEADRACE_URL", help="The gateway.", show_default="the context's"),
     ] = None,
     token: Annotated[
         str | None,
+        typer.Option(envvar="HEADRACE_TOKEN", help="Who you are to it.", show_default="the context's"),
+    ] = None,
+    context_name: Annotated[
+        str | None,
         typer.Option(
-            envvar="HEADRACE_TOKEN", help="Who you are to it.", show_default="the local stack's administrator"
+            "--context",
+            envvar="HEADRACE_CONTEXT",
+            help="The gateway, by the name you gave it.",
+            show_default="the one in use",
+            autocompletion=context_names,
         ),
     ] = None,
 ) -> None:
-    context.obj = replace(session_of(context), url=url or None, token=(token or "").strip() or None)
+    if url and context_name and _typed(context, "context_name"):
+        raise HeadraceError(f"--context {context_name}, and --url or HEADRACE_URL: both name a gateway. Leave one out.")
+    context.obj = replace(
+        session_of(context), url=url or None, token=(token or "").strip() or None, context=context_name or None
+    )
+
+
+def _typed(context: typer.Context, name: str) -> bool:
+    """Whether an option stood on the command line, not in the environment."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def version(context: typer.Context, output: Output = Format.TABLE) -> None:
@@ -110,6 +131,7 @@ def _assemble() -> None:
     for decide in (overrides.skip, overrides.pin, overrides.unpin, overrides.overrides):
         app.command(rich_help_panel=hand)(decide)
     app.add_typer(overrides.hold, name="hold", rich_help_panel=hand)
+    app.add_typer(contexts.app, name="context")
     app.command()(version)
 
 

@@ -10,13 +10,17 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 
 from headrace.cli import tables
+from headrace.cli.completion import dataset_names
 from headrace.cli.render import Format, Output, console, emit, emit_line, note, safe
 from headrace.cli.session import session_of
 from headrace.client import Client, DatasetStatus, TailRecord, Unreachable
 from headrace.errors import HeadraceError
 
 DatasetArgument = Annotated[
-    str, typer.Argument(metavar="DATASET", help="Its name, as in nyc.flights.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="DATASET", help="Its name, as in nyc.flights.", show_default=False, autocompletion=dataset_names
+    ),
 ]
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on with what arrives, until Ctrl-C.")]
 
@@ -26,7 +30,8 @@ _FOLLOW_WINDOW = 500  # records looked at per poll: the most the gateway gives
 def status(
     context: typer.Context,
     dataset: Annotated[
-        str | None, typer.Argument(metavar="DATASET", help="One dataset only.", show_default=False)
+        str | None,
+        typer.Argument(metavar="DATASET", help="One dataset only.", show_default=False, autocompletion=dataset_names),
     ] = None,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Refresh until Ctrl-C.")] = False,
     interval_s: Annotated[float, typer.Option("--interval", min=0.1, help="Seconds between refreshes.")] = 1.0,

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import RenderableType
 
+from headrace.cli.completion import dataset_names
 from headrace.cli.observe import DatasetArgument
 from headrace.cli.render import Format, Output, command, emit, moment, safe, table
 from headrace.cli.session import session_of
@@ -21,7 +22,8 @@ Because = Annotated[str, typer.Option("--because", help="Why; it is kept with th
 def hold_ls(
     context: typer.Context,
     dataset: Annotated[
-        str | None, typer.Argument(metavar="[DATASET]", help="Only of this one.", show_default=False)
+        str | None,
+        typer.Argument(metavar="[DATASET]", help="Only of this one.", show_default=False, autocompletion=dataset_names),
     ] = None,
     output: Output = Format.TABLE,
 ) -> None:

@@ -7,6 +7,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Ta
 
 from headrace.cli.render import console, count, note, safe
 from headrace.client import Ledger
+from headrace.client.progress import of_ledger
 
 
 class _Board:
@@ -80,14 +81,8 @@ class LoadBoard(_Board):
 
     def update(self, ledger: Ledger) -> None:
         """New figures of a dataset that has joined."""
-        rows = f"{ledger.loaded:,} loaded of {ledger.read:,} read"
-        self.progress.update(
-            self.tasks[ledger.dataset],
-            # A source that has shown nothing yet has no known end.
-            total=ledger.read or (1 if ledger.settled else None),
-            completed=ledger.settled_rows or int(ledger.settled),
-            rows=rows,
-        )
+        done, total, rows = of_ledger(ledger)
+        self.progress.update(self.tasks[ledger.dataset], total=total, completed=done, rows=rows)
         if ledger.settled and ledger.dataset not in self._done:
             self._done.add(ledger.dataset)
             if not self.live:

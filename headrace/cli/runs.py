@@ -6,6 +6,7 @@ from typing import Annotated, Final
 import typer
 
 from headrace.cli import tables
+from headrace.cli.completion import dataset_names
 from headrace.cli.render import Format, Output, command, console, emit, emit_line, note
 from headrace.cli.session import session_of
 from headrace.client import Run
@@ -15,7 +16,10 @@ app = typer.Typer(
 )
 
 DatasetArgument = Annotated[
-    str, typer.Argument(metavar="DATASET", help="Its name, as in shop.products.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="DATASET", help="Its name, as in shop.products.", show_default=False, autocompletion=dataset_names
+    ),
 ]
 
 RunArgument = Annotated[

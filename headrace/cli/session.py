@@ -9,6 +9,7 @@ import typer
 
 from headrace.cli import stack
 from headrace.client import Client
+from headrace.client.contexts import ContextFile
 
 _THIS_MACHINE: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -19,13 +20,19 @@ class Session:
 
     url: str | None = None
     token: str | None = None
+    context: str | None = None
     transport: httpx.BaseTransport | None = None  # how to reach the gateway, when not over the network
 
     def client(self, **options: Any) -> Client:
-        """A connection; what the user has not said is taken from the local stack, when there is one.
+        """A connection. What the user has not said is taken from a context, or from the local stack.
 
-        The local administrator's token goes to this machine only.
+        A token goes only where it belongs: that of a context to the context's gateway, the local administrator's to this machine.
         """
+        if self.url is None:
+            contexts = ContextFile.of_user()
+            context = contexts.get(self.context or contexts.current)
+            if context is not None:
+                return Client(context.url, self.token or context.found_token(), transport=self.transport, **options)
         url = self.url or stack.settings().gateway_url
         token = self.token or (stack.admin_token() if urlsplit(url).hostname in _THIS_MACHINE else None)
         return Client(url, token, transport=self.transport, **options)

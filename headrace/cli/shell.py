@@ -55,7 +55,8 @@ def _next_steps(error: HeadraceError) -> list[str]:
     match error:
         case ApiError(status=401):
             return [
-                "Give a token with [bold]--token[/] or HEADRACE_TOKEN.",
+                "Give a token with [bold]--token[/] or HEADRACE_TOKEN, or keep one in a context: "
+                f"{command('context add NAME URL')}.",
                 "The local stack's is found by itself in the folder the stack was started in, "
                 "or through HEADRACE_STACK_DATA_DIR.",
             ]
@@ -73,6 +74,6 @@ def _next_steps(error: HeadraceError) -> list[str]:
         case Unreachable():
             return [
                 f"Start the local stack: {command('up')}",
-                "or point to another gateway with --url or HEADRACE_URL.",
+                f"or point to another gateway with --url or HEADRACE_URL, or with {command('context use NAME')}.",
             ]
     return []

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from headrace.cli import tables
+from headrace.cli.completion import dataset_names
 from headrace.cli.observe import DatasetArgument
 from headrace.cli.render import Format, Output, command, emit, safe
 from headrace.cli.session import session_of
@@ -130,7 +131,10 @@ def release(
 
 def holdings(
     context: typer.Context,
-    dataset: Annotated[str, typer.Argument(metavar="[DATASET]", help="Only of this one.", show_default=False)] = "",
+    dataset: Annotated[
+        str,
+        typer.Argument(metavar="[DATASET]", help="Only of this one.", show_default=False, autocompletion=dataset_names),
+    ] = "",
     output: Output = Format.TABLE,
 ) -> None:
     """List what sources keep outside of Headrace: captures, with their replication slots, and what is left of former ones.

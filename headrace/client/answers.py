@@ -31,7 +31,7 @@ def page(kind: type[ResultT], response: httpx.Response) -> tuple[Items[ResultT],
     listed = body.get("items") if isinstance(body, dict) else None
     if not isinstance(listed, list):
         raise _not_ours(response)
-    return Items(_valid(kind, item, response) for item in listed), body.get("next")
+    return Items(_valid(kind, item, response) for item in listed), body.get("next_cursor")
 
 
 def line(kind: type[ResultT], text: str, response: httpx.Response) -> ResultT:

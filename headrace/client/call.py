@@ -65,7 +65,7 @@ class Request:
         return Lines(self, kind)
 
     def pages(self, kind: type[ResultT]) -> "Pages[ResultT]":
-        """Its answer lists values, as `items`, and with `next` says how to ask for those that follow."""
+        """Its answer lists values, as `items`, and as `next_cursor` says how to ask for those that follow."""
         return Pages(self, kind)
 
 

@@ -1,12 +1,13 @@
 """The two clients of a gateway: one that waits for its answers, and one whose answers are awaited."""
 
 from types import TracebackType
-from typing import Generic, Self
+from typing import Any, Generic, Self
 
 import httpx
 from pydantic import SecretStr
 
 from headrace.client.call import Call, ask, get
+from headrace.client.contexts import target
 from headrace.client.groups.datasets import Datasets
 from headrace.client.groups.drift import DriftCalls
 from headrace.client.groups.generations import Generations
@@ -69,6 +70,12 @@ class Client(_Calls[Wire]):
         again = Retries(retries, backoff_s, writes=retry_writes)
         super().__init__(Wire(url.rstrip("/"), _shown(token), timeout_s, again, transport))
 
+    @classmethod
+    def from_context(cls, name: str | None = None, **options: Any) -> Self:
+        """To the gateway that HEADRACE_URL and HEADRACE_TOKEN name, else that of a context (`docs/sdk.md`)."""
+        url, token = target(name)
+        return cls(url or DEFAULT_URL, token, **options)
+
     def __enter__(self) -> Self:
         return self
 
@@ -98,6 +105,12 @@ class AsyncClient(_Calls[AsyncWire]):
     ) -> None:
         again = Retries(retries, backoff_s, writes=retry_writes)
         super().__init__(AsyncWire(url.rstrip("/"), _shown(token), timeout_s, again, transport))
+
+    @classmethod
+    def from_context(cls, name: str | None = None, **options: Any) -> Self:
+        """See `Client`."""
+        url, token = target(name)
+        return cls(url or DEFAULT_URL, token, **options)
 
     async def __aenter__(self) -> Self:
         return self

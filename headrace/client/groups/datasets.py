@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from typing import Final
 
 from headrace.client.call import Call, Lines, ask, get, put
@@ -9,6 +10,7 @@ from headrace.client.errors import ApiError, NotSettled, Stopped, Unreachable
 from headrace.client.flow import Flow, Pause, done
 from headrace.client.items import Items
 from headrace.client.method import Group, WireT, call, flow, lines
+from headrace.client.progress import settling
 from headrace.client.results import Applied, BackTestPart, Dataset, DatasetStatus, Ledger, Plan, TailRecord
 from headrace.client.retries import PASSING
 
@@ -76,9 +78,12 @@ class Datasets(Group[WireT]):
         timeout_s: float = 600,
         on_progress: Callable[[Ledger], None] | None = None,
         poll_s: float = 0.5,
+        *,
+        progress: bool = False,
     ) -> Flow[Ledger]:
         """Wait until everything the source had has reached its fate, and return the books. See `wait_all_settled`."""
-        settled = yield from _all_settled([dataset], timeout_s, on_progress, poll_s)
+        with settling() if progress else nullcontext(on_progress) as tell:
+            settled = yield from _all_settled([dataset], timeout_s, tell, poll_s)
         return settled[dataset]
 
     @flow
@@ -88,13 +93,18 @@ class Datasets(Group[WireT]):
         timeout_s: float = 600,
         on_progress: Callable[[Ledger], None] | None = None,
         poll_s: float = 0.5,
+        *,
+        progress: bool = False,
     ) -> Flow[dict[str, Ledger]]:
         """Wait until every one of these datasets has settled; a gateway that restarts meanwhile is waited for.
+
+        `on_progress` is told the books at each look; with `progress` they are shown, on a terminal or in a notebook.
 
         Errors: Stopped when a service has given one of them up, NotSettled when the time is up, ApiError when the
         gateway refuses.
         """
-        return (yield from _all_settled(datasets, timeout_s, on_progress, poll_s))
+        with settling() if progress else nullcontext(on_progress) as tell:
+            return (yield from _all_settled(datasets, timeout_s, tell, poll_s))
 
 
 def _ledger(dataset: str) -> Call[Ledger]:

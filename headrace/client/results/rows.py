@@ -1,9 +1,15 @@
 """Rows of the warehouse and of topics."""
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from headrace.client import html
 from headrace.client.results.base import Result
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
 
 
 class Column(Result):
@@ -21,6 +27,28 @@ class QueryResult(Result):
     row_count: int
     truncated: bool = False
     elapsed_ms: float | None = None
+
+    def to_arrow(self) -> "pa.Table":
+        """As an Arrow table, each column of the type it has in the warehouse. Times are exact to the microsecond."""
+        from headrace.client import frames  # pyarrow takes a while to load
+
+        return frames.arrow([(column.name, column.type) for column in self.columns], self.rows)
+
+    def to_polars(self) -> "pl.DataFrame":
+        """As a data frame of polars. Errors: HeadraceError when it is not installed."""
+        from headrace.client import frames
+
+        return frames.polars(self.to_arrow())
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """As a data frame of pandas. Errors: HeadraceError when it is not installed."""
+        from headrace.client import frames
+
+        return frames.pandas(self.to_arrow())
+
+    def _repr_html_(self) -> str:
+        cut = "<p>There are more: the answer was cut at its limit.</p>" if self.truncated else ""
+        return html.table([column.name for column in self.columns], self.rows, of=self.row_count) + cut
 
 
 class TailRecord(Result):

@@ -1,6 +1,5 @@
 """The SDK against a double of the gateway: an httpx transport that answers from a script, no network."""
 
-from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -9,31 +8,7 @@ import pytest
 from headrace.client import ApiError, Client, NotSettled, Stopped, Unreachable
 from headrace.client.results import Ledger
 from headrace.errors import HeadraceError
-
-Answer = httpx.Response | Exception
-
-
-class Script:
-    """A transport's handler that gives one answer after the other, the last one again and again."""
-
-    def __init__(self, *answers: Answer) -> None:
-        self.answers = list(answers)
-        self.requests: list[httpx.Request] = []
-
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        self.requests.append(request)
-        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-
-def connect(handler: Callable[[httpx.Request], httpx.Response], **options: Any) -> Client:
-    return Client("http://gateway.test", "s3cret", backoff_s=0, transport=httpx.MockTransport(handler), **options)
-
-
-def ledger(settled: bool, **books: Any) -> httpx.Response:
-    return httpx.Response(200, json={"dataset": "nyc.flights", "settled": settled, **books})
+from tests.unit.client.script import Answer, Script, connect, ledger
 
 
 def test_a_call_carries_the_token_and_reads_a_typed_result() -> None:
