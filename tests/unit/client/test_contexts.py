@@ -119,7 +119,7 @@ def test_a_change_leaves_the_rest_as_a_person_wrote_it_and_the_file_closed(file:
     assert [each.name for each in file.parent.iterdir()] == ["config.toml"]
     assert file.stat().st_mode & 0o777 == 0o600
     read = ContextFile(file)
-    assert (read.current, read.contexts.keys()) == ("new", {"production", "staging", "new"})
+    assert (read.current, sorted(read.contexts)) == ("new", ["new", "production", "staging"])
     assert read.contexts["new"].found_token() == "t0ken"
     read.remove("new")
     read.save()
