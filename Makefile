@@ -54,6 +54,7 @@ check: install ## everything that can be said without running: lint, format, typ
 	@$(BIN)/python -m headrace.contract.generate --check
 	@$(BIN)/python -m headrace.stream.generate --check
 	@$(BIN)/python -m services.gateway.openapi --check
+	@$(BIN)/python -m services.gateway.openapi --breaking schemas/openapi-baseline.json
 	@$(BIN)/headrace test examples/nyc
 
 fmt: install ## put every file in the house's format
