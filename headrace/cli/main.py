@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from headrace.cli import (
+    access,
     authorize,
     contexts,
     contracts,
@@ -26,6 +27,7 @@ from headrace.cli import (
     source_control,
     sources,
     testing,
+    tokens,
 )
 from headrace.cli.completion import context_names
 from headrace.cli.render import Format, Output
@@ -106,7 +108,7 @@ def version(context: typer.Context, output: Output = Format.TABLE) -> None:
 
 def _assemble() -> None:
     start, files, change, look = "Local stack", "Dataset files", "Safe change", "Look"
-    hand = "Decide by hand"
+    hand, who = "Decide by hand", "Who and where"
     for command, panel in (
         (local.up, start), (local.down, start), (local.doctor, start), (demo.demo, start),
         (datasets.init, files), (datasets.validate, files), (datasets.plan, files), (datasets.apply, files),
@@ -131,7 +133,9 @@ def _assemble() -> None:
     for decide in (overrides.skip, overrides.pin, overrides.unpin, overrides.overrides):
         app.command(rich_help_panel=hand)(decide)
     app.add_typer(overrides.hold, name="hold", rich_help_panel=hand)
-    app.add_typer(contexts.app, name="context")
+    app.add_typer(access.app, name="access", rich_help_panel=who)
+    app.add_typer(tokens.app, name="token", rich_help_panel=who)
+    app.add_typer(contexts.app, name="context", rich_help_panel=who)
     app.command()(version)
 
 

@@ -113,6 +113,11 @@ def put(template: str, **parts: object) -> Request:
     return Request("PUT", template, parts, changes=True)
 
 
+def patch(template: str, **parts: object) -> Request:
+    """A write of a part of a thing."""
+    return Request("PATCH", template, parts, changes=True)
+
+
 def delete(template: str, **parts: object) -> Request:
     """A write that takes a thing away."""
     return Request("DELETE", template, parts, changes=True)

@@ -8,6 +8,7 @@ from pydantic import SecretStr
 
 from headrace.client.call import Call, ask, get
 from headrace.client.contexts import target
+from headrace.client.groups.access import Access, Tokens
 from headrace.client.groups.datasets import Datasets
 from headrace.client.groups.drift import DriftCalls
 from headrace.client.groups.generations import Generations
@@ -29,6 +30,7 @@ class _Calls(Group[WireT], Generic[WireT]):
     def __init__(self, wire: WireT) -> None:
         super().__init__(wire)
         self.url = wire.url
+        self.access = Access(wire)
         self.datasets = Datasets(wire)
         self.drift = DriftCalls(wire)
         self.generations = Generations(wire)
@@ -38,6 +40,7 @@ class _Calls(Group[WireT], Generic[WireT]):
         self.runs = Runs(wire)
         self.secrets = Secrets(wire)
         self.sources = Sources(wire)
+        self.tokens = Tokens(wire)
 
     @call
     def version(self) -> Call[Version]:
