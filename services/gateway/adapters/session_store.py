@@ -8,12 +8,12 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from hashlib import sha256
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, and_, delete, insert, or_, select, update
 
 from services.gateway.adapters.sign_in_tables import SESSIONS
+from services.gateway.core.keyed import keyed_hash
 from services.gateway.core.session_life import Lifetime, to_note
 
 _GRACE: Final = timedelta(seconds=30)  # requests that were sent before the browser had the next cookie
@@ -91,7 +91,7 @@ class Sessions:
         mine = or_(SESSIONS.c.hash == digest, and_(SESSIONS.c.former_hash == digest, SESSIONS.c.former_until > now))
         with self._engine.connect() as connection:
             row = connection.execute(select(SESSIONS).where(mine)).mappings().one_or_none()
-        session = None if row is None else self._session(row)
+        session = None if row is None else self._session(dict(row))
         if session is None or session.ends_at <= now:
             return None
         if to_note(session.seen_at, now):
@@ -106,7 +106,7 @@ class Sessions:
 
     def shows(self, session: Session, csrf: str) -> bool:
         """Whether this is the token of the session."""
-        return hmac.compare_digest(self.csrf(session).encode(), csrf.encode("utf-8", "replace"))
+        return hmac.compare_digest(self.csrf(session).encode(), csrf.encode("utf-8", "backslashreplace"))
 
     def renew(self, session: Session, cookie: str, now: datetime, *, grace: timedelta = _GRACE) -> str | None:
         """Another cookie for the session, whose present one is given; that one counts for a few seconds more.
@@ -130,7 +130,7 @@ class Sessions:
         if principal_id is not None:
             query = query.where(SESSIONS.c.principal == principal_id)
         with self._engine.connect() as connection:
-            found = [self._session(row) for row in connection.execute(query).mappings()]
+            found = [self._session(dict(row)) for row in connection.execute(query).mappings()]
         return [each for each in found if each.ends_at > now]
 
     def end(self, session_id: str, principal_id: str | None = None) -> bool:
@@ -140,8 +140,7 @@ class Sessions:
             return connection.execute(delete(SESSIONS).where(SESSIONS.c.id == session_id, *whose)).rowcount > 0
 
     def _hash(self, what: str, value: str) -> bytes:
-        """The keyed hash, another one for each purpose: none is worth anything as another, nor as a bearer token."""
-        return hmac.digest(self._key, f"session {what} {value}".encode("utf-8", "replace"), sha256)
+        return keyed_hash(self._key, f"session {what}", value)
 
     def _session(self, row: Mapping[str, Any]) -> Session:
         opened_at, seen_at = row["opened_at"], row["seen_at"]

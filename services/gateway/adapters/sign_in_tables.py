@@ -14,7 +14,7 @@ CREDENTIALS: Final = Table(
     Column("changed_at", UtcDateTime, nullable=False),
 )
 
-#: `former_hash` is that of the cookie before the present one: until `former_until` it counts too, for requests that were under way.
+#: `former_hash` is that of the cookie before: it counts until `former_until`, for requests that were under way.
 SESSIONS: Final = Table(
     "sessions",
     METADATA,
