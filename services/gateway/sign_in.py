@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from argon2 import PasswordHasher
 from sqlalchemy import Engine
 
-from headrace.access.book import AccessBook, Principal
+from headrace.access.book import AccessBook, Caller, Principal
 from headrace.access.policy import EVERYTHING, Grant
 from headrace.access.topic import AccessChange
 from headrace.errors import Fatal
@@ -106,6 +106,7 @@ class SignIn:
             _refuse_taken(book, name)
             return [AccessChange(person), AccessChange(grant)]
 
+        self._codes.whose("setup", code, at)
         hashed = self._hashed(password, name)
         with self._engine.begin() as connection:
             self._codes.use(connection, "setup", code, at)
@@ -123,14 +124,29 @@ class SignIn:
 
         Errors: CodeRefused; PasswordRefused. Then the code is not used up.
         """
+        person = self._access.book.principals.get(self._codes.whose("password", code, at))
+        if person is None or not person.active:
+            raise CodeRefused("the account that this link is for is gone, or switched off")
+        hashed = self._hashed(password, person.name)
         with self._engine.begin() as connection:
-            person = self._access.book.principals.get(self._codes.use(connection, "password", code, at))
-            if person is None or not person.active:
-                raise CodeRefused("the account that this link is for is gone, or switched off")
-            put_hash(connection, person.id, self._hashed(password, person.name), at)
+            self._codes.use(connection, "password", code, at)
+            put_hash(connection, person.id, hashed, at)
             end_all(connection, person.id)
         self._attempts.succeeded(person.name, from_where.address, at)
         return self.sessions.open(person.id, at, from_where)
+
+    def caller(self, session: Session) -> Caller | None:
+        """What somebody may do who is signed in. None when they were switched off: their sessions end, for good."""
+        caller = self._access.book.caller(session.principal)
+        if caller is None:
+            self.end_all(session.principal)
+        return caller
+
+    def renewed(self, session: Session, cookie: str, caller: Caller, at: datetime) -> str | None:
+        """The next cookie of a session whose owner may do more than when it got its present one; None when there is no need."""
+        if powers(caller.access.grants) <= session.powers:
+            return None
+        return self.sessions.renew(session, cookie, at)
 
     def end_all(self, principal_id: str) -> None:
         """End every session of somebody: they were switched off."""

@@ -29,6 +29,7 @@ class Attempts:
         subjects = self._subjects(name, address)
         with self._engine.begin() as connection:
             connection.execute(delete(SIGN_IN_ATTEMPTS).where(SIGN_IN_ATTEMPTS.c.forget_at <= now))
+        with self._engine.begin() as connection:
             counts = _counts(connection, subjects, now)
             if wait := wait_of(counts, now):
                 raise TooManyAttempts(math.ceil(wait.total_seconds()))

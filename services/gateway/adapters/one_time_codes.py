@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import Connection, Engine, delete, insert, or_
+from sqlalchemy import ColumnElement, Connection, Engine, delete, insert, or_, select
 
 from services.gateway.adapters.sign_in_tables import ONE_TIME_CODES
 from services.gateway.core.keyed import keyed_hash
@@ -40,14 +40,26 @@ class OneTimeCodes:
             connection.execute(insert(table).values(**row, expires_at=expires_at))
         return OneTimeCode(code, expires_at)
 
-    def use(self, connection: Connection, purpose: Purpose, code: str, now: datetime) -> str:
-        """Whose code this is; it is used up when the caller's transaction ends well. Errors: CodeRefused."""
+    def whose(self, purpose: Purpose, code: str, now: datetime) -> str:
+        """Whose code this is; it stays. Errors: CodeRefused."""
+        with self._engine.connect() as connection:
+            query = select(ONE_TIME_CODES.c.principal).where(*self._is(purpose, code, now))
+            return _checked(connection.execute(query).scalar_one_or_none())
+
+    def use(self, connection: Connection, purpose: Purpose, code: str, now: datetime) -> None:
+        """Use a code up, once the caller's transaction ends well. Errors: CodeRefused when another was quicker."""
+        used = delete(ONE_TIME_CODES).where(*self._is(purpose, code, now)).returning(ONE_TIME_CODES.c.principal)
+        _checked(connection.execute(used).scalar_one_or_none())
+
+    def _is(self, purpose: Purpose, code: str, now: datetime) -> tuple[ColumnElement[bool], ...]:
         table = ONE_TIME_CODES
-        mine = (table.c.hash == self._hash(purpose, code)) & (table.c.purpose == purpose) & (table.c.expires_at > now)
-        used = connection.execute(delete(table).where(mine).returning(table.c.principal)).scalar_one_or_none()
-        if used is None:
-            raise CodeRefused("this link was used already, is too old, or a newer one was made: ask for another one")
-        return str(used)
+        return table.c.hash == self._hash(purpose, code), table.c.purpose == purpose, table.c.expires_at > now
 
     def _hash(self, purpose: Purpose, code: str) -> bytes:
         return keyed_hash(self._key, f"code {purpose}", code)
+
+
+def _checked(principal_id: str | None) -> str:
+    if principal_id is None:
+        raise CodeRefused("this link was used already, is too old, or a newer one was made: ask for another one")
+    return principal_id
