@@ -13,13 +13,13 @@ from services.gateway.adapters.http import models
 from services.gateway.adapters.http.access import PREFIX, Administering, Calling, Parts, may_answer
 from services.gateway.adapters.http.problems import ProblemError, not_found
 from services.gateway.adapters.http.session_cookie import COOKIE, clear_cookie, of_ours, session_of, set_cookie, whence
+from services.gateway.adapters.http.sign_in_page import PAGE_PATH
 from services.gateway.adapters.one_time_codes import OneTimeCode
 from services.gateway.adapters.session_store import Opened, Session
 
 router = APIRouter(prefix=PREFIX, tags=["sign-in"])
 
 _ANSWERS: Final = (HTTPStatus.FORBIDDEN, HTTPStatus.SERVICE_UNAVAILABLE)
-_PAGE: Final = "/sign-in"
 
 
 def _of_ours(request: Request, gateway: Parts) -> None:
@@ -212,7 +212,7 @@ def _shown(session: Session) -> models.Session:
 
 def _link(purpose: str, made: OneTimeCode) -> models.OneTimeLink:
     """The code stands behind the #: browsers keep that to themselves, so it is in no log."""
-    return models.OneTimeLink(path=f"{_PAGE}#{purpose}={made.code}", expires_at=made.expires_at)
+    return models.OneTimeLink(path=f"{PAGE_PATH}#{purpose}={made.code}", expires_at=made.expires_at)
 
 
 def _id_of(gateway: Parts, user: str) -> str:
