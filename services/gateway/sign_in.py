@@ -4,10 +4,9 @@ How somebody has shown who they are is no matter to the sessions: other ways to 
 """
 
 import secrets
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import Final
 
 from argon2 import PasswordHasher
 from sqlalchemy import Engine
@@ -16,40 +15,24 @@ from headrace.access.book import AccessBook, Caller, Principal
 from headrace.access.policy import EVERYTHING, Grant
 from headrace.access.topic import AccessChange
 from headrace.errors import Fatal
+from services.gateway.adapters.access_desk import AccessDesk, refuse_taken
 from services.gateway.adapters.attempt_store import Attempts
 from services.gateway.adapters.credential_store import Credentials, forget, put_hash
 from services.gateway.adapters.one_time_codes import OneTimeCode, OneTimeCodes
 from services.gateway.adapters.session_store import Opened, Session, Sessions, Whence, end_all
 from services.gateway.core.passwords import why_refused
-from services.gateway.core.session_life import Lifetime, powers
+from services.gateway.core.session_life import SignInTimes, powers
 from services.gateway.core.sign_in import CodeRefused, PasswordRefused, SignInRefused, administrators, person_named
 
 _SETUP: Final = timedelta(hours=1)
 _THERE_IS_ONE: Final = "there is an administrator already ({}): they can add others and give them a link"
 
 
-class AccessWriter(Protocol):
-    """Who may do what, and how that is changed. Errors: Transient when it is not known or cannot be written."""
-
-    @property
-    def book(self) -> AccessBook: ...
-
-    def change(self, by: str, at: datetime, decide: Callable[[AccessBook], Sequence[AccessChange]]) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class SignInTimes:
-    """How long sessions and links count."""
-
-    session: Lifetime
-    link: timedelta
-
-
 class SignIn:
     """Passwords, one-time links and sessions. Errors: those of SQLAlchemy; Transient."""
 
     def __init__(
-        self, engine: Engine, key: bytes, access: AccessWriter, times: SignInTimes, hasher: PasswordHasher
+        self, engine: Engine, key: bytes, access: AccessDesk, times: SignInTimes, hasher: PasswordHasher
     ) -> None:
         self._engine = engine
         self._access = access
@@ -98,12 +81,12 @@ class SignIn:
 
         Errors: CodeRefused; PasswordRefused; Fatal when there is an administrator, or the name is taken.
         """
-        person = Principal(secrets.token_hex(8), "user", name)
-        grant = Grant(secrets.token_hex(8), f"user:{person.id}", "admin", EVERYTHING)
+        person = Principal(f"u-{secrets.token_hex(8)}", "user", name)
+        grant = Grant(f"g-{secrets.token_hex(8)}", f"user:{person.id}", "admin", EVERYTHING)
 
         def decide(book: AccessBook) -> Sequence[AccessChange]:
             _refuse_second(book)
-            _refuse_taken(book, name)
+            refuse_taken(book, person)
             return [AccessChange(person), AccessChange(grant)]
 
         self._codes.whose("setup", code, at)
@@ -178,8 +161,3 @@ class SignIn:
 def _refuse_second(book: AccessBook) -> None:
     if there := administrators(book):
         raise Fatal(_THERE_IS_ONE.format(", ".join(sorted(each.name for each in there))))
-
-
-def _refuse_taken(book: AccessBook, name: str) -> None:
-    if name.casefold() in {each.name.casefold() for each in book.principals.values()}:
-        raise Fatal(f"the name {name} is taken: choose another")

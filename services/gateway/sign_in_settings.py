@@ -5,7 +5,7 @@ from datetime import timedelta
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from services.gateway.core.session_life import Lifetime
+from services.gateway.core.session_life import Lifetime, SignInTimes
 
 
 class SignInSettings(BaseSettings):
@@ -30,6 +30,7 @@ class SignInSettings(BaseSettings):
         return None if url is None else url.rstrip("/")
 
     @property
-    def session_lifetime(self) -> Lifetime:
-        """How long sessions count."""
-        return Lifetime(timedelta(seconds=self.session_idle_s), timedelta(seconds=self.session_absolute_s))
+    def sign_in_times(self) -> SignInTimes:
+        """How long sessions and links count."""
+        idle, absolute = timedelta(seconds=self.session_idle_s), timedelta(seconds=self.session_absolute_s)
+        return SignInTimes(Lifetime(idle, absolute), timedelta(seconds=self.sign_in_link_s))

@@ -22,6 +22,14 @@ class Lifetime:
         return min(opened_at + self.absolute, seen_at + self.idle)
 
 
+@dataclass(frozen=True, slots=True)
+class SignInTimes:
+    """How long sessions and links count."""
+
+    session: Lifetime
+    link: timedelta
+
+
 def to_note(seen_at: datetime, now: datetime) -> bool:
     """Whether it is to be written down that a session was used: once a minute is enough."""
     return now - seen_at >= _SEEN_EVERY

@@ -8,17 +8,19 @@ from typing import Any, cast
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from pydantic import SecretStr
 from sqlalchemy import Engine
 
 from headrace.access.book import Principal
-from headrace.access.topic import AccessChange
+from headrace.access.topic import AccessChange, AccessLog, KnownAccess
 from headrace.errors import HeadraceError
+from services.gateway.adapters.access_desk import AccessDesk
 from services.gateway.adapters.database import open_database, upgrade
 from services.gateway.adapters.session_store import Whence
 from services.gateway.adapters.tables import METADATA
 from services.gateway.core.sign_in import CodeRefused, SignInRefused, TooManyAttempts
 from services.gateway.core.throttle import RULES
-from services.gateway.sign_in import AccessWriter, SignIn
+from services.gateway.sign_in import SignIn
 from tests.unit.gateway.accesses import MemoryAccess, quick_sign_in
 
 AT = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -39,9 +41,12 @@ def engines(own_database_url: str) -> Iterator[list[Engine]]:
 @pytest.fixture
 def gateways(engines: list[Engine]) -> list[SignIn]:
     """Two gateways in which Ada is somebody."""
-    access = MemoryAccess()
-    access.change("a test", AT, lambda _: [AccessChange(Principal("u-ada", "user", "ada"))])
-    return [quick_sign_in(engine, cast(AccessWriter, access)) for engine in engines]
+    memory = MemoryAccess()
+    memory.change("a test", AT, lambda _: [AccessChange(Principal("u-ada", "user", "ada"))])
+    known, written = cast(KnownAccess, memory), cast(AccessLog, memory)
+    return [
+        quick_sign_in(engine, AccessDesk(engine, known, written, SecretStr("a token"), b"k" * 32)) for engine in engines
+    ]
 
 
 def outcomes(gateways: list[SignIn], times: int, act: Callable[[SignIn], object]) -> list[type[Any]]:

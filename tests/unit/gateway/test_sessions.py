@@ -96,7 +96,7 @@ def test_the_former_cookie_counts_for_a_moment_and_the_next_one_from_then_on(
     for each in (cookie, opened.cookie):
         found = sessions.of(each, AT + timedelta(seconds=29))
         assert found is not None
-        assert (found.id, found.powers) == (opened.session.id, {"admin *"})
+        assert (found.id, found.powers) == (opened.session.id, frozenset({"admin *"}))
     assert sessions.of(cookie, AT + MINUTE) is not None
     assert sessions.of(opened.cookie, AT + MINUTE) is None
 

@@ -1,6 +1,7 @@
 """Signing in, as a browser does it, and the attacks on it; beside each its control: what it is that refuses it."""
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any
@@ -10,13 +11,16 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import text
+from typer.testing import CliRunner
 
 from headrace.access.book import Principal
 from headrace.access.policy import EVERYTHING, Grant
+from headrace.cli.main import app as program
+from headrace.cli.session import Session
 from services.gateway.adapters import attempt_store
 from services.gateway.adapters.http import session_cookie
 from services.gateway.adapters.http.session_cookie import COOKIE
-from services.gateway.adapters.session_store import Sessions
+from services.gateway.adapters.session_store import Sessions, Whence
 from services.gateway.bootstrap import serve
 from services.gateway.gateway import Gateway
 from tests.unit.gateway.accesses import AT, bearer, headers
@@ -58,7 +62,7 @@ def people(lonely: Gateway) -> None:
     lonely.access.add_principal("a test", AT, Principal("u-old", "user", "old"))
     lonely.access.add_principal("a test", AT, Principal("s-robot", "service", "robot"))
     for person in ("u-ada", "u-bea", "u-old"):
-        lonely.sign_in.reset(made(lonely, person), PASSWORD, now(), session_cookie.Whence("203.0.113.1"))
+        lonely.sign_in.reset(made(lonely, person), PASSWORD, now(), Whence("203.0.113.1"))
     lonely.access.change_principal("a test", AT, "u-old", active=False)
     with lonely.engine.begin() as connection:
         connection.execute(text("delete from sessions"))
@@ -73,7 +77,7 @@ def made(gateway: Gateway, principal_id: str) -> str:
     return gateway.sign_in.offer_reset(principal_id, "a test", now()).code
 
 
-def sign_in(browser: TestClient, name: str = "ada", password: str = PASSWORD) -> httpx.Response:
+def sign_in(browser: TestClient, name: str = "ada", password: str = PASSWORD) -> Any:
     return browser.post("/api/v1/session", json={"name": name, "password": password})
 
 
@@ -124,7 +128,15 @@ def test_a_browser_signs_in_sees_who_it_is_and_signs_out(browser: TestClient) ->
 
 @pytest.mark.parametrize(
     ("name", "password"),
-    [("ada", "wrong"), ("nobody", PASSWORD), ("old", PASSWORD), ("robot", PASSWORD), ("admin", ADMIN), ("", ""), ("ada", "")],
+    [
+        ("ada", "wrong"),
+        ("nobody", PASSWORD),
+        ("old", PASSWORD),
+        ("robot", PASSWORD),
+        ("admin", ADMIN),
+        ("", ""),
+        ("ada", ""),
+    ],
 )
 def test_whoever_it_is_that_does_not_get_in_is_told_the_same(browser: TestClient, name: str, password: str) -> None:
     response = sign_in(browser, name, password)
@@ -141,7 +153,9 @@ def test_a_bearer_token_has_no_session_and_needs_no_token_against_forgery(client
     assert client.post("/api/v1/plan", json={"document": "x"}).status_code == HTTPStatus.UNPROCESSABLE_ENTITY
 
 
-def test_a_bearer_token_counts_before_a_cookie_even_when_it_is_worth_nothing(browser: TestClient, lonely: Gateway) -> None:
+def test_a_bearer_token_counts_before_a_cookie_even_when_it_is_worth_nothing(
+    browser: TestClient, lonely: Gateway
+) -> None:
     signed_in(browser)
     problem(browser.get("/api/v1/session", headers=headers("hr_9f86d081884c7d65_x")), HTTPStatus.UNAUTHORIZED)
     assert browser.get("/api/v1/session", headers=ROOT).json()["name"] == "admin"
@@ -166,7 +180,7 @@ def test_what_changes_something_needs_the_token_of_the_session(
     browser, other = browse(), browse()
     token, others = signed_in(browser), signed_in(other)
     assert browser.get("/api/v1/users").status_code == HTTPStatus.OK
-    for forged in ({}, others, {"X-CSRF-Token": ""}, {"X-CSRF-Token": "\xff"}):
+    for forged in ({}, others, {"X-CSRF-Token": ""}, {"X-CSRF-Token": "x" * 64}):
         assert changing(browser, **forged) == HTTPStatus.FORBIDDEN
     assert changing(browser, **token) == HTTPStatus.CREATED
     monkeypatch.setattr(Sessions, "shows", lambda *_: True)
@@ -230,7 +244,6 @@ def test_whoever_may_do_more_than_before_gets_another_cookie_and_the_former_one_
     thief.cookies.set(COOKIE, former)
     assert "set-cookie" not in browser.get("/api/v1/session").headers
     lonely.access.put("a test", AT, Grant("g-more", "user:u-bea", "admin", EVERYTHING))
-    assert "secure" in browser.get("/nowhere-but-known").headers.get("set-cookie", "secure").lower()
     assert browser.get("/api/v1/datasets").headers["set-cookie"].startswith(f"{COOKIE}=")
     assert browser.cookies[COOKIE] != former
     assert (who(browser), who(thief)) == ("bea", "bea")
@@ -285,7 +298,9 @@ def test_sessions_are_listed_and_ended_by_whose_they_are_and_by_administrators(
     problem(boss.delete(f"/api/v1/sessions/{of_desk}", headers=admin), HTTPStatus.NOT_FOUND)
 
 
-def test_who_is_switched_off_is_out_at_once_and_stays_out_when_switched_on(browser: TestClient, lonely: Gateway) -> None:
+def test_who_is_switched_off_is_out_at_once_and_stays_out_when_switched_on(
+    browser: TestClient, lonely: Gateway
+) -> None:
     signed_in(browser, "bea")
     assert who(browser) == "bea"
 
@@ -308,7 +323,10 @@ def test_who_is_removed_leaves_nothing_behind(browser: TestClient, lonely: Gatew
     assert browser.delete("/api/v1/users/u-bea", headers=ROOT).status_code == HTTPStatus.NO_CONTENT
     assert who(browser) is None
     with lonely.engine.connect() as connection:
-        assert {row.principal for row in connection.execute(text("select principal from credentials"))} == {"u-ada", "u-old"}
+        assert {row.principal for row in connection.execute(text("select principal from credentials"))} == {
+            "u-ada",
+            "u-old",
+        }
 
 
 def test_while_it_is_not_known_who_may_do_what_only_the_administrators_token_works(
@@ -324,7 +342,7 @@ def test_while_it_is_not_known_who_may_do_what_only_the_administrators_token_wor
 # Passwords and links
 
 
-def change_password(browser: TestClient, token: dict[str, str], old: str, new: str) -> httpx.Response:
+def change_password(browser: TestClient, token: dict[str, str], old: str, new: str) -> Any:
     return browser.put("/api/v1/password", json={"old": old, "new": new}, headers=token)
 
 
@@ -362,7 +380,7 @@ def link(client: TestClient, path: str, by: dict[str, str] = ROOT) -> str:
     return str(code.partition("=")[2])
 
 
-def reset(client: TestClient, code: str, password: str = OTHER) -> httpx.Response:
+def reset(client: TestClient, code: str, password: str = OTHER) -> Any:
     return client.post("/api/v1/password-reset", json={"code": code, "password": password})
 
 
@@ -431,7 +449,7 @@ def nobody(lonely: Gateway) -> None:
     lonely.access.remove("a test", AT, grant)
 
 
-def setup(client: TestClient, code: str, name: str = "zoe", password: str = OTHER) -> httpx.Response:
+def setup(client: TestClient, code: str, name: str = "zoe", password: str = OTHER) -> Any:
     return client.post("/api/v1/setup", json={"code": code, "name": name, "password": password})
 
 
@@ -465,7 +483,9 @@ def test_a_link_that_was_made_before_there_was_an_administrator_makes_no_second_
     problem(sign_in(browser, "zoe", OTHER), HTTPStatus.UNAUTHORIZED)
 
 
-def test_a_switched_off_administrator_is_none_and_neither_is_a_service_account(browser: TestClient, lonely: Gateway) -> None:
+def test_a_switched_off_administrator_is_none_and_neither_is_a_service_account(
+    browser: TestClient, lonely: Gateway
+) -> None:
     lonely.access.put("a test", AT, Grant("g-robot", "user:s-robot", "admin", EVERYTHING))
     problem(browser.post("/api/v1/setup-link", headers=ROOT), HTTPStatus.CONFLICT)
     lonely.access.change_principal("a test", AT, "u-ada", active=False)
@@ -502,22 +522,18 @@ def test_an_unknown_name_waits_like_a_known_one(browser: TestClient) -> None:
 # Names that steer something
 
 
-@pytest.mark.parametrize("name", ["ada\r\nSet-Cookie: x=1", "ada\x00", "\u202eada", "\ud800", "<script>alert(1)</script>"])
+@pytest.mark.parametrize(
+    "name", ["ada\r\nSet-Cookie: x=1", "ada\x00", "\u202eada", "\ud800", "<script>alert(1)</script>"]
+)
 @pytest.mark.usefixtures("nobody")
 def test_a_name_steers_nothing(browser: TestClient, name: str) -> None:
     code = link(browser, "setup-link")
     for path, body in (("session", {"name": name}), ("setup", {"name": name, "code": code})):
-        response = browser.post(f"/api/v1/{path}", content=_json(body | {"password": OTHER}))
+        response = browser.post(f"/api/v1/{path}", content=json.dumps(body | {"password": OTHER}))
         assert response.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.UNPROCESSABLE_ENTITY)
         assert "set-cookie" not in response.headers
         assert response.headers["content-type"] == "application/problem+json"
     assert setup(browser, code).status_code == HTTPStatus.CREATED
-
-
-def _json(body: dict[str, Any]) -> bytes:
-    import json
-
-    return json.dumps(body).encode()
 
 
 def test_the_page_runs_its_own_script_only_and_stands_in_no_frame(browser: TestClient) -> None:
@@ -531,17 +547,18 @@ def test_the_page_runs_its_own_script_only_and_stands_in_no_frame(browser: TestC
 
 
 @pytest.fixture
-def printed(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+def printed(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """The command line, against this gateway."""
-    from typer.testing import CliRunner
-
-    from headrace.cli.main import app as program
-    from headrace.cli.session import Session
-
     monkeypatch.setenv("HEADRACE_TOKEN", ADMIN)
-    with TestClient(app, f"https://{HOST}") as client:
-        session = Session(transport=client._transport)
-        yield lambda *args: CliRunner().invoke(program, ["--url", f"https://{HOST}", *args], obj=session)
+    client = TestClient(app, f"https://{HOST}")
+
+    def forward(request: httpx.Request) -> httpx.Response:
+        path = request.url.raw_path.decode()
+        found = client.request(request.method, path, content=request.content, headers=dict(request.headers))
+        return httpx.Response(found.status_code, content=found.content)
+
+    session = Session(transport=httpx.MockTransport(forward))
+    return lambda *args: CliRunner().invoke(program, ["--url", f"https://{HOST}", *args], obj=session)
 
 
 @pytest.mark.usefixtures("nobody")

@@ -3,23 +3,22 @@
 from dataclasses import asdict
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Annotated, Final
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from headrace.access.book import Caller
 from headrace.access.policy import Action
 from services.gateway.adapters.http import models
-from services.gateway.adapters.http.access import PREFIX, Administering, Calling, Parts, may_answer
+from services.gateway.adapters.http.access import PREFIX, Administering, Calling, Parts, forbidden, may_answer
 from services.gateway.adapters.http.problems import ProblemError, not_found
 from services.gateway.adapters.http.session_cookie import COOKIE, clear_cookie, of_ours, session_of, set_cookie, whence
 from services.gateway.adapters.http.sign_in_page import PAGE_PATH
+from services.gateway.adapters.http.users import named
 from services.gateway.adapters.one_time_codes import OneTimeCode
 from services.gateway.adapters.session_store import Opened, Session
 
 router = APIRouter(prefix=PREFIX, tags=["sign-in"])
-
-_ANSWERS: Final = (HTTPStatus.FORBIDDEN, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 def _of_ours(request: Request, gateway: Parts) -> None:
@@ -44,7 +43,7 @@ OfOurs = Depends(_of_ours)
     summary="Sign in",
     status_code=HTTPStatus.CREATED,
     dependencies=[OfOurs],
-    responses=may_answer(*_ANSWERS, HTTPStatus.TOO_MANY_REQUESTS),
+    responses=may_answer(HTTPStatus.TOO_MANY_REQUESTS),
 )
 def sign_in(body: models.SignIn, gateway: Parts, request: Request, response: Response) -> models.WhoAmI:
     """By name and password. The answer sets the cookie of a new session; one that was sent along is worth nothing for it.
@@ -57,7 +56,7 @@ def sign_in(body: models.SignIn, gateway: Parts, request: Request, response: Res
     return _signed_in(gateway, opened, response)
 
 
-@router.get("/session", summary="Who am I", responses=may_answer(*_ANSWERS))
+@router.get("/session", summary="Who am I", responses=may_answer())
 def who_am_i(gateway: Parts, caller: Calling, request: Request, response: Response) -> models.WhoAmI:
     """Who is calling, what they may do, and for a session its token against forged requests."""
     response.headers["Cache-Control"] = "no-store"
@@ -69,7 +68,7 @@ def who_am_i(gateway: Parts, caller: Calling, request: Request, response: Respon
     "/session",
     summary="Sign out",
     status_code=HTTPStatus.NO_CONTENT,
-    responses=may_answer(*_ANSWERS, HTTPStatus.CONFLICT),
+    responses=may_answer(HTTPStatus.CONFLICT),
 )
 def sign_out(gateway: Parts, session: InSession, response: Response) -> None:
     """End this session, here and now."""
@@ -77,7 +76,7 @@ def sign_out(gateway: Parts, session: InSession, response: Response) -> None:
     clear_cookie(response)
 
 
-@router.get("/sessions", summary="List sessions", responses=may_answer(*_ANSWERS))
+@router.get("/sessions", summary="List sessions", responses=may_answer())
 def sessions(
     gateway: Parts,
     caller: Calling,
@@ -87,7 +86,7 @@ def sessions(
     everybody: Annotated[bool, Query(description="Those of everybody. For administrators.")] = False,
 ) -> models.Sessions:
     """Where you are signed in; for administrators also where others are."""
-    whose = caller.principal.id if user is None else _id_of(gateway, user)
+    whose = caller.principal.id if user is None else named(gateway.access.book, user).id
     if everybody or whose != caller.principal.id:
         _administrator(caller)
     found = gateway.sign_in.sessions.all(datetime.now(UTC), None if everybody else whose)
@@ -98,7 +97,7 @@ def sessions(
     "/sessions/{session_id}",
     summary="End a session",
     status_code=HTTPStatus.NO_CONTENT,
-    responses=may_answer(*_ANSWERS, HTTPStatus.NOT_FOUND),
+    responses=may_answer(),
 )
 def end_session(
     session_id: Annotated[str, Path(pattern=r"^[0-9a-f]{16}$", examples=["9f86d081884c7d65"])],
@@ -115,7 +114,7 @@ def end_session(
     "/password",
     summary="Change your password",
     status_code=HTTPStatus.NO_CONTENT,
-    responses=may_answer(*_ANSWERS, HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS),
+    responses=may_answer(HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS),
 )
 def change_password(
     body: models.PasswordChange, gateway: Parts, session: InSession, request: Request, response: Response
@@ -130,7 +129,7 @@ def change_password(
     "/setup-link",
     summary="Make the link for the first administrator",
     status_code=HTTPStatus.CREATED,
-    responses=may_answer(*_ANSWERS, HTTPStatus.CONFLICT),
+    responses=may_answer(HTTPStatus.CONFLICT),
 )
 def setup_link(gateway: Parts, caller: Administering) -> models.OneTimeLink:
     """While nobody administers everything (409 from then on), whoever has the administrator's token makes a link for one use."""
@@ -142,7 +141,7 @@ def setup_link(gateway: Parts, caller: Administering) -> models.OneTimeLink:
     summary="Become the first administrator",
     status_code=HTTPStatus.CREATED,
     dependencies=[OfOurs],
-    responses=may_answer(*_ANSWERS, HTTPStatus.CONFLICT),
+    responses=may_answer(HTTPStatus.CONFLICT),
 )
 def setup(body: models.Setup, gateway: Parts, request: Request, response: Response) -> models.WhoAmI:
     """With the code of the link, a name and a password. Signs in."""
@@ -152,18 +151,20 @@ def setup(body: models.Setup, gateway: Parts, request: Request, response: Respon
 
 
 @router.post(
-    "/users/{user}/reset-link",
+    "/users/{user_id}/reset-link",
     summary="Make a link to set a password",
     status_code=HTTPStatus.CREATED,
-    responses=may_answer(*_ANSWERS, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
+    responses=may_answer(HTTPStatus.CONFLICT),
 )
 def reset_link(
-    user: Annotated[str, Path(max_length=100, description="By name or id.", examples=["ada"])],
+    user_id: Annotated[str, Path(max_length=100, description="Their id, or their name.", examples=["ada"])],
     gateway: Parts,
     caller: Administering,
 ) -> models.OneTimeLink:
     """For one use, by somebody who has no password yet or has forgotten it. The link that was made before is worth nothing."""
-    return _link("password", gateway.sign_in.offer_reset(_id_of(gateway, user), caller.name, datetime.now(UTC)))
+    return _link(
+        "password", gateway.sign_in.offer_reset(named(gateway.access.book, user_id).id, caller.name, datetime.now(UTC))
+    )
 
 
 @router.post(
@@ -171,7 +172,7 @@ def reset_link(
     summary="Set a password with a link",
     status_code=HTTPStatus.CREATED,
     dependencies=[OfOurs],
-    responses=may_answer(*_ANSWERS),
+    responses=may_answer(),
 )
 def reset_password(body: models.PasswordReset, gateway: Parts, request: Request, response: Response) -> models.WhoAmI:
     """With the code of the link. All former sessions end. Signs in."""
@@ -215,14 +216,6 @@ def _link(purpose: str, made: OneTimeCode) -> models.OneTimeLink:
     return models.OneTimeLink(path=f"{PAGE_PATH}#{purpose}={made.code}", expires_at=made.expires_at)
 
 
-def _id_of(gateway: Parts, user: str) -> str:
-    found = [each.id for each in gateway.access.book.principals.values() if user in (each.id, each.name)]
-    if not found:
-        raise not_found(f"there is nobody with the name or id {user!r}")
-    return found[0]
-
-
 def _administrator(caller: Caller) -> None:
     if not caller.access.may_everywhere(Action.ADMIN):
-        detail = f"{caller.name} is not an administrator: only they see the sessions of others"
-        raise ProblemError(HTTPStatus.FORBIDDEN, "forbidden", "You may not do this", detail)
+        raise forbidden(f"{caller.name} is not an administrator: only they see the sessions of others")
