@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from argon2 import PasswordHasher
 from fastapi import FastAPI
 
 from headrace.access.topic import AccessLog, KnownAccess
@@ -48,6 +49,7 @@ from services.gateway.made_tests import TestMaker
 from services.gateway.passports import Passports
 from services.gateway.row_histories import RowHistories
 from services.gateway.settings import GatewaySettings
+from services.gateway.sign_in import SignIn
 
 _REGISTRY_S = 5
 
@@ -78,7 +80,8 @@ def build(settings: GatewaySettings) -> Gateway:
     overrides = OverrideStore(engine, connection, controls)
     generations = Generations(ledger, incidents, progress, fold, warehouse, lake)
     runs, wishes = RunLog(connection, controls), WishStore(engine, connection, controls)
-    tests, access = TransformTests(), KnownAccess(connection, controls)
+    tests, access, key = TransformTests(), KnownAccess(connection, controls), _token_key(settings)
+    desk = AccessDesk(engine, access, AccessLog(connection, controls), settings.gateway_admin_token, key)
     passports = Passports(
         connection,
         registry,
@@ -101,8 +104,10 @@ def build(settings: GatewaySettings) -> Gateway:
         runs,
         fold,
         Accounts(datasets, ledger, incidents, progress, fold, runs, wishes, overrides, generations.shown),
-        AccessDesk(engine, access, AccessLog(connection, controls), settings.gateway_admin_token, _token_key(settings)),
+        desk,
         access,
+        SignIn(engine, key, desk, settings.sign_in_times, PasswordHasher()),
+        settings.gateway_public_url,
         Assets(datasets),
         warehouse,
         quarantine,

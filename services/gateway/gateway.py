@@ -33,6 +33,7 @@ from services.gateway.generations import Generations
 from services.gateway.made_tests import TestMaker
 from services.gateway.passports import Passports
 from services.gateway.row_histories import RowHistories
+from services.gateway.sign_in import SignIn
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,8 @@ class Gateway:
     accounts: Accounts
     access: AccessDesk
     known_access: KnownAccess
+    sign_in: SignIn
+    public_url: str | None
     assets: Assets
     warehouse: Warehouse
     quarantine: Quarantine

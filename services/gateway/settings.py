@@ -5,9 +5,10 @@ from pydantic import Field, SecretStr
 from headrace.access.settings import TokenSettings
 from headrace.secrets.settings import KeySettings
 from headrace.stream.lake_settings import LakeSettings
+from services.gateway.sign_in_settings import SignInSettings
 
 
-class GatewaySettings(LakeSettings, KeySettings, TokenSettings):
+class GatewaySettings(LakeSettings, KeySettings, TokenSettings, SignInSettings):
     """Settings of the gateway, as `HEADRACE_<NAME>`, beside those every service has."""
 
     gateway_admin_token: SecretStr = Field(

@@ -7,6 +7,7 @@ from headrace.client.call import Call, delete, get, patch, post
 from headrace.client.items import Items
 from headrace.client.method import Group, WireT, call
 from headrace.client.results.access import CreatedToken, DatasetAccess, Grant, Roles, Token, User
+from headrace.client.results.sign_in import OneTimeLink
 
 
 class Access(Group[WireT]):
@@ -78,6 +79,16 @@ class Access(Group[WireT]):
     def of_dataset(self, dataset: str) -> Call[Items[DatasetAccess]]:
         """Everybody who may do anything with a dataset, and what they see of it."""
         return get("/datasets/{name}/access", name=dataset).items(DatasetAccess)
+
+    @call
+    def setup_link(self) -> Call[OneTimeLink]:
+        """A link with which somebody becomes the first administrator; refused (409) when there is one."""
+        return post("/setup-link").one(OneTimeLink)
+
+    @call
+    def reset_link(self, user: str) -> Call[OneTimeLink]:
+        """A link with which a person, by name or id, sets a password."""
+        return post("/users/{user_id}/reset-link", user_id=user).one(OneTimeLink)
 
 
 class Tokens(Group[WireT]):
