@@ -14,6 +14,7 @@ from deploy.local.errors import StackError
 
 KAFKA_VERSION = "4.3.1"
 REGISTRY_VERSION = "3.3.3"
+KEYCLOAK_VERSION = "26.7.3"
 #: Debezium's connectors, each with its version; Kafka Connect keeps the classes of one from those of another.
 DEBEZIUM_VERSIONS = {"postgres": "3.6.1.Final", "mysql": "3.6.1.Final", "mariadb": "3.5.0.Final"}
 POM = Path(__file__).with_name("pom.xml")
@@ -71,6 +72,11 @@ def _fetch_registry(folder: Path) -> None:
     _fetch_archive(coordinates, folder, f"Apicurio Registry {REGISTRY_VERSION}")
 
 
+def _fetch_keycloak(folder: Path) -> None:
+    coordinates = f"org.keycloak:keycloak-quarkus-dist:{KEYCLOAK_VERSION}:tar.gz"
+    _fetch_archive(coordinates, folder, f"Keycloak {KEYCLOAK_VERSION}")
+
+
 def _debezium(database: str, version: str) -> Artifact:
     coordinates = f"io.debezium:debezium-connector-{database}:{version}:tar.gz:plugin"
     what = f"Debezium {version} for {database}"
@@ -87,6 +93,7 @@ def _fetch_archive(coordinates: str, folder: Path, what: str) -> None:
 
 KAFKA = Artifact(f"kafka-{KAFKA_VERSION}", _fetch_kafka)
 REGISTRY = Artifact(f"apicurio-registry-{REGISTRY_VERSION}", _fetch_registry)
+KEYCLOAK = Artifact(f"keycloak-{KEYCLOAK_VERSION}", _fetch_keycloak)
 DEBEZIUM = tuple(_debezium(database, version) for database, version in DEBEZIUM_VERSIONS.items())
 
 

@@ -1,12 +1,16 @@
 """Wires the gateway."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from sqlalchemy import Engine
 
+from headrace.access.topic import AccessLog, KnownAccess
 from headrace.stream.control import Controls
 from headrace.stream.holdings import HoldingLog
+from headrace.stream.kafka import Connection
 from headrace.stream.registry import Registry
 from headrace.stream.secret_log import SecretLog
 from services.gateway.accounts import Accounts
@@ -21,10 +25,13 @@ from services.gateway.adapters.generation_sides import StoredSides
 from services.gateway.adapters.generations_compared import GenerationDiffs
 from services.gateway.adapters.health import Health
 from services.gateway.adapters.holding_store import HoldingStore
+from services.gateway.adapters.http import sign_in
 from services.gateway.adapters.http.app import create_app
 from services.gateway.adapters.incident_store import IncidentStore
 from services.gateway.adapters.lake import Lake
 from services.gateway.adapters.ledger_store import LedgerStore
+from services.gateway.adapters.oidc import Provider, ProviderSettings
+from services.gateway.adapters.oidc_attempts import OidcAttempts
 from services.gateway.adapters.override_store import OverrideStore
 from services.gateway.adapters.progress import Progress
 from services.gateway.adapters.published_rows import PublishedRows
@@ -43,6 +50,7 @@ from services.gateway.contributors import Contributors
 from services.gateway.gateway import Gateway
 from services.gateway.generations import Generations
 from services.gateway.made_tests import TestMaker
+from services.gateway.oidc_sign_in import Admission, OidcSignIn
 from services.gateway.passports import Passports
 from services.gateway.row_histories import RowHistories
 from services.gateway.settings import GatewaySettings
@@ -119,6 +127,7 @@ def build(settings: GatewaySettings) -> Gateway:
         overrides,
         progress,
         Branches(connection, controls),
+        _oidc(settings, engine, connection, controls),
     )
 
 
@@ -135,6 +144,22 @@ def serve(gateway: Gateway) -> FastAPI:
     app = create_app(lifespan)
     app.state.gateway = gateway
     return app
+
+
+def _oidc(settings: GatewaySettings, engine: Engine, connection: Connection, controls: Controls) -> OidcSignIn | None:
+    if settings.oidc_issuer is None:
+        return None
+    provider = ProviderSettings(
+        settings.oidc_issuer,
+        settings.oidc_client_id,
+        settings.oidc_client_secret,
+        settings.oidc_scopes,
+        settings.oidc_algorithms,
+        f"{settings.gateway_public_url}{sign_in.CALLBACK}",
+    )
+    admission = Admission(settings.oidc_groups_claim, settings.group_roles, settings.oidc_who == "mapped")
+    log, known = AccessLog(connection, controls), KnownAccess(connection, controls)
+    return OidcSignIn(Provider(provider, time.monotonic), OidcAttempts(engine), log, known, admission)
 
 
 def _token_key(settings: GatewaySettings) -> bytes:

@@ -4,9 +4,10 @@ from pydantic import Field, SecretStr
 
 from headrace.secrets.settings import KeySettings
 from headrace.stream.lake_settings import LakeSettings
+from services.gateway.oidc_settings import OidcSettings
 
 
-class GatewaySettings(LakeSettings, KeySettings):
+class GatewaySettings(LakeSettings, KeySettings, OidcSettings):
     """Settings of the gateway, as `HEADRACE_<NAME>`, beside those every service has."""
 
     gateway_admin_token: SecretStr = Field(
@@ -20,6 +21,11 @@ class GatewaySettings(LakeSettings, KeySettings):
     )
     gateway_host: str = Field("127.0.0.1", description="Where the API listens.")
     gateway_port: int = Field(8080, description="The port of the API.")
+    gateway_public_url: str = Field(
+        "http://127.0.0.1:8080",
+        pattern=r"^https?://[^/\s]+$",
+        description="Where browsers reach the API, without a path: https, or http on this machine.",
+    )
     gateway_database_url: SecretStr | None = Field(
         None, description="SQLAlchemy URL of the gateway's database. Left out: SQLite in the data folder."
     )

@@ -1,0 +1,86 @@
+"""Routes: sign in at an OpenID provider. A browser opens them; both answer with where it goes on."""
+
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import RedirectResponse, Response
+
+from services.gateway.adapters.http.access import PREFIX, Parts, may_answer
+from services.gateway.adapters.http.problems import ProblemError, not_found
+from services.gateway.core.oidc import RefusedSignInError
+from services.gateway.gateway import Gateway
+from services.gateway.oidc_sign_in import PATIENCE, OidcSignIn
+
+router = APIRouter(prefix=PREFIX, tags=["sign-in"])
+
+COOKIE: Final = "__Host-headrace-sign-in"
+CALLBACK: Final = f"{PREFIX}/sign-in/oidc/callback"
+_FORBIDDEN: Final = ("sign-in-inactive", "sign-in-not-admitted")
+#: The answer of the provider is in the address of the page: it goes to no other, and into no cache.
+_HEADERS: Final = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+_NOT_SET: Final = "no OpenID provider is set for this gateway (HEADRACE_OIDC_ISSUER, docs/sign-in-with-oidc.md)"
+_ELSEWHERE: Final[dict[int | str, dict[str, Any]]] = {
+    HTTPStatus.SEE_OTHER.value: {"description": "Go on there.", "content": {}}
+}
+
+
+@router.get(
+    "/sign-in/oidc",
+    summary="Sign in at the OpenID provider",
+    status_code=HTTPStatus.SEE_OTHER,
+    response_class=Response,
+    responses=_ELSEWHERE | may_answer(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.SERVICE_UNAVAILABLE),
+)
+def start(
+    gateway: Parts,
+    request: Request,
+    after: Annotated[
+        str | None, Query(description="The path of this gateway to go to afterwards.", examples=["/datasets"])
+    ] = None,
+) -> Response:
+    """Send the browser to the provider. It has ten minutes to come back."""
+    begun = _oidc(gateway).begin(after, request.cookies.get(COOKIE))
+    response = RedirectResponse(begun.url, HTTPStatus.SEE_OTHER, _HEADERS)
+    response.set_cookie(
+        COOKIE,
+        begun.browser.get_secret_value(),
+        max_age=int(PATIENCE.total_seconds()),
+        path="/",
+        secure=True,
+        httponly=True,
+        samesite="lax",  # the provider sends the browser back: a request that begins at another site
+    )
+    return response
+
+
+@router.get(
+    "/sign-in/oidc/callback",
+    summary="Come back from the OpenID provider",
+    status_code=HTTPStatus.SEE_OTHER,
+    response_class=Response,
+    responses=_ELSEWHERE
+    | may_answer(
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.FORBIDDEN,
+        HTTPStatus.NOT_FOUND,
+        HTTPStatus.CONFLICT,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+    ),
+)
+def callback(gateway: Parts, request: Request) -> Response:
+    """End the sign-in with what the provider says: opens a session. The provider sends browsers here."""
+    try:
+        signed_in = _oidc(gateway).finish(request.url.query, request.cookies.get(COOKIE, ""))
+    except RefusedSignInError as error:
+        status = HTTPStatus.FORBIDDEN if error.code in _FORBIDDEN else HTTPStatus.BAD_REQUEST
+        raise ProblemError(status, error.code, "Nobody was signed in", str(error)) from error
+    response = RedirectResponse(signed_in.after, HTTPStatus.SEE_OTHER, _HEADERS)
+    request.app.state.open_session(request, response, signed_in.principal_id)
+    return response
+
+
+def _oidc(gateway: Gateway) -> OidcSignIn:
+    if gateway.oidc is None:
+        raise not_found(_NOT_SET)
+    return gateway.oidc
