@@ -25,7 +25,7 @@ from services.gateway.adapters.generation_sides import StoredSides
 from services.gateway.adapters.generations_compared import GenerationDiffs
 from services.gateway.adapters.health import Health
 from services.gateway.adapters.holding_store import HoldingStore
-from services.gateway.adapters.http import sign_in
+from services.gateway.adapters.http import sign_in_oidc
 from services.gateway.adapters.http.app import create_app
 from services.gateway.adapters.incident_store import IncidentStore
 from services.gateway.adapters.lake import Lake
@@ -155,7 +155,7 @@ def _oidc(settings: GatewaySettings, engine: Engine, connection: Connection, con
         settings.oidc_client_secret,
         settings.oidc_scopes,
         settings.oidc_algorithms,
-        f"{settings.gateway_public_url}{sign_in.CALLBACK}",
+        f"{settings.gateway_public_url}{sign_in_oidc.CALLBACK}",
     )
     admission = Admission(settings.oidc_groups_claim, settings.group_roles, settings.oidc_who == "mapped")
     log, known = AccessLog(connection, controls), KnownAccess(connection, controls)

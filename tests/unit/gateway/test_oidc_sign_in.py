@@ -24,9 +24,9 @@ from sqlalchemy import Engine, select
 from headrace.access.book import AccessBook, Entry, Principal
 from headrace.access.topic import AccessChange, AccessLog, KnownAccess
 from services.gateway.adapters.database import open_database, upgrade
-from services.gateway.adapters.http import problems, sign_in
+from services.gateway.adapters.http import problems, sign_in_oidc
 from services.gateway.adapters.http.middleware import Requests
-from services.gateway.adapters.http.sign_in import CALLBACK, COOKIE
+from services.gateway.adapters.http.sign_in_oidc import CALLBACK, COOKIE
 from services.gateway.adapters.oidc import Provider, ProviderSettings
 from services.gateway.adapters.oidc_attempts import OidcAttempts
 from services.gateway.adapters.oidc_tables import OIDC_ATTEMPTS
@@ -96,7 +96,7 @@ class Signing:
         admission = Admission("groups", self.roles, self.only_mapped)
         oidc = OidcSignIn(provider, OidcAttempts(self.engine), log, known, admission)
         app = FastAPI()
-        app.include_router(sign_in.router)
+        app.include_router(sign_in_oidc.router)
         app.add_middleware(Requests)
         problems.install(app)
         app.state.gateway = SimpleNamespace(oidc=oidc)
