@@ -10,10 +10,11 @@ from sqlalchemy import Engine
 from headrace.access.topic import AccessLog, KnownAccess
 from headrace.stream.control import Controls
 from headrace.stream.holdings import HoldingLog
-from headrace.stream.kafka import Connection
 from headrace.stream.registry import Registry
 from headrace.stream.secret_log import SecretLog
 from services.gateway.accounts import Accounts
+from services.gateway.adapters.access_desk import AccessDesk, kept_key
+from services.gateway.adapters.assets import Assets
 from services.gateway.adapters.back_test_desk import BackTestDesk
 from services.gateway.adapters.branches import Branches
 from services.gateway.adapters.control_fold import ControlFold
@@ -42,7 +43,6 @@ from services.gateway.adapters.secret_keeper import SecretKeeper
 from services.gateway.adapters.secret_store import SecretStore
 from services.gateway.adapters.source_desk import SourceDesk
 from services.gateway.adapters.tail import Tail
-from services.gateway.adapters.token_store import TokenStore, kept_key
 from services.gateway.adapters.transform_tests import TransformTests
 from services.gateway.adapters.warehouse import Warehouse
 from services.gateway.adapters.wish_store import WishStore
@@ -84,7 +84,8 @@ def build(settings: GatewaySettings) -> Gateway:
     overrides = OverrideStore(engine, connection, controls)
     generations = Generations(ledger, incidents, progress, fold, warehouse, lake)
     runs, wishes = RunLog(connection, controls), WishStore(engine, connection, controls)
-    tests = TransformTests()
+    tests, access, key = TransformTests(), KnownAccess(connection, controls), _token_key(settings)
+    desk = AccessDesk(engine, access, AccessLog(connection, controls), settings.gateway_admin_token, key)
     passports = Passports(
         connection,
         registry,
@@ -107,7 +108,9 @@ def build(settings: GatewaySettings) -> Gateway:
         runs,
         fold,
         Accounts(datasets, ledger, incidents, progress, fold, runs, wishes, overrides, generations.shown),
-        TokenStore(engine, settings.gateway_admin_token, _token_key(settings)),
+        desk,
+        access,
+        Assets(datasets),
         warehouse,
         quarantine,
         Tail(connection, registry),
@@ -127,7 +130,7 @@ def build(settings: GatewaySettings) -> Gateway:
         overrides,
         progress,
         Branches(connection, controls),
-        _oidc(settings, engine, connection, controls),
+        _oidc(settings, engine, desk),
     )
 
 
@@ -137,7 +140,9 @@ def serve(gateway: Gateway) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         gateway.fold.start()
+        gateway.known_access.start()
         yield
+        gateway.known_access.close()
         gateway.fold.stop()
         gateway.engine.dispose()
 
@@ -146,7 +151,7 @@ def serve(gateway: Gateway) -> FastAPI:
     return app
 
 
-def _oidc(settings: GatewaySettings, engine: Engine, connection: Connection, controls: Controls) -> OidcSignIn | None:
+def _oidc(settings: GatewaySettings, engine: Engine, access: AccessDesk) -> OidcSignIn | None:
     if settings.oidc_issuer is None:
         return None
     provider = ProviderSettings(
@@ -158,11 +163,10 @@ def _oidc(settings: GatewaySettings, engine: Engine, connection: Connection, con
         f"{settings.gateway_public_url}{sign_in_oidc.CALLBACK}",
     )
     admission = Admission(settings.oidc_groups_claim, settings.group_roles, settings.oidc_who == "mapped")
-    log, known = AccessLog(connection, controls), KnownAccess(connection, controls)
-    return OidcSignIn(Provider(provider, time.monotonic), OidcAttempts(engine), log, known, admission)
+    return OidcSignIn(Provider(provider, time.monotonic), OidcAttempts(engine), access, admission)
 
 
 def _token_key(settings: GatewaySettings) -> bytes:
-    if settings.gateway_token_key is not None:
-        return settings.gateway_token_key.get_secret_value().encode()
+    if settings.token_key is not None:
+        return settings.token_key.get_secret_value().encode()
     return kept_key(settings.data_dir / "gateway.key")

@@ -13,6 +13,9 @@ class OidcSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="HEADRACE_", frozen=True, extra="forbid")
 
+    gateway_public_url: str | None = Field(
+        None, description="Where browsers find the gateway, such as https://headrace.example.org."
+    )
     oidc_issuer: str | None = Field(
         None, description="The OpenID provider people sign in at, such as https://id.example.org/realms/data."
     )
@@ -51,6 +54,11 @@ class OidcSettings(BaseSettings):
     def _complete(self) -> Self:
         if "openid" not in self.oidc_scopes:
             raise ValueError("HEADRACE_OIDC_SCOPES must have openid: without it there is no ID token")
+        if self.oidc_issuer is not None and not trusted_url(self.gateway_public_url or ""):
+            raise ValueError(
+                "HEADRACE_OIDC_ISSUER needs HEADRACE_GATEWAY_PUBLIC_URL, where the provider sends browsers back to: https, or "
+                "http on this machine"
+            )
         if self.oidc_who == "mapped" and not self.oidc_group_roles:
             raise ValueError("HEADRACE_OIDC_WHO=mapped lets nobody in while HEADRACE_OIDC_GROUP_ROLES is empty")
         return self

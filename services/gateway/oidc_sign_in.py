@@ -10,9 +10,10 @@ from urllib.parse import parse_qs
 from pydantic import SecretStr
 
 from headrace.access.book import AccessBook
-from headrace.access.topic import AccessChange, AccessLog, KnownAccess
+from headrace.access.topic import AccessChange
 from headrace.connector.oauth import Authorization, code_of
 from headrace.errors import Fatal
+from services.gateway.adapters.access_desk import AccessDesk
 from services.gateway.adapters.oidc import Provider
 from services.gateway.adapters.oidc_attempts import Attempt, OidcAttempts
 from services.gateway.core.oidc import (
@@ -29,7 +30,6 @@ from services.gateway.core.oidc import (
 )
 
 PATIENCE: Final = timedelta(minutes=10)  # for a person at the provider's form
-_KNOWN_S: Final = 5.0
 _BY: Final = "sign-in"
 _OVER: Final = "this sign-in was begun in another browser or too long ago, or it is done with: begin anew"
 
@@ -62,13 +62,10 @@ class Admission:
 class OidcSignIn:
     """Sign-in at one OpenID provider. Safe to share between threads."""
 
-    def __init__(
-        self, provider: Provider, attempts: OidcAttempts, log: AccessLog, known: KnownAccess, admission: Admission
-    ) -> None:
+    def __init__(self, provider: Provider, attempts: OidcAttempts, access: AccessDesk, admission: Admission) -> None:
         self.provider = provider
         self._attempts = attempts
-        self._log = log
-        self._known = known
+        self._access = access
         self._admission = admission
 
     def begin(self, after: str | None, cookie: str | None) -> Begun:
@@ -110,11 +107,8 @@ class OidcSignIn:
             check_admitted(somebody, roles, only_mapped, book)
             return changes(somebody, roles, book)
 
-        known = self._known.book
-        if known is not None and not decide(known):
-            return
-        self._log.change(_BY, now, decide)
-        self._known.wait_until(lambda book: not changes(somebody, roles, book), _KNOWN_S)
+        if decide(self._access.book):
+            self._access.change(_BY, now, decide)
 
 
 def _code(authorization: Authorization, query: str) -> SecretStr:
