@@ -1,6 +1,7 @@
 """How the programs that are not Python packages get here: from Maven, whole or not at all, once for all stacks."""
 
 import fcntl
+import os
 import shutil
 import subprocess
 import tarfile
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.local.errors import StackError
+from deploy.local.java import java
 
 KAFKA_VERSION = "4.3.1"
 REGISTRY_VERSION = "3.3.3"
@@ -72,9 +74,20 @@ def _fetch_registry(folder: Path) -> None:
     _fetch_archive(coordinates, folder, f"Apicurio Registry {REGISTRY_VERSION}")
 
 
+def keycloak_folder(folder: Path) -> Path:
+    """Where the program is within its artifact."""
+    return folder / f"keycloak-{KEYCLOAK_VERSION}"
+
+
 def _fetch_keycloak(folder: Path) -> None:
-    coordinates = f"org.keycloak:keycloak-quarkus-dist:{KEYCLOAK_VERSION}:tar.gz"
-    _fetch_archive(coordinates, folder, f"Keycloak {KEYCLOAK_VERSION}")
+    """Fetches it, and lets it put itself together for a database in memory: that takes a minute, and would at every start."""
+    what = f"Keycloak {KEYCLOAK_VERSION}"
+    _fetch_archive(f"org.keycloak:keycloak-quarkus-dist:{KEYCLOAK_VERSION}:tar.gz", folder, what)
+    build = [str(keycloak_folder(folder) / "bin" / "kc.sh"), "build", "--db=dev-mem", "--health-enabled=false"]
+    environment = {**os.environ, "JAVA": str(java())}
+    result = subprocess.run(build, env=environment, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        raise StackError(f"{what} could not be put together: {(result.stderr or result.stdout).strip()[-500:]}")
 
 
 def _debezium(database: str, version: str) -> Artifact:
