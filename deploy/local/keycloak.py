@@ -1,4 +1,4 @@
-"""How a local Keycloak is set up: an OpenID provider to try sign-in with. It keeps nothing, and no stack has one of its own accord."""
+"""How a local Keycloak is set up: an OpenID provider to try sign-in with, started by itself. It keeps nothing."""
 
 from pathlib import Path
 

@@ -22,6 +22,7 @@ from headrace.cli import (
     rows,
     runs,
     secrets,
+    sign_in,
     source_control,
     sources,
     testing,
@@ -104,6 +105,7 @@ def _assemble() -> None:
     app.add_typer(runs.app, name="runs", rich_help_panel=files)
     app.add_typer(contracts.app, name="contract", rich_help_panel=files)
     app.add_typer(secrets.app, name="secret", rich_help_panel=files)
+    app.add_typer(sign_in.app, name="access", rich_help_panel=start)
     for step in (generations.replay, generations.promote, generations.rollback, generations.retire):
         app.command(rich_help_panel=change)(step)
     app.add_typer(generations.app, name="generations", rich_help_panel=change)

@@ -25,6 +25,7 @@ from headrace.client.results import (
     HeldRow,
     Ledger,
     MadeTest,
+    OneTimeLink,
     Override,
     Passport,
     Passports,
@@ -418,6 +419,15 @@ class Client:
     def rotate_secrets(self) -> RotatedSecrets:
         """Put every secret under the current master key. Doing it again changes nothing."""
         return self._calls.read(RotatedSecrets, self._calls.send("POST", "/secrets/rotate", safe=False))
+
+    def setup_link(self) -> OneTimeLink:
+        """A link with which somebody becomes the first administrator; refused (409) when there is one."""
+        return self._calls.read(OneTimeLink, self._calls.send("POST", "/setup-link", safe=False))
+
+    def reset_link(self, user: str) -> OneTimeLink:
+        """A link with which a person, by name or id, sets a password."""
+        path = f"/users/{quote(user, safe='')}/reset-link"
+        return self._calls.read(OneTimeLink, self._calls.send("POST", path, safe=False))
 
     def wait_settled(
         self,

@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from argon2 import PasswordHasher
 from fastapi import FastAPI
 from sqlalchemy import Engine
 
@@ -54,6 +55,7 @@ from services.gateway.oidc_sign_in import Admission, OidcSignIn
 from services.gateway.passports import Passports
 from services.gateway.row_histories import RowHistories
 from services.gateway.settings import GatewaySettings
+from services.gateway.sign_in import SignIn
 
 _REGISTRY_S = 5
 
@@ -110,6 +112,8 @@ def build(settings: GatewaySettings) -> Gateway:
         Accounts(datasets, ledger, incidents, progress, fold, runs, wishes, overrides, generations.shown),
         desk,
         access,
+        SignIn(engine, key, desk, settings.sign_in_times, PasswordHasher()),
+        settings.gateway_public_url,
         Assets(datasets),
         warehouse,
         quarantine,

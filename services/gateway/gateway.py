@@ -34,6 +34,7 @@ from services.gateway.made_tests import TestMaker
 from services.gateway.oidc_sign_in import OidcSignIn
 from services.gateway.passports import Passports
 from services.gateway.row_histories import RowHistories
+from services.gateway.sign_in import SignIn
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ class Gateway:
     accounts: Accounts
     access: AccessDesk
     known_access: KnownAccess
+    sign_in: SignIn
+    public_url: str | None
     assets: Assets
     warehouse: Warehouse
     quarantine: Quarantine

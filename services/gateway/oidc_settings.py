@@ -3,19 +3,14 @@
 from typing import Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.gateway.core.oidc import Algorithm, GroupRole, trusted_url
+from services.gateway.sign_in_settings import SignInSettings
 
 
-class OidcSettings(BaseSettings):
+class OidcSettings(SignInSettings):
     """The provider people sign in at, if there is one (docs/sign-in-with-oidc.md)."""
 
-    model_config = SettingsConfigDict(env_prefix="HEADRACE_", frozen=True, extra="forbid")
-
-    gateway_public_url: str | None = Field(
-        None, description="Where browsers find the gateway, such as https://headrace.example.org."
-    )
     oidc_issuer: str | None = Field(
         None, description="The OpenID provider people sign in at, such as https://id.example.org/realms/data."
     )

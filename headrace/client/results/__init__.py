@@ -46,6 +46,7 @@ from headrace.client.results.quarantine import (
 from headrace.client.results.rows import Column, QueryResult, TailRecord
 from headrace.client.results.runs import Asked, Generation, Run, RunCause, RunEvent, RunStory, SourceHolding, Wish
 from headrace.client.results.secrets import FailedRotation, RotatedSecrets, Secret, Secrets
+from headrace.client.results.sign_in import OneTimeLink
 from headrace.client.results.status import DatasetStatus, Latency, SourceStatus, StageStatus, Version
 
 __all__ = [
@@ -82,6 +83,7 @@ __all__ = [
     "MadeRow",
     "MadeTest",
     "MaskedColumn",
+    "OneTimeLink",
     "Override",
     "PartitionBooks",
     "Passport",

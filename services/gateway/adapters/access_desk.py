@@ -86,7 +86,7 @@ class AccessDesk:
         """Add somebody. Errors: Fatal when the name is taken; Transient."""
 
         def decide(book: AccessBook) -> Sequence[AccessChange]:
-            _refuse_taken(book, principal)
+            refuse_taken(book, principal)
             return [AccessChange(principal)]
 
         self.change(by, at, decide)
@@ -99,7 +99,7 @@ class AccessDesk:
             if (standing := book.principals.get(id)) is None:
                 return []
             principal = replace(standing, **fields)  # type: ignore[arg-type]
-            _refuse_taken(book, principal)
+            refuse_taken(book, principal)
             changed.append(principal)
             return [AccessChange(principal)]
 
@@ -156,7 +156,8 @@ class AccessDesk:
             put(connection, TOKEN_USES, {"id": identity, "last_used_at": now})
 
 
-def _refuse_taken(book: AccessBook, principal: Principal) -> None:
+def refuse_taken(book: AccessBook, principal: Principal) -> None:
+    """Go on only if nobody else has the name. Errors: Fatal."""
     taken = {each.name.casefold() for each in book.principals.values() if each.id != principal.id} | {ADMIN}
     if principal.name.casefold() in taken:
         raise Fatal(f"the name {principal.name} is taken: choose another")

@@ -2,17 +2,21 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
+from argon2 import PasswordHasher
 from pydantic import SecretStr
+from sqlalchemy import Engine
 
 from headrace.access.book import AccessBook, Entry, Principal
 from headrace.access.policy import Action, Grant, Role, Scope
 from headrace.access.topic import AccessChange, AccessLog, KnownAccess
 from headrace.contract.fields import Classification
 from services.gateway.adapters.access_desk import AccessDesk
+from services.gateway.core.session_life import Lifetime, SignInTimes
 from services.gateway.gateway import Gateway
+from services.gateway.sign_in import SignIn
 
 AT = datetime(2026, 11, 27, 12, tzinfo=UTC)
 _KEY = b"k" * 32
@@ -51,7 +55,13 @@ def with_memory(gateway: Gateway, admin_token: str) -> Gateway:
     memory = MemoryAccess()
     known = cast(KnownAccess, memory)
     desk = AccessDesk(gateway.engine, known, cast(AccessLog, memory), SecretStr(admin_token), _KEY)
-    return replace(gateway, access=desk, known_access=known)
+    return replace(gateway, access=desk, known_access=known, sign_in=quick_sign_in(gateway.engine, desk))
+
+
+def quick_sign_in(engine: Engine, desk: AccessDesk) -> SignIn:
+    """Sign-in with passwords that cost little."""
+    times = SignInTimes(Lifetime(timedelta(minutes=30), timedelta(hours=12)), timedelta(hours=24))
+    return SignIn(engine, _KEY, desk, times, PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
 
 
 def bearer(

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 import pytest
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from joserfc import jwt
 from joserfc.jwk import OctKey, RSAKey
@@ -25,7 +25,7 @@ from headrace.access.book import AccessBook, Entry, Principal
 from headrace.access.topic import AccessChange, AccessLog, KnownAccess
 from services.gateway.adapters.access_desk import AccessDesk
 from services.gateway.adapters.database import open_database, upgrade
-from services.gateway.adapters.http import problems, sign_in_oidc
+from services.gateway.adapters.http import problems, session_cookie, sign_in, sign_in_oidc
 from services.gateway.adapters.http.middleware import Requests
 from services.gateway.adapters.http.sign_in_oidc import CALLBACK, COOKIE
 from services.gateway.adapters.oidc import Provider, ProviderSettings
@@ -33,7 +33,7 @@ from services.gateway.adapters.oidc_attempts import OidcAttempts
 from services.gateway.adapters.oidc_tables import OIDC_ATTEMPTS
 from services.gateway.core.oidc import Algorithm, GroupRole
 from services.gateway.oidc_sign_in import Admission, OidcSignIn
-from tests.unit.gateway.accesses import AT, MemoryAccess
+from tests.unit.gateway.accesses import AT, MemoryAccess, quick_sign_in
 from tests.unit.gateway.openid_provider import (
     CLIENT,
     EC_KEY,
@@ -83,15 +83,13 @@ class Signing:
         oidc = OidcSignIn(provider, OidcAttempts(self.engine), desk, admission)
         app = FastAPI()
         app.include_router(sign_in_oidc.router)
+        app.include_router(sign_in.router)
         app.add_middleware(Requests)
         problems.install(app)
-        app.state.gateway = SimpleNamespace(oidc=oidc)
-        app.state.open_session = open_session
+        app.state.gateway = SimpleNamespace(
+            oidc=oidc, sign_in=quick_sign_in(self.engine, desk), access=desk, public_url=None
+        )
         return TestClient(app, base_url=GATEWAY, follow_redirects=False, raise_server_exceptions=False)
-
-
-def open_session(_: Request, response: Response, principal_id: str) -> None:
-    response.headers["X-Signed-In"] = principal_id
 
 
 @pytest.fixture(scope="module")
@@ -121,13 +119,17 @@ def come_back(signing: Signing, browser: TestClient, after: str | None = None, *
     return signing.provider.authorize(begun.headers["location"], **more)
 
 
-def signed_in(response: Any) -> str:
+def signed_in(browser: TestClient, url: str, to: str = "/", **params: str) -> str:
+    """Who is signed in when the browser has come back and goes on."""
+    browser.cookies.delete(session_cookie.COOKIE)
+    response = browser.get(url, params=params or None)
     assert response.status_code == HTTPStatus.SEE_OTHER, response.text
-    return str(response.headers["x-signed-in"])
+    assert response.headers["location"] == to
+    return str(browser.get("/api/v1/session").json()["id"])
 
 
 def refused(response: Any, code: str, said: str = "") -> None:
-    assert "x-signed-in" not in response.headers
+    assert f"{session_cookie.COOKIE}=" not in response.headers.get("set-cookie", "")
     status = HTTPStatus.FORBIDDEN if code in ("sign-in-inactive", "sign-in-not-admitted") else HTTPStatus.BAD_REQUEST
     body = problem(response, status)
     assert body["type"] == f"urn:headrace:problem:{code}"
@@ -136,41 +138,39 @@ def refused(response: Any, code: str, said: str = "") -> None:
 
 def test_somebody_signs_in_and_is_known_by_issuer_and_subject_alone(signing: Signing) -> None:
     browser = signing.replica()
-    back = browser.get(come_back(signing, browser, "/datasets?tab=1"))
-    alice = signed_in(back)
-    assert back.headers["location"] == "/datasets?tab=1"
+    alice = signed_in(browser, come_back(signing, browser, "/datasets?tab=1"), "/datasets?tab=1")
     assert signing.book.principals[alice] == Principal(alice, "user", "Alice", "alice@example.org", ("/nyc",))
     caller = signing.book.caller(alice)
     assert caller is not None
     assert [(grant.role, str(grant.scope)) for grant in caller.access.grants] == [("analyst", "domain:nyc")]
 
     signing.provider.user |= {"name": "Alice Smith", "email": "smith@example.org", "groups": []}
-    assert signed_in(browser.get(come_back(signing, browser))) == alice
+    assert signed_in(browser, come_back(signing, browser)) == alice
     assert signing.book.principals[alice] == Principal(alice, "user", "Alice Smith", "smith@example.org")
 
     signing.provider.user |= {"sub": "mallory-2"}  # with the e-mail address of another
-    assert signed_in(browser.get(come_back(signing, browser))) != alice
+    assert signed_in(browser, come_back(signing, browser)) != alice
 
 
 def test_what_stands_already_is_not_written_again(signing: Signing, monkeypatch: pytest.MonkeyPatch) -> None:
     browser = signing.replica()
-    signed_in(browser.get(come_back(signing, browser)))
+    signed_in(browser, come_back(signing, browser))
     monkeypatch.setattr(signing.memory, "change", None)  # Kafka may even be away
-    signed_in(browser.get(come_back(signing, browser)))
+    signed_in(browser, come_back(signing, browser))
 
 
 def test_another_gateway_can_end_it(signing: Signing) -> None:
     first, second = signing.replica(), signing.replica()
     back = come_back(signing, first)
     second.cookies = first.cookies
-    signed_in(second.get(back))
+    signed_in(second, back)
 
 
 def test_two_tabs_of_a_browser_can_sign_in_at_a_time(signing: Signing) -> None:
     browser = signing.replica()
     backs = [come_back(signing, browser) for _ in range(2)]
     for back in backs:
-        signed_in(browser.get(back))
+        signed_in(browser, back)
 
 
 def test_the_cookie_goes_to_this_host_alone_and_no_script_reads_it(signing: Signing) -> None:
@@ -194,7 +194,7 @@ class TestTheAnswerIsForThisBrowserOnce:
     def test_a_state_that_was_used(self, signing: Signing) -> None:
         browser = signing.replica()
         back = come_back(signing, browser)
-        signed_in(browser.get(back))
+        signed_in(browser, back)
         refused(browser.get(back), "sign-in-over")
 
     def test_a_code_that_was_used(self, signing: Signing) -> None:
@@ -211,7 +211,7 @@ class TestTheAnswerIsForThisBrowserOnce:
         mixed = {"code": first["code"][0], "state": second["state"][0]}
         refused(browser.get(CALLBACK, params=mixed), "sign-in-code")
         again = {name: values[0] for name, values in parse_qs(urlsplit(come_back(signing, browser)).query).items()}
-        signed_in(browser.get(CALLBACK, params=again))
+        signed_in(browser, CALLBACK, **again)
 
     def test_a_state_of_another_browser(self, signing: Signing) -> None:
         """Whoever sends somebody the end of their own sign-in does not sign them in as themselves."""
@@ -220,19 +220,19 @@ class TestTheAnswerIsForThisBrowserOnce:
         refused(victim.get(back), "sign-in-over", "another browser")
         victim.get(START)  # with a cookie of its own, too
         refused(victim.get(back), "sign-in-over")
-        signed_in(mallory.get(back))  # and nothing was used up by it
+        signed_in(mallory, back)  # and nothing was used up by it
 
     @pytest.mark.parametrize("cookie", ["", "x", "a" * 43, "é" * 43])
     def test_a_made_up_cookie(self, signing: Signing, cookie: str) -> None:
         browser = signing.replica()
         back = come_back(signing, browser)
         refused(signing.replica().get(back, headers={b"Cookie": f"{COOKIE}={cookie}".encode()}), "sign-in-over")
-        signed_in(browser.get(back))
+        signed_in(browser, back)
 
     def test_a_sign_in_that_took_too_long(self, signing: Signing, monkeypatch: pytest.MonkeyPatch) -> None:
         browser = signing.replica()
         in_time = come_back(signing, browser)
-        signed_in(browser.get(in_time))
+        signed_in(browser, in_time)
         monkeypatch.setattr("services.gateway.oidc_sign_in.PATIENCE", timedelta(seconds=-1))
         refused(browser.get(come_back(signing, browser)), "sign-in-over")
 
@@ -253,13 +253,13 @@ class TestTheAnswerIsOfThisProvider:
     def test_another_issuer(self, signing: Signing) -> None:
         browser = signing.replica()
         refused(browser.get(come_back(signing, browser, iss="https://evil.test")), "sign-in-issuer")
-        signed_in(browser.get(come_back(signing, browser, iss=signing.provider.url)))
+        signed_in(browser, come_back(signing, browser, iss=signing.provider.url))
 
     def test_none_where_one_was_announced(self, signing: Signing) -> None:
         signing.provider.metadata["authorization_response_iss_parameter_supported"] = True
         browser = signing.replica()
         refused(browser.get(come_back(signing, browser)), "sign-in-issuer")
-        signed_in(browser.get(come_back(signing, browser, iss=signing.provider.url)))
+        signed_in(browser, come_back(signing, browser, iss=signing.provider.url))
 
 
 def test_a_provider_that_calls_itself_otherwise_is_not_used(signing: Signing) -> None:
@@ -342,7 +342,7 @@ class TestTheTokenIsSignedByTheProvider:
         refused(browser.get(come_back(signing, browser)), "sign-in-token")
         assert signing.memory.entries == {}
         signing.provider.sign = signed
-        signed_in(browser.get(come_back(signing, browser)))
+        signed_in(browser, come_back(signing, browser))
 
     def test_a_shared_secret_among_its_keys_is_none(self, signing: Signing) -> None:
         secret = OctKey.generate_key(256, {"kid": "shared"})
@@ -360,11 +360,11 @@ class TestTheTokenIsSignedByTheProvider:
         refused(browser.get(come_back(signing, browser)), "sign-in-token", algorithm)
         signing.algorithms = (algorithm,)
         browser = signing.replica()
-        signed_in(browser.get(come_back(signing, browser)))
+        signed_in(browser, come_back(signing, browser))
 
     def test_a_new_key_is_asked_for_when_a_token_names_it_but_not_at_every_token(self, signing: Signing) -> None:
         browser = signing.replica()
-        signed_in(browser.get(come_back(signing, browser)))
+        signed_in(browser, come_back(signing, browser))
         signing.provider.sign = lambda claims: signed(claims, OTHER_KEY)
         for _ in range(3):
             refused(browser.get(come_back(signing, browser)), "sign-in-token", "second")
@@ -374,7 +374,7 @@ class TestTheTokenIsSignedByTheProvider:
         assert signing.provider.asked.count("/jwks") == 2
         signing.provider.keys = [OTHER_KEY]
         signing.now_s += 11
-        signed_in(browser.get(come_back(signing, browser)))
+        signed_in(browser, come_back(signing, browser))
         assert signing.provider.asked.count("/jwks") == 3
         assert signing.provider.asked.count("/.well-known/openid-configuration") == 1
 
@@ -414,19 +414,19 @@ class TestTheTokenIsForThisSignIn:
         refused(browser.get(come_back(signing, browser)), "sign-in-token")
         assert signing.memory.entries == {}
         signing.provider.more = {"azp": CLIENT, "aud": [CLIENT, "another-client"]}
-        signed_in(browser.get(come_back(signing, browser)))
+        signed_in(browser, come_back(signing, browser))
 
     def test_a_clock_may_be_a_little_off(self, signing: Signing) -> None:
         browser = signing.replica()
         signing.provider.more = {"exp": int(time.time()) - 20, "iat": int(time.time()) + 20}
-        signed_in(browser.get(come_back(signing, browser)))
+        signed_in(browser, come_back(signing, browser))
 
     def test_the_nonce_of_a_sign_in_before(self, signing: Signing) -> None:
         browser = signing.replica()
         first = browser.get(START).headers["location"]
         signing.provider.more = {"nonce": parse_qs(urlsplit(first).query)["nonce"][0]}
         refused(browser.get(come_back(signing, browser)), "sign-in-token", "nonce")
-        signed_in(browser.get(signing.provider.authorize(first)))  # in its own sign-in it is good
+        signed_in(browser, signing.provider.authorize(first))  # in its own sign-in it is good
 
 
 @pytest.mark.parametrize(
@@ -447,15 +447,13 @@ class TestTheTokenIsForThisSignIn:
 )
 def test_nobody_is_sent_to_another_host_afterwards(signing: Signing, after: str) -> None:
     browser = signing.replica()
-    back = browser.get(come_back(signing, browser, after))
-    signed_in(back)
-    assert back.headers["location"] == "/"
+    signed_in(browser, come_back(signing, browser, after))
 
 
 class TestWhoMaySignIn:
     def test_somebody_who_was_deactivated_stays_out_and_is_not_made_active_again(self, signing: Signing) -> None:
         browser = signing.replica()
-        alice = signed_in(browser.get(come_back(signing, browser)))
+        alice = signed_in(browser, come_back(signing, browser))
         known = signing.book.principals[alice]
         signing.put(replace(known, active=False))
         refused(browser.get(come_back(signing, browser)), "sign-in-inactive", "Alice")
@@ -468,16 +466,16 @@ class TestWhoMaySignIn:
         refused(browser.get(come_back(signing, browser)), "sign-in-not-admitted")
         assert signing.memory.entries == {}
         signing.provider.user["groups"] = ["/others", "/nyc"]
-        signed_in(browser.get(come_back(signing, browser)))
+        signed_in(browser, come_back(signing, browser))
 
     def test_roles_that_are_set_no_more_are_taken_away_and_grants_of_people_stay(self, signing: Signing) -> None:
         by_hand = replace(GroupRole.parse("/nyc", "viewer@*").grant(), id="by-hand")
         signing.put(by_hand)
         browser = signing.replica()
-        alice = signed_in(browser.get(come_back(signing, browser)))
+        alice = signed_in(browser, come_back(signing, browser))
         signing.roles = (GroupRole.parse("/nyc", "engineer@dataset:nyc.flights"),)
         browser = signing.replica()
-        signed_in(browser.get(come_back(signing, browser)))
+        signed_in(browser, come_back(signing, browser))
         caller = signing.book.caller(alice)
         assert caller is not None
         assert {grant.role for grant in caller.access.grants} == {"engineer", "viewer"}
@@ -504,7 +502,7 @@ def test_at_a_provider_that_others_have_written(signing: Signing, monkeypatch: p
         browser = signing.replica()
         form = browser.get(START).headers["location"]
         back = httpx.post(form, data={"sub": "bob"}).headers["location"]
-        bob = signed_in(browser.get(back))
+        bob = signed_in(browser, back)
         assert signing.book.principals[bob].groups == ("/nyc",)
         refused(browser.get(back), "sign-in-over")
         state = parse_qs(urlsplit(browser.get(START).headers["location"]).query)["state"][0]

@@ -15,6 +15,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityS
 from headrace.access.book import Caller
 from headrace.access.policy import Action, Asset
 from services.gateway.adapters.http.problems import MEDIA_TYPE, Problem, ProblemError, not_found
+from services.gateway.adapters.http.session_cookie import SCHEME, signed_in
 from services.gateway.gateway import Gateway
 
 PREFIX: Final = "/api/v1"  # everything under it needs a token
@@ -34,6 +35,7 @@ def _gateway(request: Request) -> Gateway:
 def _caller(
     request: Request,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)],
+    cookie: Annotated[str | None, Security(SCHEME)],
     view_as: Annotated[
         str | None,
         Header(
@@ -41,11 +43,20 @@ def _caller(
         ),
     ] = None,
 ) -> Caller:
-    gateway = _gateway(request)
-    found = None if credentials is None else gateway.access.bearer(credentials.credentials, datetime.now(UTC))
+    gateway, now = _gateway(request), datetime.now(UTC)
+    if credentials is None:
+        found = signed_in(request, gateway, cookie, now)
+    else:
+        found = gateway.access.bearer(credentials.credentials, now)
     if found is None:
-        detail = "send the header Authorization: Bearer <token>" if credentials is None else "this token is not known"
-        raise ProblemError(HTTPStatus.UNAUTHORIZED, "unauthorized", "A valid bearer token is needed", detail)
+        detail = (
+            "sign in, or send the header Authorization: Bearer <token>"
+            if credentials is None
+            else "this token is not known"
+        )
+        raise ProblemError(
+            HTTPStatus.UNAUTHORIZED, "unauthorized", "A valid bearer token or a session is needed", detail
+        )
     return found if view_as is None else _viewed(request, gateway, found, view_as)
 
 

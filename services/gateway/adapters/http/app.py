@@ -24,7 +24,10 @@ from services.gateway.adapters.http import (
     rows,
     runs,
     secrets,
+    sign_in,
     sign_in_oidc,
+    sign_in_page,
+    sign_in_problems,
     source_control,
     sources,
     tokens,
@@ -38,13 +41,14 @@ _TAGS: Final = [
     {"name": "sources", "description": "Look at a source before anything is saved of it."},
     {"name": "books", "description": "Where every row is: status, ledger, quarantine, the newest records."},
     {"name": "queries", "description": "Ask the warehouse."},
-    {"name": "sign-in", "description": "Sign in at an OpenID provider. For browsers."},
+    {"name": "sign-in", "description": "Sessions of people: signing in and out, passwords, one-time links."},
     {"name": "access", "description": "Who there is, what they may do, and their tokens."},
     {"name": "secrets", "description": "The credentials of sources. For the administrator; no answer holds a value."},
     {"name": "operations", "description": "Version, health and metrics of the gateway."},
 ]
 _ABOUT: Final = """\
-The API of a Headrace gateway. Every call under `/api/v1` needs a bearer token. Errors are
+The API of a Headrace gateway. Every call under `/api/v1` needs a bearer token, or the cookie
+of somebody who has signed in (`POST /api/v1/session`). Errors are
 `application/problem+json` (RFC 9457); each answer carries its request's id as `X-Request-Id`.
 """
 
@@ -78,6 +82,8 @@ def create_app(lifespan: Lifespan | None = None) -> FastAPI:
         made_tests.router,
         overrides.router,
         queries.router,
+        sign_in.router,
+        sign_in_page.router,
         users.router,
         grants.router,
         tokens.router,
@@ -89,6 +95,7 @@ def create_app(lifespan: Lifespan | None = None) -> FastAPI:
         app.include_router(router)
     app.add_middleware(Requests)
     problems.install(app)
+    sign_in_problems.install(app)
     _describe_problems(app)
     return app
 

@@ -40,7 +40,8 @@ class Requests:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
+                more = scope["state"].get("headers", ())
+                message["headers"] = [*message.get("headers", ()), *more, (b"x-request-id", request_id.encode())]
             await send(message)
 
         try:

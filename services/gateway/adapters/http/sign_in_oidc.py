@@ -1,5 +1,6 @@
 """Routes: sign in at an OpenID provider. A browser opens them; both answer with where it goes on."""
 
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
@@ -8,6 +9,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from services.gateway.adapters.http.access import PREFIX, Parts, may_answer
 from services.gateway.adapters.http.problems import ProblemError, not_found
+from services.gateway.adapters.http.session_cookie import set_cookie, whence
 from services.gateway.core.oidc import RefusedSignInError
 from services.gateway.gateway import Gateway
 from services.gateway.oidc_sign_in import PATIENCE, OidcSignIn
@@ -75,8 +77,9 @@ def callback(gateway: Parts, request: Request) -> Response:
     except RefusedSignInError as error:
         status = HTTPStatus.FORBIDDEN if error.code in _FORBIDDEN else HTTPStatus.BAD_REQUEST
         raise ProblemError(status, error.code, "Nobody was signed in", str(error)) from error
+    opened = gateway.sign_in.sessions.open(signed_in.principal_id, datetime.now(UTC), whence(request))
     response = RedirectResponse(signed_in.after, HTTPStatus.SEE_OTHER, _HEADERS)
-    request.app.state.open_session(request, response, signed_in.principal_id)
+    set_cookie(response, opened.cookie)
     return response
 
 

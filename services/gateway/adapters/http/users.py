@@ -49,6 +49,8 @@ def change(user_id: UserId, body: models.UserChange, gateway: Parts, caller: Adm
     changed = gateway.access.change_principal(caller.name, datetime.now(UTC), user_id, **fields)
     if changed is None:
         raise not_found(f"there is nobody with the id {user_id}")
+    if not changed.active:
+        gateway.sign_in.end_all(user_id)
     return shown(changed)
 
 
@@ -62,6 +64,7 @@ def remove(user_id: UserId, gateway: Parts, caller: Administering) -> None:
     """With their tokens and what was granted to them. To only keep them out for a while, make them inactive."""
     if not gateway.access.remove_principal(caller.name, datetime.now(UTC), user_id):
         raise not_found(f"there is nobody with the id {user_id}")
+    gateway.sign_in.forget(user_id)
 
 
 def shown(principal: Principal) -> models.User:

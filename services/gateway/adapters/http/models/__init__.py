@@ -121,6 +121,17 @@ from services.gateway.adapters.http.models.runs import (
     SourceHoldings,
     Wish,
 )
+from services.gateway.adapters.http.models.sign_in import (
+    OneTimeLink,
+    OwnGrant,
+    PasswordChange,
+    PasswordReset,
+    Session,
+    Sessions,
+    Setup,
+    SignIn,
+    WhoAmI,
+)
 from services.gateway.adapters.http.models.status import DatasetStatus, Latency, SourceStatus, StageStatus, Statuses
 from services.gateway.adapters.http.models.system import Health, Part, Version
 from services.gateway.adapters.http.models.words import (
@@ -202,13 +213,17 @@ __all__ = [
     "NewSecret",
     "NewToken",
     "NewUser",
+    "OneTimeLink",
     "Origin",
     "Override",
     "Overrides",
+    "OwnGrant",
     "Part",
     "PartitionBooks",
     "Passport",
     "Passports",
+    "PasswordChange",
+    "PasswordReset",
     "Plan",
     "Problems",
     "Promotion",
@@ -246,8 +261,12 @@ __all__ = [
     "Secret",
     "SecretName",
     "Secrets",
+    "Session",
+    "Sessions",
     "SetAsideRow",
+    "Setup",
     "Sight",
+    "SignIn",
     "Skip",
     "SourceFile",
     "SourceHolding",
@@ -269,5 +288,6 @@ __all__ = [
     "Version",
     "Warnings",
     "Whereabouts",
+    "WhoAmI",
     "Wish",
 ]
