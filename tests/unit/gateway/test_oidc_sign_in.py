@@ -27,7 +27,7 @@ from services.gateway.adapters.access_desk import AccessDesk
 from services.gateway.adapters.database import open_database, upgrade
 from services.gateway.adapters.http import problems, session_cookie, sign_in, sign_in_oidc
 from services.gateway.adapters.http.middleware import Requests
-from services.gateway.adapters.http.sign_in_oidc import CALLBACK, COOKIE
+from services.gateway.adapters.http.sign_in_oidc import CALLBACK, COOKIE, START
 from services.gateway.adapters.oidc import Provider, ProviderSettings
 from services.gateway.adapters.oidc_attempts import OidcAttempts
 from services.gateway.adapters.oidc_tables import OIDC_ATTEMPTS
@@ -48,7 +48,6 @@ from tests.unit.gateway.openid_provider import (
 from tests.unit.gateway.test_api_alone import problem
 
 GATEWAY = "https://gateway.test"
-START = "/api/v1/sign-in/oidc"
 
 
 @dataclass
@@ -87,7 +86,7 @@ class Signing:
         app.add_middleware(Requests)
         problems.install(app)
         app.state.gateway = SimpleNamespace(
-            oidc=oidc, sign_in=quick_sign_in(self.engine, desk), access=desk, public_url=None
+            oidc=oidc, sign_in=quick_sign_in(self.engine, desk), access=desk, public_url=GATEWAY
         )
         return TestClient(app, base_url=GATEWAY, follow_redirects=False, raise_server_exceptions=False)
 
@@ -481,8 +480,35 @@ class TestWhoMaySignIn:
         assert {grant.role for grant in caller.access.grants} == {"engineer", "viewer"}
 
 
+class TestAPersonWithABrowser:
+    def test_is_told_on_the_page_of_sign_in_what_stands_against_it(self, signing: Signing) -> None:
+        """Only its kind: whoever makes up an address does not choose what the page says."""
+        browser = signing.replica()
+        state = parse_qs(urlsplit(come_back(signing, browser)).query)["state"][0]
+        answer = {"state": state, "error": "call_this_number", "error_description": "555-0100"}
+        said = browser.get(CALLBACK, params=answer, headers={"Accept": "text/html,*/*;q=0.8"})
+        assert (said.status_code, said.headers["location"]) == (
+            HTTPStatus.SEE_OTHER,
+            "/sign-in#refused=sign-in-declined",
+        )
+
+    def test_is_offered_the_provider_and_to_sign_out_there(self, signing: Signing) -> None:
+        browser = signing.replica()
+        provider = browser.get("/api/v1/sign-in").json()["provider"]
+        assert provider["issuer"] == signing.issuer
+        assert provider["sign_in"] == START
+        out = urlsplit(browser.get(provider["sign_out"]).headers["location"])
+        assert f"{out.scheme}://{out.netloc}{out.path}" == f"{signing.provider.url}/logout"
+        assert parse_qs(out.query) == {"client_id": [CLIENT], "post_logout_redirect_uri": [f"{GATEWAY}/sign-in"]}
+
+    def test_is_not_offered_to_sign_out_where_the_provider_has_no_page_for_it(self, signing: Signing) -> None:
+        signing.provider.metadata["end_session_endpoint"] = None
+        problem(signing.replica().get(f"{START}/sign-out"), HTTPStatus.NOT_FOUND)
+
+
 def test_without_a_provider_there_is_nothing_to_sign_in_at(client: TestClient) -> None:
-    for path in (START, CALLBACK):
+    assert client.get("/api/v1/sign-in").json() == {"provider": None}
+    for path in (START, CALLBACK, f"{START}/sign-out"):
         assert "HEADRACE_OIDC_ISSUER" in problem(client.get(path), HTTPStatus.NOT_FOUND)["detail"]
 
 
