@@ -6,7 +6,7 @@ from pydantic import SecretStr
 
 from deploy.local import artifacts
 from deploy.local.component import Component
-from deploy.local.java import java, options, share_base_classes
+from deploy.local.java import java, share_base_classes
 from deploy.local.probe import answers
 from deploy.local.settings import HOST
 
@@ -22,7 +22,7 @@ def component(cache: Path, home: Path, port: int, password: SecretStr) -> Compon
     log = home / "keycloak.log"
     return Component(
         name="keycloak",
-        command=_command(cache, home, port),
+        command=_command(home, port),
         ports={"keycloak_port": port},
         ready=lambda: answers(f"http://{HOST}:{port}/realms/master/.well-known/openid-configuration"),
         log=log,
@@ -35,9 +35,9 @@ def component(cache: Path, home: Path, port: int, password: SecretStr) -> Compon
     )
 
 
-def _command(cache: Path, home: Path, port: int) -> tuple[str, ...]:
+def _command(home: Path, port: int) -> tuple[str, ...]:
     return (
-        *(str(java()), *options(_HEAP_MB, cache / "keycloak.jsa", home), "-XX:TieredStopAtLevel=1"),
+        *(str(java()), f"-Xmx{_HEAP_MB}m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", f"-Djava.io.tmpdir={home}"),
         *(f"--add-opens=java.base/{package}=ALL-UNNAMED" for package in _OPENED),
         *(f"-Dkc.home.dir={home}", f"-Djboss.server.config.dir={home / 'conf'}"),
         "-Djava.util.logging.manager=org.jboss.logmanager.LogManager",
