@@ -1,12 +1,10 @@
 """Commands that let people in: the link for the first administrator, and links with which somebody sets a password."""
 
-from collections.abc import Iterator
 from typing import Annotated, Final
 
 import typer
-from rich.console import RenderableType
 
-from headrace.cli.render import Format, Output, emit, moment, note, safe
+from headrace.cli.render import Format, Output, console, emit, moment, note, safe
 from headrace.cli.session import session_of
 from headrace.client import OneTimeLink
 
@@ -51,9 +49,8 @@ def reset_link(
 
 def _emit(url: str, link: OneTimeLink, output: Format) -> None:
     whole = {"link": f"{url}{link.path}", "expires_at": link.expires_at}
-
-    def shown() -> Iterator[RenderableType]:
-        yield safe(whole["link"])
-        note(f"{_ONCE} It counts until {moment(link.expires_at)}.")
-
-    emit(whole, output, shown)
+    if output is not Format.TABLE:
+        emit(whole, output, list)
+        return
+    console().print(safe(whole["link"]), soft_wrap=True)  # in one piece, to copy
+    note(f"{_ONCE} It counts until {moment(link.expires_at)}.")

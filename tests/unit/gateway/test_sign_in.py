@@ -550,6 +550,7 @@ def test_the_page_runs_its_own_script_only_and_stands_in_no_frame(browser: TestC
 def printed(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """The command line, against this gateway."""
     monkeypatch.setenv("HEADRACE_TOKEN", ADMIN)
+    monkeypatch.setenv("COLUMNS", "40")  # a link is printed in one piece all the same
     client = TestClient(app, f"https://{HOST}")
 
     def forward(request: httpx.Request) -> httpx.Response:
@@ -573,6 +574,8 @@ def test_the_command_line_prints_links_that_work(printed: Callable[..., Any], br
 
     assert setup(browser, code("first-admin")).status_code == HTTPStatus.CREATED
     assert reset(browser, code("reset-link", "bea")).status_code == HTTPStatus.CREATED
+    told = json.loads(printed("access", "reset-link", "bea", "-o", "json").stdout)
+    assert told["link"].startswith(f"https://{HOST}/sign-in#password=")
     again = printed("access", "first-admin")
     assert again.exit_code == 1
     assert "zoe" in again.stderr
