@@ -156,7 +156,7 @@ def account(claims: Mapping[str, Any], groups_claim: str) -> Account:
     """Who the claims of a checked ID token tell of."""
     names = (_words(claims.get(claim)) for claim in ("name", "preferred_username", "email", "sub"))
     groups = sorted(set(_groups(claims, groups_claim)))
-    name = next(filter(None, names), "")[:_LONGEST_NAME]
+    name = next(filter(None, names), "somebody")[:_LONGEST_NAME]
     return Account(claims["iss"], claims["sub"], name, _words(claims.get("email")), tuple(groups))
 
 
