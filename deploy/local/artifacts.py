@@ -1,6 +1,7 @@
 """How the programs that are not Python packages get here: from Maven, whole or not at all, once for all stacks."""
 
 import fcntl
+import os
 import shutil
 import subprocess
 import tarfile
@@ -11,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.local.errors import StackError
+from deploy.local.java import java
 
 KAFKA_VERSION = "4.3.1"
 REGISTRY_VERSION = "3.3.3"
+KEYCLOAK_VERSION = "26.7.3"
 #: Debezium's connectors, each with its version; Kafka Connect keeps the classes of one from those of another.
 DEBEZIUM_VERSIONS = {"postgres": "3.6.1.Final", "mysql": "3.6.1.Final", "mariadb": "3.5.0.Final"}
 POM = Path(__file__).with_name("pom.xml")
@@ -71,6 +74,22 @@ def _fetch_registry(folder: Path) -> None:
     _fetch_archive(coordinates, folder, f"Apicurio Registry {REGISTRY_VERSION}")
 
 
+def keycloak_folder(folder: Path) -> Path:
+    """Where the program is within its artifact."""
+    return folder / f"keycloak-{KEYCLOAK_VERSION}"
+
+
+def _fetch_keycloak(folder: Path) -> None:
+    """Fetches it, and lets it put itself together for a database in memory: that takes a minute, and would at every start."""
+    what = f"Keycloak {KEYCLOAK_VERSION}"
+    _fetch_archive(f"org.keycloak:keycloak-quarkus-dist:{KEYCLOAK_VERSION}:tar.gz", folder, what)
+    build = [str(keycloak_folder(folder) / "bin" / "kc.sh"), "build", "--db=dev-mem", "--health-enabled=false"]
+    environment = {**os.environ, "JAVA": str(java())}
+    result = subprocess.run(build, env=environment, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        raise StackError(f"{what} could not be put together: {(result.stderr or result.stdout).strip()[-500:]}")
+
+
 def _debezium(database: str, version: str) -> Artifact:
     coordinates = f"io.debezium:debezium-connector-{database}:{version}:tar.gz:plugin"
     what = f"Debezium {version} for {database}"
@@ -87,6 +106,7 @@ def _fetch_archive(coordinates: str, folder: Path, what: str) -> None:
 
 KAFKA = Artifact(f"kafka-{KAFKA_VERSION}", _fetch_kafka)
 REGISTRY = Artifact(f"apicurio-registry-{REGISTRY_VERSION}", _fetch_registry)
+KEYCLOAK = Artifact(f"keycloak-{KEYCLOAK_VERSION}", _fetch_keycloak)
 DEBEZIUM = tuple(_debezium(database, version) for database, version in DEBEZIUM_VERSIONS.items())
 
 

@@ -40,11 +40,12 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """What a token endpoint gave. Units: seconds."""
+    """What a token endpoint gave; `id` is an ID token of OpenID Connect, which nobody has looked at. Units: seconds."""
 
     access: SecretStr
     expires_in_s: float | None = None
     refresh: SecretStr | None = None
+    id: SecretStr | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +88,13 @@ def begun(
     redirect_uri: str,
     scopes: Sequence[str] = (),
     parameters: Mapping[str, str] | None = None,
+    verifier: SecretStr | None = None,
 ) -> Authorization:
-    """Begin an authorization: the URL for a person's browser, with a state and an S256 challenge made for it alone."""
-    state, verifier = SecretStr(generate_token(32)), SecretStr(generate_token(_VERIFIER_CHARACTERS))
+    """Begin an authorization: the URL for a person's browser, with a state and an S256 challenge made for it alone.
+
+    `verifier` is one that was made for it elsewhere, of 43 to 128 characters.
+    """
+    state, verifier = SecretStr(generate_token(32)), verifier or SecretStr(generate_token(_VERIFIER_CHARACTERS))
     url = prepare_grant_uri(
         authorize_url,
         client_id,
@@ -159,12 +164,17 @@ def _tokens(answer: Answer, signature: Signature) -> Tokens:
         raise Fatal(f"{at} answers without an access_token, {has}; correct the token URL")
     if kind.lower() != "bearer":
         raise Fatal(f"{at} gives a token of type {kind[:30]!r}; only bearer tokens can be used")
-    refresh, lifetime = found.get("refresh_token"), str(found.get("expires_in"))
+    lifetime = str(found.get("expires_in"))
     return Tokens(
         SecretStr(access),
         float(lifetime) if re.fullmatch(r"\d{1,12}(\.\d+)?", lifetime) else None,
-        SecretStr(refresh) if isinstance(refresh, str) and refresh else None,
+        _secret(found.get("refresh_token")),
+        _secret(found.get("id_token")),
     )
+
+
+def _secret(value: object) -> SecretStr | None:
+    return SecretStr(value) if isinstance(value, str) and value else None
 
 
 def _object(body: bytes) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """Wires the gateway."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from argon2 import PasswordHasher
 from fastapi import FastAPI
+from sqlalchemy import Engine
 
 from headrace.access.topic import AccessLog, KnownAccess
 from headrace.stream.control import Controls
@@ -25,10 +27,13 @@ from services.gateway.adapters.generation_sides import StoredSides
 from services.gateway.adapters.generations_compared import GenerationDiffs
 from services.gateway.adapters.health import Health
 from services.gateway.adapters.holding_store import HoldingStore
+from services.gateway.adapters.http import sign_in_oidc
 from services.gateway.adapters.http.app import create_app
 from services.gateway.adapters.incident_store import IncidentStore
 from services.gateway.adapters.lake import Lake
 from services.gateway.adapters.ledger_store import LedgerStore
+from services.gateway.adapters.oidc import Provider, ProviderSettings
+from services.gateway.adapters.oidc_attempts import OidcAttempts
 from services.gateway.adapters.override_store import OverrideStore
 from services.gateway.adapters.progress import Progress
 from services.gateway.adapters.published_rows import PublishedRows
@@ -46,6 +51,7 @@ from services.gateway.contributors import Contributors
 from services.gateway.gateway import Gateway
 from services.gateway.generations import Generations
 from services.gateway.made_tests import TestMaker
+from services.gateway.oidc_sign_in import Admission, OidcSignIn
 from services.gateway.passports import Passports
 from services.gateway.row_histories import RowHistories
 from services.gateway.settings import GatewaySettings
@@ -128,6 +134,7 @@ def build(settings: GatewaySettings) -> Gateway:
         overrides,
         progress,
         Branches(connection, controls),
+        _oidc(settings, engine, desk),
     )
 
 
@@ -146,6 +153,21 @@ def serve(gateway: Gateway) -> FastAPI:
     app = create_app(lifespan)
     app.state.gateway = gateway
     return app
+
+
+def _oidc(settings: GatewaySettings, engine: Engine, access: AccessDesk) -> OidcSignIn | None:
+    if settings.oidc_issuer is None:
+        return None
+    provider = ProviderSettings(
+        settings.oidc_issuer,
+        settings.oidc_client_id,
+        settings.oidc_client_secret,
+        settings.oidc_scopes,
+        settings.oidc_algorithms,
+        f"{settings.gateway_public_url}{sign_in_oidc.CALLBACK}",
+    )
+    admission = Admission(settings.oidc_groups_claim, settings.group_roles, settings.oidc_who == "mapped")
+    return OidcSignIn(Provider(provider, time.monotonic), OidcAttempts(engine), access, admission)
 
 
 def _token_key(settings: GatewaySettings) -> bytes:

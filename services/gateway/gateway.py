@@ -31,6 +31,7 @@ from services.gateway.adapters.warehouse import Warehouse
 from services.gateway.adapters.wish_store import WishStore
 from services.gateway.generations import Generations
 from services.gateway.made_tests import TestMaker
+from services.gateway.oidc_sign_in import OidcSignIn
 from services.gateway.passports import Passports
 from services.gateway.row_histories import RowHistories
 from services.gateway.sign_in import SignIn
@@ -38,7 +39,7 @@ from services.gateway.sign_in import SignIn
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """What `bootstrap.build` wires. `keeper` is None when there is no master key."""
+    """What `bootstrap.build` wires. `keeper` is None when there is no master key, `oidc` when no provider is set."""
 
     engine: Engine
     datasets: DatasetStore
@@ -72,3 +73,4 @@ class Gateway:
     overrides: OverrideStore
     progress: Progress
     branches: Branches
+    oidc: OidcSignIn | None

@@ -5,10 +5,10 @@ from pydantic import Field, SecretStr
 from headrace.access.settings import TokenSettings
 from headrace.secrets.settings import KeySettings
 from headrace.stream.lake_settings import LakeSettings
-from services.gateway.sign_in_settings import SignInSettings
+from services.gateway.oidc_settings import OidcSettings
 
 
-class GatewaySettings(LakeSettings, KeySettings, TokenSettings, SignInSettings):
+class GatewaySettings(LakeSettings, KeySettings, TokenSettings, OidcSettings):
     """Settings of the gateway, as `HEADRACE_<NAME>`, beside those every service has."""
 
     gateway_admin_token: SecretStr = Field(

@@ -90,6 +90,7 @@ from services.gateway.adapters.http.models.passport import (
     SetAsideRow,
     Whereabouts,
 )
+from services.gateway.adapters.http.models.providers import SignInProvider, WaysToSignIn
 from services.gateway.adapters.http.models.quarantine import (
     Assignment,
     Cluster,
@@ -267,6 +268,7 @@ __all__ = [
     "Setup",
     "Sight",
     "SignIn",
+    "SignInProvider",
     "Skip",
     "SourceFile",
     "SourceHolding",
@@ -287,6 +289,7 @@ __all__ = [
     "Verdict",
     "Version",
     "Warnings",
+    "WaysToSignIn",
     "Whereabouts",
     "WhoAmI",
     "Wish",
