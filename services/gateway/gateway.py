@@ -6,6 +6,7 @@ from sqlalchemy import Engine
 
 from headrace.stream.holdings import HoldingLog
 from services.gateway.accounts import Accounts
+from services.gateway.adapters.audit_log import AuditLog
 from services.gateway.adapters.back_test_desk import BackTestDesk
 from services.gateway.adapters.branches import Branches
 from services.gateway.adapters.control_fold import ControlFold
@@ -65,3 +66,4 @@ class Gateway:
     overrides: OverrideStore
     progress: Progress
     branches: Branches
+    audit_log: AuditLog

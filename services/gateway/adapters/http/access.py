@@ -24,6 +24,7 @@ def _caller(request: Request, credentials: Annotated[HTTPAuthorizationCredential
     if found is None:
         detail = "send the header Authorization: Bearer <token>" if credentials is None else "this token is not known"
         raise ProblemError(HTTPStatus.UNAUTHORIZED, "unauthorized", "A valid bearer token is needed", detail)
+    request.state.caller = found  # for the audit
     return found
 
 

@@ -28,6 +28,7 @@ from services.gateway.adapters.http import (
     tokens,
 )
 from services.gateway.adapters.http.middleware import Requests
+from services.gateway.adapters.http.recording import Recorded, watch
 
 _TAGS: Final = [
     {"name": "datasets", "description": "Plan and apply dataset files; see what is live."},
@@ -80,6 +81,8 @@ def create_app(lifespan: Lifespan | None = None) -> FastAPI:
         operations.router,
     ):
         app.include_router(router)
+    watch(app)
+    app.add_middleware(Recorded)
     app.add_middleware(Requests)
     problems.install(app)
     _describe_problems(app)

@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from headrace.sql_guard import guarded
 from services.gateway.adapters.http import models
 from services.gateway.adapters.http.access import PREFIX, Calling, Parts, may_answer
+from services.gateway.adapters.http.recording import note
 
 router = APIRouter(prefix=PREFIX, tags=["queries"])
 
@@ -21,6 +22,7 @@ def query(body: models.Query, gateway: Parts, _: Calling) -> models.QueryResult:
     """
     domains = {name.partition(".")[0] for name in gateway.datasets.all()}
     answer = gateway.warehouse.query(guarded(body.sql, domains, body.limit + 1), body.limit)
+    note(rows=len(answer.rows), truncated=answer.truncated)
     return models.QueryResult(
         columns=[models.Column(name=name, type=kind) for name, kind in answer.columns],
         rows=answer.rows,

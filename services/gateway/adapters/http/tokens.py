@@ -10,6 +10,7 @@ from fastapi import APIRouter, Path
 from services.gateway.adapters.http import models
 from services.gateway.adapters.http.access import PREFIX, Administering, Parts, may_answer
 from services.gateway.adapters.http.problems import not_found
+from services.gateway.adapters.http.recording import note
 
 router = APIRouter(prefix=PREFIX, tags=["tokens"])
 
@@ -20,6 +21,7 @@ router = APIRouter(prefix=PREFIX, tags=["tokens"])
 def create(body: models.NewToken, gateway: Parts, _: Administering) -> models.CreatedToken:
     """A new bearer token, with 256 random bits. It is shown this once: only a keyed hash of it is kept."""
     token, bearer = gateway.tokens.create(body.name, datetime.now(UTC))
+    note(after=asdict(token))
     return models.CreatedToken(**asdict(token), token=bearer)
 
 

@@ -10,6 +10,8 @@ from services.gateway.adapters.http.models.words import Answer, Body
 class NewToken(Body):
     """What a token is for."""
 
+    recorded = frozenset({"name"})
+
     name: str = Field(
         min_length=1, max_length=100, pattern=r"^[\w .@:/-]+$", description="Who or what uses it.", examples=["grafana"]
     )
