@@ -1,7 +1,7 @@
 """The chain of the audit log: what an entry is, what its hash covers, and whether chains are whole.
 
-Every gateway process writes a chain of its own. An entry's hash is SHA-256 over all its other fields, the hash of the entry before
-among them; the newest hash of each chain is anchored elsewhere, as what is cut off at the end leaves a chain whole.
+Every gateway process writes a chain of its own. An entry's hash is SHA-256 over all its other fields, the hash of the entry
+before among them; the newest hash of each chain is anchored elsewhere, as what is cut off at the end leaves a chain whole.
 See docs/decisions/0038-the-audit-is-a-chain-for-each-gateway-anchored-in-a-topic.md.
 """
 
@@ -24,8 +24,8 @@ class Entry:
     """An entry of the audit log.
 
     `phase` is begun, ended, or whole (a refusal: nothing began). Entries of one act share its `id`. `datasets` and `details` are
-    JSON, kept as text: what is hashed is what is stored. Units: `at_us` microseconds since 1970, UTC; `status` HTTP, 0 while it is
-    not known.
+    JSON, kept as text: what is hashed is what is stored. Units: `at_us` microseconds since 1970, UTC; `status` HTTP, 0 while
+    it is not known.
     """
 
     writer: str
@@ -139,7 +139,7 @@ def _fault(entry: Entry, expected: int, before: str) -> Finding | None:
     try:
         found = digest(entry)
     except TypeError:
-        found = ""
+        found = None
     if found != entry.hash:
         return Finding("changed", entry.writer, expected, f"entry {expected} is not what was written: its hash differs")
     if entry.seq != expected:

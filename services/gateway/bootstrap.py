@@ -10,7 +10,9 @@ from headrace.stream.holdings import HoldingLog
 from headrace.stream.registry import Registry
 from headrace.stream.secret_log import SecretLog
 from services.gateway.accounts import Accounts
+from services.gateway.adapters.audit_anchor import AuditAnchor
 from services.gateway.adapters.audit_log import AuditLog
+from services.gateway.adapters.audit_store import AuditStore
 from services.gateway.adapters.back_test_desk import BackTestDesk
 from services.gateway.adapters.branches import Branches
 from services.gateway.adapters.control_fold import ControlFold
@@ -77,6 +79,8 @@ def build(settings: GatewaySettings) -> Gateway:
     overrides = OverrideStore(engine, connection, controls)
     generations = Generations(ledger, incidents, progress, fold, warehouse, lake)
     runs, wishes = RunLog(connection, controls), WishStore(engine, connection, controls)
+    audit_log = AuditLog(engine, settings.instance)
+    audit_anchor = AuditAnchor(connection, controls, audit_log)
     tests = TransformTests()
     passports = Passports(
         connection,
@@ -104,7 +108,7 @@ def build(settings: GatewaySettings) -> Gateway:
         warehouse,
         quarantine,
         Tail(connection, registry),
-        Health(engine, connection, registry, warehouse, fold),
+        Health(engine, connection, registry, warehouse, fold, audit_anchor),
         SourceDesk(connection, controls),
         wishes,
         HoldingStore(engine),
@@ -120,7 +124,9 @@ def build(settings: GatewaySettings) -> Gateway:
         overrides,
         progress,
         Branches(connection, controls),
-        audit_log=AuditLog(engine, settings.instance),
+        audit_log=audit_log,
+        audit=AuditStore(engine),
+        audit_anchor=audit_anchor,
     )
 
 
@@ -130,7 +136,9 @@ def serve(gateway: Gateway) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         gateway.fold.start()
+        gateway.audit_anchor.start()
         yield
+        gateway.audit_anchor.stop()
         gateway.fold.stop()
         gateway.engine.dispose()
 

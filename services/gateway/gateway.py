@@ -6,7 +6,9 @@ from sqlalchemy import Engine
 
 from headrace.stream.holdings import HoldingLog
 from services.gateway.accounts import Accounts
+from services.gateway.adapters.audit_anchor import AuditAnchor
 from services.gateway.adapters.audit_log import AuditLog
+from services.gateway.adapters.audit_store import AuditStore
 from services.gateway.adapters.back_test_desk import BackTestDesk
 from services.gateway.adapters.branches import Branches
 from services.gateway.adapters.control_fold import ControlFold
@@ -67,3 +69,5 @@ class Gateway:
     progress: Progress
     branches: Branches
     audit_log: AuditLog
+    audit: AuditStore
+    audit_anchor: AuditAnchor

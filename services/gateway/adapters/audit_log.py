@@ -31,11 +31,13 @@ class AuditLog:
         self.instance = instance
         self.writer = f"{instance}.{secrets.token_hex(8)}"
         self.head = Head(self.writer, 0, GENESIS)
-        self.grown = threading.Event()  # since the anchor has last looked
+        self._closed = False
 
     def append(self, said: Entry) -> None:
         """Write an entry, whose place in the chain and time it gets here. Errors: Transient (it may stand all the same)."""
         with self._turn:
+            if self._closed:
+                raise Transient("the audit log is closed: this gateway stops")
             try:
                 if self._unsure:
                     self.head = self._stored()
@@ -46,7 +48,11 @@ class AuditLog:
                 AUDIT_FAILURES.inc()
                 raise Transient(f"the audit log cannot be written ({type(error).__name__})") from error
         AUDITED.labels(said.phase).inc()
-        self.grown.set()
+
+    def close(self) -> None:
+        """Take no more entries: the chain ends here."""
+        with self._turn:
+            self._closed = True
 
     def _written(self, said: Entry) -> Head:
         place = {"writer": self.writer, "seq": self.head.seq + 1, "prev_hash": self.head.hash}

@@ -8,6 +8,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 
 from services.gateway.adapters.http import (
+    audit,
     back_tests,
     datasets,
     drift,
@@ -38,6 +39,7 @@ _TAGS: Final = [
     {"name": "queries", "description": "Ask the warehouse."},
     {"name": "tokens", "description": "Who may use this API. For the administrator."},
     {"name": "secrets", "description": "The credentials of sources. For the administrator; no answer holds a value."},
+    {"name": "audit", "description": "Who did what. For the administrator; asking is audited, too."},
     {"name": "operations", "description": "Version, health and metrics of the gateway."},
 ]
 _ABOUT: Final = """\
@@ -77,6 +79,7 @@ def create_app(lifespan: Lifespan | None = None) -> FastAPI:
         queries.router,
         tokens.router,
         secrets.router,
+        audit.router,
         operations.versioned,
         operations.router,
     ):

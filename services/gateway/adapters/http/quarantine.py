@@ -17,7 +17,7 @@ from services.gateway.adapters.http import models
 from services.gateway.adapters.http.access import PREFIX, Administering, Calling, Parts, may_answer
 from services.gateway.adapters.http.datasets import known
 from services.gateway.adapters.http.problems import ProblemError, not_found
-from services.gateway.adapters.http.recording import AUDITED_READ
+from services.gateway.adapters.http.recording import AUDITED_READ, note
 from services.gateway.adapters.http.streamed import NDJSON
 from services.gateway.adapters.quarantine_desk import READING, Wish
 from services.gateway.adapters.quarantine_sql import Chosen
@@ -273,6 +273,7 @@ def _asked(
         )
     every = gateway.quarantine.every(dataset.name, chosen, whole=wish.act in READING)
     request, rows = gateway.quarantine_desk.ask(dataset.name, every, wish)
+    note(request=request, rows=rows)
     return models.QuarantineAsked(request=request, rows=rows, clusters=clusters)
 
 

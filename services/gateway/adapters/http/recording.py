@@ -155,6 +155,11 @@ def note(*, datasets: Iterable[str] = (), **details: Any) -> None:
     act.noted.update(details)
 
 
+def at_hand() -> str:
+    """The id of the request at hand, as an act."""
+    return _CURRENT.get().id
+
+
 class Recorded:
     """The layer that ends acts. Inside of the one that gives requests their ids."""
 

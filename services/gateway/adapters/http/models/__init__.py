@@ -11,6 +11,16 @@ from services.gateway.adapters.http.models.access import (
     Token,
     Tokens,
 )
+from services.gateway.adapters.http.models.audit import (
+    AuditChain,
+    AuditedAct,
+    AuditedActInFull,
+    AuditedActs,
+    AuditEntry,
+    AuditFault,
+    AuditOutcome,
+    AuditVerification,
+)
 from services.gateway.adapters.http.models.back_tests import (
     MOST_TESTED,
     BackTestPart,
@@ -130,6 +140,14 @@ __all__ = [
     "AppliedVersion",
     "Asked",
     "Assignment",
+    "AuditChain",
+    "AuditEntry",
+    "AuditFault",
+    "AuditOutcome",
+    "AuditVerification",
+    "AuditedAct",
+    "AuditedActInFull",
+    "AuditedActs",
     "BackTestPart",
     "BackTestRequest",
     "BackTestSample",
