@@ -136,11 +136,7 @@ def _checked(
 
 def _fault(entry: Entry, expected: int, before: str) -> Finding | None:
     """What is wrong with an entry that should be this one of its chain, and follow that hash."""
-    try:
-        found = digest(entry)
-    except TypeError:
-        found = None
-    if found != entry.hash:
+    if not _intact(entry):
         return Finding("changed", entry.writer, expected, f"entry {expected} is not what was written: its hash differs")
     if entry.seq != expected:
         where = f"where entry {expected} should be, {entry.seq} is"
@@ -149,6 +145,13 @@ def _fault(entry: Entry, expected: int, before: str) -> Finding | None:
         message = f"entry {expected} does not follow the one in front of it"
         return Finding("misplaced", entry.writer, expected, message)
     return None
+
+
+def _intact(entry: Entry) -> bool:
+    try:
+        return digest(entry) == entry.hash
+    except TypeError:  # somebody has put bytes where text was
+        return False
 
 
 def _against(entry: Entry, head: Head | None) -> Finding | None:

@@ -55,8 +55,8 @@ class AuditLog:
             self._closed = True
 
     def _written(self, said: Entry) -> Head:
-        place = {"writer": self.writer, "seq": self.head.seq + 1, "prev_hash": self.head.hash}
-        entry = sealed(replace(said, **place, at_us=time.time_ns() // 1000))
+        seq, now_us = self.head.seq + 1, time.time_ns() // 1000
+        entry = sealed(replace(said, writer=self.writer, seq=seq, prev_hash=self.head.hash, at_us=now_us))
         with self._engine.begin() as connection:
             connection.execute(insert(AUDIT), asdict(entry))
         return Head(self.writer, entry.seq, entry.hash)

@@ -43,7 +43,7 @@ class AuditStore:
         asked = select(AUDIT).where(*_of_entry(wanted, AUDIT, None)).order_by(AUDIT.c.writer, AUDIT.c.seq)
         with self._engine.connect().execution_options(yield_per=_AT_ONCE) as connection:
             for row in connection.execute(asked).mappings():
-                yield entry_of(row)
+                yield entry_of(dict(row))
 
 
 def _acts(first: FromClause, ended: FromClause) -> Select[Any]:
