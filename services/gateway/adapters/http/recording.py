@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from anyio import CancelScope, to_thread
 from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic_core import to_jsonable_python
 from starlette.concurrency import run_in_threadpool
@@ -135,7 +136,7 @@ class Act:
     def _asked(self, values: dict[str, Any]) -> dict[str, Any]:
         """What was asked for, as far as it may be kept: parameters, and the fields that a body declares."""
         route = self.route
-        known = {each.alias for each in route.dependant.query_params} if route else set()
+        known = _parameters(route.dependant) if route else set()
         given = {name: str(value) for name, value in self.scope.get("path_params", {}).items()}
         found = {
             "path": kept_parameters(given, given),
@@ -249,6 +250,11 @@ def _recorded(run: Callable[..., Any], path: str) -> Callable[..., Any]:
     wrapped = in_loop if inspect.iscoroutinefunction(run) else in_thread
     setattr(wrapped, _WRAPPED, True)
     return wrapped
+
+
+def _parameters(dependant: Dependant) -> set[str]:
+    """The parameters of the query that a route knows, as they are sent."""
+    return {each.alias for each in dependant.query_params}.union(*map(_parameters, dependant.dependencies))
 
 
 def _declared(values: Iterable[Any]) -> dict[str, Any]:
