@@ -5,11 +5,14 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
+from headrace.access.topic import AccessLog, KnownAccess
 from headrace.stream.control import Controls
 from headrace.stream.holdings import HoldingLog
 from headrace.stream.registry import Registry
 from headrace.stream.secret_log import SecretLog
 from services.gateway.accounts import Accounts
+from services.gateway.adapters.access_desk import AccessDesk, kept_key
+from services.gateway.adapters.assets import Assets
 from services.gateway.adapters.audit_anchor import AuditAnchor
 from services.gateway.adapters.audit_log import AuditLog
 from services.gateway.adapters.audit_store import AuditStore
@@ -38,7 +41,6 @@ from services.gateway.adapters.secret_keeper import SecretKeeper
 from services.gateway.adapters.secret_store import SecretStore
 from services.gateway.adapters.source_desk import SourceDesk
 from services.gateway.adapters.tail import Tail
-from services.gateway.adapters.token_store import TokenStore, kept_key
 from services.gateway.adapters.transform_tests import TransformTests
 from services.gateway.adapters.warehouse import Warehouse
 from services.gateway.adapters.wish_store import WishStore
@@ -81,7 +83,7 @@ def build(settings: GatewaySettings) -> Gateway:
     runs, wishes = RunLog(connection, controls), WishStore(engine, connection, controls)
     audit_log = AuditLog(engine, settings.instance)
     audit_anchor = AuditAnchor(connection, controls, audit_log)
-    tests = TransformTests()
+    tests, access = TransformTests(), KnownAccess(connection, controls)
     passports = Passports(
         connection,
         registry,
@@ -104,7 +106,9 @@ def build(settings: GatewaySettings) -> Gateway:
         runs,
         fold,
         Accounts(datasets, ledger, incidents, progress, fold, runs, wishes, overrides, generations.shown),
-        TokenStore(engine, settings.gateway_admin_token, _token_key(settings)),
+        AccessDesk(engine, access, AccessLog(connection, controls), settings.gateway_admin_token, _token_key(settings)),
+        access,
+        Assets(datasets),
         warehouse,
         quarantine,
         Tail(connection, registry),
@@ -136,9 +140,11 @@ def serve(gateway: Gateway) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         gateway.fold.start()
+        gateway.known_access.start()
         gateway.audit_anchor.start()
         yield
         gateway.audit_anchor.stop()
+        gateway.known_access.close()
         gateway.fold.stop()
         gateway.engine.dispose()
 
@@ -148,6 +154,6 @@ def serve(gateway: Gateway) -> FastAPI:
 
 
 def _token_key(settings: GatewaySettings) -> bytes:
-    if settings.gateway_token_key is not None:
-        return settings.gateway_token_key.get_secret_value().encode()
+    if settings.token_key is not None:
+        return settings.token_key.get_secret_value().encode()
     return kept_key(settings.data_dir / "gateway.key")

@@ -25,7 +25,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, QueryParams
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from headrace.access.book import token_id
+from headrace.access.book import Caller, token_id
 from headrace.audit import Entry
 from headrace.errors import Transient
 from services.gateway.adapters.audit_log import AuditLog
@@ -111,7 +111,7 @@ class Act:
         path = route.path if route else ""
         client = self.scope.get("client")
         of_path = [self.scope["path_params"]["name"]] if path.startswith("/api/v1/datasets/{name}") else []
-        caller = self.scope["state"].get("caller")
+        caller: Caller | None = self.scope["state"].get("caller")
         return Entry(
             writer="",
             seq=0,
@@ -121,8 +121,8 @@ class Act:
             phase=phase,
             at_us=0,
             actor=storable(caller.name) if caller else "",
-            actor_id="",
-            credential=_credential(headers.get("authorization", "")),
+            actor_id=caller.principal.id if caller else "",
+            credential=_credential(caller, headers.get("authorization", "")),
             action=action or f"{self.scope['method']} {path}",
             datasets=json.dumps(sorted({*of_path, *self.datasets})),
             address=client[0] if client else "",
@@ -142,6 +142,7 @@ class Act:
             "path": kept_parameters(given, given),
             "query": kept_parameters(QueryParams(self.scope["query_string"]), known),
             "body": _declared(values.values()),
+            "seen_as": self.scope["state"].get("seen_as"),
         }
         return {part: content for part, content in found.items() if content}
 
@@ -266,8 +267,10 @@ def _declared(values: Iterable[Any]) -> dict[str, Any]:
     return found
 
 
-def _credential(authorization: str) -> str:
-    """Which token was used, by its id."""
+def _credential(caller: Caller | None, authorization: str) -> str:
+    """Which token was used, by its id, also where it is worth nothing."""
+    if caller is not None:
+        return f"token:{caller.token.id}" if caller.token is not None else ""
     identity = token_id(authorization.partition(" ")[2]) or ""
     return f"token:{identity}" if _TOKEN_ID.fullmatch(identity) else ""
 
