@@ -11,7 +11,7 @@ from typing import Any
 
 import anyio
 import pytest
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.routing import APIRoute, iter_route_contexts
 from fastapi.testclient import TestClient
@@ -19,6 +19,8 @@ from pydantic import SecretStr
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DatabaseError, OperationalError
 
+from headrace.access.book import Principal
+from headrace.access.policy import Grant, Scope
 from headrace.audit import FIELDS, Entry, entry_of, verified
 from headrace.errors import Transient
 from services.gateway.adapters.audit_log import AuditLog
@@ -31,6 +33,7 @@ from services.gateway.adapters.http.recording import audited_paths, note, watch
 from services.gateway.core.audit_acts import Place, Wanted, cursor_of, place_of
 from services.gateway.core.auditing import bounded, formula_safe, kept_parameters, outcome_of
 from services.gateway.gateway import Gateway
+from tests.unit.gateway.accesses import AT
 from tests.unit.gateway.test_datasets import AIRPORTS, live
 
 READS = {
@@ -59,8 +62,15 @@ def listed(client: TestClient, **wanted: Any) -> list[dict[str, Any]]:
     return found
 
 
-def made(client: TestClient, name: str = "grafana") -> str:
-    response = client.post(TOKENS, json={"name": name})
+@pytest.fixture(autouse=True)
+def _somebody(lonely: Gateway) -> None:
+    """An analyst, whose tokens are made."""
+    lonely.access.add_principal("a test", AT, Principal("u-grafana", "user", "grafana"))
+    lonely.access.put("a test", AT, Grant("g-grafana", "user:u-grafana", "analyst", Scope.parse("*")))
+
+
+def made(client: TestClient, name: str = "a test") -> str:
+    response = client.post(TOKENS, json={"name": name, "owner": "grafana"})
     assert response.status_code == HTTPStatus.CREATED
     bearer: str = response.json()["token"]
     return bearer
@@ -90,7 +100,8 @@ def test_every_route_that_may_change_something_is_audited_and_every_read_of_rows
 def test_a_route_that_cannot_be_audited_does_not_start(kind: str) -> None:
     app = FastAPI()
 
-    async def plain(_: object) -> None: ...
+    async def plain(_: Request) -> Response:
+        return Response()
 
     def generator() -> Iterator[str]:
         yield ""
@@ -146,7 +157,7 @@ def test_who_what_when_from_where_and_how_it_ended(client: TestClient) -> None:
         "at": "",
         "ended_at": "",
         "actor": "grafana",
-        "actor_id": query["actor_id"],
+        "actor_id": "u-grafana",
         "credential": f"token:{identity}",
         "action": "POST /api/v1/query",
         "datasets": [],
@@ -171,7 +182,7 @@ def test_who_what_when_from_where_and_how_it_ended(client: TestClient) -> None:
 
 def test_what_was_refused_is_one_entry_and_a_failed_sign_in_another(client: TestClient) -> None:
     theirs = {"Authorization": f"Bearer {made(client)}"}
-    assert client.post(TOKENS, json={"name": "x"}, headers=theirs).status_code == HTTPStatus.FORBIDDEN
+    assert client.post("/api/v1/users", json={"name": "x"}, headers=theirs).status_code == HTTPStatus.FORBIDDEN
     assert client.post(TOKENS, json={"name": 1}).status_code == HTTPStatus.UNPROCESSABLE_ENTITY
     forged = {"Authorization": "Bearer hr_9f86d081884c7d65_forged"}
     assert client.get("/api/v1/datasets", headers=forged).status_code == HTTPStatus.UNAUTHORIZED
@@ -186,7 +197,7 @@ def test_what_was_refused_is_one_entry_and_a_failed_sign_in_another(client: Test
         ("POST /api/v1/tokens", "", 401),
         ("sign-in", "", 401),
         ("POST /api/v1/tokens", "admin", 422),
-        ("POST /api/v1/tokens", "grafana", 403),
+        ("POST /api/v1/users", "grafana", 403),
     ]
     assert found[1][2] == "token:9f86d081884c7d65"
 
@@ -216,6 +227,34 @@ def test_the_dataset_in_the_path_is_the_one_it_is_about(client: TestClient, lone
     assert pin["details"]["noted"]["after"]["act"] == "pin"
 
 
+def test_who_looks_with_the_eyes_of_another_is_the_one_who_acts(client: TestClient) -> None:
+    client.post("/api/v1/query", json={"sql": "select 1"}, headers={"X-View-As": "grafana"})
+    (act,) = listed(client, actor="admin", action="/query")
+    assert (act["actor_id"], act["details"]["seen_as"]) == ("admin", "grafana")
+
+
+def test_a_query_is_about_the_datasets_it_names(client: TestClient, lonely: Gateway) -> None:
+    with lonely.engine.begin() as connection:
+        fold_datasets(connection, live(AIRPORTS).items())
+    client.post("/api/v1/query", json={"sql": "select a.faa from nyc.airports a, (select 1) b"})
+    (act,) = listed(client, dataset="nyc.airports")
+    assert (act["datasets"], act["outcome"]) == (["nyc.airports"], "failed")
+
+
+def test_before_and_after_of_what_administrators_change(client: TestClient) -> None:
+    client.patch("/api/v1/users/u-grafana", json={"groups": ["finance"]})
+    told = client.post(
+        "/api/v1/grants", json={"to": "group:finance", "role": "viewer", "scope": "dataset:nyc.airports"}
+    )
+    assert told.status_code == HTTPStatus.CREATED, told.text
+    client.delete(f"/api/v1/grants/{told.json()['id']}")
+    revoked, granted, changed = listed(client, actor="admin", action="api/v1", limit=3)
+    assert changed["details"]["noted"]["before"]["groups"] == []
+    assert changed["details"]["noted"]["after"]["groups"] == ["finance"]
+    assert granted["details"]["body"]["to"] == "group:finance"
+    assert revoked["details"]["noted"]["before"] == granted["details"]["noted"]["after"]
+
+
 def test_asking_the_audit_is_audited(client: TestClient) -> None:
     assert listed(client) == []
     client.get("/api/v1/audit/export", params={"text": "x"})
@@ -234,15 +273,15 @@ def refuse_inserts(engine: Engine) -> None:
 
 def test_what_cannot_be_audited_is_not_done(client: TestClient, lonely: Gateway) -> None:
     refuse_inserts(lonely.engine)
-    answer = client.post(TOKENS, json={"name": "grafana"})
+    answer = client.post(TOKENS, json={"name": "x", "owner": "grafana"})
     assert answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE
     assert "what cannot be audited is not done" in answer.json()["detail"]
-    assert lonely.tokens.all() == []
+    assert lonely.access.book.tokens == {}
     assert client.get("/api/v1/datasets").status_code == HTTPStatus.OK  # this is not audited
     with lonely.engine.begin() as connection:
         connection.execute(text("drop trigger full"))
     made(client)
-    assert len(lonely.tokens.all()) == 1
+    assert len(lonely.access.book.tokens) == 1
 
 
 def test_without_the_beginning_it_would_be_done_unseen(
@@ -253,7 +292,7 @@ def test_without_the_beginning_it_would_be_done_unseen(
     monkeypatch.setattr(recording.Act, "require_begun", lambda _: None)
     refuse_inserts(lonely.engine)
     made(client)
-    assert len(lonely.tokens.all()) == 1
+    assert len(lonely.access.book.tokens) == 1
 
 
 def test_an_act_whose_end_could_not_be_written_has_an_unknown_outcome(
@@ -392,7 +431,7 @@ def test_filters_narrow_it_down(client: TestClient) -> None:
     client.post("/api/v1/query", json={"sql": "select 100_000%"}, headers=theirs)
     made(client, "late")
     names = [each["details"]["body"].get("name") for each in listed(client, actor="admin", action="/tokens")]
-    assert names == ["late", "grafana"]
+    assert names == ["late", "a test"]
     assert [each["actor"] for each in listed(client, text="SELECT 100_000%")] == ["grafana"]
     assert listed(client, text="select 1000000") == []  # % and _ mean themselves
     (query,) = listed(client, action="/query")
