@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from headrace.cli import (
+    audit,
     authorize,
     contracts,
     datasets,
@@ -104,6 +105,7 @@ def _assemble() -> None:
     app.add_typer(runs.app, name="runs", rich_help_panel=files)
     app.add_typer(contracts.app, name="contract", rich_help_panel=files)
     app.add_typer(secrets.app, name="secret", rich_help_panel=files)
+    app.add_typer(audit.app, name="audit", rich_help_panel=look)
     for step in (generations.replay, generations.promote, generations.rollback, generations.retire):
         app.command(rich_help_panel=change)(step)
     app.add_typer(generations.app, name="generations", rich_help_panel=change)

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar
 
 import httpx
@@ -67,15 +67,25 @@ class Calls:
 
     def lines(self, kind: type[ResultT], path: str, *, method: str = "POST", **options: Any) -> Iterator[ResultT]:
         """The values of an answer that has one on each line, as they come."""
+        for line in self._parts(method, path, httpx.Response.iter_lines, **options):
+            yield self._valid(kind, json.loads(line))
+
+    def text(self, path: str, **options: Any) -> Iterator[str]:
+        """The text of a long answer, as it comes."""
+        return self._parts("GET", path, httpx.Response.iter_text, **options)
+
+    def _parts(
+        self, method: str, path: str, parts: Callable[[httpx.Response], Iterator[str]], **options: Any
+    ) -> Iterator[str]:
         begun = False
         try:
             with self._http.stream(method, path, **options) as response:
                 if not response.is_success:
                     response.read()
                 _checked(response)
-                for line in response.iter_lines():
+                for part in parts(response):
                     begun = True
-                    yield self._valid(kind, json.loads(line))
+                    yield part
         except httpx.TransportError as error:
             if begun and not isinstance(error, httpx.TimeoutException):
                 raise HeadraceError(

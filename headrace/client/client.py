@@ -15,6 +15,9 @@ from headrace.client.errors import ApiError, NotSettled, Stopped, Unreachable
 from headrace.client.results import (
     Applied,
     Asked,
+    AuditedAct,
+    AuditedActInFull,
+    AuditVerification,
     BackTestPart,
     Dataset,
     DatasetStatus,
@@ -35,6 +38,7 @@ from headrace.client.results import (
     QuarantinedRowInFull,
     QuarantineOutcome,
     QueryResult,
+    Result,
     RotatedSecrets,
     Run,
     RunStory,
@@ -49,12 +53,18 @@ from headrace.client.results import (
 from headrace.client.results.generation_diffs import DiffPart
 
 _REASONS_SHOWN: Final = 3
+_AUDIT_PAGE: Final = 500  # acts
 _ASKING_S: Final = 300.0  # many rows are asked for one by one
 _APPLY_S: Final = 100.0  # longer than the gateway gives the tests of a dataset file
 _BACK_TEST_S: Final = 630.0  # longer than the gateway waits for a back-test
 _DIFF_S: Final = 630.0  # between two lines of an answer; the gateway stops a query long before
 _TRACING_S: Final = 90.0  # each row's record is looked for in several topics
 _SOURCE_S: Final = 130.0  # longer than the gateway waits for a source
+
+
+class _AuditPage(Result):
+    items: list[AuditedAct]
+    next: str | None = None
 
 
 class Client:
@@ -419,6 +429,34 @@ class Client:
         """Put every secret under the current master key. Doing it again changes nothing."""
         return self._calls.read(RotatedSecrets, self._calls.send("POST", "/secrets/rotate", safe=False))
 
+    def audit(self, limit: int = 100, **wanted: str | None) -> Iterator[AuditedAct]:
+        """What was done through the gateway, the newest first; at most `limit`, page by page.
+
+        `wanted`: actor, action, dataset, outcome, text, since, until (ISO 8601, with an offset).
+        """
+        params, left = _given(wanted), limit
+        while left > 0:
+            page = self._calls.send("GET", "/audit", params=params | {"limit": str(min(left, _AUDIT_PAGE))})
+            found = self._calls.read(_AuditPage, page)
+            yield from found.items
+            left -= len(found.items)
+            if found.next is None:
+                return
+            params["cursor"] = found.next
+
+    def audited_act(self, identity: str) -> AuditedActInFull:
+        """One act, with its entries and their places in the chain."""
+        path = f"/audit/{quote(identity, safe='')}"
+        return self._calls.read(AuditedActInFull, self._calls.send("GET", path))
+
+    def verify_audit(self) -> AuditVerification:
+        """Whether every entry of the audit log is what was written, and none is gone."""
+        return self._calls.read(AuditVerification, self._calls.send("GET", "/audit/verify", timeout=_ASKING_S))
+
+    def export_audit(self, form: str = "ndjson", **wanted: str | None) -> Iterator[str]:
+        """The text of a file with every entry: lines of JSON, or `csv`. `wanted`: as for `audit`, but no outcome."""
+        return self._calls.text("/audit/export", params=_given(wanted) | {"format": form}, timeout=_ASKING_S)
+
     def wait_settled(
         self,
         dataset: str,
@@ -467,6 +505,10 @@ class Client:
                 still = "\n".join(f"  {dataset}: {state}" for dataset, state in moving.items())
                 raise NotSettled(f"Not settled within {timeout_s:g} s:\n{still}")
             time.sleep(poll_s)
+
+
+def _given(wanted: Mapping[str, str | None]) -> dict[str, str]:
+    return {name: value for name, value in wanted.items() if value is not None}
 
 
 def _dataset(*parts: str) -> str:
