@@ -10,7 +10,7 @@ from typing import Final
 from confluent_kafka import KafkaException
 
 from headrace.audit import Head
-from headrace.errors import Fatal, HeadraceError
+from headrace.errors import Fatal, HeadraceError, Transient
 from headrace.stream import topics
 from headrace.stream.control import Controls
 from headrace.stream.kafka import Connection, Replay, TransactionalWriter
@@ -86,9 +86,9 @@ class AuditAnchor:
             transaction.produce(topics.AUDIT_HEADS, [value], keys=[head.writer.encode()])
 
     def heads(self) -> Mapping[str, Head]:
-        """The farthest head of every chain that was ever anchored. Errors: Transient, Fatal."""
-        kafka_topics.answering(self._connection)
-        kafka_topics.ensure_control(self._connection)
+        """The farthest head of every chain that was ever anchored. Errors: Transient, at once where Kafka is known to be away."""
+        if self.fault is not None:
+            raise Transient(f"the heads of the audit log cannot be read from Kafka now: {self.fault}")
         found: dict[str, Head] = {}
         with closing(Replay(self._connection, topics.AUDIT_HEADS)) as replay:
             for records in replay.advance():

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from httpx import Response
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DatabaseError
 
@@ -30,9 +31,14 @@ def database(own_database_url: str) -> Iterator[Engine]:
 
 def chains(client: TestClient, instance: str) -> list[dict[str, Any]]:
     """What is found of the chains of one instance, in the order of their names: other tests anchor theirs in the same topic."""
-    answer = client.get("/api/v1/audit/verify")
-    assert answer.status_code == HTTPStatus.OK, answer.text
-    return [each for each in answer.json()["chains"] if each["writer"].startswith(f"{instance}.")]
+    answers: list[Response] = []
+
+    def answered() -> bool:
+        answers.append(client.get("/api/v1/audit/verify"))
+        return answers[-1].status_code == HTTPStatus.OK
+
+    eventually(answered, 30, "the gateway has anchored its own chain")
+    return [each for each in answers[-1].json()["chains"] if each["writer"].startswith(f"{instance}.")]
 
 
 def plan(client: TestClient) -> None:
