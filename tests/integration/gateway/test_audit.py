@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from httpx import Response
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DatabaseError
 
@@ -31,7 +30,7 @@ def database(own_database_url: str) -> Iterator[Engine]:
 
 def chains(client: TestClient, instance: str) -> list[dict[str, Any]]:
     """What is found of the chains of one instance, in the order of their names: other tests anchor theirs in the same topic."""
-    answers: list[Response] = []
+    answers: list[Any] = []
 
     def answered() -> bool:
         answers.append(client.get("/api/v1/audit/verify"))
