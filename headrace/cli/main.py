@@ -8,6 +8,7 @@ import typer
 
 from headrace.cli import (
     access,
+    audit,
     authorize,
     contexts,
     contracts,
@@ -130,6 +131,7 @@ def _assemble() -> None:
     app.add_typer(secrets.app, name="secret", rich_help_panel=files)
     for link in (sign_in.first_admin, sign_in.reset_link):
         access.app.command()(link)
+    app.add_typer(audit.app, name="audit", rich_help_panel=look)
     for step in (generations.replay, generations.promote, generations.rollback, generations.retire):
         app.command(rich_help_panel=change)(step)
     app.add_typer(generations.app, name="generations", rich_help_panel=change)

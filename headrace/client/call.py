@@ -64,6 +64,10 @@ class Request:
         """Its answer has a value on each line, and is read as it comes."""
         return Lines(self, kind)
 
+    def pieces(self, kind: type[T]) -> "Pieces[T]":
+        """Its answer is a file: `bytes`, or `str` in pieces of text."""
+        return Pieces(self, kind)
+
     def pages(self, kind: type[ResultT]) -> "Pages[ResultT]":
         """Its answer lists values, as `items`, and as `next_cursor` says how to ask for those that follow."""
         return Pages(self, kind)
@@ -80,6 +84,14 @@ class Call(Generic[T]):
 @dataclass(frozen=True, slots=True)
 class Lines(Generic[T]):
     """A request whose answer is read line by line."""
+
+    request: Request
+    kind: type[T]
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces(Generic[T]):
+    """A request whose answer is a file, read as it comes: bytes, or text where `kind` says so."""
 
     request: Request
     kind: type[T]

@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from headrace.client.call import Call, ask, get
 from headrace.client.contexts import target
 from headrace.client.groups.access import Access, Tokens
+from headrace.client.groups.audit import Audit
 from headrace.client.groups.datasets import Datasets
 from headrace.client.groups.drift import DriftCalls
 from headrace.client.groups.generations import Generations
@@ -31,6 +32,7 @@ class _Calls(Group[WireT], Generic[WireT]):
         super().__init__(wire)
         self.url = wire.url
         self.access = Access(wire)
+        self.audit = Audit(wire)
         self.datasets = Datasets(wire)
         self.drift = DriftCalls(wire)
         self.generations = Generations(wire)

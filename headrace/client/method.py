@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from functools import partial, update_wrapper
 from typing import Any, Concatenate, Final, Generic, ParamSpec, Self, TypeVar, get_args, overload
 
-from headrace.client.call import Call, Lines, Pages
+from headrace.client.call import Call, Lines, Pages, Pieces
 from headrace.client.flow import Flow
 from headrace.client.wire import AsyncWire, Wire
 
@@ -88,6 +88,21 @@ class Streaming(_Method[P, Lines[T]]):
         return self if group is None else self._bound(group)
 
 
+class Fetching(_Method[P, Pieces[T]]):
+    """See `pieces`."""
+
+    act = "pieces"
+
+    @overload
+    def __get__(self, group: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, group: Group[Wire], owner: type) -> Callable[P, Iterator[T]]: ...
+    @overload
+    def __get__(self, group: Group[AsyncWire], owner: type) -> Callable[P, AsyncIterator[T]]: ...
+    def __get__(self, group: Group[Any] | None, owner: type) -> Any:
+        return self if group is None else self._bound(group)
+
+
 class Paging(_Method[P, Pages[T]]):
     """See `pages`."""
 
@@ -126,6 +141,11 @@ def call(describe: Callable[Concatenate[Any, P], Call[T]]) -> Calling[P, T]:
 def lines(describe: Callable[Concatenate[Any, P], Lines[T]]) -> Streaming[P, T]:
     """A method whose answer is iterated over line by line, as it comes."""
     return Streaming(describe)
+
+
+def pieces(describe: Callable[Concatenate[Any, P], Pieces[T]]) -> Fetching[P, T]:
+    """A method whose answer is a file, iterated over piece by piece as it comes."""
+    return Fetching(describe)
 
 
 def pages(describe: Callable[Concatenate[Any, P], Pages[T]]) -> Paging[P, T]:

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 import httpx
 
 from headrace.client import answers
-from headrace.client.call import Call, Lines, Pages
+from headrace.client.call import Call, Lines, Pages, Pieces
 from headrace.client.flow import Flow, Pause, Send, answered, reading
 from headrace.client.retries import Retries
 from headrace.errors import HeadraceError
@@ -41,6 +41,15 @@ class Wire:
             with reading(self.url, lines.request):
                 for text in response.iter_lines():
                     yield answers.line(lines.kind, text, response)
+        finally:
+            response.close()
+
+    def pieces(self, pieces: Pieces[Any]) -> Iterator[Any]:
+        """The pieces of a file, as they come."""
+        response = self.drive(answered(self.url, pieces.request, self._retries, streamed=True))
+        try:
+            with reading(self.url, pieces.request):
+                yield from response.iter_text() if pieces.kind is str else response.iter_bytes()
         finally:
             response.close()
 
@@ -105,6 +114,16 @@ class AsyncWire:
             with reading(self.url, lines.request):
                 async for text in response.aiter_lines():
                     yield answers.line(lines.kind, text, response)
+        finally:
+            await response.aclose()
+
+    async def pieces(self, pieces: Pieces[Any]) -> AsyncIterator[Any]:
+        """See `Wire`."""
+        response = await self.drive(answered(self.url, pieces.request, self._retries, streamed=True))
+        try:
+            with reading(self.url, pieces.request):
+                async for piece in response.aiter_text() if pieces.kind is str else response.aiter_bytes():
+                    yield piece
         finally:
             await response.aclose()
 

@@ -37,6 +37,7 @@ _SUBJECTS: Final = {
     "back_test": topics.subject(topics.BACK_TESTS),
     "back_test_answer": topics.subject(topics.BACK_TEST_ANSWERS),
     "access": topics.subject(topics.ACCESS),
+    "audit_head": topics.subject(topics.AUDIT_HEADS),
     "quarantined": topics.subject("_headrace.quarantine"),
     "parked": topics.subject("_headrace.parked"),
 }

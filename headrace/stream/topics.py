@@ -23,6 +23,7 @@ VERDICTS: Final = "_headrace.verdicts"
 BACK_TESTS: Final = "_headrace.back-tests"
 BACK_TEST_ANSWERS: Final = "_headrace.back-test-answers"
 ACCESS: Final = "_headrace.access"
+AUDIT_HEADS: Final = "_headrace.audit-heads"
 
 #: Control topics whose latest record by key is the state; the others are logs.
 COMPACTED: Final = frozenset(
@@ -37,6 +38,7 @@ COMPACTED: Final = frozenset(
         OVERRIDES,
         QUARANTINE_ACTS,
         ACCESS,
+        AUDIT_HEADS,
     }
 )
 #: Control topics whose records nobody needs after a while: somebody asks and waits for the answer.
@@ -63,6 +65,7 @@ CONTROL: Final = (
     BACK_TESTS,
     BACK_TEST_ANSWERS,
     ACCESS,
+    AUDIT_HEADS,
 )
 
 #: The group that does what is asked of quarantined rows.

@@ -16,6 +16,9 @@ from headrace.stream.secret_log import SecretLog
 from services.gateway.accounts import Accounts
 from services.gateway.adapters.access_desk import AccessDesk, kept_key
 from services.gateway.adapters.assets import Assets
+from services.gateway.adapters.audit_anchor import AuditAnchor
+from services.gateway.adapters.audit_log import AuditLog
+from services.gateway.adapters.audit_store import AuditStore
 from services.gateway.adapters.back_test_desk import BackTestDesk
 from services.gateway.adapters.branches import Branches
 from services.gateway.adapters.control_fold import ControlFold
@@ -86,6 +89,8 @@ def build(settings: GatewaySettings) -> Gateway:
     overrides = OverrideStore(engine, connection, controls)
     generations = Generations(ledger, incidents, progress, fold, warehouse, lake)
     runs, wishes = RunLog(connection, controls), WishStore(engine, connection, controls)
+    audit_log = AuditLog(engine, settings.instance)
+    audit_anchor = AuditAnchor(connection, controls, audit_log)
     tests, access, key = TransformTests(), KnownAccess(connection, controls), _token_key(settings)
     desk = AccessDesk(engine, access, AccessLog(connection, controls), settings.gateway_admin_token, key)
     passports = Passports(
@@ -118,7 +123,7 @@ def build(settings: GatewaySettings) -> Gateway:
         warehouse,
         quarantine,
         Tail(connection, registry),
-        Health(engine, connection, registry, warehouse, fold),
+        Health(engine, connection, registry, warehouse, fold, audit_anchor),
         SourceDesk(connection, controls),
         wishes,
         HoldingStore(engine),
@@ -135,6 +140,9 @@ def build(settings: GatewaySettings) -> Gateway:
         progress,
         Branches(connection, controls),
         _oidc(settings, engine, desk),
+        audit_log=audit_log,
+        audit=AuditStore(engine),
+        audit_anchor=audit_anchor,
     )
 
 
@@ -145,7 +153,9 @@ def serve(gateway: Gateway) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         gateway.fold.start()
         gateway.known_access.start()
+        gateway.audit_anchor.start()
         yield
+        gateway.audit_anchor.stop()
         gateway.known_access.close()
         gateway.fold.stop()
         gateway.engine.dispose()

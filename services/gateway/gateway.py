@@ -9,6 +9,9 @@ from headrace.stream.holdings import HoldingLog
 from services.gateway.accounts import Accounts
 from services.gateway.adapters.access_desk import AccessDesk
 from services.gateway.adapters.assets import Assets
+from services.gateway.adapters.audit_anchor import AuditAnchor
+from services.gateway.adapters.audit_log import AuditLog
+from services.gateway.adapters.audit_store import AuditStore
 from services.gateway.adapters.back_test_desk import BackTestDesk
 from services.gateway.adapters.branches import Branches
 from services.gateway.adapters.control_fold import ControlFold
@@ -74,3 +77,6 @@ class Gateway:
     progress: Progress
     branches: Branches
     oidc: OidcSignIn | None
+    audit_log: AuditLog
+    audit: AuditStore
+    audit_anchor: AuditAnchor

@@ -20,3 +20,9 @@ FOLD_SKIPPED: Final = Counter(
     "headrace_gateway_skipped_records_total", "Control records that could not be read.", ("topic",)
 )
 FOLD_FAILURES: Final = Counter("headrace_gateway_fold_failures_total", "Times the fold had to wait and begin again.")
+AUDITED: Final = Counter(
+    "headrace_gateway_audit_entries_total", "Entries written to the audit log, by phase.", ("phase",)
+)
+AUDIT_FAILURES: Final = Counter(
+    "headrace_gateway_audit_failures_total", "Entries of the audit log that could not be written."
+)

@@ -3,6 +3,14 @@
 Unknown members are ignored, so that an older client reads a newer gateway.
 """
 
+from headrace.client.results.audit import (
+    AuditChain,
+    AuditedAct,
+    AuditedActInFull,
+    AuditEntry,
+    AuditFault,
+    AuditVerification,
+)
 from headrace.client.results.back_tests import (
     BackTestPart,
     BackTestSample,
@@ -53,6 +61,12 @@ __all__ = [
     "Affected",
     "Applied",
     "Asked",
+    "AuditChain",
+    "AuditEntry",
+    "AuditFault",
+    "AuditVerification",
+    "AuditedAct",
+    "AuditedActInFull",
     "BackTestPart",
     "BackTestSample",
     "Books",

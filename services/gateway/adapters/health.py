@@ -13,6 +13,7 @@ from headrace.stream import topics
 from headrace.stream.kafka import Connection
 from headrace.stream.kafka.connection import mapped
 from headrace.stream.registry import Registry
+from services.gateway.adapters.audit_anchor import AuditAnchor
 from services.gateway.adapters.control_fold import ControlFold
 from services.gateway.adapters.warehouse import Warehouse
 
@@ -23,12 +24,19 @@ class Health:
     """Asks each part, all at the same time."""
 
     def __init__(
-        self, engine: Engine, connection: Connection, registry: Registry, warehouse: Warehouse, fold: ControlFold
+        self,
+        engine: Engine,
+        connection: Connection,
+        registry: Registry,
+        warehouse: Warehouse,
+        fold: ControlFold,
+        audit_anchor: AuditAnchor,
     ) -> None:
         self._engine = engine
         self._registry = registry
         self._warehouse = warehouse
         self._fold = fold
+        self._audit_anchor = audit_anchor
         self._admin = AdminClient(connection.client())
 
     def __call__(self) -> dict[str, str]:
@@ -41,7 +49,7 @@ class Health:
         }
         with ThreadPoolExecutor(len(checks)) as pool:
             found = dict(zip(checks, pool.map(_fault, checks.values()), strict=True))
-        return found | {"books": self._fold.fault or ""}
+        return found | {"books": self._fold.fault or "", "audit": self._audit_anchor.fault or ""}
 
     def _database(self) -> None:
         with self._engine.connect() as connection:

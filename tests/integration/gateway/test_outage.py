@@ -106,7 +106,9 @@ def test_it_starts_with_everything_down_and_recovers_by_itself(
     assert "registry" in str(body["detail"])
 
     registry_door.open()
-    eventually(lambda: reachable(client) == {"database", "kafka", "registry", "books"}, 60, "all but the warehouse")
+    eventually(
+        lambda: reachable(client) == {"database", "kafka", "registry", "books", "audit"}, 60, "all but the warehouse"
+    )
     eventually(lambda: put(client, name, airports(domain))[0] == HTTPStatus.OK, 60, "a dataset can be applied")
     query = client.post("/api/v1/query", json={"sql": "select 1"})
     assert query.status_code == HTTPStatus.SERVICE_UNAVAILABLE

@@ -57,6 +57,7 @@ def _caller(
         raise ProblemError(
             HTTPStatus.UNAUTHORIZED, "unauthorized", "A valid bearer token or a session is needed", detail
         )
+    request.state.caller = found  # for the audit
     return found if view_as is None else _viewed(request, gateway, found, view_as)
 
 
@@ -71,6 +72,7 @@ def _viewed(request: Request, gateway: Gateway, caller: Caller, name: str) -> Ca
     seen = None if found is None else book.caller(found.id)
     if seen is None:
         raise not_found(f"there is nobody active with the name or id {name[:100]!r}")
+    request.state.seen_as = seen.name  # for the audit
     return replace(seen, principal=replace(seen.principal, name=f"{seen.name} (seen by {caller.name})"))
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 
 from services.gateway.adapters.http import (
+    audit,
     back_tests,
     datasets,
     drift,
@@ -34,6 +35,7 @@ from services.gateway.adapters.http import (
     users,
 )
 from services.gateway.adapters.http.middleware import Requests
+from services.gateway.adapters.http.recording import Recorded, watch
 
 _TAGS: Final = [
     {"name": "datasets", "description": "Plan and apply dataset files; see what is live."},
@@ -44,6 +46,7 @@ _TAGS: Final = [
     {"name": "sign-in", "description": "Sessions of people: signing in and out, passwords, one-time links."},
     {"name": "access", "description": "Who there is, what they may do, and their tokens."},
     {"name": "secrets", "description": "The credentials of sources. For the administrator; no answer holds a value."},
+    {"name": "audit", "description": "Who did what. For the administrator; asking is audited, too."},
     {"name": "operations", "description": "Version, health and metrics of the gateway."},
 ]
 _ABOUT: Final = """\
@@ -89,10 +92,13 @@ def create_app(lifespan: Lifespan | None = None) -> FastAPI:
         tokens.router,
         sign_in_oidc.router,
         secrets.router,
+        audit.router,
         operations.versioned,
         operations.router,
     ):
         app.include_router(router)
+    watch(app)
+    app.add_middleware(Recorded)
     app.add_middleware(Requests)
     problems.install(app)
     sign_in_problems.install(app)

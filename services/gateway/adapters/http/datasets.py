@@ -18,6 +18,7 @@ from services.gateway.adapters.http import models
 from services.gateway.adapters.http.access import PREFIX, Editing, Parts, Seeing, may_answer, permit
 from services.gateway.adapters.http.authorship import permit_file
 from services.gateway.adapters.http.problems import ProblemError, not_found
+from services.gateway.adapters.http.recording import note
 from services.gateway.adapters.http.waiting import wait_until
 from services.gateway.core.datasets import DatasetVersion, Proposal, Refusal, propose
 from services.gateway.core.secrets import warnings
@@ -103,6 +104,12 @@ def make_live(
 
     gateway.dataset_log.append(decide)
     proposal = decided[-1]
+    current = proposal.current
+    note(
+        datasets=[name],
+        before=current and {"version": current.version, "generation": current.generation},
+        after={"version": proposal.next_version, "changes": [asdict(change) for change in proposal.changes]},
+    )
     wait_until(lambda: _shows(gateway.datasets, name, proposal.next_version))
     return models.Applied(
         name=name,

@@ -12,6 +12,7 @@ from services.gateway.adapters.http.datasets import known
 from services.gateway.adapters.http.models.generation_diffs import DiffPart
 from services.gateway.adapters.http.models.words import Name
 from services.gateway.adapters.http.problems import ProblemError, not_found
+from services.gateway.adapters.http.recording import AUDITED_READ
 from services.gateway.adapters.http.streamed import described, streamed
 from services.gateway.adapters.inquiry import Part
 
@@ -26,6 +27,7 @@ _Generation = Annotated[int, Path(ge=1, description="The generation that is look
 @router.get(
     "/datasets/{name}/generations/{generation}/diff",
     summary="What differs between two generations",
+    openapi_extra=AUDITED_READ,
     response_class=StreamingResponse,
     responses=_ANSWER | may_answer(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.SERVICE_UNAVAILABLE),
 )

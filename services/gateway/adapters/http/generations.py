@@ -15,6 +15,7 @@ from services.gateway.adapters.http.access import PREFIX, Editing, Operating, Pa
 from services.gateway.adapters.http.authorship import permit_file
 from services.gateway.adapters.http.datasets import known, refuse, refuse_failed_tests, refuse_pinned
 from services.gateway.adapters.http.problems import ProblemError, not_found
+from services.gateway.adapters.http.recording import note
 from services.gateway.adapters.http.waiting import wait_until
 from services.gateway.core.datasets import DatasetVersion, Refusal, propose, refusals_of_reading
 from services.gateway.core.generations import (
@@ -182,6 +183,7 @@ def _append(gateway: Gateway, decide: Callable[[Mapping[str, DatasetVersion]], D
 
     def changed(live: Mapping[str, DatasetVersion]) -> DatasetVersion | None:
         version = decide(live)
+        note(before={"live": live[version.name].generation}, after={"live": version.generation})
         decided.append(version)
         return version if version != live[version.name] else None
 

@@ -15,6 +15,7 @@ from services.gateway.adapters.http import models
 from services.gateway.adapters.http.access import PREFIX, Calling, Governing, Parts, forbidden, may_answer
 from services.gateway.adapters.http.datasets import known
 from services.gateway.adapters.http.problems import not_found
+from services.gateway.adapters.http.recording import note
 from services.gateway.adapters.http.users import named, shown
 
 router = APIRouter(prefix=PREFIX, tags=["access"])
@@ -55,6 +56,7 @@ def grant(body: models.NewGrant, gateway: Parts, caller: Governing) -> models.Gr
     rows = guarded_condition(body.rows) if body.rows.strip() else ""
     made = policy.Grant(f"g-{secrets.token_hex(8)}", to, body.role, scope, rows, body.clearance)
     gateway.access.put(caller.name, datetime.now(UTC), made)
+    note(after=_told(gateway.access.book, made).model_dump(mode="json"))
     return _told(gateway.access.book, made)
 
 
@@ -68,6 +70,7 @@ def revoke(
     found = gateway.access.book.grants.get(grant_id)
     if found is None or not caller.access.may_grant(found.scope):
         raise not_found(f"there is no grant {grant_id} within what you govern")
+    note(before=_told(gateway.access.book, found).model_dump(mode="json"))
     gateway.access.remove(caller.name, datetime.now(UTC), found)
 
 

@@ -12,6 +12,7 @@ from services.gateway.accounts import Account, StageStatus
 from services.gateway.adapters.http import models
 from services.gateway.adapters.http.access import PREFIX, Parts, Reading, Seeing, may_answer
 from services.gateway.adapters.http.datasets import known, visible_datasets
+from services.gateway.adapters.http.recording import AUDITED_READ
 from services.gateway.core.conservation import Books
 
 router = APIRouter(prefix=PREFIX, tags=["books"])
@@ -62,6 +63,7 @@ def ledger(name: models.Name, gateway: Parts, _: Seeing) -> models.Ledger:
 @router.get(
     "/datasets/{name}/tail",
     summary="The newest records of a topic",
+    openapi_extra=AUDITED_READ,
     responses=may_answer(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 def tail(

@@ -11,6 +11,7 @@ from services.gateway.adapters.http import models
 from services.gateway.adapters.http.access import PREFIX, Parts, Reading, may_answer
 from services.gateway.adapters.http.datasets import known
 from services.gateway.adapters.http.problems import ProblemError, not_found
+from services.gateway.adapters.http.recording import AUDITED_READ
 from services.gateway.core.passport import Place, place_of
 from services.gateway.made_tests import MadeTest, NoTestError
 from services.gateway.passports import NoRecordError
@@ -24,7 +25,12 @@ _Clear = Annotated[
 ]
 
 
-@router.get("/datasets/{name}/rows/{row_id}/test", summary="A raw record as a test", responses=_MAKING)
+@router.get(
+    "/datasets/{name}/rows/{row_id}/test",
+    summary="A raw record as a test",
+    responses=_MAKING,
+    openapi_extra=AUDITED_READ,
+)
 def of_record(
     name: models.Name,
     row_id: Annotated[str, Path(description="Its partition:offset in the raw topic.", examples=["0:4711"])],
@@ -44,7 +50,12 @@ def of_record(
     return _made(lambda: gateway.test_maker.of_record(dataset, place[0], clear))
 
 
-@router.get("/datasets/{name}/quarantine/{row_id}/test", summary="A quarantined row as a test", responses=_MAKING)
+@router.get(
+    "/datasets/{name}/quarantine/{row_id}/test",
+    summary="A quarantined row as a test",
+    responses=_MAKING,
+    openapi_extra=AUDITED_READ,
+)
 def of_quarantined(
     name: models.Name,
     row_id: Annotated[str, Path(description="Its id, partition-offset.", examples=["1-4711"])],

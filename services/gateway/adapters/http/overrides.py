@@ -1,5 +1,6 @@
 """Routes: decide about rows that are held, skip rows, pin the version that is live; see what was decided."""
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated
@@ -15,6 +16,7 @@ from services.gateway.adapters.http import models
 from services.gateway.adapters.http.access import PREFIX, Operating, Parts, Reading, Seeing, may_answer
 from services.gateway.adapters.http.datasets import known, visible_datasets
 from services.gateway.adapters.http.problems import ProblemError
+from services.gateway.adapters.http.recording import note
 from services.gateway.adapters.http.waiting import wait_until
 from services.gateway.core.overrides import HeldRow, not_held, release
 from services.gateway.gateway import Gateway
@@ -97,12 +99,15 @@ def overrides(name: models.Name, gateway: Parts, _: Seeing) -> models.Overrides:
 def _pinned(gateway: Gateway, name: str, act: Act, by: str, because: str) -> models.Overrides:
     known(gateway.datasets, name)
     wanted = Override(name, act, datetime.now(UTC), by, because, id="pin")
+    standing = gateway.overrides.pins().get(name)
+    note(before=standing and asdict(standing), after=asdict(wanted))
     gateway.overrides.write([wanted])
     wait_until(lambda: (name in gateway.overrides.pins()) == (act == "pin"))
     return models.Overrides(items=[_shown(wanted)])
 
 
 def _write(gateway: Gateway, name: str, wanted: list[Override]) -> models.Overrides:
+    note(after=[asdict(each) for each in wanted])
     gateway.overrides.write(wanted)
     ids = {each.id for each in wanted}
     wait_until(lambda: ids <= {each.id for each in gateway.overrides.of(name)})

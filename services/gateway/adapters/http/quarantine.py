@@ -17,6 +17,7 @@ from services.gateway.adapters.http import models
 from services.gateway.adapters.http.access import PREFIX, Operating, Parts, Reading, Repairing, may_answer
 from services.gateway.adapters.http.datasets import known
 from services.gateway.adapters.http.problems import ProblemError, not_found
+from services.gateway.adapters.http.recording import AUDITED_READ, note
 from services.gateway.adapters.http.streamed import NDJSON
 from services.gateway.adapters.quarantine_desk import READING, Wish
 from services.gateway.adapters.quarantine_sql import Chosen
@@ -40,7 +41,9 @@ _CAUSES: Final = ("stage", "reason", "rule", "column", "shape", "assigned_to")
 _Only = Annotated[str | None, Query(description="Only rows that were set aside by this.", max_length=200)]
 
 
-@router.get("/datasets/{name}/quarantine", summary="Rows that were set aside", responses=_LOOKING)
+@router.get(
+    "/datasets/{name}/quarantine", summary="Rows that were set aside", responses=_LOOKING, openapi_extra=AUDITED_READ
+)
 def quarantine(
     name: models.Name,
     gateway: Parts,
@@ -70,7 +73,10 @@ def quarantine(
 
 
 @router.get(
-    "/datasets/{name}/quarantine/clusters", summary="Rows that were set aside, by what is wrong", responses=_LOOKING
+    "/datasets/{name}/quarantine/clusters",
+    summary="Rows that were set aside, by what is wrong",
+    responses=_LOOKING,
+    openapi_extra=AUDITED_READ,
 )
 def clusters(
     name: models.Name,
@@ -94,6 +100,7 @@ def clusters(
 @router.get(
     "/datasets/{name}/quarantine/export",
     summary="Every row that was set aside",
+    openapi_extra=AUDITED_READ,
     response_class=StreamingResponse,
     responses=_LOOKING
     | {
@@ -127,7 +134,12 @@ def export(
     )
 
 
-@router.get("/datasets/{name}/quarantine/{row_id}", summary="One row that was set aside", responses=_LOOKING)
+@router.get(
+    "/datasets/{name}/quarantine/{row_id}",
+    summary="One row that was set aside",
+    responses=_LOOKING,
+    openapi_extra=AUDITED_READ,
+)
 def quarantined(
     name: models.Name,
     row_id: Annotated[str, Path(description="Its id, partition-offset.", examples=["1-4711"])],
@@ -259,6 +271,7 @@ def _asked(
         )
     every = gateway.quarantine.every(dataset.name, chosen, whole=wish.act in READING)
     request, rows = gateway.quarantine_desk.ask(dataset.name, every, wish)
+    note(request=request, rows=rows)
     return models.QuarantineAsked(request=request, rows=rows, clusters=clusters)
 
 

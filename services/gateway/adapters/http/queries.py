@@ -6,9 +6,10 @@ from fastapi import APIRouter
 
 from headrace.access.book import Caller
 from headrace.access.policy import Action
-from headrace.sql_guard import guarded
+from headrace.sql_guard import guarded, tables_of
 from services.gateway.adapters.http import models
 from services.gateway.adapters.http.access import PREFIX, Parts, Querying, may_answer
+from services.gateway.adapters.http.recording import note
 from services.gateway.gateway import Gateway
 
 router = APIRouter(prefix=PREFIX, tags=["queries"])
@@ -22,7 +23,10 @@ def query(body: models.Query, gateway: Parts, caller: Querying) -> models.QueryR
     that belong to no dataset, and `IN table`. The statement that runs is the one that was understood, without its
     comments.
     """
-    answer = gateway.warehouse.query(guarded(body.sql, _whole_domains(gateway, caller), body.limit + 1), body.limit)
+    sql = guarded(body.sql, _whole_domains(gateway, caller), body.limit + 1)
+    note(datasets=tables_of(sql) & gateway.datasets.all().keys())
+    answer = gateway.warehouse.query(sql, body.limit)
+    note(rows=len(answer.rows), truncated=answer.truncated)
     return models.QueryResult(
         columns=[models.Column(name=name, type=kind) for name, kind in answer.columns],
         rows=answer.rows,

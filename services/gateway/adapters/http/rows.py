@@ -12,6 +12,7 @@ from services.gateway.adapters.http import models
 from services.gateway.adapters.http.access import PREFIX, Parts, Reading, may_answer
 from services.gateway.adapters.http.datasets import known
 from services.gateway.adapters.http.problems import not_found
+from services.gateway.adapters.http.recording import AUDITED_READ
 from services.gateway.contributors import Contribution
 from services.gateway.core.datasets import DatasetVersion
 from services.gateway.core.passport import place_of
@@ -22,7 +23,12 @@ router = APIRouter(prefix=PREFIX, tags=["books"])
 _LOOKING = may_answer(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
-@router.get("/datasets/{name}/rows/{row_id}/passport", summary="The passport of a raw record", responses=_LOOKING)
+@router.get(
+    "/datasets/{name}/rows/{row_id}/passport",
+    summary="The passport of a raw record",
+    responses=_LOOKING,
+    openapi_extra=AUDITED_READ,
+)
 def passport(
     name: models.Name,
     row_id: Annotated[

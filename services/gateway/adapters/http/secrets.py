@@ -12,6 +12,7 @@ from headrace.secrets.settings import NO_KEY
 from services.gateway.adapters.http import models
 from services.gateway.adapters.http.access import PREFIX, Administering, Parts, may_answer
 from services.gateway.adapters.http.problems import ProblemError, not_found
+from services.gateway.adapters.http.recording import note
 from services.gateway.adapters.http.waiting import wait_until
 from services.gateway.adapters.secret_keeper import SecretKeeper
 from services.gateway.core.secrets import users
@@ -41,7 +42,9 @@ def set_secret(
 ) -> models.Secret:
     """Give a secret its first value, or its next. Sources that name it begin anew with it, usually within two seconds."""
     _check(name, body.value)
+    standing = gateway.secrets.all().get(name)
     entry = keeper.set(name, body.value, datetime.now(UTC), caller.name)
+    note(before=standing and asdict(standing), after=asdict(entry))
 
     def shown() -> bool:
         found = gateway.secrets.all().get(name)

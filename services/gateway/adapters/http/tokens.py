@@ -12,6 +12,7 @@ from headrace.access.policy import Action, Scope
 from services.gateway.adapters.http import models
 from services.gateway.adapters.http.access import PREFIX, Calling, Parts, forbidden, may_answer
 from services.gateway.adapters.http.problems import ProblemError, not_found
+from services.gateway.adapters.http.recording import note
 from services.gateway.adapters.http.users import named
 from services.gateway.gateway import Gateway
 
@@ -34,6 +35,7 @@ def create(body: models.NewToken, gateway: Parts, caller: Calling) -> models.Cre
     expires_at = min((each for each in (body.expires_at, limited) if each is not None), default=None)
     actions = [action for action in Action if action in body.actions]
     made, bearer = gateway.access.new_token(caller.name, now, owner.id, body.name, actions, scopes, expires_at)
+    note(after=_fields(gateway, made))
     return models.CreatedToken(**_fields(gateway, made), token=bearer)
 
 
@@ -59,6 +61,7 @@ def revoke(
     found = gateway.access.book.tokens.get(token_id)
     if found is None or not (_rules(caller) or found.owner == caller.principal.id):
         raise not_found(f"there is no token {token_id}, or it is not yours")
+    note(before=_fields(gateway, found))
     gateway.access.remove(caller.name, datetime.now(UTC), found)
 
 

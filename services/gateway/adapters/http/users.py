@@ -1,6 +1,7 @@
 """Routes: who there is."""
 
 import secrets
+from dataclasses import asdict
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated
@@ -11,6 +12,7 @@ from headrace.access.book import AccessBook, Principal
 from services.gateway.adapters.http import models
 from services.gateway.adapters.http.access import PREFIX, Administering, Calling, Parts, may_answer
 from services.gateway.adapters.http.problems import not_found
+from services.gateway.adapters.http.recording import note
 
 router = APIRouter(prefix=PREFIX, tags=["access"])
 
@@ -37,6 +39,7 @@ def add(body: models.NewUser, gateway: Parts, caller: Administering) -> models.U
     kind = "u" if body.kind == "user" else "s"
     principal = Principal(f"{kind}-{secrets.token_hex(8)}", body.kind, body.name, body.email, tuple(body.groups))
     gateway.access.add_principal(caller.name, datetime.now(UTC), principal)
+    note(after=asdict(principal))
     return shown(principal)
 
 
@@ -46,11 +49,14 @@ def change(user_id: UserId, body: models.UserChange, gateway: Parts, caller: Adm
     fields = body.model_dump(exclude_none=True)
     if "groups" in fields:
         fields["groups"] = tuple(fields["groups"])
+    standing = gateway.access.book.principals.get(user_id)
+    note(before=standing and asdict(standing))
     changed = gateway.access.change_principal(caller.name, datetime.now(UTC), user_id, **fields)
     if changed is None:
         raise not_found(f"there is nobody with the id {user_id}")
     if not changed.active:
         gateway.sign_in.end_all(user_id)
+    note(after=asdict(changed))
     return shown(changed)
 
 
@@ -62,6 +68,8 @@ def change(user_id: UserId, body: models.UserChange, gateway: Parts, caller: Adm
 )
 def remove(user_id: UserId, gateway: Parts, caller: Administering) -> None:
     """With their tokens and what was granted to them. To only keep them out for a while, make them inactive."""
+    standing = gateway.access.book.principals.get(user_id)
+    note(before=standing and asdict(standing))
     if not gateway.access.remove_principal(caller.name, datetime.now(UTC), user_id):
         raise not_found(f"there is nobody with the id {user_id}")
     gateway.sign_in.forget(user_id)

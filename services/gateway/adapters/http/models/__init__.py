@@ -24,6 +24,16 @@ from services.gateway.adapters.http.models.access import (
     UserChange,
     Users,
 )
+from services.gateway.adapters.http.models.audit import (
+    AuditChain,
+    AuditedAct,
+    AuditedActInFull,
+    AuditedActs,
+    AuditEntry,
+    AuditFault,
+    AuditOutcome,
+    AuditVerification,
+)
 from services.gateway.adapters.http.models.back_tests import (
     MOST_TESTED,
     BackTestPart,
@@ -155,6 +165,14 @@ __all__ = [
     "AppliedVersion",
     "Asked",
     "Assignment",
+    "AuditChain",
+    "AuditEntry",
+    "AuditFault",
+    "AuditOutcome",
+    "AuditVerification",
+    "AuditedAct",
+    "AuditedActInFull",
+    "AuditedActs",
     "BackTestPart",
     "BackTestRequest",
     "BackTestSample",

@@ -30,6 +30,8 @@ ScopeText = Annotated[
 class NewUser(Body):
     """A person, or a program with an account of its own."""
 
+    recorded = frozenset({"name", "kind", "email", "groups"})
+
     name: str = Field(
         min_length=1, max_length=100, pattern=_NAMED, description="Unique; shown and logged.", examples=["ada"]
     )
@@ -45,6 +47,8 @@ class NewUser(Body):
 
 class UserChange(Body):
     """What is to change about somebody; what is left out stays."""
+
+    recorded = frozenset({"name", "email", "groups", "active"})
 
     name: str | None = Field(
         None, min_length=1, max_length=100, pattern=_NAMED, description="Unique; shown and logged."
@@ -75,6 +79,8 @@ class Users(Answer):
 
 class NewGrant(Body):
     """A role for somebody, or for a group, within a scope."""
+
+    recorded = frozenset({"to", "role", "scope", "rows", "clearance"})
 
     to: str = Field(
         max_length=220,
@@ -155,6 +161,8 @@ class DatasetAccesses(Answer):
 
 class NewToken(Body):
     """What a token is for, and what it may be used for."""
+
+    recorded = frozenset({"name", "owner", "actions", "scopes", "expires_at"})
 
     name: str = Field(
         min_length=1, max_length=100, pattern=r"^[\w .@:/-]+$", description="Who or what uses it.", examples=["grafana"]

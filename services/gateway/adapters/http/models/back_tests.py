@@ -14,6 +14,8 @@ MOST_TESTED: Final = 2_000_000
 class BackTestRequest(DatasetFile):
     """A dataset file, and over how much it is to be tried."""
 
+    recorded = frozenset({"rows", "hours"})
+
     rows: int | None = Field(
         None,
         ge=1,

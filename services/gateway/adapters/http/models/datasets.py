@@ -41,6 +41,8 @@ class DatasetFile(Body):
 class DatasetApplication(DatasetFile):
     """A dataset file that is to go live."""
 
+    recorded = frozenset({"skip_tests"})
+
     skip_tests: str | None = Field(
         None,
         min_length=1,

@@ -52,6 +52,8 @@ class Drift(Answer):
 class DriftChoice(Body):
     """What is to become of a column from now on, and of the rows that were set aside for it."""
 
+    recorded = frozenset({"act", "to", "expression", "type", "because", "dry_run"})
+
     act: Act = Field(
         description="accept: an unknown column is declared; values that do not fit are kept as text in a column beside. map: the "
         "column is another one under a new name. cast: values that do not fit become what an expression says. leave-out: the "

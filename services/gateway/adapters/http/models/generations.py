@@ -17,6 +17,8 @@ class Replay(DatasetApplication):
     With a range it holds only rows that were ingested in it: to be compared within it, and never live.
     """
 
+    recorded = frozenset({"skip_tests", "because", "ingested_from", "ingested_to"})
+
     because: str = _BECAUSE
     ingested_from: AwareDatetime | None = Field(None, description="Only rows that were ingested then or later.")
     ingested_to: AwareDatetime | None = Field(None, description="Only rows that were ingested before.")
@@ -25,11 +27,15 @@ class Replay(DatasetApplication):
 class GenerationAct(Body):
     """What is done to a generation, and why."""
 
+    recorded = frozenset({"because"})
+
     because: str = _BECAUSE
 
 
 class Promotion(GenerationAct):
     """A generation that is to be live."""
+
+    recorded = frozenset({"because", "force"})
 
     force: bool = Field(
         False, description="Also when it has not caught up: readers miss rows until it has. `because` says why."
@@ -38,6 +44,8 @@ class Promotion(GenerationAct):
 
 class Rollback(GenerationAct):
     """The live generation that is to be left for the one before it."""
+
+    recorded = frozenset({"because", "leaving"})
 
     leaving: int = Field(description="The generation that is live, as far as you know.", examples=[2])
 

@@ -30,6 +30,8 @@ class HeldRows(Answer):
 class HoldRelease(Reason):
     """What is to become of rows that are held, and of others that its check would hold."""
 
+    recorded = frozenset({"because", "raw", "act", "rows", "all_like_this"})
+
     raw: list[Annotated[str, Field(pattern=r"^(0|[1-9]\d{0,8}):(0|[1-9]\d{0,17})$")]] = Field(
         min_length=1,
         max_length=1000,
@@ -49,6 +51,8 @@ class HoldRelease(Reason):
 
 class Skip(Reason):
     """Which rows are to be left out."""
+
+    recorded = frozenset({"because", "partition", "from_offset", "to_offset"})
 
     partition: int = Field(ge=0, description="Of the raw topic.")
     from_offset: int = Field(ge=0, description="The first raw offset.")

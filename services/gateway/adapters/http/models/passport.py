@@ -16,6 +16,8 @@ CONTRIBUTORS_TOLD: Final = (
 class RowsWanted(Body):
     """Which rows of the warehouse to give passports of."""
 
+    recorded = frozenset({"where", "limit"})
+
     where: str = Field(
         min_length=1,
         max_length=10_000,

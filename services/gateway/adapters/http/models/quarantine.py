@@ -115,6 +115,10 @@ _CAUSE: Final = Field(description="Only rows that were set aside by this.", max_
 class QuarantineChoice(Body):
     """Which open rows, and why something is to be done about them."""
 
+    recorded = frozenset(
+        {"ids", "stage", "reason", "rule", "column", "shape", "assigned_to", "all_matching", "because", "dry_run"}
+    )
+
     ids: Annotated[list[Annotated[str, Field(pattern=r"^\d{1,9}-\d{1,18}$")]], _IDS] = []  # noqa: RUF012 - pydantic copies it
     stage: Annotated[str | None, _CAUSE] = None
     reason: Annotated[str | None, _CAUSE] = None
@@ -137,11 +141,15 @@ class QuarantineChoice(Body):
 class Assignment(QuarantineChoice):
     """Which open rows somebody is to see to."""
 
+    recorded = QuarantineChoice.recorded | {"to"}
+
     to: str = Field(min_length=1, max_length=200, description="Who: a name that people know.", examples=["ada"])
 
 
 class Resubmission(QuarantineChoice):
     """Which open rows to read anew, and how to edit them first."""
+
+    recorded = QuarantineChoice.recorded | {"set", "patch"}
 
     set: dict[str, str] = Field(
         {},

@@ -27,6 +27,8 @@ class TailRecords(Answer):
 class Query(Body):
     """A query of the warehouse."""
 
+    recorded = frozenset({"sql", "limit"})
+
     sql: str = Field(
         min_length=1,
         max_length=100_000,

@@ -11,6 +11,8 @@ from services.gateway.adapters.http.models.words import Answer, Body
 class Backfill(Body):
     """The rows to read again."""
 
+    recorded = frozenset({"since", "until", "allow_duplicates"})
+
     since: AwareDatetime = Field(
         alias="from", description="Rows of this moment and later.", examples=["2026-01-01T00:00:00Z"]
     )
@@ -96,6 +98,8 @@ class Asked(Answer):
 class Reason(Body):
     """Why something is asked for."""
 
+    recorded = frozenset({"because"})
+
     because: str = Field(
         min_length=1,
         max_length=500,
@@ -107,6 +111,8 @@ class Reason(Body):
 
 class Release(Reason):
     """Why a source is given up, and whether what cannot be taken away is."""
+
+    recorded = frozenset({"because", "abandon"})
 
     abandon: bool = Field(
         False, description="Give up what cannot be taken away, such as the slot in a database that is gone for ever."

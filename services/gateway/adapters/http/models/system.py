@@ -25,4 +25,4 @@ class Health(Answer):
     """What the gateway can reach."""
 
     status: Literal["ok", "degraded"]
-    parts: dict[Literal["database", "kafka", "registry", "warehouse", "books"], Part]
+    parts: dict[Literal["database", "kafka", "registry", "warehouse", "books", "audit"], Part]

@@ -1,6 +1,6 @@
 """What the bodies of the API have in common: how they are read and written, and the names in paths."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field
@@ -47,9 +47,10 @@ TailStage = Literal["raw", "staged", "transformed", "validated", "quarantine"]
 
 
 class Body(BaseModel):
-    """A request's body: unknown members are refused."""
+    """A request's body: unknown members are refused. `recorded` are the members that the audit keeps: never a secret."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    recorded: ClassVar[frozenset[str]] = frozenset()
 
 
 class Answer(BaseModel):
