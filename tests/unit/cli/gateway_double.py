@@ -84,6 +84,11 @@ class GatewayDouble:
             case "PUT", ["datasets", name]:
                 self.skipped[name] = body.get("skip_tests")
                 return self._apply(name, body["document"])
+            case "GET", ["datasets"]:
+                listed = {"version": 1, "generation": 1, "state": "active"}
+                return httpx.Response(
+                    200, json={"items": [{"name": name, **listed} for name in sorted(self.documents)]}
+                )
             case "GET", ["status"]:
                 return httpx.Response(200, json={"items": [self._status(name) for name in sorted(self.documents)]})
             case "POST", ["sources", act]:
