@@ -91,7 +91,8 @@ class Act:
 
     def end(self, *, whole: bool, error: dict[str, str] | None) -> None:
         """Write how it ended, when it is audited; where that fails, its end stays unknown."""
-        route, status = self.route, self.status or HTTPStatus.INTERNAL_SERVER_ERROR
+        self.status = self.status or HTTPStatus.INTERNAL_SERVER_ERROR.value
+        route, status = self.route, self.status
         details = ({"noted": self.noted} if self.noted else {}) | ({"error": error} if error else {})
         outcome = outcome_of(status, whole=whole)
         if self.unwritten:
