@@ -152,10 +152,11 @@ _CURRENT: Final[ContextVar[Act]] = ContextVar("act")
 
 
 def note(*, datasets: Iterable[str] = (), **details: Any) -> None:
-    """Have the audit tell more of the request at hand, such as `before` and `after`. Never a secret."""
-    act = _CURRENT.get()
-    act.datasets.extend(datasets)
-    act.noted.update(details)
+    """Have the audit tell more of the request at hand, if there is one, such as `before` and `after`. Never a secret."""
+    act = _CURRENT.get(None)
+    if act is not None:
+        act.datasets.extend(datasets)
+        act.noted.update(details)
 
 
 def at_hand() -> str:
