@@ -21,7 +21,7 @@ from services.gateway.adapters.audit_log import AuditLog
 log = logging.getLogger(__name__)
 
 _EVERY_S: Final = 1.0
-_STOP_S: Final = 5.0
+_STOP_S: Final = 3.0
 _TRANSACTION_MS: Final = 10_000
 
 

@@ -306,6 +306,13 @@ def test_an_act_whose_end_could_not_be_written_has_an_unknown_outcome(
     assert listed(client, outcome="done", action="/tokens") == []
 
 
+def test_a_handler_that_fails_has_failed(client: TestClient, lonely: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(lonely.access), "new_token", lambda *_: 1 / 0)
+    assert client.post(TOKENS, json={"name": "x", "owner": "grafana"}).status_code == HTTPStatus.INTERNAL_SERVER_ERROR
+    (act,) = listed(client)
+    assert (act["outcome"], act["status"], act["details"]["error"]) == ("failed", 500, {"type": "ZeroDivisionError"})
+
+
 @pytest.mark.parametrize("part", ["fails", "leaves"])
 def test_an_answer_that_breaks_off_is_not_done(lonely: Gateway, part: str) -> None:
     app = create_app()

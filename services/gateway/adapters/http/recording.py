@@ -91,7 +91,8 @@ class Act:
 
     def end(self, *, whole: bool, error: dict[str, str] | None) -> None:
         """Write how it ended, when it is audited; where that fails, its end stays unknown."""
-        route, status = self.route, self.status or HTTPStatus.INTERNAL_SERVER_ERROR
+        self.status = self.status or HTTPStatus.INTERNAL_SERVER_ERROR.value
+        route, status = self.route, self.status
         details = ({"noted": self.noted} if self.noted else {}) | ({"error": error} if error else {})
         outcome = outcome_of(status, whole=whole)
         if self.unwritten:
@@ -151,10 +152,11 @@ _CURRENT: Final[ContextVar[Act]] = ContextVar("act")
 
 
 def note(*, datasets: Iterable[str] = (), **details: Any) -> None:
-    """Have the audit tell more of the request at hand, such as `before` and `after`. Never a secret."""
-    act = _CURRENT.get()
-    act.datasets.extend(datasets)
-    act.noted.update(details)
+    """Have the audit tell more of the request at hand, if there is one, such as `before` and `after`. Never a secret."""
+    act = _CURRENT.get(None)
+    if act is not None:
+        act.datasets.extend(datasets)
+        act.noted.update(details)
 
 
 def at_hand() -> str:
