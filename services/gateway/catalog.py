@@ -1,214 +1,40 @@
-"""Decides what somebody finds in the catalog: what is listed is kept in memory, and read anew where it has changed."""
+"""The parts of the catalog, as its routes work with them."""
 
-import threading
-import time
-from bisect import bisect_right
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Final, Literal
 
-from headrace.access.policy import Access, Action
-from services.gateway.adapters.catalog_reader import CatalogReader, Head, Stamp
-from services.gateway.core.catalog_entry import CatalogEntry
-from services.gateway.core.catalog_search import SearchIndex, faceted
-from services.gateway.core.catalog_state import Facts, Freshness, State
+from sqlalchemy import Engine
 
-FACTS_KEPT_S: Final = 5.0
-USED_DAYS: Final = 30
-_MOST_CALLERS: Final = 256
-_MOST_FOUND: Final = 64
-
-Sort = Literal["relevance", "name", "changed", "used"]
-FACETS: Final = ("domain", "owner", "tag", "classification", "state", "freshness")
+from services.gateway.adapters.catalog_reader import CatalogReader
+from services.gateway.adapters.favourite_store import FavouriteStore
+from services.gateway.adapters.note_store import NoteStore
+from services.gateway.adapters.profile_store import ProfileStore
+from services.gateway.adapters.storage import Storage
+from services.gateway.adapters.usage_store import Usage
+from services.gateway.listing import Listing
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What somebody looks for. `facets`: which values each may have; `among`: only these, where given."""
-
-    words: str = ""
-    facets: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    sort: Sort = "relevance"
-    among: frozenset[str] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A dataset with what goes on in it."""
-
-    entry: CatalogEntry
-    state: State
-    freshness: Freshness
-    last_loaded_at: datetime | None
-    queries: int
-
-
-#: Where a dataset stands in an order: pages go on behind it, whatever came or went meanwhile.
-Rank = tuple[float, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A page of what was found. `after` is the rank of its last one, if there are more."""
-
-    items: Sequence[Listed]
-    total: int
-    facets: Mapping[str, Counter[str]]
-    after: Rank | None
-
-
 class Catalog:
-    """What is listed. Each gateway keeps its own; safe to share between threads. Errors: those of the database."""
+    """What is known of datasets beside their files and books."""
 
-    def __init__(
-        self, reader: CatalogReader, clock: Callable[[], float] = time.monotonic, facts_kept_s: float = FACTS_KEPT_S
-    ) -> None:
-        self._reader = reader
-        self._clock = clock
-        self._facts_kept_s = facts_kept_s
-        self._turn = threading.RLock()
-        self._stamp: Stamp | None = None
-        self._heads: dict[str, Head] = {}
-        self._entries: dict[str, CatalogEntry] = {}
-        self._index = SearchIndex()
-        self._visible: OrderedDict[Access, frozenset[str]] = OrderedDict()
-        self._found: OrderedDict[tuple[Access, Wanted], tuple[list[Rank], dict[str, Counter[str]]]] = OrderedDict()
-        self._facts = Facts()
-        self._facts_at: float | None = None
-        self._observed: Mapping[tuple[str, int], Sequence[str]] = {}
-        self._observed_number = 0
-        self._notes: Mapping[str, Sequence[str]] = {}
+    reader: CatalogReader
+    listing: Listing
+    profiles: ProfileStore
+    storage: Storage
+    favourites: FavouriteStore
+    notes: NoteStore
+    usage: Usage
 
-    def find(self, access: Access, wanted: Wanted, limit: int, after: Rank | None, now: datetime) -> Found:
-        """A page of the datasets that somebody may see and that they look for."""
-        with self._current():
-            ranks, counts = self._ranked(access, wanted, now)
-            begin = 0 if after is None else bisect_right(ranks, after)
-            page = ranks[begin : begin + limit]
-            items = [self._listed(self._entries[name], now) for _, name in page]
-            return Found(items, len(ranks), counts, page[-1] if begin + limit < len(ranks) else None)
-
-    def get(self, access: Access, name: str, now: datetime) -> Listed | None:
-        """One dataset; None when there is none, or none that they may see."""
-        with self._current():
-            return self._listed(self._entries[name], now) if name in self._seen(access) else None
-
-    def entries(self) -> Mapping[str, CatalogEntry]:
-        """Every dataset, whoever may see it."""
-        with self._current():
-            return dict(self._entries)
-
-    def hides(self, access: Access) -> Callable[[str], bool]:
-        """Tells of a name whether it is that of a dataset which somebody may not see."""
-        with self._current():
-            visible, known = self._seen(access), frozenset(self._entries)
-        return lambda name: name in known and name not in visible
-
-    def observed(self, entry: CatalogEntry) -> Sequence[str]:
-        """The columns that its rows have, as far as they were profiled."""
-        with self._current():
-            return self._observed.get((entry.name, entry.generation), ())
-
-    @contextmanager
-    def _current(self) -> Iterator[None]:
-        with self._turn:
-            self._refresh_facts()
-            self._refresh()
-            yield
-
-    def _refresh(self) -> None:
-        stamp = self._reader.stamp()  # first: what changes from here on is seen the next time
-        if stamp == self._stamp:
-            return
-        heads, notes = self._reader.heads(), self._reader.notes()
-        changed = [name for name, head in heads.items() if self._heads.get(name) != head]
-        noted = {name for name in {*notes, *self._notes} if notes.get(name) != self._notes.get(name)}
-        self._notes = notes
-        for name in self._heads.keys() - heads.keys():
-            self._index.drop(name)
-            del self._entries[name]
-        for entry in self._reader.entries(changed):
-            self._entries[entry.name] = entry
-        self._index_anew({*changed, *noted})
-        self._visible.clear()
-        self._found.clear()
-        self._heads, self._stamp = heads, stamp
-
-    def _refresh_facts(self) -> None:
-        now = self._clock()
-        if self._facts_at is not None and now - self._facts_at < self._facts_kept_s:
-            return
-        self._facts = self._reader.facts((datetime.now(UTC) - timedelta(days=USED_DAYS)).date())
-        if (number := self._reader.observed_number()) != self._observed_number:
-            before, self._observed = self._observed, self._reader.observed()
-            self._observed_number = number
-            keys = {*before, *self._observed}
-            self._index_anew({name for name, at in keys if before.get((name, at)) != self._observed.get((name, at))})
-        self._found.clear()
-        self._facts_at = now
-
-    def _index_anew(self, names: Collection[str]) -> None:
-        for name in names:
-            if (entry := self._entries.get(name)) is not None:
-                self._index.put(entry, self._observed.get((name, entry.generation), ()), self._notes.get(name, ()))
-
-    def _seen(self, access: Access) -> frozenset[str]:
-        if (seen := self._visible.get(access)) is not None:
-            self._visible.move_to_end(access)
-            return seen
-        seen = frozenset(name for name, entry in self._entries.items() if access.may(Action.SEE, entry.asset))
-        self._visible[access] = seen
-        if len(self._visible) > _MOST_CALLERS:
-            self._visible.popitem(last=False)
-        return seen
-
-    def _ranked(self, access: Access, wanted: Wanted, now: datetime) -> tuple[list[Rank], dict[str, Counter[str]]]:
-        key = (access, wanted)
-        if (known := self._found.get(key)) is not None:
-            self._found.move_to_end(key)
-            return known
-        visible = self._seen(access)
-        scores = self._index.find(wanted.words, visible) if wanted.words.strip() else None
-        names = list(visible if scores is None else scores)
-        if wanted.among is not None:
-            names = [name for name in names if name in wanted.among]
-        kept, counts = faceted(names, lambda name: self._values(name, now), dict(wanted.facets))
-        found = sorted((self._rank(name, wanted.sort, scores), name) for name in kept), counts
-        self._found[key] = found
-        if len(self._found) > _MOST_FOUND:
-            self._found.popitem(last=False)
-        return found
-
-    def _values(self, name: str, now: datetime) -> dict[str, tuple[str, ...]]:
-        entry = self._entries[name]
-        return {
-            "domain": (entry.domain,),
-            "owner": (entry.owner,),
-            "tag": entry.tags,
-            "classification": (entry.classification,),
-            "state": (self._facts.state(entry),),
-            "freshness": (self._facts.freshness(entry, now),),
-        }
-
-    def _rank(self, name: str, sort: Sort, scores: Mapping[str, float] | None) -> float:
-        match sort:
-            case "relevance":
-                return -scores[name] if scores is not None else 0.0
-            case "changed":
-                return -self._entries[name].changed_at.timestamp()
-            case "used":
-                return -float(self._facts.queries.get(name, 0))
-            case "name":
-                return 0.0
-
-    def _listed(self, entry: CatalogEntry, now: datetime) -> Listed:
-        return Listed(
-            entry,
-            self._facts.state(entry),
-            self._facts.freshness(entry, now),
-            self._facts.last_loaded_at(entry),
-            self._facts.queries.get(entry.name, 0),
+    @classmethod
+    def over(cls, engine: Engine, storage: Storage) -> "Catalog":
+        """A catalog of what is in the gateway's database."""
+        reader = CatalogReader(engine)
+        return cls(
+            reader,
+            Listing(reader),
+            ProfileStore(engine),
+            storage,
+            FavouriteStore(engine),
+            NoteStore(engine),
+            Usage(engine),
         )

@@ -27,6 +27,7 @@ from services.gateway.adapters.token_store import TokenStore
 from services.gateway.adapters.transform_tests import TransformTests
 from services.gateway.adapters.warehouse import Warehouse
 from services.gateway.adapters.wish_store import WishStore
+from services.gateway.catalog import Catalog
 from services.gateway.generations import Generations
 from services.gateway.made_tests import TestMaker
 from services.gateway.passports import Passports
@@ -65,3 +66,4 @@ class Gateway:
     overrides: OverrideStore
     progress: Progress
     branches: Branches
+    catalog: Catalog

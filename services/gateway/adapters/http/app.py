@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from services.gateway.adapters.http import (
     back_tests,
+    catalog,
     datasets,
     drift,
     generation_diffs,
@@ -31,6 +32,7 @@ from services.gateway.adapters.http.middleware import Requests
 
 _TAGS: Final = [
     {"name": "datasets", "description": "Plan and apply dataset files; see what is live."},
+    {"name": "catalog", "description": "Find datasets; see what there is to know of each, and what people say of it."},
     {"name": "generations", "description": "Another version beside the live one: replay, promote, roll back, retire."},
     {"name": "sources", "description": "Look at a source before anything is saved of it."},
     {"name": "books", "description": "Where every row is: status, ledger, quarantine, the newest records."},
@@ -61,6 +63,7 @@ def create_app(lifespan: Lifespan | None = None) -> FastAPI:
     )
     for router in (
         datasets.router,
+        catalog.router,
         ledger.router,
         quarantine.router,
         rows.router,
