@@ -71,7 +71,7 @@ class CatalogReader:
         with self._engine.connect() as connection:
             for some in _some(names):
                 for row in connection.execute(wanted.where(DATASETS.c.name.in_(some))).mappings():
-                    found.append(entry_of(row, row["document"], json.loads(row["document"])))
+                    found.append(entry_of(dict(row), row["document"], json.loads(row["document"])))
         return found
 
     def versions(self, name: str, before: int | None, most: int) -> list[VersionRow]:

@@ -34,7 +34,11 @@ class CatalogColumn:
 
 @dataclass(frozen=True, slots=True)
 class CatalogEntry:
-    """A dataset as the catalog lists it. `mentions` are the names in its file that can be those of other datasets."""
+    """A dataset as the catalog lists it.
+
+    `fresh_within_s`: how old its newest row may be, by the narrowest promise of freshness; None without one. `mentions` are the
+    names in its file that can be those of other datasets. `asset` is it as the policy knows it. Units: seconds.
+    """
 
     name: str
     version: int
@@ -51,24 +55,14 @@ class CatalogEntry:
     mode: str
     columns: tuple[CatalogColumn, ...]
     promises: tuple[Mapping[str, Any], ...]
+    fresh_within_s: float | None
     mentions: frozenset[str]
+    asset: Asset
 
     @property
     def domain(self) -> str:
         """The part of its name before the point."""
         return self.name.partition(".")[0]
-
-    @property
-    def asset(self) -> Asset:
-        """It as the policy knows it."""
-        columns = {column.name: column.classification for column in self.columns}
-        return Asset(self.name, frozenset(self.tags), self.classification, columns)
-
-    @property
-    def fresh_within_s(self) -> float | None:
-        """How old its newest row may be, by the narrowest promise of freshness; None without one. Units: seconds."""
-        promised = [seconds for promise in self.promises if (seconds := _freshness_s(promise)) is not None]
-        return min(promised, default=None)
 
 
 def entry_of(row: Mapping[str, Any], text: str, document: Mapping[str, Any]) -> CatalogEntry:
@@ -76,6 +70,9 @@ def entry_of(row: Mapping[str, Any], text: str, document: Mapping[str, Any]) -> 
     classification = document["classification"]
     owner = document["owner"]
     live_since = row["live_since"]
+    columns = tuple(_columns(document["schema"]["fields"], classification))
+    promised = [seconds for promise in document["sla"] if (seconds := _freshness_s(promise)) is not None]
+    shades = {column.name: column.classification for column in columns}
     return CatalogEntry(
         name=row["name"],
         version=row["version"],
@@ -90,9 +87,11 @@ def entry_of(row: Mapping[str, Any], text: str, document: Mapping[str, Any]) -> 
         classification=classification,
         source=document["source"]["type"],
         mode=document["load"]["mode"],
-        columns=tuple(_columns(document["schema"]["fields"], classification)),
+        columns=columns,
         promises=tuple(document["sla"]),
+        fresh_within_s=min(promised, default=None),
         mentions=frozenset(DATASET_NAME.findall(text)) - {row["name"]},
+        asset=Asset(row["name"], frozenset(document["tags"]), classification, shades),
     )
 
 

@@ -2,7 +2,6 @@
 
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -81,7 +80,7 @@ def find(
     return bodies.CatalogPage(
         items=[bodies.CatalogItem(**_item(listed, mine, hidden)) for listed in found.items],
         total=found.total,
-        facets={name: _counted(found.facets.get(name, Counter()), hidden) for name in FACETS},
+        facets={name: _counted(found.facets.get(name, {}), hidden) for name in FACETS},
         next_cursor=None if found.after is None else _cursor(found.after),
     )
 
@@ -256,7 +255,7 @@ def _veiled_promise(promise: Mapping[str, Any], hidden: Callable[[str], bool]) -
     return {name: veiled(promise.get(name), hidden) for name in bodies.ServiceLevel.model_fields}
 
 
-def _counted(counts: Counter[str], hidden: Callable[[str], bool]) -> list[bodies.FacetValue]:
+def _counted(counts: Mapping[str, int], hidden: Callable[[str], bool]) -> list[bodies.FacetValue]:
     ordered = sorted(counts.items(), key=lambda each: (-each[1], each[0]))[:_MOST_VALUES]
     return [bodies.FacetValue(value=veiled(value, hidden), count=count) for value, count in ordered]
 
