@@ -16,7 +16,8 @@ def visible(table: str, columns: Iterable[str], sight: Sight) -> str:
     A hidden value is NULL, also to conditions, joins and sums around it: nothing can be found out by filtering by it.
     """
     shown = {name: sight.of_column(name) for name in columns}
-    flags = {where: f"`__shown_{at}`" for at, where in enumerate(dict.fromkeys(shown.values())) if where != "all"}
+    partly = dict.fromkeys(where for where in shown.values() if where != "all")
+    flags: dict[Rows, str] = {where: f"`__shown_{at}`" for at, where in enumerate(partly)}
     selected = ", ".join(_column(name, flags.get(where)) for name, where in shown.items())
     # Conditions stand in a query of their own: here their names could mean the masked columns.
     seen = "".join(f", {_condition(where)} AS {flag}" for where, flag in flags.items())
