@@ -10,13 +10,15 @@ from sqlalchemy import Connection, Engine, func, select
 
 from headrace.contract import Contract
 from headrace.stream import topics
+from services.gateway.adapters.assets import strictest
 from services.gateway.adapters.catalog_tables import COLUMN_PROFILES, NOTES, USAGE_DAILY
 from services.gateway.adapters.incident_store import IncidentStore
 from services.gateway.adapters.tables import DATASET_VERSIONS, DATASETS, FOLD_OFFSETS, LEDGER_SUMS, SOURCE_PAUSES
-from services.gateway.core.catalog_entry import CatalogEntry, entry_of
+from services.gateway.core.catalog_entry import CatalogEntry, asset_of_document, entry_of
 from services.gateway.core.catalog_state import Facts
 
 _AT_ONCE: Final = 500  # names in one statement: SQLite takes no endless lists
+_TELLING: Final = ("name", "version", "generation", "state", "applied_at", "live_since", "beside")
 Head = tuple[Any, ...]
 
 
@@ -59,19 +61,19 @@ class CatalogReader:
 
     def heads(self) -> dict[str, Head]:
         """Every dataset that is live, with what tells one state of it from another."""
-        table = DATASETS
-        wanted = select(table.c.name, table.c.version, table.c.generation, table.c.state, table.c.applied_at, table.c.live_since)
+        wanted = select(*(column for column in DATASETS.c if column.name in _TELLING))
         with self._engine.connect() as connection:
-            return {name: tuple(head) for name, *head in connection.execute(wanted)}
+            return {row["name"]: tuple(row.values()) for row in connection.execute(wanted).mappings()}
 
     def entries(self, names: Sequence[str]) -> list[CatalogEntry]:
         """What the catalog knows of these datasets."""
         found = []
-        wanted = select(*(column for column in DATASETS.c if column.name != "beside"))
         with self._engine.connect() as connection:
             for some in _some(names):
-                for row in connection.execute(wanted.where(DATASETS.c.name.in_(some))).mappings():
-                    found.append(entry_of(dict(row), row["document"], json.loads(row["document"])))
+                for row in connection.execute(select(DATASETS).where(DATASETS.c.name.in_(some))).mappings():
+                    documents = [row["document"], *(each["document"] for each in json.loads(row["beside"]))]
+                    files = [json.loads(document) for document in documents if document]
+                    found.append(entry_of(dict(row), files[0], strictest(map(asset_of_document, files))))
         return found
 
     def versions(self, name: str, before: int | None, most: int) -> list[VersionRow]:
@@ -81,7 +83,9 @@ class CatalogReader:
         if before is not None:
             wanted = wanted.where(table.c.version < before)
         with self._engine.connect() as connection:
-            return [VersionRow(**{f: row[f] for f in VersionRow._fields}) for row in connection.execute(wanted).mappings()]
+            return [
+                VersionRow(**{f: row[f] for f in VersionRow._fields}) for row in connection.execute(wanted).mappings()
+            ]
 
     def observed(self) -> dict[tuple[str, int], list[str]]:
         """The columns that rows of each generation have."""
@@ -104,7 +108,9 @@ class CatalogReader:
         newest = select(func.max(NOTES.c.id)).group_by(NOTES.c.dataset, NOTES.c.column)
         found: dict[str, list[str]] = defaultdict(list)
         with self._engine.connect() as connection:
-            for dataset, text in connection.execute(select(NOTES.c.dataset, NOTES.c.text).where(NOTES.c.id.in_(newest))):
+            for dataset, text in connection.execute(
+                select(NOTES.c.dataset, NOTES.c.text).where(NOTES.c.id.in_(newest))
+            ):
                 if text:
                     found[dataset].append(text)
         return dict(found)

@@ -18,7 +18,9 @@ class FavouriteStore:
         """The datasets that somebody has marked."""
         table = FAVOURITES
         with self._engine.connect() as connection:
-            return frozenset(connection.execute(select(table.c.dataset).where(table.c.principal == principal)).scalars())
+            return frozenset(
+                connection.execute(select(table.c.dataset).where(table.c.principal == principal)).scalars()
+            )
 
     def mark(self, principal: str, dataset: str, at: datetime) -> None:
         """Mark a dataset; once is enough."""

@@ -43,7 +43,14 @@ class NoteStore:
         self, dataset: str, column: str, text: str, author: str, author_name: str, at: datetime, over: int | None = None
     ) -> Note | None:
         """Add a state; None when another one stands than that with the id `over` (0: none), if one is given."""
-        row = {"dataset": dataset, "column": column, "text": text, "author": author, "author_name": author_name, "at": at}
+        row = {
+            "dataset": dataset,
+            "column": column,
+            "text": text,
+            "author": author,
+            "author_name": author_name,
+            "at": at,
+        }
         values = [literal(value, NOTES.c[name].type) for name, value in row.items()]
         standing = select(func.coalesce(func.max(NOTES.c.id), 0)).where(*_of(dataset, column)).scalar_subquery()
         with self._engine.begin() as connection:

@@ -24,7 +24,9 @@ _READERS: Final[Mapping[Tier, str]] = {
     "transformed": "quality",
     "validated": "loader",
 }
-_SIZE: Final = "SELECT total_rows, total_bytes FROM system.tables WHERE database = {domain:String} AND name = {name:String}"
+_SIZE: Final = (
+    "SELECT total_rows, total_bytes FROM system.tables WHERE database = {domain:String} AND name = {name:String}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,10 @@ class Storage:
         rows, detail = dict[str, int](), ""
         try:
             starts, ends = self._progress.starts(slots), self._progress.ends(slots)
-            rows = {topic: sum(ends[slot] - starts[slot] for slot in slots if slot.topic == topic) for topic in places.values()}
+            rows = {
+                topic: sum(ends[slot] - starts[slot] for slot in slots if slot.topic == topic)
+                for topic in places.values()
+            }
         except Transient as error:
             detail = str(error)
         read: dict[str, int] = {}

@@ -62,7 +62,10 @@ class Usage:
             .group_by(table.c.principal)
         )
         with self._engine.connect() as connection:
-            found = [User(who, name, int(asked), int(taken), at) for who, name, asked, taken, at in connection.execute(wanted)]
+            found = [
+                User(who, name, int(asked), int(taken), at)
+                for who, name, asked, taken, at in connection.execute(wanted)
+            ]
         return sorted(found, key=lambda user: (-user.queries - user.exports, user.name, user.principal))
 
     def days(self, dataset: str, since: date) -> list[tuple[date, int, int]]:

@@ -65,14 +65,13 @@ class CatalogEntry:
         return self.name.partition(".")[0]
 
 
-def entry_of(row: Mapping[str, Any], text: str, document: Mapping[str, Any]) -> CatalogEntry:
-    """The entry of a dataset. `row`: what is stored of it beside its file; `text` and `document`: its canonical file."""
+def entry_of(row: Mapping[str, Any], document: Mapping[str, Any], asset: Asset) -> CatalogEntry:
+    """The entry of a dataset. `row`: what is stored of it; `document`: its canonical file, which is in the row as text."""
     classification = document["classification"]
     owner = document["owner"]
     live_since = row["live_since"]
     columns = tuple(_columns(document["schema"]["fields"], classification))
     promised = [seconds for promise in document["sla"] if (seconds := _freshness_s(promise)) is not None]
-    shades = {column.name: column.classification for column in columns}
     return CatalogEntry(
         name=row["name"],
         version=row["version"],
@@ -90,9 +89,16 @@ def entry_of(row: Mapping[str, Any], text: str, document: Mapping[str, Any]) -> 
         columns=columns,
         promises=tuple(document["sla"]),
         fresh_within_s=min(promised, default=None),
-        mentions=frozenset(DATASET_NAME.findall(text)) - {row["name"]},
-        asset=Asset(row["name"], frozenset(document["tags"]), classification, shades),
+        mentions=frozenset(DATASET_NAME.findall(row["document"])) - {row["name"]},
+        asset=asset,
     )
+
+
+def asset_of_document(document: Mapping[str, Any]) -> Asset:
+    """The dataset of a canonical file as the policy knows it."""
+    classification = document["classification"]
+    shades = {field["name"]: field.get("classification") or classification for field in document["schema"]["fields"]}
+    return Asset(document["dataset"], frozenset(document["tags"]), classification, shades)
 
 
 def _columns(fields: Iterable[Mapping[str, Any]], classification: Classification) -> Iterable[CatalogColumn]:

@@ -157,16 +157,13 @@ def _both(one: Scored, other: Scored) -> Scored:
 
 
 def _texts(entry: CatalogEntry, observed: Iterable[str], notes: Iterable[str]) -> Iterator[tuple[float, str]]:
+    columns = entry.columns
     yield _NAME, entry.name
-    yield _TEXT, entry.description
-    yield from ((_TAG, tag) for tag in entry.tags)
-    yield from ((_OWNER, word) for word in (entry.owner, *entry.people))
-    yield from ((_COLUMN, name) for name in observed)
-    yield from ((_TEXT, note) for note in notes)
-    for column in entry.columns:
-        yield _COLUMN, column.name
-        yield _COLUMN_TEXT, column.description
-        yield from ((_COLUMN_TEXT, tag) for tag in column.tags)
+    yield _TAG, " ".join(entry.tags)
+    yield _COLUMN, " ".join((*(column.name for column in columns), *observed))
+    yield _OWNER, " ".join((entry.owner, *entry.people))
+    yield _TEXT, " ".join((entry.description, *notes))
+    yield _COLUMN_TEXT, " ".join(" ".join((column.description, *column.tags)) for column in columns)
 
 
 def _facets(entry: CatalogEntry) -> Iterator[tuple[str, str]]:

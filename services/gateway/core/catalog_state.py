@@ -18,7 +18,9 @@ class Facts:
 
     loaded_at: Mapping[tuple[str, int], datetime] = field(default_factory=dict)
     incidents: Mapping[str, Sequence[Incident]] = field(default_factory=dict)
-    committed_at: Mapping[str, Mapping[str, datetime]] = field(default_factory=dict)  # by stage, where an incident is open
+    committed_at: Mapping[str, Mapping[str, datetime]] = field(
+        default_factory=dict
+    )  # by stage, where an incident is open
     paused: frozenset[str] = frozenset()
     queries: Mapping[str, int] = field(default_factory=dict)
 

@@ -97,7 +97,9 @@ def merged(one: ColumnProfile | None, other: ColumnProfile) -> ColumnProfile:
         rows=one.rows + other.rows,
         nulls=one.nulls + other.nulls,
         flagged=one.flagged + other.flagged,
-        distinct_at_least=max((n for n in (one.distinct_at_least, other.distinct_at_least) if n is not None), default=None),
+        distinct_at_least=max(
+            (n for n in (one.distinct_at_least, other.distinct_at_least) if n is not None), default=None
+        ),
         least=_end(one.type, one.least, other.least, -1),
         greatest=_end(one.type, one.greatest, other.greatest, 1),
         counted=counted,

@@ -14,7 +14,7 @@ from headrace.access.policy import EVERYTHING, Access, Grant, Role, Scope
 from headrace.contract import load
 from headrace.stream import topics
 from services.gateway.adapters.dataset_store import fold_datasets
-from services.gateway.adapters.http import looking
+from services.gateway.adapters.http import access
 from services.gateway.adapters.tables import FOLD_OFFSETS
 from services.gateway.core.datasets import DatasetVersion, propose
 from services.gateway.gateway import Gateway
@@ -61,7 +61,7 @@ def calling(client: TestClient, caller: Caller) -> Iterator[TestClient]:
     app = client.app
     assert isinstance(app, FastAPI)
     before: dict[Callable[..., Any], Any] = dict(app.dependency_overrides)
-    app.dependency_overrides[looking.caller_of] = lambda: caller
+    app.dependency_overrides[access._caller] = lambda: caller
     try:
         yield client
     finally:

@@ -10,10 +10,13 @@ import pytest
 from fastapi.testclient import TestClient
 
 from headrace.access.policy import Grant, Scope
+from headrace.contract import load
+from services.gateway.adapters.dataset_store import fold_datasets
 from services.gateway.adapters.incident_store import fold_incidents
 from services.gateway.adapters.ledger_store import fold_ledger
 from services.gateway.adapters.profile_store import fold_profiles
 from services.gateway.core.column_profiles import BatchProfile
+from services.gateway.core.datasets import Generation
 from services.gateway.gateway import Gateway
 from services.gateway.listing import Listing
 from tests.unit.gateway.books import entry
@@ -77,7 +80,9 @@ def names(client: TestClient, query: str = "") -> list[str]:
     return [item["name"] for item in got(client, query)["items"]]
 
 
-def test_a_dataset_is_listed_as_soon_as_it_is_live_and_no_longer_than_that(catalog: TestClient, lonely: Gateway) -> None:
+def test_a_dataset_is_listed_as_soon_as_it_is_live_and_no_longer_than_that(
+    catalog: TestClient, lonely: Gateway
+) -> None:
     assert names(catalog) == ["hr.salaries", "nyc.airports", "nyc.flights"]
     forget(lonely, "nyc.flights")
     assert names(catalog) == ["hr.salaries", "nyc.airports"]
@@ -152,13 +157,18 @@ def test_state_and_freshness_follow_what_was_loaded_and_what_stands_open(catalog
         fold_ledger(connection, [entry("ingest", {(1, 0)}, at=AT + timedelta(days=10))])
     assert flights(AT)[0] == "running"  # it has done since what had come to a stop
     with lonely.engine.begin() as connection:
-        fold_incidents(connection, [("1", replace(incident, id="source_down/ingest", type="source_down", at=AT + timedelta(days=11)))])
+        fold_incidents(
+            connection,
+            [("1", replace(incident, id="source_down/ingest", type="source_down", at=AT + timedelta(days=11)))],
+        )
     assert flights(AT)[0] == "down"
 
 
 def test_the_schema_has_declared_columns_and_those_found_in_the_rows(catalog: TestClient, lonely: Gateway) -> None:
     with lonely.engine.begin() as connection:
-        fold_profiles(connection, [("nyc.airports", batch(faa=("string", "ABQ", "JFK"), lat=("double", "30.5", "40.6")))])
+        fold_profiles(
+            connection, [("nyc.airports", batch(faa=("string", "ABQ", "JFK"), lat=("double", "30.5", "40.6")))]
+        )
     page = got(catalog, "/nyc.airports")
     assert [(column["name"], column["type"], column["declared"]) for column in page["schema"]] == [
         ("faa", "string", True),
@@ -217,7 +227,13 @@ def test_values_are_shown_to_those_who_see_them_in_every_row(
 def test_what_somebody_may_not_see_is_named_nowhere(catalog: TestClient, lonely: Gateway) -> None:
     fold(lonely, BONUSES)
     fold(lonely, BONUSES.replace("Who gets more", "Who gets more than hr.salaries says"))
-    paths = ["", "?q=salaries", "?q=earn", "?tag=finance", *(f"/nyc.bonuses{more}" for more in ("", "/versions", "/contract"))]
+    paths = [
+        "",
+        "?q=salaries",
+        "?q=earn",
+        "?tag=finance",
+        *(f"/nyc.bonuses{more}" for more in ("", "/versions", "/contract")),
+    ]
     paths += ["/nyc.flights", "/nyc.flights/contract", "/nyc.bonuses/contract?format=yaml"]
 
     def everything() -> str:
@@ -265,3 +281,14 @@ def test_storage_says_of_each_place_what_is_not_known(catalog: TestClient) -> No
     ]
     assert all(tier["detail"] for tier in tiers)
     assert tiers[0]["bytes_read"] == 0
+
+
+def test_the_policy_knows_a_dataset_as_it_does_everywhere_else(catalog: TestClient, lonely: Gateway) -> None:
+    beside = Generation(
+        2, 2, "candidate", load(AIRPORTS.replace("restricted", "public")).canonical_json(), AT, "b", "", AT, "b", ""
+    )
+    with lonely.engine.begin() as connection:
+        fold_datasets(connection, [("nyc.airports", replace(lonely.datasets.all()["nyc.airports"], beside=(beside,)))])
+    entries = Listing(lonely.catalog.reader).entries()
+    assert {name: each.asset for name, each in entries.items()} == lonely.assets.all()
+    assert entries["nyc.airports"].asset.of_column("tower_phone") == "restricted"

@@ -12,24 +12,23 @@ from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse, Response
 
 from headrace.access.book import Caller
-from headrace.access.policy import Action, Sight
+from headrace.access.policy import Action
 from headrace.contract import diff
 from headrace.contract.dependencies import dependencies
 from headrace.contract.fields import Classification
 from headrace.contract.odcs import to_odcs
 from services.gateway.adapters.http import models
-from services.gateway.adapters.http.access import PREFIX, Parts, may_answer
+from services.gateway.adapters.http.access import PREFIX, Parts, Seeing, may_answer
 from services.gateway.adapters.http.datasets import known
-from services.gateway.adapters.http.looking import Calling, Seeing
 from services.gateway.adapters.http.models import catalog as bodies
 from services.gateway.adapters.http.problems import ProblemError, not_found
-from services.gateway.listing import FACETS, Listed, Rank, Sort, Wanted
 from services.gateway.core.catalog_entry import CatalogEntry
 from services.gateway.core.catalog_state import Freshness, State
 from services.gateway.core.catalog_view import shows, without_values
 from services.gateway.core.column_profiles import ColumnProfile, shares
 from services.gateway.core.veil import HIDDEN, veiled
 from services.gateway.gateway import Gateway
+from services.gateway.listing import FACETS, Listed, Rank, Sort, Wanted
 
 router = APIRouter(prefix=PREFIX, tags=["catalog"])
 
@@ -43,7 +42,7 @@ Choice = Annotated[list[str] | None, Query(max_length=50, description="Any of th
 @router.get("/catalog", summary="Find datasets", responses=may_answer(HTTPStatus.BAD_REQUEST))
 def find(
     gateway: Parts,
-    caller: Calling,
+    caller: Seeing,
     q: Annotated[
         str,
         Query(
@@ -62,7 +61,9 @@ def find(
     favourites: Annotated[bool, Query(description="Only yours.")] = False,
     sort: Annotated[
         Sort,
-        Query(description="`relevance`: what fits best first, by name where nothing is searched; `used`: most queried first."),
+        Query(
+            description="`relevance`: what fits best first, by name where nothing is searched; `used`: most queried first."
+        ),
     ] = "relevance",
     limit: Annotated[int, Query(ge=1, le=200, description="The most datasets of a page.")] = 50,
     cursor: Annotated[str | None, Query(max_length=1000, description="`next_cursor` of the page before.")] = None,
@@ -151,7 +152,7 @@ def contract(
     name: models.Name,
     gateway: Parts,
     caller: Seeing,
-    format: Annotated[Literal["json", "yaml"], Query(description="How it is written.")] = "json",  # noqa: A002
+    format: Annotated[Literal["json", "yaml"], Query(description="How it is written.")] = "json",
 ) -> Response:
     """The contract as the Open Data Contract Standard v3 writes it.
 
@@ -169,7 +170,9 @@ def contract(
 @router.get("/catalog/{name}/storage", summary="Where the rows of a dataset are kept", responses=_SEEN)
 def storage(name: models.Name, gateway: Parts, _: Seeing) -> bodies.Storage:
     """How much there is in each of its topics, in the lake and in the warehouse. What does not answer says so."""
-    return bodies.Storage(items=[bodies.TierSize(**asdict(size)) for size in gateway.catalog.storage.of(known(gateway.datasets, name))])
+    return bodies.Storage(
+        items=[bodies.TierSize(**asdict(size)) for size in gateway.catalog.storage.of(known(gateway.datasets, name))]
+    )
 
 
 def _listed(gateway: Gateway, caller: Caller, name: str) -> Listed:

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0016"
-down_revision = "0009"
+down_revision = "0010"
 branch_labels = None
 depends_on = None
 
@@ -90,5 +90,12 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("catalog_remarks", "catalog_threads", "catalog_notes", "favourites", "usage_daily", "column_profiles"):
+    for table in (
+        "catalog_remarks",
+        "catalog_threads",
+        "catalog_notes",
+        "favourites",
+        "usage_daily",
+        "column_profiles",
+    ):
         op.drop_table(table)
