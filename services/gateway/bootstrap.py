@@ -125,7 +125,7 @@ def build(settings: GatewaySettings) -> Gateway:
         overrides,
         progress,
         Branches(connection, controls),
-        Catalog.over(engine, Storage(progress, ledger, lake, warehouse)),
+        Catalog.over(engine, datasets, Storage(progress, ledger, lake, warehouse)),
     )
 
 

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from sqlalchemy import Engine
 
 from services.gateway.adapters.catalog_reader import CatalogReader
+from services.gateway.adapters.dataset_store import DatasetStore
 from services.gateway.adapters.favourite_store import FavouriteStore
 from services.gateway.adapters.note_store import NoteStore
 from services.gateway.adapters.profile_store import ProfileStore
 from services.gateway.adapters.storage import Storage
 from services.gateway.adapters.usage_store import Usage
+from services.gateway.lineages import Lineages
 from services.gateway.listing import Listing
 
 
@@ -24,17 +26,20 @@ class Catalog:
     favourites: FavouriteStore
     notes: NoteStore
     usage: Usage
+    lineages: Lineages
 
     @classmethod
-    def over(cls, engine: Engine, storage: Storage) -> "Catalog":
+    def over(cls, engine: Engine, datasets: DatasetStore, storage: Storage) -> "Catalog":
         """A catalog of what is in the gateway's database."""
         reader = CatalogReader(engine)
+        listing = Listing(reader)
         return cls(
             reader,
-            Listing(reader),
+            listing,
             ProfileStore(engine),
             storage,
             FavouriteStore(engine),
             NoteStore(engine),
             Usage(engine),
+            Lineages(datasets, listing),
         )

@@ -16,6 +16,7 @@ from services.gateway.adapters.http import (
     generations,
     grants,
     ledger,
+    lineage,
     made_tests,
     operations,
     overrides,
@@ -66,6 +67,7 @@ def create_app(lifespan: Lifespan | None = None) -> FastAPI:
     for router in (
         datasets.router,
         catalog.router,
+        lineage.router,
         ledger.router,
         quarantine.router,
         rows.router,

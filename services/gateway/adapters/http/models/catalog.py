@@ -146,3 +146,73 @@ class Storage(Answer):
     """Where the rows of a dataset are kept, in the order in which they come there."""
 
     items: list[TierSize]
+
+
+class LineageNode(Answer):
+    """A dataset, or the source that it is read from."""
+
+    id: str = Field(description="Names it within this answer.", examples=["nyc.flights"])
+    name: str | None = Field(description="The dataset's name; null of a source, and of a dataset you may not see.")
+    label: str = Field(description="What to show: a name, a source's type, or that you may not see it.")
+    kind: Literal["dataset", "model", "source", "hidden"]
+    distance: int = Field(description="How many steps it is away; below 0 upstream.")
+    owner: str
+    state: State | None
+
+
+class LineageColumn(Answer):
+    """A column that is computed from another."""
+
+    origin: str = Field(description="The column it is computed from.")
+    column: str
+    sure: bool = Field(description="Whether the SQL alone tells.")
+
+
+class LineageEdge(Answer):
+    """Who reads whom."""
+
+    origin: str = Field(description="The id of what is read.")
+    reader: str = Field(description="The id of what reads it.")
+    how: list[Literal["source", "transform", "check"]]
+    checks: list[str] = Field(description="The checks that refer to it.")
+    columns: list[LineageColumn] = Field(description="Empty where you may not see one of the two.")
+
+
+class Lineage(Answer):
+    """What a dataset comes from, and what comes from it."""
+
+    nodes: list[LineageNode]
+    edges: list[LineageEdge]
+    cut: bool = Field(description="Whether there is more, further away.")
+
+
+class ImpactItem(Answer):
+    """What of a dataset leans on what goes."""
+
+    dataset: str | None = Field(
+        description="Null for one that you may not see: of those it is only said that there are some."
+    )
+    via: str | None = Field(
+        description="The dataset it reads it of; null where you may not see that, and of the dataset itself."
+    )
+    kind: Literal["dataset", "model", "hidden"]
+    distance: int = Field(description="How many steps it is away; 0 for the dataset itself.")
+    owner: str
+    reads: list[str] = Field(description="The columns of `via` that it reads.")
+    columns: list[str] = Field(description="Its own columns that are computed from them.")
+    perhaps: list[str] = Field(description="Those of which the SQL alone does not tell.")
+    conditions: list[str] = Field(description="Conditions of its SQL that decide over rows by them.")
+    checks: list[str]
+    tests: list[str]
+    settings: list[str] = Field(description="Settings of its file that name such a column.", examples=[["key"]])
+
+
+class ColumnImpact(Answer):
+    """Who breaks."""
+
+    column: str | None = Field(description="Null: all of the dataset goes.")
+    items: list[ImpactItem] = Field(description="Nearest first; one for each dataset and each that it reads from.")
+    leaning: int = Field(description="How many datasets lean on this one at all, by whatever column or row.")
+    hidden: int = Field(description="How many of those you may not see.")
+    owners: list[str] = Field(description="The teams to talk to.")
+    users: int = Field(description="How many have queried the dataset, or those that break, over the last 30 days.")
