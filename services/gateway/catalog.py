@@ -10,6 +10,7 @@ from services.gateway.adapters.favourite_store import FavouriteStore
 from services.gateway.adapters.note_store import NoteStore
 from services.gateway.adapters.profile_store import ProfileStore
 from services.gateway.adapters.storage import Storage
+from services.gateway.adapters.thread_store import ThreadStore
 from services.gateway.adapters.usage_store import Usage
 from services.gateway.lineages import Lineages
 from services.gateway.listing import Listing
@@ -26,6 +27,7 @@ class Catalog:
     favourites: FavouriteStore
     notes: NoteStore
     usage: Usage
+    threads: ThreadStore
     lineages: Lineages
 
     @classmethod
@@ -41,5 +43,6 @@ class Catalog:
             FavouriteStore(engine),
             NoteStore(engine),
             Usage(engine),
+            ThreadStore(engine),
             Lineages(datasets, listing),
         )

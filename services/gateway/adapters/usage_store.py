@@ -1,14 +1,17 @@
 """Keeps who asks for the rows of which datasets, by day."""
 
+import logging
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Literal
 
 from sqlalchemy import Engine, func, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from services.gateway.adapters.catalog_tables import USAGE_DAILY
+
+log = logging.getLogger(__name__)
 
 Kind = Literal["queries", "exports"]
 
@@ -31,11 +34,14 @@ class Usage:
         self._engine = engine
 
     def record(self, datasets: Collection[str], principal: str, name: str, kind: Kind, at: datetime) -> None:
-        """Somebody, by id and name, was answered out of these datasets."""
+        """Somebody, by id and name, was answered out of these datasets. They have their answer, whether it is counted or not."""
         for dataset in sorted(datasets):
-            key = {"dataset": dataset, "day": at.date(), "principal": principal}
-            if not self._count(key, name, kind, at):
-                self._begin(key, name, kind, at)
+            key = {"dataset": dataset, "day": at.astimezone(UTC).date(), "principal": principal}
+            try:
+                if not self._count(key, name, kind, at):
+                    self._begin(key, name, kind, at)
+            except SQLAlchemyError:
+                log.warning("a use of %s was not counted", dataset, exc_info=True)
 
     def _count(self, key: dict[str, object], name: str, kind: Kind, at: datetime) -> bool:
         table = USAGE_DAILY

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from services.gateway.adapters.http import (
     back_tests,
     catalog,
+    catalog_people,
     datasets,
     drift,
     generation_diffs,
@@ -67,6 +68,7 @@ def create_app(lifespan: Lifespan | None = None) -> FastAPI:
     for router in (
         datasets.router,
         catalog.router,
+        catalog_people.router,
         lineage.router,
         ledger.router,
         quarantine.router,

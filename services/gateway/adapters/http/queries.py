@@ -1,5 +1,6 @@
 """Routes: ask the warehouse."""
 
+from datetime import UTC, datetime
 from http import HTTPStatus
 
 from fastapi import APIRouter
@@ -9,6 +10,7 @@ from headrace.access.policy import Action
 from headrace.sql_guard import guarded
 from services.gateway.adapters.http import models
 from services.gateway.adapters.http.access import PREFIX, Parts, Querying, may_answer
+from services.gateway.core.tables_read import tables_of
 from services.gateway.gateway import Gateway
 
 router = APIRouter(prefix=PREFIX, tags=["queries"])
@@ -23,6 +25,8 @@ def query(body: models.Query, gateway: Parts, caller: Querying) -> models.QueryR
     comments.
     """
     answer = gateway.warehouse.query(guarded(body.sql, _whole_domains(gateway, caller), body.limit + 1), body.limit)
+    used = tables_of(body.sql) & gateway.catalog.listing.entries().keys()
+    gateway.catalog.usage.record(used, caller.principal.id, caller.name, "queries", datetime.now(UTC))
     return models.QueryResult(
         columns=[models.Column(name=name, type=kind) for name, kind in answer.columns],
         rows=answer.rows,
