@@ -119,7 +119,9 @@ def test_impact_tells_all_that_leans_on_a_column(catalog: TestClient) -> None:
         ["key"],
     )
     assert got(catalog, "nyc.costs/impact?column=people")["items"] == []
-    assert got(catalog, "nyc.airports/impact?column=none", HTTPStatus.UNPROCESSABLE_ENTITY)["type"].endswith("unknown-column")
+    assert got(catalog, "nyc.airports/impact?column=none", HTTPStatus.UNPROCESSABLE_ENTITY)["type"].endswith(
+        "unknown-column"
+    )
 
 
 @pytest.mark.parametrize(
@@ -154,7 +156,11 @@ def made(number: int, kinds: list[str]) -> Contract:
     source = "{type: http_push}" if branch is None else f"{{type: dataset, dataset: d.n{branch}}}"
     joins = " ".join(f"LEFT JOIN ref('d.n{at}') AS r{at} ON r{at}.k = input.k" for at in joined)
     value = " || ".join(["input.v", *(f"r{at}.v" for at in joined)])
-    checks = [{"check": "references", "column": "k", "dataset": f"d.n{at}", "to": "v"} for at, k in enumerate(kinds) if k == "check"]
+    checks = [
+        {"check": "references", "column": "k", "dataset": f"d.n{at}", "to": "v"}
+        for at, k in enumerate(kinds)
+        if k == "check"
+    ]
     text = f"""
 dataset: d.n{number}
 description: A dataset.
@@ -197,4 +203,6 @@ def test_impact_is_the_transitive_closure(rows: list[list[str]]) -> None:
     downstream: Mapping[str, Contract] = {name: contracts[name] for name in graph.distances}
     broken = broken_by("d.n0", ["v"], downstream)
     assert {each.dataset for each in broken if each.distance} == {f"d.n{at}" for at in touched}
-    assert {each.dataset for each in [*broken, *leaning(graph, "d.n0", broken)]} - {"d.n0"} == set(graph.distances) - {"d.n0"}
+    assert {each.dataset for each in [*broken, *leaning(graph, "d.n0", broken)]} - {"d.n0"} == set(graph.distances) - {
+        "d.n0"
+    }
