@@ -8,6 +8,7 @@ import typer
 
 from headrace.cli import (
     authorize,
+    catalog,
     contracts,
     datasets,
     demo,
@@ -97,6 +98,7 @@ def _assemble() -> None:
     for act in (control.pause, control.resume, control.run, control.backfill, control.release, control.holdings):
         sources.app.command()(act)
     sources.app.command()(authorize.authorize)
+    app.add_typer(catalog.app, name="catalog", rich_help_panel=look)
     app.add_typer(quarantine.app, name="quarantine", rich_help_panel=look)
     app.add_typer(drift.app, name="drift", rich_help_panel=look)
     app.command("test", rich_help_panel=files)(testing.run)

@@ -11,6 +11,7 @@ import httpx
 from pydantic import SecretStr
 
 from headrace.client.calls import DEFAULT_URL, UNAVAILABLE, Calls
+from headrace.client.catalog import CatalogCalls
 from headrace.client.errors import ApiError, NotSettled, Stopped, Unreachable
 from headrace.client.results import (
     Applied,
@@ -75,6 +76,7 @@ class Client:
     ) -> None:
         self.url = url.rstrip("/")
         self._calls = Calls(self.url, token, timeout_s, retries, backoff_s, transport)
+        self.catalog = CatalogCalls(self._calls)
 
     def __enter__(self) -> Self:
         return self
