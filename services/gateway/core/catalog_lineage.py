@@ -152,7 +152,7 @@ def broken_by(dataset: str, columns: Sequence[str], contracts: Mapping[str, Cont
         (),
         (),
         checks_on(own, columns),
-        tests_on(own.tests, columns),
+        expecting(own.tests, columns),
         settings_on(own, columns),
     )
     if first.checks or first.tests or first.settings:
@@ -172,7 +172,7 @@ def broken_by(dataset: str, columns: Sequence[str], contracts: Mapping[str, Cont
                 reader.outputs.unsure,
                 (*reader.outputs.dropped_by, *reader.outputs.matched_by),
                 tuple(dict.fromkeys((*reader.checks, *checks_on(contract, theirs)))),
-                tests_on(contract.tests, theirs, reader.via, reader.reads),
+                expecting(contract.tests, theirs, reader.via, reader.reads),
                 settings_on(contract, theirs),
             )
         )
@@ -189,7 +189,7 @@ def leaning(graph: Graph, dataset: str, told: Iterable[Broken]) -> list[Broken]:
     ]
 
 
-def tests_on(
+def expecting(
     tests: Iterable[TransformTest], columns: Collection[str], of: str = "", theirs: Collection[str] = ()
 ) -> tuple[str, ...]:
     """The tests that expect something of these columns, or give rows of the dataset `of` with any of `theirs`."""
