@@ -278,7 +278,7 @@ def _dataset(found: CatalogDataset) -> Iterator[RenderableType]:
     yield (
         f"{_coloured(found.state, _STATES)}, {_coloured(found.freshness, _FRESHNESS)}, {safe(found.classification)}; "
         f"owned by {safe(found.owner)}; version {found.version} by {safe(found.changed_by)}, {moment(found.changed_at)}; "
-        f"{count(found.queries, 'query').replace('querys', 'queries')} in 30 days"
+        f"queried {count(found.queries, 'time')} in 30 days"
     )
     if found.needs:
         yield f"reads {safe(', '.join(found.needs))}"
@@ -358,7 +358,8 @@ def _impact(dataset: str, found: ColumnImpact) -> Iterator[RenderableType]:
         )
     yield shown
     if found.owners:
-        yield f"Talk to {safe(', '.join(found.owners))}; {count(found.users, 'person').replace('persons', 'people')} asked for rows lately."
+        people = "1 person has" if found.users == 1 else f"{found.users:,} people have"
+        yield f"Talk to {safe(', '.join(found.owners))}; {people} asked for rows in the last 30 days."
 
 
 def _sample(found: Sample) -> Iterator[RenderableType]:

@@ -1,10 +1,12 @@
 """What the catalog of a gateway can be asked."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from headrace.client.calls import Calls
+import httpx
+
+from headrace.client.calls import Calls, ResultT
 from headrace.client.results.catalog import (
     CatalogDataset,
     CatalogItem,
@@ -30,7 +32,7 @@ class CatalogCalls:
         self,
         words: str = "",
         *,
-        facets: dict[str, Sequence[str]] | None = None,
+        facets: Mapping[str, Sequence[str]] | None = None,
         favourites: bool = False,
         sort: str = "relevance",
         limit: int = 50,
@@ -59,7 +61,7 @@ class CatalogCalls:
 
     def contract(self, name: str) -> str:
         """Its contract in the Open Data Contract Standard v3, as YAML."""
-        return str(self._send("GET", _path(name, "contract"), params={"format": "yaml"}).text)
+        return self._send("GET", _path(name, "contract"), params={"format": "yaml"}).text
 
     def storage(self, name: str) -> list[TierSize]:
         """Where its rows are kept, and how much."""
@@ -118,10 +120,10 @@ class CatalogCalls:
     def _said(self, path: tuple[str, ...], name: str, body: dict[str, str]) -> Thread:
         return self._calls.read(Thread, self._send("POST", _path(name, *path), json=body, safe=False))
 
-    def _read(self, kind: Any, path: str, **options: Any) -> Any:
+    def _read(self, kind: type[ResultT], path: str, **options: Any) -> ResultT:
         return self._calls.read(kind, self._send("GET", path, **options))
 
-    def _send(self, method: str, path: str, **options: Any) -> Any:
+    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         return self._calls.send(method, f"/catalog{path}", **options)
 
 

@@ -45,7 +45,7 @@ class CatalogPage(Result):
 
     items: tuple[CatalogItem, ...]
     total: int
-    facets: dict[str, tuple[FacetValue, ...]] = {}
+    facets: dict[str, tuple[FacetValue, ...]] = Field(default_factory=dict)
     next_cursor: str | None = None
 
 

@@ -52,7 +52,7 @@ FAVOURITES: Final = Table(
 
 _NUMBER: Final[Any] = BigInteger().with_variant(Integer, "sqlite")  # only that one counts up by itself there
 
-#: Every state of the notes on a dataset (`column` empty) and on its columns; the highest id is what stands, empty when taken away.
+#: Every state of the notes on a dataset (`column` empty) and on its columns; the highest id stands, empty when taken away.
 NOTES: Final = Table(
     "catalog_notes",
     METADATA,

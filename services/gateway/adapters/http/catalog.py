@@ -47,8 +47,8 @@ def find(
         str,
         Query(
             max_length=200,
-            description="Words, or their beginnings, all of which a dataset has: in its name, tags, columns, owner, description or "
-            "notes. A word that none has stands for those written almost so.",
+            description="Words, or their beginnings, all of which a dataset has: in its name, tags, columns, owner, description "
+            "or notes. A word that none has stands for those written almost so.",
             examples=["flight delay"],
         ),
     ] = "",

@@ -23,8 +23,8 @@ class CatalogItem(Answer):
     classification: Classification = Field(description="How sensitive it is; a column can be more so.")
     source: str = Field(description="Its `source.type`.", examples=["file", "model"])
     state: State = Field(
-        description="`new`: no row was loaded yet; `down`: its source does not answer, and is tried again; `stopped`: a person has "
-        "to act; see /status for why."
+        description="`new`: no row was loaded yet; `down`: its source does not answer, and is tried again; `stopped`: a person "
+        "has to act; see /status for why."
     )
     freshness: Freshness = Field(
         description="`late`: its newest rows are older than `sla` promises; `unpromised`: it promises nothing."
