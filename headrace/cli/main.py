@@ -10,6 +10,7 @@ from headrace.cli import (
     access,
     audit,
     authorize,
+    catalog,
     contexts,
     contracts,
     datasets,
@@ -122,6 +123,7 @@ def _assemble() -> None:
     for act in (control.pause, control.resume, control.run, control.backfill, control.release, control.holdings):
         sources.app.command()(act)
     sources.app.command()(authorize.authorize)
+    app.add_typer(catalog.app, name="catalog", rich_help_panel=look)
     app.add_typer(quarantine.app, name="quarantine", rich_help_panel=look)
     app.add_typer(drift.app, name="drift", rich_help_panel=look)
     app.command("test", rich_help_panel=files)(testing.run)

@@ -10,6 +10,7 @@ from headrace.client.call import Call, ask, get
 from headrace.client.contexts import target
 from headrace.client.groups.access import Access, Tokens
 from headrace.client.groups.audit import Audit
+from headrace.client.groups.catalog import Catalog
 from headrace.client.groups.datasets import Datasets
 from headrace.client.groups.drift import DriftCalls
 from headrace.client.groups.generations import Generations
@@ -33,6 +34,7 @@ class _Calls(Group[WireT], Generic[WireT]):
         self.url = wire.url
         self.access = Access(wire)
         self.audit = Audit(wire)
+        self.catalog = Catalog(wire)
         self.datasets = Datasets(wire)
         self.drift = DriftCalls(wire)
         self.generations = Generations(wire)

@@ -46,10 +46,12 @@ from services.gateway.adapters.run_log import RunLog
 from services.gateway.adapters.secret_keeper import SecretKeeper
 from services.gateway.adapters.secret_store import SecretStore
 from services.gateway.adapters.source_desk import SourceDesk
+from services.gateway.adapters.storage import Storage
 from services.gateway.adapters.tail import Tail
 from services.gateway.adapters.transform_tests import TransformTests
 from services.gateway.adapters.warehouse import Warehouse
 from services.gateway.adapters.wish_store import WishStore
+from services.gateway.catalog import Catalog
 from services.gateway.contributors import Contributors
 from services.gateway.gateway import Gateway
 from services.gateway.generations import Generations
@@ -143,6 +145,7 @@ def build(settings: GatewaySettings) -> Gateway:
         audit_log=audit_log,
         audit=AuditStore(engine),
         audit_anchor=audit_anchor,
+        catalog=Catalog.over(engine, datasets, Storage(progress, ledger, lake, warehouse)),
     )
 
 

@@ -32,6 +32,7 @@ from services.gateway.adapters.tail import Tail
 from services.gateway.adapters.transform_tests import TransformTests
 from services.gateway.adapters.warehouse import Warehouse
 from services.gateway.adapters.wish_store import WishStore
+from services.gateway.catalog import Catalog
 from services.gateway.generations import Generations
 from services.gateway.made_tests import TestMaker
 from services.gateway.oidc_sign_in import OidcSignIn
@@ -80,3 +81,4 @@ class Gateway:
     audit_log: AuditLog
     audit: AuditStore
     audit_anchor: AuditAnchor
+    catalog: Catalog

@@ -110,7 +110,7 @@ def expected(needs: tuple[str, ...], role: Role, operation: Operation, dataset: 
         return None
     if needs == ("admin:everywhere",):
         return HTTPStatus.FORBIDDEN
-    named = "/datasets/{name}" in operation[1]
+    named = operation[1].startswith(("/api/v1/datasets/{name}", "/api/v1/catalog/{name}"))
     if named and dataset == OTHER:
         return HTTPStatus.NOT_FOUND
     lacking = [need for need in needs if Action(need.partition(":")[0]) not in ACTIONS[role]]

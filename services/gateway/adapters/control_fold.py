@@ -27,9 +27,11 @@ from services.gateway.adapters.holding_store import fold_holdings
 from services.gateway.adapters.incident_store import fold_incidents
 from services.gateway.adapters.ledger_store import ACTIVITY_KEPT_S, fold_ledger, forget_activity
 from services.gateway.adapters.override_store import fold_overrides
+from services.gateway.adapters.profile_store import fold_profiles
 from services.gateway.adapters.secret_store import fold_secrets
 from services.gateway.adapters.tables import FOLD_OFFSETS
 from services.gateway.adapters.wish_store import fold_wishes
+from services.gateway.core.column_profiles import BatchProfile
 from services.gateway.core.datasets import DatasetVersion, SourcePosition
 from services.gateway.core.holdings import HoldingEntry
 from services.gateway.core.incidents import Incident
@@ -184,6 +186,7 @@ class ControlFold:
             fold_wishes(database, records.get(topics.SOURCE_WISHES, ()))
             fold_holdings(database, records.get(topics.SOURCE_HOLDINGS, ()))
             fold_overrides(database, records.get(topics.OVERRIDES, ()))
+            fold_profiles(database, records.get(topics.PROFILES, ()))
             fold_ledger(database, [entry for _, entry in records.get(topics.LEDGER, ()) if entry is not None])
         for topic, folded in records.items():
             FOLDED.labels(topic).inc(len(folded))
@@ -223,6 +226,7 @@ _KINDS: Final[Mapping[str, Any]] = {
     topics.SOURCE_WISHES: Wish,
     topics.SOURCE_HOLDINGS: HoldingEntry,
     topics.OVERRIDES: Override,
+    topics.PROFILES: BatchProfile,
 }
 FOLDED_TOPICS: Final = tuple(_KINDS)
 

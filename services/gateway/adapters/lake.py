@@ -48,6 +48,14 @@ class Landed:
         return None if self.fields is None else {name: self.fields[name] for name in self.fields if name not in _ADDED}
 
 
+@dataclass(frozen=True, slots=True)
+class LakeSize:
+    """How much of a dataset is landed."""
+
+    rows: int
+    size_bytes: int
+
+
 class Lake:
     """The tables of landed records."""
 
@@ -63,6 +71,20 @@ class Lake:
             return {}
         except (SQLAlchemyError, OSError, ValueError) as error:
             raise Transient(f"the lake cannot be asked: {error}") from error
+
+    def size(self, dataset: str) -> LakeSize | None:
+        """How much is landed of a dataset; None without a lake, or a table in it. Errors: Transient."""
+        try:
+            catalog = existing_catalog(self._settings)
+            snapshot = None if catalog is None else catalog.load_table(landing_table(dataset)).current_snapshot()
+        except NoSuchTableError:
+            return None
+        except (SQLAlchemyError, OSError, ValueError) as error:
+            raise Transient(f"the lake cannot be asked: {error}") from error
+        if snapshot is None or snapshot.summary is None:
+            return None
+        told = snapshot.summary.additional_properties
+        return LakeSize(int(told.get("total-records", 0)), int(told.get("total-files-size", 0)))
 
     def find(self, dataset: str, place: Place, written_at: datetime | None = None) -> Landed:
         """Where a raw record was landed. To say when it was written to its topic spares looking at other days."""

@@ -10,12 +10,15 @@ from fastapi import FastAPI
 from services.gateway.adapters.http import (
     audit,
     back_tests,
+    catalog,
+    catalog_people,
     datasets,
     drift,
     generation_diffs,
     generations,
     grants,
     ledger,
+    lineage,
     made_tests,
     operations,
     overrides,
@@ -39,6 +42,7 @@ from services.gateway.adapters.http.recording import Recorded, watch
 
 _TAGS: Final = [
     {"name": "datasets", "description": "Plan and apply dataset files; see what is live."},
+    {"name": "catalog", "description": "Find datasets; see what there is to know of each, and what people say of it."},
     {"name": "generations", "description": "Another version beside the live one: replay, promote, roll back, retire."},
     {"name": "sources", "description": "Look at a source before anything is saved of it."},
     {"name": "books", "description": "Where every row is: status, ledger, quarantine, the newest records."},
@@ -72,6 +76,9 @@ def create_app(lifespan: Lifespan | None = None) -> FastAPI:
     )
     for router in (
         datasets.router,
+        catalog.router,
+        catalog_people.router,
+        lineage.router,
         ledger.router,
         quarantine.router,
         rows.router,

@@ -1,0 +1,39 @@
+"""Reads some rows of a dataset as somebody sees them."""
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from headrace.access.policy import Sight
+from services.gateway.adapters.warehouse import QueryError, Warehouse
+from services.gateway.core.visible import quoted, visible
+
+_MOST_COLUMNS: Final = 10_000
+_COLUMNS: Final = (
+    "SELECT name FROM system.columns WHERE database = {domain:String} AND table = {name:String} ORDER BY position"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """Some rows, with the columns that are not shown in all of them."""
+
+    columns: list[tuple[str, str]] = field(default_factory=list)
+    rows: list[list[Any]] = field(default_factory=list)
+    hidden: list[str] = field(default_factory=list)
+
+
+def sampled(warehouse: Warehouse, dataset: str, sight: Sight, limit: int) -> Sampled:
+    """Some rows of a dataset's table; nothing before its first row is loaded. Errors: Transient, QueryError."""
+    domain, _, name = dataset.partition(".")
+    found = warehouse.query(_COLUMNS, _MOST_COLUMNS, {"domain": domain, "name": name}).rows
+    columns = [column for [column] in found if not column.startswith("_")]
+    if not columns:
+        return Sampled()
+    seen = visible(f"{quoted(domain)}.{quoted(name)}", columns, sight)
+    try:
+        answer = warehouse.query(f"SELECT * FROM {seen} LIMIT {int(limit)}", limit)  # noqa: S608
+    except QueryError as error:
+        if error.no_table:
+            return Sampled()
+        raise
+    return Sampled(answer.columns, answer.rows, [column for column in columns if sight.of_column(column) != "all"])
