@@ -21,7 +21,7 @@ from services.gateway.core.visible import quoted
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """An export that begins: what it holds, how complete that is, and its bytes. The bytes are to be read to their end or closed."""
+    """An export that begins: what it holds, how complete that is, and its bytes: to be read to their end, or closed."""
 
     plan: Plan
     completeness: Completeness

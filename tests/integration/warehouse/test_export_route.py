@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from http import HTTPStatus
@@ -91,7 +90,8 @@ def filled(warehouse: Warehouse) -> Warehouse:
     texts = ", ".join("NULL" if text is None else f"unhex('{text.encode().hex()}')" for text in TEXTS)
     warehouse.value(
         f"""INSERT INTO lab.samples SELECT -number, [{texts}][number % {len(TEXTS)} + 1],
-        if(number % 2, toDecimal128('-12345678901234567890.1234', 4), toDecimal128('0.1', 4)), if(number % 3 = 0, NULL, -number / 7),
+        if(number % 2, toDecimal128('-12345678901234567890.1234', 4), toDecimal128('0.1', 4)),
+        if(number % 3 = 0, NULL, -number / 7),
         '{AT:%Y-%m-%d %H:%M:%S.%f}', '1950-06-07', number % 2 = 0, ['=1+1', toString(number)], (number, NULL), unhex('FF003D'),
         number FROM numbers({len(ROWS)})"""
     )
@@ -115,8 +115,8 @@ def gateway(filled: Warehouse, tmp_path: Path) -> Gateway:
 
 
 @pytest.fixture
-def client(gateway: Gateway) -> Iterator[TestClient]:
-    yield TestClient(serve(gateway), headers={"Authorization": f"Bearer {ADMIN}"}, raise_server_exceptions=False)
+def client(gateway: Gateway) -> TestClient:
+    return TestClient(serve(gateway), headers={"Authorization": f"Bearer {ADMIN}"}, raise_server_exceptions=False)
 
 
 def of_arrow(table: pa.Table) -> list[dict[str, Any]]:
