@@ -39,7 +39,7 @@ _ROWS: Final = (
     "repeat('x', number % 40) AS note FROM numbers({})"
 )
 #: What the client asks for itself. Parquet it asks as Arrow: the local warehouse makes a Parquet file whole before it sends any.
-_ALONE: Final = {"csv": "CSVWithNames", "jsonl": "JSONEachRow", "arrow": "ArrowStream", "parquet": "ArrowStream"}
+_ALONE: Final = {"csv": "CSV", "jsonl": "JSONEachRow", "arrow": "ArrowStream", "parquet": "ArrowStream"}
 
 
 def run(rows: int, forms: tuple[str, ...] = tuple(_ALONE)) -> list[Finding]:
@@ -71,7 +71,7 @@ def _rows_s(rows: int, export: Callable[[], float]) -> float:
 def _alone(warehouse: Warehouse, form: str) -> float:
     """Seconds from the first byte on, as through the gateway, which asks Kafka first how complete the rows are."""
     with warehouse.client("reader") as client:
-        settings = {"date_time_output_format": "iso"}
+        settings = {"date_time_output_format": "iso", "output_format_json_quote_decimals": "1"}
         answer: Any = client.raw_stream(f"SELECT * FROM {_NAME}", settings=settings, fmt=form)
         return _read(answer.stream(1 << 20))
 
@@ -156,6 +156,6 @@ def _gateway(folder: Path, warehouse: Warehouse) -> Iterator[tuple[str, "subproc
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/healthz", timeout=10).is_success
+        return httpx.get(f"{url}/openapi.json", timeout=10).is_success
     except httpx.HTTPError:
         return False

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from services.gateway.core.exports import Format, Plan
 
-_ROW_GROUP_BYTES: Final = 24 << 20
+_ROW_GROUP_BYTES: Final = 8 << 20
 
 
 def encoded(form: Format, plan: Plan, sent: Generator[bytes]) -> Generator[bytes]:
