@@ -100,7 +100,7 @@ def plan(table: Table, wanted: Wanted, sight: Sight) -> Plan:
         ENGINE_FORMATS[wanted.format],
         ENGINE_SETTINGS[wanted.format],
         () if text else tuple(name for name in names if name in table.binary),
-        tuple(name for name in names if name in sight.masked),
+        tuple(name for name in names if sight.of_column(name) not in ("all", sight.rows)),
         csv_header(names) if wanted.format == "csv" else b"",
     )
 

@@ -14,6 +14,7 @@ from services.gateway.adapters.http import (
     exports,
     generation_diffs,
     generations,
+    grants,
     ledger,
     made_tests,
     operations,
@@ -27,6 +28,7 @@ from services.gateway.adapters.http import (
     source_control,
     sources,
     tokens,
+    users,
 )
 from services.gateway.adapters.http.middleware import Requests
 
@@ -37,7 +39,7 @@ _TAGS: Final = [
     {"name": "books", "description": "Where every row is: status, ledger, quarantine, the newest records."},
     {"name": "queries", "description": "Ask the warehouse."},
     {"name": "exports", "description": "Rows as files."},
-    {"name": "tokens", "description": "Who may use this API. For the administrator."},
+    {"name": "access", "description": "Who there is, what they may do, and their tokens."},
     {"name": "secrets", "description": "The credentials of sources. For the administrator; no answer holds a value."},
     {"name": "operations", "description": "Version, health and metrics of the gateway."},
 ]
@@ -77,6 +79,8 @@ def create_app(lifespan: Lifespan | None = None) -> FastAPI:
         overrides.router,
         queries.router,
         exports.router,
+        users.router,
+        grants.router,
         tokens.router,
         secrets.router,
         operations.versioned,

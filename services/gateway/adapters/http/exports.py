@@ -10,14 +10,16 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 
-from headrace.access.policy import Sight
+from headrace.access.book import Caller
+from headrace.access.policy import Action, Sight
 from services.gateway.adapters.export_source import Opened
 from services.gateway.adapters.http import models
-from services.gateway.adapters.http.access import PREFIX, Calling, Parts, may_answer
+from services.gateway.adapters.http.access import PREFIX, Exporting, Parts, may_answer, permit
 from services.gateway.adapters.http.datasets import known
 from services.gateway.adapters.http.problems import ProblemError
 from services.gateway.core.completeness import Completeness
 from services.gateway.core.exports import ENDINGS, MEDIA_TYPES, Format, NoSuchColumnError, Wanted
+from services.gateway.gateway import Gateway
 
 router = APIRouter(prefix=PREFIX, tags=["exports"])
 
@@ -40,7 +42,7 @@ _HEADER_CHARACTERS: Final = 500
 def export(
     name: models.Name,
     gateway: Parts,
-    _: Calling,
+    caller: Exporting,
     form: Annotated[Format, Query(alias="format", description="How the rows are written.")] = "csv",
     columns: Annotated[
         str,
@@ -58,7 +60,7 @@ def export(
     """
     wanted = Wanted(name, form, tuple(column for column in columns.split(",") if column), where)
     try:
-        opened = gateway.export_source.open(known(gateway.datasets, name), wanted, Sight())
+        opened = gateway.export_source.open(known(gateway.datasets, name), wanted, sight_of(gateway, caller, name))
     except NoSuchColumnError as error:
         raise no_such_column(error) from error
     first = next(opened.pieces, b"")  # before the status is sent: what goes wrong at once is an error
@@ -69,6 +71,15 @@ def export(
         **_told(opened),
     }
     return StreamingResponse(_handed_on(first, opened.pieces), headers=headers, media_type=MEDIA_TYPES[form])
+
+
+def sight_of(gateway: Gateway, caller: Caller, name: str) -> Sight:
+    """What the caller may export of a dataset. Errors: ProblemError (403, 404)."""
+    asset = gateway.assets.of(name)
+    permit(caller, Action.EXPORT, asset)
+    sight = caller.access.sight(Action.EXPORT, asset)
+    assert sight is not None, "it is permitted"
+    return sight
 
 
 def no_such_column(error: NoSuchColumnError) -> ProblemError:
