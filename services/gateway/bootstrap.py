@@ -2,12 +2,16 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
+from functools import cache
 
 from fastapi import FastAPI
+from sqlalchemy import Engine
 
 from headrace.access.topic import AccessLog, KnownAccess
 from headrace.stream.control import Controls
 from headrace.stream.holdings import HoldingLog
+from headrace.stream.notices import Notices
 from headrace.stream.registry import Registry
 from headrace.stream.secret_log import SecretLog
 from services.gateway.accounts import Accounts
@@ -19,7 +23,11 @@ from services.gateway.adapters.control_fold import ControlFold
 from services.gateway.adapters.database import open_database, upgrade
 from services.gateway.adapters.dataset_log import DatasetLog
 from services.gateway.adapters.dataset_store import DatasetStore
+from services.gateway.adapters.export_owners import ExportOwners
+from services.gateway.adapters.export_schedules import ExportSchedules
 from services.gateway.adapters.export_source import ExportSource
+from services.gateway.adapters.export_storage import ExportStorage, local
+from services.gateway.adapters.export_store import ExportStore
 from services.gateway.adapters.generation_reach import GenerationReach
 from services.gateway.adapters.generation_sides import StoredSides
 from services.gateway.adapters.generations_compared import GenerationDiffs
@@ -43,6 +51,7 @@ from services.gateway.adapters.transform_tests import TransformTests
 from services.gateway.adapters.warehouse import Warehouse
 from services.gateway.adapters.wish_store import WishStore
 from services.gateway.contributors import Contributors
+from services.gateway.export_worker import ExportParts, ExportWorker, Limits
 from services.gateway.gateway import Gateway
 from services.gateway.generations import Generations
 from services.gateway.made_tests import TestMaker
@@ -78,6 +87,10 @@ def build(settings: GatewaySettings) -> Gateway:
     tests, access = TransformTests(), KnownAccess(connection, controls)
     accounts = Accounts(datasets, ledger, incidents, progress, fold, runs, wishes, overrides, generations.shown)
     exported = Warehouse(settings.warehouse_url, *reader, settings.export_timeout_s)
+    desk = AccessDesk(
+        engine, access, AccessLog(connection, controls), settings.gateway_admin_token, _token_key(settings)
+    )
+    exporting = _exporting(settings, engine, datasets, ExportSource(exported, lambda it: accounts.of([it])[0]), desk)
     passports = Passports(
         connection,
         registry,
@@ -100,7 +113,7 @@ def build(settings: GatewaySettings) -> Gateway:
         runs,
         fold,
         accounts,
-        AccessDesk(engine, access, AccessLog(connection, controls), settings.gateway_admin_token, _token_key(settings)),
+        desk,
         access,
         Assets(datasets),
         warehouse,
@@ -122,7 +135,11 @@ def build(settings: GatewaySettings) -> Gateway:
         overrides,
         progress,
         Branches(connection, controls),
-        ExportSource(exported, lambda dataset: accounts.of([dataset])[0]),
+        exporting.source,
+        exporting.store,
+        exporting.schedules,
+        exporting.storages,
+        ExportWorker(exporting),
     )
 
 
@@ -133,7 +150,9 @@ def serve(gateway: Gateway) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         gateway.fold.start()
         gateway.known_access.start()
+        gateway.export_worker.start()
         yield
+        gateway.export_worker.stop()
         gateway.known_access.close()
         gateway.fold.stop()
         gateway.engine.dispose()
@@ -141,6 +160,29 @@ def serve(gateway: Gateway) -> FastAPI:
     app = create_app(lifespan)
     app.state.gateway = gateway
     return app
+
+
+def _exporting(
+    settings: GatewaySettings, engine: Engine, datasets: DatasetStore, source: ExportSource, desk: AccessDesk
+) -> ExportParts:
+    storages = {"download": ExportStorage(settings.export_location or local(settings.data_dir / "exports"))}
+    if settings.export_bucket:
+        storages["s3"] = ExportStorage(settings.export_bucket)
+    notices = cache(
+        lambda: Notices(
+            settings.connection(), Registry(settings.registry_url, _REGISTRY_S), "gateway", settings.instance
+        )
+    )
+    return ExportParts(
+        ExportStore(engine),
+        ExportSchedules(engine),
+        source,
+        datasets,
+        ExportOwners(desk, Assets(datasets)),
+        storages,
+        Limits(settings.export_most_mb << 20, timedelta(hours=settings.export_kept_hours)),
+        lambda *event: notices().event(*event),
+    )
 
 
 def _token_key(settings: GatewaySettings) -> bytes:

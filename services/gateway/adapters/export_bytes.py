@@ -1,25 +1,30 @@
 """Makes the bytes of an export out of what the engine sends; only Parquet, and bytes in Arrow, need more than handing on."""
 
 import io
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from services.gateway.core.export_jobs import RowCount
 from services.gateway.core.exports import Format, Plan
 
 _ROW_GROUP_BYTES: Final = 8 << 20
 
 
-def encoded(form: Format, plan: Plan, sent: Generator[bytes]) -> Generator[bytes]:
-    """The bytes of the file, in pieces, none of them empty. Errors: those of `sent`."""
+def encoded(
+    form: Format, plan: Plan, sent: Generator[bytes], counted: Callable[[int], None] | None = None
+) -> Generator[bytes]:
+    """The bytes of the file, in pieces, none of them empty; `counted` is told of rows as they pass. Errors: those of `sent`."""
     with closing(sent):
         if form == "parquet":
-            made = _parquet(sent, plan.binary)
-        elif form == "arrow" and plan.binary:
-            made = _arrow(sent, plan.binary)
+            made = _parquet(sent, plan.binary, counted or _unheard)
+        elif form == "arrow" and (plan.binary or counted):
+            made = _arrow(sent, plan.binary, counted or _unheard)
+        elif counted:
+            made = _counting(form, _after(plan.header, sent), counted)
         else:
             made = _after(plan.header, sent)
         for piece in made:
@@ -27,19 +32,34 @@ def encoded(form: Format, plan: Plan, sent: Generator[bytes]) -> Generator[bytes
                 yield piece
 
 
+def _unheard(rows: int) -> None:
+    """Nobody wants to know how many rows there are."""
+
+
+def _counting(form: Format, pieces: Iterable[bytes], counted: Callable[[int], None]) -> Iterator[bytes]:
+    seen = RowCount(form)
+    for piece in pieces:
+        before = max(seen.rows, 0)
+        seen.add(piece)
+        counted(max(seen.rows, 0) - before)
+        yield piece
+
+
 def _after(header: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
     yield header + next(pieces, b"")  # together: a query that fails at once has sent nothing
     yield from pieces
 
 
-def _parquet(sent: Iterator[bytes], binary: Iterable[str]) -> Iterator[bytes]:
+def _parquet(sent: Iterator[bytes], binary: Iterable[str], counted: Callable[[int], None]) -> Iterator[bytes]:
     """A Parquet file, in groups of about as many rows as make `_ROW_GROUP_BYTES`: no more is held at a time."""
     reader = pa.ipc.open_stream(source_of(sent))
     schema = typed(reader.schema, binary)
     sink = _Sink()
     with pq.ParquetWriter(pa.PythonFile(sink, mode="w"), schema, compression="zstd", compression_level=1) as writer:
         for group in _groups(reader):
-            writer.write_table(pa.Table.from_batches(group).cast(schema))
+            table = pa.Table.from_batches(group).cast(schema)
+            writer.write_table(table)
+            counted(table.num_rows)
             yield sink.taken()
     yield sink.taken()
 
@@ -57,7 +77,7 @@ def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]
         yield group
 
 
-def _arrow(sent: Iterator[bytes], binary: Iterable[str]) -> Iterator[bytes]:
+def _arrow(sent: Iterator[bytes], binary: Iterable[str], counted: Callable[[int], None]) -> Iterator[bytes]:
     reader = pa.ipc.open_stream(source_of(sent))
     schema = typed(reader.schema, binary)
     sink = _Sink()
@@ -66,6 +86,7 @@ def _arrow(sent: Iterator[bytes], binary: Iterable[str]) -> Iterator[bytes]:
     ) as writer:
         for batch in reader:
             writer.write_table(pa.Table.from_batches([batch]).cast(schema))
+            counted(batch.num_rows)
             yield sink.taken()
     yield sink.taken()
 

@@ -35,7 +35,9 @@ class ExportSource:
         self._warehouse = warehouse
         self._account = account
 
-    def open(self, dataset: DatasetVersion, wanted: Wanted, sight: Sight) -> Opened:
+    def open(
+        self, dataset: DatasetVersion, wanted: Wanted, sight: Sight, counted: Callable[[int], None] | None = None
+    ) -> Opened:
         """Begin an export. The books are looked at first: what is said of the rows holds for those that are read after it.
 
         Errors: NoSuchColumnError, RefusedQueryError, QueryError; Fatal when nothing was loaded yet; Transient. Reading the
@@ -44,7 +46,7 @@ class ExportSource:
         made = self.plan(dataset, wanted, sight)
         state = self.completeness(dataset)
         sent = self._warehouse.stream(made.sql, made.engine_format, made.settings)
-        return Opened(made, state, encoded(wanted.format, made, sent))
+        return Opened(made, state, encoded(wanted.format, made, sent, counted))
 
     def plan(self, dataset: DatasetVersion, wanted: Wanted, sight: Sight) -> Plan:
         """How the engine is to be asked. Errors: as `open`."""

@@ -70,7 +70,7 @@ def export(
         "Cache-Control": "no-store",
         **_told(opened),
     }
-    return StreamingResponse(_handed_on(first, opened.pieces), headers=headers, media_type=MEDIA_TYPES[form])
+    return StreamingResponse(handed_on(first, opened.pieces), headers=headers, media_type=MEDIA_TYPES[form])
 
 
 def sight_of(gateway: Gateway, caller: Caller, name: str) -> Sight:
@@ -87,7 +87,7 @@ def no_such_column(error: NoSuchColumnError) -> ProblemError:
     return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "no-such-column", "There is no such column", str(error))
 
 
-async def _handed_on(first: bytes, pieces: Generator[bytes]) -> AsyncIterator[bytes]:
+async def handed_on(first: bytes, pieces: Generator[bytes]) -> AsyncIterator[bytes]:
     """The pieces as they are made. The query is stopped when nobody takes them any more."""
     # One thread makes all of them: the memory that is set free in a thread is not another's.
     making, loop = ThreadPoolExecutor(1), asyncio.get_running_loop()
