@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from headrace.client.errors import ApiError, Unreachable
+from headrace.client.errors import ApiError, BrokenOff, Unreachable
 from headrace.errors import HeadraceError
 
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
@@ -68,7 +68,7 @@ class Calls:
 
     @contextmanager
     def opened(self, path: str, **options: Any) -> Generator[httpx.Response]:
-        """An answer whose body is read as it comes. One that breaks off is a HeadraceError, never a short answer."""
+        """An answer whose body is read as it comes. One that breaks off is a BrokenOff, never a short answer."""
         begun = False
         try:
             with self._http.stream("GET", path, **options) as response:
@@ -79,7 +79,7 @@ class Calls:
                 yield response
         except httpx.TransportError as error:
             if begun:
-                raise HeadraceError(
+                raise BrokenOff(
                     f"The answer of {self.url} to GET {path} broke off: what came is not whole. Its log tells why."
                 ) from error
             raise self._unreachable("GET", path, error) from error

@@ -2,6 +2,7 @@
 
 HeadraceError
 ├── ApiError          the gateway answered, and the answer is no
+├── BrokenOff         an answer that came in parts has no proper end
 ├── Stopped           a service has given a dataset up, so that waiting would not help
 └── Transient
     ├── Unreachable   nobody answered, or not in time
@@ -29,6 +30,10 @@ class ApiError(HeadraceError):
         self.problems = tuple(problems)
         self.where = where
         super().__init__(f"{title}: {detail}" if detail else title)
+
+
+class BrokenOff(HeadraceError):
+    """What came of an answer is not whole."""
 
 
 class Stopped(HeadraceError):

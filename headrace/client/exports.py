@@ -2,19 +2,26 @@
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final, Literal
+from hashlib import sha256
+from http import HTTPStatus
+from typing import Any, Final, Literal
 from urllib.parse import quote
 
 import httpx
 
 from headrace.client.calls import Calls
+from headrace.client.errors import BrokenOff, Unreachable
+from headrace.client.results.exports import Export, ExportSchedule
+from headrace.errors import HeadraceError
 
 ExportFormat = Literal["csv", "jsonl", "parquet", "arrow"]
+Destination = Literal["download", "s3"]
 
 _PATIENCE_S: Final = 600.0  # for a piece: a query that sorts or searches long sends nothing meanwhile
 _PIECE_BYTES: Final = 1 << 20
+_ATTEMPTS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,111 @@ class Exports:
         path = f"/datasets/{quote(dataset, safe='')}/export"
         with self._calls.opened(path, params=params, timeout=timeout) as response:
             yield download(response)
+
+    def start(
+        self,
+        dataset: str,
+        form: ExportFormat = "parquet",
+        columns: Sequence[str] = (),
+        where: str = "",
+        destination: Destination = "download",
+    ) -> Export:
+        """Have the rows written to a file in the background."""
+        body = _wanted(dataset, form, columns, where, destination)
+        return self._calls.read(Export, self._calls.send("POST", "/exports", safe=False, json=body))
+
+    def all(self, state: str | None = None) -> list[Export]:
+        """Your exports, newest first; an administrator's are everybody's."""
+        params = {"state": state} if state else {}
+        return self._calls.items(Export, self._calls.send("GET", "/exports", params=params))
+
+    def get(self, id: str) -> Export:
+        """One export."""
+        return self._calls.read(Export, self._calls.send("GET", _export(id)))
+
+    def remove(self, id: str) -> None:
+        """Cancel an export while it is made; else delete its file and forget it."""
+        self._calls.send("DELETE", _export(id), safe=False)
+
+    @contextmanager
+    def fetch(self, id: str) -> Generator[Download]:
+        """The file of an export, as it comes. One that breaks off is gone on with, a few times.
+
+        Errors: ApiError, Unreachable; reading it, HeadraceError when the file that came is another than was made.
+        """
+        path = _export(id, "file")
+        timeout = httpx.Timeout(_PATIENCE_S, connect=5)
+        with self._calls.opened(path, timeout=timeout) as response:
+            found = download(response)
+            yield replace(found, pieces=self._whole(path, response, timeout))
+
+    def _whole(self, path: str, response: httpx.Response, timeout: httpx.Timeout) -> Iterator[bytes]:
+        digest, passed, etag = sha256(), 0, response.headers["etag"]
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                for piece in (
+                    response.iter_raw(_PIECE_BYTES) if attempt == 1 else self._rest(path, passed, etag, timeout)
+                ):
+                    digest.update(piece)
+                    passed += len(piece)
+                    yield piece
+                break
+            except (httpx.TransportError, BrokenOff, Unreachable):
+                if attempt == _ATTEMPTS:
+                    raise
+        if digest.hexdigest() != response.headers["x-headrace-sha256"]:
+            raise HeadraceError(f"The file that came of {path} is another than was made: fetch it again.")
+
+    def _rest(self, path: str, start: int, etag: str, timeout: httpx.Timeout) -> Iterator[bytes]:
+        headers = {"Range": f"bytes={start}-", "If-Range": etag}
+        with self._calls.opened(path, timeout=timeout, headers=headers) as rest:
+            if rest.status_code != HTTPStatus.PARTIAL_CONTENT:
+                raise HeadraceError(f"The file of {path} changed while it was fetched: fetch it again.")
+            yield from rest.iter_raw(_PIECE_BYTES)
+
+    def schedule(
+        self,
+        dataset: str,
+        cron: str,
+        timezone: str = "UTC",
+        form: ExportFormat = "parquet",
+        columns: Sequence[str] = (),
+        where: str = "",
+        destination: Destination = "download",
+    ) -> ExportSchedule:
+        """Have a dataset exported at certain times."""
+        body = _wanted(dataset, form, columns, where, destination) | {"cron": cron, "timezone": timezone}
+        return self._calls.read(ExportSchedule, self._calls.send("POST", "/export-schedules", safe=False, json=body))
+
+    def schedules(self) -> list[ExportSchedule]:
+        """Your schedules, the next to be due first."""
+        return self._calls.items(ExportSchedule, self._calls.send("GET", "/export-schedules"))
+
+    def pause_schedule(self, id: str) -> ExportSchedule:
+        """Let a schedule rest."""
+        return self._calls.read(ExportSchedule, self._calls.send("POST", _schedule(id, "pause"), safe=False))
+
+    def resume_schedule(self, id: str) -> ExportSchedule:
+        """Go on with the time that comes next."""
+        return self._calls.read(ExportSchedule, self._calls.send("POST", _schedule(id, "resume"), safe=False))
+
+    def remove_schedule(self, id: str) -> None:
+        """Take a schedule away; the exports it made stay."""
+        self._calls.send("DELETE", _schedule(id), safe=False)
+
+
+def _wanted(
+    dataset: str, form: ExportFormat, columns: Sequence[str], where: str, destination: Destination
+) -> dict[str, Any]:
+    return {"dataset": dataset, "format": form, "columns": list(columns), "where": where, "destination": destination}
+
+
+def _export(*parts: str) -> str:
+    return "/exports/" + "/".join(quote(part, safe="") for part in parts)
+
+
+def _schedule(*parts: str) -> str:
+    return "/export-schedules/" + "/".join(quote(part, safe="") for part in parts)
 
 
 def download(response: httpx.Response) -> Download:

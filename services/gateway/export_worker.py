@@ -171,6 +171,7 @@ class ExportWorker:
         told = manifest(job, opened.plan, opened.completeness, passed.rows, passed.size_bytes, passed.digest, now)
         parts.storages[job.destination].describe(place(job), told)
         known: dict[str, Any] = {
+            "error": "",
             "rows": passed.rows,
             "size_bytes": passed.size_bytes,
             "manifest": told,

@@ -1,7 +1,7 @@
 """Exports in the background: one replica works at each, whatever happens to it; what one may export is asked again."""
 
 import json
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -37,8 +37,7 @@ CONTENT = b"".join(PIECES)
 
 
 def job(**fields: Any) -> Job:
-    told = {"format": "csv", "columns": (), "condition": "", "destination": "download", "created_at": AT}
-    return Job(**{"id": new_id(), "owner": "u-ann", "owner_name": "ann", "token": None, "dataset": "nyc.airports"} | told | fields)
+    return replace(Job(new_id(), "u-ann", "ann", None, "nyc.airports", "csv", (), "", "download", AT), **fields)
 
 
 @dataclass
@@ -215,12 +214,17 @@ def test_a_warehouse_that_is_away_is_waited_for_and_not_for_ever(bench: Bench, e
     lease_over(engine)
     bench.source.before = lambda: None
     assert bench.worker.work_once()
-    assert (bench.now(made).state, bench.files()[-1].endswith("manifest.json")) == ("done", True)
+    assert (bench.now(made).state, bench.now(made).error) == ("done", "")
+    assert {Path(each).parts[0] for each in bench.files()} == {place(bench.now(made))}
 
 
 def test_what_is_cancelled_stops_and_leaves_nothing(bench: Bench) -> None:
     made = bench.put()
-    bench.source.before = lambda: bench.store.cancel(made.id, AT) and None
+
+    def cancelled() -> None:
+        assert bench.store.cancel(made.id, AT)
+
+    bench.source.before = cancelled
     assert bench.worker.work_once()
     assert (bench.now(made).state, bench.files(), bench.source.closed) == ("cancelled", [], 1)
     queued = bench.put()
@@ -324,9 +328,11 @@ def gateway(lonely: Gateway) -> Gateway:
 
 
 @pytest.fixture
-def made(gateway: Gateway) -> Iterator[tuple[Gateway, TestClient, str]]:
+def made(gateway: Gateway) -> tuple[Gateway, TestClient, str]:
     """A gateway, and what ann has exported."""
-    client = TestClient(serve(gateway), headers=headers(bearer(gateway, "ann", "analyst")), raise_server_exceptions=False)
+    client = TestClient(
+        serve(gateway), headers=headers(bearer(gateway, "ann", "analyst")), raise_server_exceptions=False
+    )
     answer = client.post("/api/v1/exports", json={"dataset": "nyc.airports", "format": "csv"})
     assert answer.status_code == HTTPStatus.ACCEPTED, answer.text
     parts = ExportParts(
@@ -341,7 +347,7 @@ def made(gateway: Gateway) -> Iterator[tuple[Gateway, TestClient, str]]:
     )
     assert client.get(f"/api/v1/exports/{answer.json()['id']}/file").status_code == HTTPStatus.CONFLICT
     assert ExportWorker(parts).work_once()
-    yield gateway, client, f"/api/v1/exports/{answer.json()['id']}"
+    return gateway, client, f"/api/v1/exports/{answer.json()['id']}"
 
 
 def test_a_file_is_fetched_whole_or_in_parts(made: tuple[Gateway, TestClient, str]) -> None:
@@ -384,11 +390,15 @@ def test_an_export_is_its_owners_and_the_administrators(made: tuple[Gateway, Tes
 
 
 def test_who_may_only_see_may_not_export(gateway: Gateway) -> None:
-    viewer = TestClient(serve(gateway), headers=headers(bearer(gateway, "vic", "viewer")), raise_server_exceptions=False)
+    viewer = TestClient(
+        serve(gateway), headers=headers(bearer(gateway, "vic", "viewer")), raise_server_exceptions=False
+    )
     assert viewer.get("/api/v1/datasets/nyc.airports/export").status_code == HTTPStatus.FORBIDDEN
     body = {"dataset": "nyc.airports"}
     assert viewer.post("/api/v1/exports", json=body).status_code == HTTPStatus.FORBIDDEN
-    assert viewer.post("/api/v1/export-schedules", json=body | {"cron": "0 6 * * *"}).status_code == HTTPStatus.FORBIDDEN
+    assert (
+        viewer.post("/api/v1/export-schedules", json=body | {"cron": "0 6 * * *"}).status_code == HTTPStatus.FORBIDDEN
+    )
     ann = headers(bearer(gateway, "ann", "analyst", "dataset:nyc.flights"))
     assert viewer.post("/api/v1/exports", json=body, headers=ann).status_code == HTTPStatus.NOT_FOUND
     cathy = headers(bearer(gateway, "cathy", "analyst"))
@@ -396,7 +406,9 @@ def test_who_may_only_see_may_not_export(gateway: Gateway) -> None:
 
 
 def test_a_schedule_is_set_up_paused_resumed_and_removed(gateway: Gateway) -> None:
-    client = TestClient(serve(gateway), headers=headers(bearer(gateway, "ann", "analyst")), raise_server_exceptions=False)
+    client = TestClient(
+        serve(gateway), headers=headers(bearer(gateway, "ann", "analyst")), raise_server_exceptions=False
+    )
     body = {"dataset": "nyc.airports", "cron": "30 6 * * 1-5", "timezone": "Europe/Zurich"}
     answer = client.post("/api/v1/export-schedules", json=body)
     assert answer.status_code == HTTPStatus.CREATED, answer.text

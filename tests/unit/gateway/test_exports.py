@@ -29,7 +29,7 @@ from services.gateway.core.exports import (
 )
 
 TABLE = Table("`a`.`b`", {"id": "Int64", "text": "Nullable(String)", "parts": "Array(String)", "_offset": "Int64"})
-RUN_BY_SPREADSHEETS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
+RUN_BY_SPREADSHEETS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 texts = st.one_of(st.text(), st.builds("{}{}".format, st.text("'=+-@\t\r\n", max_size=4), st.text()))
 
@@ -109,10 +109,9 @@ MARK = b"\r\n__exception__\r\ntag\r\n"
 def test_what_goes_wrong_late_is_no_short_answer_however_it_is_cut(content: bytes, size: int) -> None:
     sent = content + MARK + b"Code: 1. DB::Exception: too much\n"
     pieces = (sent[at : at + size] for at in range(0, len(sent), size))
-    found = []
+    found: list[bytes] = []
     with pytest.raises(QueryError, match="too much"):
-        for piece in unbroken(pieces, MARK):
-            found.append(piece)
+        found.extend(unbroken(pieces, MARK))
     assert b"".join(found) == content
     whole = (content[at : at + size] for at in range(0, len(content), size))
     assert b"".join(unbroken(whole, MARK)) == content, "without the mark nothing is held against it"
