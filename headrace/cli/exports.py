@@ -88,8 +88,8 @@ def file(
 
     Examples:
 
-        headrace export nyc.flights -o flights.parquet
-        headrace export nyc.flights -c carrier,flight,dep_delay -w "carrier = 'UA'" > ua.csv
+        headrace export file nyc.flights -o flights.parquet
+        headrace export file nyc.flights -c carrier,flight,dep_delay -w "carrier = 'UA'" -o ua.csv
         headrace export file nyc.flights -f jsonl | gzip > flights.jsonl.gz
     """
     if out != files.STANDARD:
