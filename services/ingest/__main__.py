@@ -4,10 +4,13 @@ import logging
 import sys
 from collections.abc import Mapping
 
+from headrace.access.topic import KnownAccess
 from headrace.errors import Fatal
+from headrace.stream.control import Controls
 from headrace.stream.known_secrets import KnownSecrets
 from headrace.stream.registry import Registry
 from headrace.stream.service import LiveDataset, run_service
+from services.ingest.adapters.account_tokens import AccountTokens
 from services.ingest.adapters.known_wishes import KnownWishes
 from services.ingest.adapters.ownership import Ownership
 from services.ingest.adapters.releases import Releases
@@ -29,9 +32,10 @@ def main() -> int:
     wishes = KnownWishes(settings.connection(), Registry(settings.registry_url))
     desk = Desk(settings.push_queue_bytes, wishes.pause)
     ownership = Ownership(settings.connection(), settings.session_timeout_ms)
+    known, access = KnownDatasets(), known_access(settings)
     try:
         secrets = known_secrets(settings)
-        server = push_server(settings, desk, secrets)
+        server = push_server(settings, desk, secrets, AccountTokens(access, settings.token_key, known.get))
         server.start()
     except Fatal as error:
         logging.getLogger(__name__).error("%s", error)
@@ -60,8 +64,7 @@ def main() -> int:
     )
     ownership.start()
     requests.start()
-
-    known = KnownDatasets()
+    access.start()
 
     def learn(datasets: Mapping[str, LiveDataset]) -> None:
         known.learn(datasets)
@@ -81,10 +84,16 @@ def main() -> int:
         requests.close()
         resubmissions.close()
         releases.close()
+        access.close()
         ownership.close()
 
 
-def push_server(settings: IngestSettings, desk: Desk, secrets: KnownSecrets) -> HttpServer:
+def known_access(settings: IngestSettings) -> KnownAccess:
+    """Who may send rows, as the topic of access tells."""
+    return KnownAccess(settings.connection(), Controls(Registry(settings.registry_url)))
+
+
+def push_server(settings: IngestSettings, desk: Desk, secrets: KnownSecrets, may_send: AccountTokens) -> HttpServer:
     """Where pushes come in, and metrics are shown."""
     app = create_app(
         desk,
@@ -92,6 +101,7 @@ def push_server(settings: IngestSettings, desk: Desk, secrets: KnownSecrets) -> 
         max_body_bytes=settings.push_max_body_bytes,
         timeout_s=settings.push_timeout_s,
         secret=secrets.standing,
+        may_send=may_send,
     )
     return HttpServer(app, settings.http_host, settings.http_port, settings.push_max_body_bytes)
 

@@ -5,13 +5,14 @@ from threading import Semaphore
 
 from pydantic import Field, IPvAnyNetwork, SecretStr
 
+from headrace.access.settings import TokenSettings
 from headrace.connector import WarehouseAccess
 from headrace.connector.limits import Limits
 from headrace.secrets.settings import KeySettings
 from headrace.stream.service import ServiceSettings
 
 
-class IngestSettings(ServiceSettings, KeySettings):
+class IngestSettings(ServiceSettings, KeySettings, TokenSettings):
     """See `headrace.stream.service.ServiceSettings` and `headrace.secrets.settings.KeySettings`."""
 
     source_dir: Path = Field(Path(), description="Where the relative path of a file source starts.")

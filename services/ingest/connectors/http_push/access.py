@@ -1,4 +1,4 @@
-"""Who may push to a dataset: those with one of its tokens, or with the platform's where the dataset has none."""
+"""Who may push to a dataset: those with one of its tokens, or with the platform's where the dataset has none, and accounts."""
 
 import asyncio
 import secrets
@@ -12,6 +12,14 @@ from headrace.errors import HeadraceError
 from headrace.secrets.reference import resolved
 from services.ingest.connectors.http_push.problem import Problem, later, unauthorised
 from services.ingest.connectors.http_push.settings import HttpPushSource
+
+MaySend = Callable[[str, str], bool | None]
+
+
+def no_accounts(*_: str) -> bool | None:
+    """Where there are no accounts, nobody sends as one."""
+    return False
+
 
 _KEPT_S: Final = 1.0
 """How long a secret is believed: one that was revoked or replaced is refused after that."""
@@ -44,19 +52,28 @@ class Secrets:
 
 
 class Access:
-    """Compares bearer tokens. `platform` is the token of HEADRACE_PUSH_TOKEN."""
+    """Compares bearer tokens. `platform` is the token of HEADRACE_PUSH_TOKEN.
 
-    def __init__(self, platform: SecretStr | None, known: Secrets) -> None:
+    `may_send` says whether a bearer token is one of an account that may send rows to a dataset; None: it cannot tell yet.
+    """
+
+    def __init__(self, platform: SecretStr | None, known: Secrets, may_send: MaySend) -> None:
         self._platform = platform
         self._secrets = known
+        self._may_send = may_send
 
     def is_platform(self, authorization: str | None) -> bool:
         """Whether a request comes with the platform's token."""
         return self._platform is not None and _same(_bearer(authorization), self._platform)
 
-    async def allow(self, source: HttpPushSource, authorization: str | None) -> None:
+    async def allow(self, name: str, source: HttpPushSource, authorization: str | None) -> None:
         """Errors: Problem (401, or 503 when a token of the dataset is not to be had, which may be the one that was sent)."""
         given = _bearer(authorization)
+        account = self._may_send(given, name)
+        if account:
+            return
+        if account is None:
+            raise later("who may send rows is not known yet: this ingest has not reached Kafka since it started")
         if not source.tokens and self._platform is None:
             detail = "this ingest has no push token, and the dataset none of its own"
             raise unauthorised(detail, "Set HEADRACE_PUSH_TOKEN and restart it, or give the dataset `tokens`.")

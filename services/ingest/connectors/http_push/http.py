@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from headrace.connector.protocol import no_secrets
-from services.ingest.connectors.http_push.access import Access, Secrets
+from services.ingest.connectors.http_push.access import Access, MaySend, Secrets, no_accounts
 from services.ingest.connectors.http_push.continuous import Frames, acknowledgement, frame_of, lines, settled
 from services.ingest.connectors.http_push.desk import Answer, Desk
 from services.ingest.connectors.http_push.encoding import Measure, unpacker
@@ -44,12 +44,13 @@ def create_app(
     max_body_bytes: int,
     timeout_s: float,
     secret: Callable[[str], SecretStr] = no_secrets,
+    may_send: MaySend = no_accounts,
     clock: Callable[[], float] = time.monotonic,
     now_s: Callable[[], float] = time.time,
 ) -> FastAPI:
     """The application that `docs/sources/push.md` describes. `secret` gives a credential; LookupError when nobody has set it."""
     app = FastAPI(title="Headrace ingest", version="1", docs_url=None, redoc_url=None)
-    access = Access(token, Secrets(secret, clock))
+    access = Access(token, Secrets(secret, clock), may_send)
     intake = Intake(desk, access, Rates(clock), max_body_bytes, timeout_s)
 
     @app.exception_handler(Problem)

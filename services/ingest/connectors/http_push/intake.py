@@ -53,7 +53,7 @@ class Intake:
         if not authorization:
             raise unauthorised("the bearer token is missing", "Send a token as `Authorization: Bearer ...`.")
         source = await self.source(name, authorization)
-        await self.access.allow(source, authorization)
+        await self.access.allow(name, source, authorization)
         self.check_pause(name)
         return source
 
