@@ -147,7 +147,7 @@ def _gateway(folder: Path, warehouse: Warehouse) -> Iterator[tuple[str, "subproc
         process = subprocess.Popen([sys.executable, "-m", "services.gateway"], env=environment, stdout=log, stderr=log)
     url = f"http://127.0.0.1:{port}"
     try:
-        eventually(lambda: _answers(url), 60, "the gateway answers")
+        eventually(lambda: _answers(url), 240, "the gateway answers")
         yield url, process
     finally:
         process.terminate()

@@ -98,9 +98,7 @@ class Exports:
         digest, passed, etag = sha256(), 0, response.headers["etag"]
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                for piece in (
-                    response.iter_raw(_PIECE_BYTES) if attempt == 1 else self._rest(path, passed, etag, timeout)
-                ):
+                for piece in response.iter_raw() if attempt == 1 else self._rest(path, passed, etag, timeout):
                     digest.update(piece)
                     passed += len(piece)
                     yield piece
@@ -116,7 +114,7 @@ class Exports:
         with self._calls.opened(path, timeout=timeout, headers=headers) as rest:
             if rest.status_code != HTTPStatus.PARTIAL_CONTENT:
                 raise HeadraceError(f"The file of {path} changed while it was fetched: fetch it again.")
-            yield from rest.iter_raw(_PIECE_BYTES)
+            yield from rest.iter_raw()  # as it comes: what waits to be a larger piece would be lost
 
     def schedule(
         self,

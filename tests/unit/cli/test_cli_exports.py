@@ -63,7 +63,7 @@ class Gateway:
             "x-headrace-masked-columns": "email",
         }
         stream = Breaking(self.content[start:], self.breaks.pop(0) if self.breaks else None)
-        return httpx.Response(206 if start else 200, headers=headers, stream=stream)
+        return httpx.Response(206 if "range" in request.headers else 200, headers=headers, stream=stream)
 
     def _listed(self, path: str, item: dict[str, Any], request: httpx.Request) -> httpx.Response:
         listed = request.method == "GET" and path.count("/") == 1
@@ -96,7 +96,9 @@ def run(gateway: Gateway, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pr
     return invoke
 
 
-def test_a_dataset_is_written_to_a_file_in_the_format_of_its_ending(run: Program, gateway: Gateway, tmp_path: Path) -> None:
+def test_a_dataset_is_written_to_a_file_in_the_format_of_its_ending(
+    run: Program, gateway: Gateway, tmp_path: Path
+) -> None:
     done = run("export", "nyc.flights", "-o", "flights.parquet", "-c", "id, day", "-w", "id > 1")
     assert done.exit_code == 0, done.stderr
     assert (tmp_path / "flights.parquet").read_bytes() == CONTENT
