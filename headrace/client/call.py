@@ -30,6 +30,7 @@ class Request:
     params: Mapping[str, Any] | None = None
     body: Mapping[str, Any] | None = None
     timeout_s: float | None = None
+    headers: Mapping[str, str] | None = None
 
     @property
     def path(self) -> str:
@@ -43,6 +44,10 @@ class Request:
     def with_body(self, **members: Any) -> "Request":
         """With a JSON object as its body."""
         return replace(self, body=_given(members))
+
+    def sending(self, **headers: str) -> "Request":
+        """With these headers; an underscore stands for a hyphen."""
+        return replace(self, headers={name.replace("_", "-"): value for name, value in headers.items()})
 
     def within(self, timeout_s: float) -> "Request":
         """It may take longer than others: so long between two pieces of its answer."""

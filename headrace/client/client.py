@@ -13,6 +13,7 @@ from headrace.client.groups.audit import Audit
 from headrace.client.groups.catalog import Catalog
 from headrace.client.groups.datasets import Datasets
 from headrace.client.groups.drift import DriftCalls
+from headrace.client.groups.exports import Exports
 from headrace.client.groups.generations import Generations
 from headrace.client.groups.overrides import Overrides
 from headrace.client.groups.quarantine import QuarantineCalls
@@ -37,6 +38,7 @@ class _Calls(Group[WireT], Generic[WireT]):
         self.catalog = Catalog(wire)
         self.datasets = Datasets(wire)
         self.drift = DriftCalls(wire)
+        self.exports = Exports(wire)
         self.generations = Generations(wire)
         self.overrides = Overrides(wire)
         self.quarantine = QuarantineCalls(wire)
@@ -94,6 +96,11 @@ class Client(_Calls[Wire]):
     def close(self) -> None:
         """Give the connection back."""
         self._wire.http.close()
+
+    @property
+    def wire(self) -> Wire:
+        """The connection, for answers that are read in another way."""
+        return self._wire
 
 
 class AsyncClient(_Calls[AsyncWire]):

@@ -2,14 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 import httpx
 
 from headrace.client import answers
-from headrace.client.call import Call, Lines, Pages, Pieces
+from headrace.client.call import Call, Lines, Pages, Pieces, Request
 from headrace.client.flow import Flow, Pause, Send, answered, reading
 from headrace.client.retries import Retries
 from headrace.errors import HeadraceError
@@ -44,14 +45,20 @@ class Wire:
         finally:
             response.close()
 
-    def pieces(self, pieces: Pieces[Any]) -> Iterator[Any]:
-        """The pieces of a file, as they come."""
-        response = self.drive(answered(self.url, pieces.request, self._retries, streamed=True))
+    @contextmanager
+    def opened(self, request: Request) -> Generator[httpx.Response]:
+        """An answer that is read as it comes. Errors: ApiError, Unreachable; while it is read BrokenOff."""
+        response = self.drive(answered(self.url, request, self._retries, streamed=True))
         try:
-            with reading(self.url, pieces.request):
-                yield from response.iter_text() if pieces.kind is str else response.iter_bytes()
+            with reading(self.url, request):
+                yield response
         finally:
             response.close()
+
+    def pieces(self, pieces: Pieces[Any]) -> Iterator[Any]:
+        """The pieces of a file, as they come."""
+        with self.opened(pieces.request) as response:
+            yield from response.iter_text() if pieces.kind is str else response.iter_bytes()
 
     def pages(self, pages: Pages[Any]) -> Iterator[Any]:
         """The values of all pages; each page is asked for when the one before is used up."""
@@ -180,7 +187,7 @@ def _page(pages: Pages[Any], cursor: str | None) -> Call[Any]:
 def _built(http: httpx.Client | httpx.AsyncClient, step: Send) -> httpx.Request:
     request = step.request
     timeout: dict[str, Any] = {} if request.timeout_s is None else {"timeout": _timeout(request.timeout_s)}
-    headers = {"Idempotency-Key": step.key} if step.key else None
+    headers = {**(request.headers or {}), **({"Idempotency-Key": step.key} if step.key else {})}
     return http.build_request(
         request.method, request.path, params=request.params, json=request.body, headers=headers, **timeout
     )

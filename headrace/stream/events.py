@@ -31,6 +31,8 @@ _EVENTS: Final = (
     Kind("run_reads", "How far a run is, told every few seconds."),
     Kind("run_read", "A run was read to its end."),
     Kind("run_ended", "A run ended, and does not show: it was refused or cancelled."),
+    Kind("export_done", "An export that was made in the background is ready; its file is kept for a while."),
+    Kind("export_failed", "An export that was made in the background failed."),
     Kind("run_shown", "A full load, or the run of a model, shows."),
 )
 

@@ -3,6 +3,8 @@
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
+from functools import cache
 
 from argon2 import PasswordHasher
 from fastapi import FastAPI
@@ -11,6 +13,7 @@ from sqlalchemy import Engine
 from headrace.access.topic import AccessLog, KnownAccess
 from headrace.stream.control import Controls
 from headrace.stream.holdings import HoldingLog
+from headrace.stream.notices import Notices
 from headrace.stream.registry import Registry
 from headrace.stream.secret_log import SecretLog
 from services.gateway.accounts import Accounts
@@ -25,6 +28,11 @@ from services.gateway.adapters.control_fold import ControlFold
 from services.gateway.adapters.database import open_database, upgrade
 from services.gateway.adapters.dataset_log import DatasetLog
 from services.gateway.adapters.dataset_store import DatasetStore
+from services.gateway.adapters.export_owners import ExportOwners
+from services.gateway.adapters.export_schedules import ExportSchedules
+from services.gateway.adapters.export_source import ExportSource
+from services.gateway.adapters.export_storage import ExportStorage, local
+from services.gateway.adapters.export_store import ExportStore
 from services.gateway.adapters.generation_reach import GenerationReach
 from services.gateway.adapters.generation_sides import StoredSides
 from services.gateway.adapters.generations_compared import GenerationDiffs
@@ -53,6 +61,7 @@ from services.gateway.adapters.warehouse import Warehouse
 from services.gateway.adapters.wish_store import WishStore
 from services.gateway.catalog import Catalog
 from services.gateway.contributors import Contributors
+from services.gateway.export_worker import ExportParts, ExportWorker, Limits
 from services.gateway.gateway import Gateway
 from services.gateway.generations import Generations
 from services.gateway.made_tests import TestMaker
@@ -78,12 +87,8 @@ def build(settings: GatewaySettings) -> Gateway:
     upgrade(engine)
     datasets = DatasetStore(engine)
     fold = ControlFold(connection, controls, engine)
-    warehouse = Warehouse(
-        settings.warehouse_url,
-        settings.warehouse_reader_user,
-        settings.warehouse_reader_password.get_secret_value(),
-        settings.query_timeout_s,
-    )
+    reader = (settings.warehouse_reader_user, settings.warehouse_reader_password.get_secret_value())
+    warehouse = Warehouse(settings.warehouse_url, *reader, settings.query_timeout_s)
     quarantine, progress, lake = Quarantine(warehouse, datasets.get), Progress(connection), Lake(settings)
     published, ledger, incidents = PublishedRows(warehouse), LedgerStore(engine), IncidentStore(engine)
     reach = GenerationReach(connection, registry, progress)
@@ -95,6 +100,9 @@ def build(settings: GatewaySettings) -> Gateway:
     audit_anchor = AuditAnchor(connection, controls, audit_log)
     tests, access, key = TransformTests(), KnownAccess(connection, controls), _token_key(settings)
     desk = AccessDesk(engine, access, AccessLog(connection, controls), settings.gateway_admin_token, key)
+    accounts = Accounts(datasets, ledger, incidents, progress, fold, runs, wishes, overrides, generations.shown)
+    exported = Warehouse(settings.warehouse_url, *reader, settings.export_timeout_s)
+    exporting = _exporting(settings, engine, datasets, ExportSource(exported, lambda it: accounts.of([it])[0]), desk)
     passports = Passports(
         connection,
         registry,
@@ -116,7 +124,7 @@ def build(settings: GatewaySettings) -> Gateway:
         SecretKeeper(SecretLog(connection, controls, "gateway", settings.instance), keys) if keys else None,
         runs,
         fold,
-        Accounts(datasets, ledger, incidents, progress, fold, runs, wishes, overrides, generations.shown),
+        accounts,
         desk,
         access,
         SignIn(engine, key, desk, settings.sign_in_times, PasswordHasher()),
@@ -146,6 +154,11 @@ def build(settings: GatewaySettings) -> Gateway:
         audit=AuditStore(engine),
         audit_anchor=audit_anchor,
         catalog=Catalog.over(engine, datasets, Storage(progress, ledger, lake, warehouse)),
+        export_source=exporting.source,
+        exports=exporting.store,
+        export_schedules=exporting.schedules,
+        export_storages=exporting.storages,
+        export_worker=ExportWorker(exporting),
     )
 
 
@@ -157,8 +170,10 @@ def serve(gateway: Gateway) -> FastAPI:
         gateway.fold.start()
         gateway.known_access.start()
         gateway.audit_anchor.start()
+        gateway.export_worker.start()
         yield
         gateway.audit_anchor.stop()
+        gateway.export_worker.stop()
         gateway.known_access.close()
         gateway.fold.stop()
         gateway.engine.dispose()
@@ -181,6 +196,29 @@ def _oidc(settings: GatewaySettings, engine: Engine, access: AccessDesk) -> Oidc
     )
     admission = Admission(settings.oidc_groups_claim, settings.group_roles, settings.oidc_who == "mapped")
     return OidcSignIn(Provider(provider, time.monotonic), OidcAttempts(engine), access, admission)
+
+
+def _exporting(
+    settings: GatewaySettings, engine: Engine, datasets: DatasetStore, source: ExportSource, desk: AccessDesk
+) -> ExportParts:
+    storages = {"download": ExportStorage(settings.export_location or local(settings.data_dir / "exports"))}
+    if settings.export_bucket:
+        storages["s3"] = ExportStorage(settings.export_bucket)
+    notices = cache(
+        lambda: Notices(
+            settings.connection(), Registry(settings.registry_url, _REGISTRY_S), "gateway", settings.instance
+        )
+    )
+    return ExportParts(
+        ExportStore(engine),
+        ExportSchedules(engine),
+        source,
+        datasets,
+        ExportOwners(desk, Assets(datasets)),
+        storages,
+        Limits(settings.export_most_mb << 20, timedelta(hours=settings.export_kept_hours)),
+        lambda *event: notices().event(*event),
+    )
 
 
 def _token_key(settings: GatewaySettings) -> bytes:

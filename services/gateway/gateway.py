@@ -1,5 +1,6 @@
 """The parts of a gateway, as the API works with them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Engine
@@ -17,6 +18,10 @@ from services.gateway.adapters.branches import Branches
 from services.gateway.adapters.control_fold import ControlFold
 from services.gateway.adapters.dataset_log import DatasetLog
 from services.gateway.adapters.dataset_store import DatasetStore
+from services.gateway.adapters.export_schedules import ExportSchedules
+from services.gateway.adapters.export_source import ExportSource
+from services.gateway.adapters.export_storage import ExportStorage
+from services.gateway.adapters.export_store import ExportStore
 from services.gateway.adapters.generations_compared import GenerationDiffs
 from services.gateway.adapters.health import Health
 from services.gateway.adapters.holding_store import HoldingStore
@@ -33,6 +38,7 @@ from services.gateway.adapters.transform_tests import TransformTests
 from services.gateway.adapters.warehouse import Warehouse
 from services.gateway.adapters.wish_store import WishStore
 from services.gateway.catalog import Catalog
+from services.gateway.export_worker import ExportWorker
 from services.gateway.generations import Generations
 from services.gateway.made_tests import TestMaker
 from services.gateway.oidc_sign_in import OidcSignIn
@@ -82,3 +88,8 @@ class Gateway:
     audit: AuditStore
     audit_anchor: AuditAnchor
     catalog: Catalog
+    export_source: ExportSource
+    exports: ExportStore
+    export_schedules: ExportSchedules
+    export_storages: Mapping[str, ExportStorage]
+    export_worker: ExportWorker

@@ -25,6 +25,20 @@ class GatewaySettings(LakeSettings, KeySettings, TokenSettings, OidcSettings):
     query_timeout_s: int = Field(30, ge=1, description="A query is stopped after this long.")
 
     diff_timeout_s: int = Field(600, ge=1, description="A comparison of two generations is given up after this long.")
+    export_location: str = Field(
+        "",
+        description="Where the files of exports are kept to be downloaded, any fsspec location; empty is the data folder. "
+        "Gateways that share a database must share it.",
+    )
+    export_bucket: str = Field(
+        "",
+        description="Where exports to S3 go, such as s3://bucket/exports; empty: there are none. Needs the extra `s3`.",
+    )
+    export_most_mb: int = Field(
+        20_000, ge=1, description="The largest file that an export in the background may become."
+    )
+    export_kept_hours: int = Field(72, ge=1, description="How long such a file is kept.")
+    export_timeout_s: int = Field(3600, ge=1, description="An export is given up after this long.")
 
     @property
     def database_url(self) -> str:

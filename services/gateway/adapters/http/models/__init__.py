@@ -70,6 +70,15 @@ from services.gateway.adapters.http.models.drift import (
     DriftHits,
     DriftItem,
 )
+from services.gateway.adapters.http.models.exports import (
+    Export,
+    ExportId,
+    Exports,
+    ExportSchedule,
+    ExportSchedules,
+    NewExport,
+    NewExportSchedule,
+)
 from services.gateway.adapters.http.models.generations import (
     Generation,
     GenerationAct,
@@ -201,6 +210,11 @@ __all__ = [
     "DriftEdit",
     "DriftHits",
     "DriftItem",
+    "Export",
+    "ExportId",
+    "ExportSchedule",
+    "ExportSchedules",
+    "Exports",
     "FailedRotation",
     "FateCount",
     "FateMove",
@@ -228,6 +242,8 @@ __all__ = [
     "MadeTest",
     "MaskedColumn",
     "Name",
+    "NewExport",
+    "NewExportSchedule",
     "NewGrant",
     "NewSecret",
     "NewToken",
