@@ -2,6 +2,7 @@
 
 import hmac
 import secrets
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -71,6 +72,7 @@ class AccessBook:
     principals: dict[str, Principal] = field(default_factory=dict)
     grants: dict[str, Grant] = field(default_factory=dict)
     tokens: dict[str, Token] = field(default_factory=dict)
+    _granted: dict[str, list[Grant]] = field(default_factory=lambda: defaultdict(list))
 
     @classmethod
     def of(cls, entries: Iterable[Entry]) -> "AccessBook":
@@ -82,6 +84,7 @@ class AccessBook:
                     book.principals[entry.id] = entry
                 case Grant():
                     book.grants[entry.id] = entry
+                    book._granted[entry.to].append(entry)
                 case Token():
                     book.tokens[entry.id] = entry
         return book
@@ -91,8 +94,8 @@ class AccessBook:
         principal = self.principals.get(principal_id)
         if principal is None or not principal.active:
             return None
-        theirs = {f"user:{principal.id}", *(f"group:{group}" for group in principal.groups)}
-        grants = tuple(grant for grant in self.grants.values() if grant.to in theirs)
+        theirs = (f"user:{principal.id}", *(f"group:{group}" for group in dict.fromkeys(principal.groups)))
+        grants = tuple(grant for to in theirs for grant in self._granted.get(to, ()))
         return Caller(principal, Access(grants, None if token is None else token.limit), token)
 
     def bearer(self, bearer: str, key: bytes, now: datetime) -> Caller | None:

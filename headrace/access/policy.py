@@ -144,16 +144,25 @@ Rows = Literal["all"] | tuple[str, ...]
 class Sight:
     """What somebody sees of a dataset: of which rows, and of which columns they see the values of which rows only.
 
-    A column that is not in `masked` shows its values wherever its row shows.
+    A column in `masked` shows its values in those rows. Of columns that nobody has listed those in `others` show, but for the
+    system's own, which begin with an underscore.
     """
 
     rows: Rows = "all"
     masked: Mapping[str, Rows] = field(default_factory=dict)
+    listed: frozenset[str] = frozenset()
+    others: Rows = "all"
 
     @property
     def whole(self) -> bool:
         """Whether nothing is hidden."""
-        return self.rows == "all" and not self.masked
+        return self.rows == "all" and not self.masked and self.others == "all"
+
+    def of_column(self, name: str) -> Rows:
+        """In which of the rows they see, the values of this column show."""
+        if (shown := self.masked.get(name)) is not None:
+            return shown
+        return "all" if name in self.listed or name.startswith("_") else self.others
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,12 +192,13 @@ class Access:
         if not giving:
             return None
         rows = _rows(giving)
-        masked: dict[str, Rows] = {}
-        for column, classification in asset.columns.items():
+
+        def shown(classification: Classification) -> Rows:
             shown = _rows(grant for grant in giving if grant.shows(classification))
-            if shown not in ("all", rows):
-                masked[column] = shown
-        return Sight(rows, masked)
+            return "all" if shown == rows else shown
+
+        masked = {column: where for column, kind in asset.columns.items() if (where := shown(kind)) != "all"}
+        return Sight(rows, masked, frozenset(asset.columns), shown(asset.classification))
 
     def sees_whole(self, action: Action, asset: Asset) -> bool:
         """Whether one grant alone shows everything of it: its records as they came too, whose fields nobody has classified."""

@@ -13,13 +13,13 @@ def quoted(name: str) -> str:
 def visible(table: str, columns: Iterable[str], sight: Sight) -> str:
     """The query whose rows somebody sees of a table, in parentheses; `table` is quoted, its `columns` are not.
 
-    A hidden value is NULL, also to conditions, joins and sums around it: nothing can be found out by filtering by it. Give it the
-    columns of the table: one that the policy does not know keeps its values.
+    A hidden value is NULL, also to conditions, joins and sums around it: nothing can be found out by filtering by it.
     """
-    flags = {shown: f"`__shown_{at}`" for at, shown in enumerate(dict.fromkeys(sight.masked.values()))}
-    selected = ", ".join(_column(name, flags.get(sight.masked.get(name, "all"))) for name in columns)
+    shown = {name: sight.of_column(name) for name in columns}
+    flags = {where: f"`__shown_{at}`" for at, where in enumerate(dict.fromkeys(shown.values())) if where != "all"}
+    selected = ", ".join(_column(name, flags.get(where)) for name, where in shown.items())
     # Conditions stand in a query of their own: here their names could mean the masked columns.
-    seen = "".join(f", {_condition(shown)} AS {flag}" for shown, flag in flags.items())
+    seen = "".join(f", {_condition(where)} AS {flag}" for where, flag in flags.items())
     where = "" if sight.rows == "all" else f" WHERE {_condition(sight.rows)}"
     return f"(SELECT {selected} FROM (SELECT *{seen} FROM {table}{where}))"  # noqa: S608  # guarded when they are granted
 
