@@ -57,23 +57,23 @@ SCALARS: Final[Mapping[str, str]] = {
         reinterpretasdate reinterpretasdatetime reinterpretasfixedstring reinterpretasfloat32 reinterpretasfloat64
         reinterpretasint128 reinterpretasint16 reinterpretasint256 reinterpretasint32 reinterpretasint64 reinterpretasint8
         reinterpretasstring reinterpretasuint128 reinterpretasuint16 reinterpretasuint256 reinterpretasuint32
-        reinterpretasuint64 reinterpretasuint8 reinterpretasuuid str_to_date tobool tolowcardinality tostring
-        tostringcuttozero tointerval tointervalday tointervalhour tointervalmicrosecond tointervalmillisecond
+        reinterpretasuint64 reinterpretasuint8 reinterpretasuuid str_to_date tobool tolowcardinality tobfloat16 tobfloat16ornull tobfloat16orzero todatetime32 tostring
+        tostringcuttozero totime totime64 totime64ornull totime64orzero totimeornull totimeorzero tointerval tointervalday tointervalhour tointervalmicrosecond tointervalmillisecond
         tointervalminute tointervalmonth tointervalnanosecond tointervalquarter tointervalsecond tointervalweek
         tointervalyear tounixtimestamp64micro tounixtimestamp64milli tounixtimestamp64nano tounixtimestamp64second tofixedstring
     """,
     "dates and times": """
         adddate adddays addhours addinterval addmicroseconds addmilliseconds addminutes addmonths addnanoseconds addquarters
         addseconds addtupleofintervals addweeks addyears age changeday changehour changeminute changemonth changesecond changeyear
-        curdate current_date current_timestamp date_add date_bin date_diff date_format date_sub date_trunc dateadd datediff
-        datename datesub datetrunc day dayofmonth dayofweek dayofyear formatdatetime formatdatetimeinjodasyntax from_days
+        curdate current_date current_timestamp date_bin date_diff date_format date_trunc datediff
+        datename datetrunc day dayofmonth dayofweek dayofyear formatdatetime formatdatetimeinjodasyntax from_days
         from_unixtime from_utc_timestamp fromdayssinceyearzero fromdayssinceyearzero32 frommodifiedjulianday
         frommodifiedjuliandayornull fromunixtimestamp fromunixtimestampinjodasyntax fromutctimestamp hour last_day makedate
         makedate32 makedatetime makedatetime64 microsecond millisecond minute month monthname nanosecond now now64 nowinblock
         nowinblock64 quarter second subdate subtractdays subtracthours subtractinterval subtractmicroseconds
         subtractmilliseconds subtractminutes subtractmonths subtractnanoseconds subtractquarters subtractseconds
-        subtracttupleofintervals subtractweeks subtractyears time_bucket timediff timeslot timeslots timestamp timestamp_add
-        timestamp_diff timestamp_sub timestampadd timestampdiff timestampsub timezoneof timezoneoffset to_days to_unixtime
+        subtracttupleofintervals subtractweeks subtractyears time_bucket timediff timeslot timeslots timestamp
+        timestamp_diff timestampdiff timezone timezoneof timezoneoffset to_days to_unixtime
         to_utc_timestamp today todayofmonth todayofweek todayofyear todaysinmonth todayssinceyearzero tohour toisoweek toisoyear
         tolastdayofmonth tolastdayofweek tomicrosecond tomillisecond tominute tomodifiedjulianday tomodifiedjuliandayornull
         tomonday tomonth tomonthnumsinceepoch tonanosecond toquarter torelativedaynum torelativehournum torelativeminutenum
@@ -90,7 +90,7 @@ SCALARS: Final[Mapping[str, str]] = {
         l2squarednorm linfdistance linfnorm linfnormalize lpdistance lpnorm lpnormalize scalarproduct tuple tupleconcat
         tupledivide tupledividebynumber tupleelement tuplehammingdistance tupleintdiv tupleintdivbynumber tupleintdivorzero
         tupleintdivorzerobynumber tupleminus tuplemodulo tuplemodulobynumber tuplemultiply tuplemultiplybynumber tuplenames
-        tuplenegate tupleplus tupletonamevaluepairs untuple vectordifference vectorsum
+        tuplenegate tupleplus tupletonamevaluepairs vectordifference vectorsum
     """,
     "encoding and hashes": """
         base32decode base32encode base58decode base58encode base64decode base64encode base64urldecode base64urlencode bin
@@ -181,11 +181,11 @@ SCALARS: Final[Mapping[str, str]] = {
     """,
     "series and everything else": """
         bar bytesize countdigits defaultvalueofargumenttype dynamicelement dynamictype format_bytes formatreadabledecimalsize
-        formatreadablequantity formatreadablesize formatreadabletimedelta getsubcolumn grouping identity ignore isconstant
+        formatreadablequantity formatreadablesize formatreadabletimedelta getsubcolumn identity ignore isconstant
         isdecimaloverflow lowcardinalityindices lowcardinalitykeys materialize minsamplesizecontinuous minsamplesizeconversion
         neighbor parsereadablesize parsereadablesizeornull parsereadablesizeorzero parsetimedelta rownumberinallblocks
         rownumberinblock runningdifference runningdifferencestartingwithfirstvalue seriesdecomposestl
-        seriesoutliersdetecttukey seriesperioddetectfft timeseriesrange totypename transform variantelement varianttype
+        seriesoutliersdetecttukey  timeseriesrange totypename transform variantelement varianttype
         visiblewidth
     """,
 }
@@ -214,7 +214,7 @@ AGGREGATES: Final = """
     regr_intercept regr_r2 regr_slope regr_sxx regr_sxy regr_syy retention row_number sequencecount sequencematch
     sequencematchevents sequencenextnode simplelinearregression singlevalueornull skewpop skewsamp sparkbar std stddev
     stddev_pop stddev_samp stddevpop stddevpopstable stddevsamp stddevsampstable string_agg studentttest
-    studentttestonesample sum sumcount sumkahan summap summapfiltered summapwithoverflow summappedarrays sumwithoverflow
+    studentttestonesample sum sumcount sumkahan summapfiltered summapwithoverflow summappedarrays sumwithoverflow
     theilsu timeseriesdeltatogrid timeseriesgrouparray timeseriesinstantratetogrid timeserieslasttogrid timeseriesratetogrid
     topk topkweighted uniq uniqcombined uniqcombined64 uniqexact uniqhll12 uniqupto var_pop var_samp varpop varpopstable varsamp
     varsampstable welchttest windowfunnel
@@ -222,9 +222,8 @@ AGGREGATES: Final = """
 
 _NUMBERS: Final = (
     *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64, 128, 256)),
-    *(f"float{bits}" for bits in (32, 64)),
     *(f"decimal{bits}" for bits in (32, 64, 128, 256)),
-    *("bfloat16", "date", "date32", "datetime", "datetime32", "datetime64", "time", "time64"),
+    *("float32", "float64", "date", "date32", "datetime", "datetime64"),
 )
 _CONVERSIONS: Final = tuple(f"to{kind}{end}" for kind in _NUMBERS for end in ("", "ordefault", "ornull", "orzero"))
 
@@ -234,25 +233,33 @@ TYPES: Final = """
     lowcardinality map nested nullable numeric string time64 tuple varchar variant dynamic
 """
 
+#: Written like functions, and known to the engine's parser alone.
+SYNTAX: Final = "date_add date_sub dateadd datesub grouping timestamp_add timestamp_sub timestampadd timestampsub"
+
 #: Words that stand before a parenthesis and call nothing.
 KEYWORDS: Final = frozenset(
     """
-    all and any as asof between by case cast columns cube distinct div else end escape except exists extract filter from global
-    group grouping having ilike in inner intersect interpolate interval is join left like limit materialized mod not offset on or
+    all and any apply as asof between by case cast columns cube distinct div else end escape except exists extract filter from global
+    group having ilike in inner intersect interpolate interval is join left like limit materialized mod not offset on or
     order outer over partition qualify replace right rollup select sets some step then to union using when where window with within
     """.split()
 )
 
-FUNCTIONS: Final = frozenset(chain(_CONVERSIONS, TYPES.split(), *(names.split() for names in SCALARS.values())))
+FUNCTIONS: Final = frozenset(
+    chain(_CONVERSIONS, TYPES.split(), SYNTAX.split(), *(names.split() for names in SCALARS.values()))
+)
 _AGGREGATES: Final = frozenset(AGGREGATES.split())
 _COMBINATOR: Final = re.compile(r"(if|array|map|distinct|ordefault|ornull|resample|foreach|argmin|argmax)$")
 
 
 def is_allowed(name: str) -> bool:
     """Whether a query may call a function of this name. Letter case does not matter: it does to some of the engine's, not to others."""
+    return name.lower() in FUNCTIONS or is_aggregate(name)
+
+
+def is_aggregate(name: str) -> bool:
+    """Whether a function is of those over many rows."""
     stem = name.lower()
-    if stem in FUNCTIONS:
-        return True
     while stem not in _AGGREGATES:
         shorter = _COMBINATOR.sub("", stem)
         if shorter == stem:
