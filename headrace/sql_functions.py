@@ -57,10 +57,11 @@ SCALARS: Final[Mapping[str, str]] = {
         reinterpretasdate reinterpretasdatetime reinterpretasfixedstring reinterpretasfloat32 reinterpretasfloat64
         reinterpretasint128 reinterpretasint16 reinterpretasint256 reinterpretasint32 reinterpretasint64 reinterpretasint8
         reinterpretasstring reinterpretasuint128 reinterpretasuint16 reinterpretasuint256 reinterpretasuint32
-        reinterpretasuint64 reinterpretasuint8 reinterpretasuuid str_to_date tobool tolowcardinality tobfloat16 tobfloat16ornull tobfloat16orzero todatetime32 tostring
-        tostringcuttozero totime totime64 totime64ornull totime64orzero totimeornull totimeorzero tointerval tointervalday tointervalhour tointervalmicrosecond tointervalmillisecond
-        tointervalminute tointervalmonth tointervalnanosecond tointervalquarter tointervalsecond tointervalweek
-        tointervalyear tounixtimestamp64micro tounixtimestamp64milli tounixtimestamp64nano tounixtimestamp64second tofixedstring
+        reinterpretasuint64 reinterpretasuint8 reinterpretasuuid str_to_date tobool tolowcardinality tobfloat16 tobfloat16ornull
+        tobfloat16orzero todatetime32 tostring tostringcuttozero totime totime64 totime64ornull totime64orzero totimeornull
+        totimeorzero tointerval tointervalday tointervalhour tointervalmicrosecond tointervalmillisecond tointervalminute
+        tointervalmonth tointervalnanosecond tointervalquarter tointervalsecond tointervalweek tointervalyear
+        tounixtimestamp64micro tounixtimestamp64milli tounixtimestamp64nano tounixtimestamp64second tofixedstring
     """,
     "dates and times": """
         adddate adddays addhours addinterval addmicroseconds addmilliseconds addminutes addmonths addnanoseconds addquarters
@@ -230,21 +231,21 @@ _CONVERSIONS: Final = tuple(f"to{kind}{end}" for kind in _NUMBERS for end in (""
 #: Types that are written with something in parentheses.
 TYPES: Final = """
     array datetime datetime32 datetime64 decimal decimal32 decimal64 decimal128 decimal256 enum enum8 enum16 fixedstring json
-    lowcardinality map nested nullable numeric string time64 tuple varchar variant dynamic
+    lowcardinality map nullable numeric string time64 tuple varchar variant dynamic
 """
 
 #: Written like functions, and known to the engine's parser alone.
 SYNTAX: Final = "date_add date_sub dateadd datesub grouping timestamp_add timestamp_sub timestampadd timestampsub"
 
 #: Words that stand before a parenthesis and call nothing.
-KEYWORDS: Final = frozenset(
-    """
-    all and any apply as asof between by case cast columns cube distinct div else end escape except exists extract filter from global
-    group having ilike in inner intersect interpolate interval is join left like limit materialized mod not offset on or
-    order outer over partition qualify replace right rollup select sets some step then to union using when where window with within
-    """.split()
-)
+KEYWORDS: Final = """
+    all and any apply as asof between by case cast columns cube distinct div else end escape except exists extract filter
+    from global group having ilike in inner intersect interpolate interval is join left like limit materialized mod not
+    offset on or order outer over partition qualify replace right rollup select sets some step then to union using when
+    where window with within
+"""
 
+WORDS: Final = frozenset(KEYWORDS.split())
 FUNCTIONS: Final = frozenset(
     chain(_CONVERSIONS, TYPES.split(), SYNTAX.split(), *(names.split() for names in SCALARS.values()))
 )
@@ -253,7 +254,7 @@ _COMBINATOR: Final = re.compile(r"(if|array|map|distinct|ordefault|ornull|resamp
 
 
 def is_allowed(name: str) -> bool:
-    """Whether a query may call a function of this name. Letter case does not matter: it does to some of the engine's, not to others."""
+    """Whether a query may call a function of this name. Letter case, which matters to the engine for some, does not here."""
     return name.lower() in FUNCTIONS or is_aggregate(name)
 
 

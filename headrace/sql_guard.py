@@ -17,7 +17,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import Token, TokenType
 
-from headrace.sql_functions import KEYWORDS, is_allowed
+from headrace.sql_functions import WORDS, is_allowed
 
 _DIALECT: Final = "clickhouse"
 _ONLY_SELECT: Final = "only SELECT is allowed (also with WITH and UNION)"
@@ -141,7 +141,7 @@ def check_parts(
         if at + 1 < len(tokens) and tokens[at + 1].token_type == TokenType.L_PAREN and word.start not in named:
             _check_function(word, functions)
         if word.text.lower() == "apply" and word.token_type != TokenType.STRING:
-            _check_applied(tokens[at + 1 : at + 3])
+            _check_applied(tokens[at + 1 : at + 4])
 
 
 def _is_named(table: exp.Table) -> bool:
@@ -206,14 +206,13 @@ def _check(node: exp.Expr, parameters: Collection[str]) -> None:
 
 
 def _check_source(node: exp.Expr) -> None:
-    """Rows come from tables and queries alone. `(SHOW TABLES)` is a table in parentheses to sqlglot, and a statement to the engine."""
+    """Rows come from tables and queries alone. `(SHOW TABLES)` is a table to sqlglot, and a statement to the engine."""
     source = node.this.this if isinstance(node.this, exp.Final) else node.this
     joins = node.args.get("kind") == "ARRAY"
     allowed = exp.Query if isinstance(node, exp.Subquery) else exp.Table | exp.Subquery
     if isinstance(node, exp.Lateral | exp.Unnest) or not (joins or isinstance(source, allowed)):
-        raise RefusedQueryError(
-            f"rows cannot come from {source.sql(dialect=_DIALECT)[:80]}: name a dataset's table, or write (SELECT ...)"
-        )
+        written = source.sql(dialect=_DIALECT)[:80]
+        raise RefusedQueryError(f"rows cannot come from {written}: name a dataset's table, or write (SELECT ...)")
 
 
 def _may_name_a_table(node: exp.In) -> bool:
@@ -241,22 +240,21 @@ def _check_function(word: Token, functions: Collection[str]) -> None:
     if word.token_type in _STRINGS or (word.token_type != TokenType.IDENTIFIER and not _WORD.fullmatch(word.text)):
         return
     name = word.text.lower()
-    if (
-        is_allowed(name)
-        or name in functions
-        or (word.token_type != TokenType.IDENTIFIER and name.split()[-1] in KEYWORDS)
-    ):
+    if is_allowed(name) or name in functions or (word.token_type != TokenType.IDENTIFIER and name.split()[-1] in WORDS):
         return
     raise RefusedQueryError(f"the function {word.text[:80]} is not allowed in queries")
 
 
 def _check_applied(following: Sequence[Token]) -> None:
-    """Whether APPLY, if it is that, applies what may be called: `APPLY f` and `APPLY(f)` name it without calling it."""
-    if not following or following[0].token_type != TokenType.L_PAREN:
-        return  # a column of that name: without parentheses it does not get through the parser
-    name = following[-1]
-    if not is_allowed(name.text) and name.token_type in (*_QUOTED, TokenType.VAR):
-        raise RefusedQueryError(f"the function {name.text[:80]} is not allowed in queries")
+    """Whether APPLY, if it is that, applies what may be called: `APPLY(f)` names it without calling it.
+
+    `APPLY f` does not get through the parser, so that without parentheses it is a column of that name.
+    """
+    if len(following) < 3 or following[0].token_type != TokenType.L_PAREN:
+        return
+    name = following[1].text
+    if following[2].token_type != TokenType.ARROW and not is_allowed(name):
+        raise RefusedQueryError(f"the function {name[:80]} is not allowed in queries")
 
 
 def _check_table(table: exp.Table, databases: Collection[str]) -> None:

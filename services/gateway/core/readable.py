@@ -142,6 +142,12 @@ def _refuse_of_tables(query: exp.Query, hidden: Sequence[Named]) -> None:
             raise RefusedQueryError(f"{name} shows you a part of its rows: leave FINAL and SAMPLE out")
         if query.find(exp.PreWhere):
             raise RefusedQueryError(f"{name} shows you a part of its rows: write WHERE in the place of PREWHERE")
+    given = {cte.alias for cte in query.find_all(exp.CTE)}
+    if shadowed := next((each for each in hidden if each.table in given and not each.node.alias), None):
+        name = f"{shadowed.database}.{shadowed.table}"
+        raise RefusedQueryError(
+            f"{name} shows you a part of its rows, and WITH gives its name to something else: name it with AS"
+        )
     bare = Counter((id(table.node.parent_select), table.table) for table in hidden if not table.node.alias)
     for (_, called), count in bare.items():
         if count > 1:
@@ -168,7 +174,8 @@ def _refuse_unfound(tokens: Sequence[Token], found: Collection[int], domains: Co
         if at not in found and tokens[at].text in domains:
             name = tokens[at].text
             raise RefusedQueryError(
-                f"{name}.{tokens[at + 2].text} stands where no table is read; if {name} is a name that the query gives, give another"
+                f"{name}.{tokens[at + 2].text} stands where no table is read; if {name} is a name that the query gives, "
+                "give another"
             )
 
 
@@ -186,8 +193,8 @@ def _stand_in(table: Named, readable: Readable, space: str) -> str:
             checked_rows(condition, readable.columns)
         except RefusedQueryError as error:
             raise RefusedQueryError(
-                f"{table.database}.{table.table} cannot be read: what you may see of it depends on columns that it does not have; "
-                "ask whoever granted it"
+                f"{table.database}.{table.table} cannot be read: what you may see of it depends on columns that it does "
+                "not have; ask whoever granted it"
             ) from error
     name = "" if table.node.alias else f" AS {quoted(table.table)}"
     return f"{space}{visible(table.path, readable.columns, readable.sight)}{name}"

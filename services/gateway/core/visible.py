@@ -16,9 +16,9 @@ def quoted(name: str) -> str:
 def visible(table: str, columns: Iterable[str], sight: Sight) -> str:
     """The query whose rows somebody sees of a table, in parentheses; `table` is quoted, its `columns` are not.
 
-    A hidden value is NULL, also to conditions, joins and sums around it: nothing can be found out by filtering by it. Nothing around
-    it is computed of a hidden row either: the engine moves neither conditions nor expressions below a LIMIT, and may move
-    them below anything else, where `toInt32(name)` would tell by its error what a hidden name is.
+    A hidden value is NULL, also to conditions, joins and sums around it: nothing can be found out by filtering by it. Nor is
+    anything around it computed of a hidden row: the engine moves conditions and expressions below anything but a LIMIT, and
+    `toInt32(name)` would tell by its error what a hidden name is.
     """
     shown = {name: sight.of_column(name) for name in columns}
     flags = {where: f"`__shown_{at}`" for at, where in enumerate(dict.fromkeys(shown.values())) if where != "all"}
