@@ -17,7 +17,7 @@ _KEYS = "master.keys"
 
 
 class Credentials(BaseModel):
-    """The stack's secrets. `token_key` is what the gateway hashes tokens with, `push_token` what HTTP push asks for."""
+    """The stack's secrets. `token_key` is what tokens are hashed with, `push_token` what HTTP push asks for."""
 
     model_config = ConfigDict(frozen=True)
 

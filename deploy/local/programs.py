@@ -68,7 +68,7 @@ def service(
             "HEADRACE_GATEWAY_HOST": HOST,
             "HEADRACE_GATEWAY_PORT": str(serving if name == "gateway" else settings.gateway_port),
             "HEADRACE_GATEWAY_ADMIN_TOKEN": credentials.admin_token.get_secret_value(),
-            "HEADRACE_GATEWAY_TOKEN_KEY": credentials.token_key.get_secret_value(),
+            "HEADRACE_TOKEN_KEY": credentials.token_key.get_secret_value(),
             "HEADRACE_SOURCE_DIR": str(settings.files),
             "HEADRACE_SOURCE_NETWORKS": _LOOPBACK,
             "HEADRACE_HTTP_HOST": HOST,

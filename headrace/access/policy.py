@@ -32,13 +32,19 @@ _READS: Final = _SEES | {Action.QUERY, Action.EXPORT}
 ACTIONS: Final[Mapping[Role, frozenset[Action]]] = {
     "viewer": _SEES,
     "analyst": _READS,
-    "operator": _SEES | {Action.OPERATE},
+    "operator": _SEES | {Action.QUERY, Action.OPERATE},
     "engineer": _READS | {Action.EDIT, Action.OPERATE},
     "admin": frozenset(Action),
 }
 
 #: From the least to the most sensitive.
 CLASSIFICATIONS: Final[tuple[Classification, ...]] = get_args(Classification)
+
+
+def sensitivity(classification: Classification) -> int:
+    """Where a classification stands among the others; the least sensitive is 0."""
+    return CLASSIFICATIONS.index(classification)
+
 
 #: Up to where each role sees values, unless its grant says otherwise.
 CLEARANCES: Final[Mapping[Role, Classification]] = {
@@ -63,6 +69,10 @@ class Asset:
     def domain(self) -> str:
         """The part of its name before the point."""
         return self.name.partition(".")[0]
+
+    def of_column(self, name: str) -> Classification:
+        """How sensitive a column is; one that is not listed is so as the dataset is."""
+        return self.columns.get(name, self.classification)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +108,11 @@ class Scope:
             case "tag":
                 return self.name in asset.tags
 
+    def holds(self, other: "Scope") -> bool:
+        """Whether all that the other covers is within it, whatever datasets there will be."""
+        within = self.kind == "domain" and other.kind == "dataset" and other.name.startswith(f"{self.name}.")
+        return self.kind == "all" or self == other or within
+
 
 EVERYTHING: Final = Scope("all")
 
@@ -124,8 +139,7 @@ class Grant:
 
     def shows(self, classification: Classification) -> bool:
         """Whether values this sensitive are shown under it."""
-        upto = self.clearance or CLEARANCES[self.role]
-        return CLASSIFICATIONS.index(classification) <= CLASSIFICATIONS.index(upto)
+        return sensitivity(classification) <= sensitivity(self.clearance or CLEARANCES[self.role])
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,8 +222,15 @@ class Access:
 
     def sees_whole(self, action: Action, asset: Asset) -> bool:
         """Whether one grant alone shows everything of it: its records as they came too, whose fields nobody has classified."""
-        most = max((asset.classification, *asset.columns.values()), key=CLASSIFICATIONS.index)
+        most = max((asset.classification, *asset.columns.values()), key=sensitivity)
         return any(not grant.rows and grant.shows(most) for grant in self._giving(action, asset))
+
+    def may_grant(self, scope: Scope) -> bool:
+        """Whether they may grant something within this scope: what they are admin of without any condition."""
+        if self.limit is not None and (Action.ADMIN not in self.limit.actions or EVERYTHING not in self.limit.scopes):
+            return False
+        ruling = [grant for grant in self.grants if Action.ADMIN in grant.actions and not grant.rows]
+        return any(grant.scope.holds(scope) for grant in ruling if grant.shows(CLASSIFICATIONS[-1]))
 
     def _lets(self, action: Action) -> bool:
         return self.limit is None or action in self.limit.actions

@@ -5,11 +5,14 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
+from headrace.access.topic import AccessLog, KnownAccess
 from headrace.stream.control import Controls
 from headrace.stream.holdings import HoldingLog
 from headrace.stream.registry import Registry
 from headrace.stream.secret_log import SecretLog
 from services.gateway.accounts import Accounts
+from services.gateway.adapters.access_desk import AccessDesk, kept_key
+from services.gateway.adapters.assets import Assets
 from services.gateway.adapters.back_test_desk import BackTestDesk
 from services.gateway.adapters.branches import Branches
 from services.gateway.adapters.control_fold import ControlFold
@@ -35,7 +38,6 @@ from services.gateway.adapters.secret_keeper import SecretKeeper
 from services.gateway.adapters.secret_store import SecretStore
 from services.gateway.adapters.source_desk import SourceDesk
 from services.gateway.adapters.tail import Tail
-from services.gateway.adapters.token_store import TokenStore, kept_key
 from services.gateway.adapters.transform_tests import TransformTests
 from services.gateway.adapters.warehouse import Warehouse
 from services.gateway.adapters.wish_store import WishStore
@@ -76,7 +78,7 @@ def build(settings: GatewaySettings) -> Gateway:
     overrides = OverrideStore(engine, connection, controls)
     generations = Generations(ledger, incidents, progress, fold, warehouse, lake)
     runs, wishes = RunLog(connection, controls), WishStore(engine, connection, controls)
-    tests = TransformTests()
+    tests, access = TransformTests(), KnownAccess(connection, controls)
     passports = Passports(
         connection,
         registry,
@@ -99,7 +101,9 @@ def build(settings: GatewaySettings) -> Gateway:
         runs,
         fold,
         Accounts(datasets, ledger, incidents, progress, fold, runs, wishes, overrides, generations.shown),
-        TokenStore(engine, settings.gateway_admin_token, _token_key(settings)),
+        AccessDesk(engine, access, AccessLog(connection, controls), settings.gateway_admin_token, _token_key(settings)),
+        access,
+        Assets(datasets),
         warehouse,
         quarantine,
         Tail(connection, registry),
@@ -128,7 +132,9 @@ def serve(gateway: Gateway) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         gateway.fold.start()
+        gateway.known_access.start()
         yield
+        gateway.known_access.close()
         gateway.fold.stop()
         gateway.engine.dispose()
 
@@ -138,6 +144,6 @@ def serve(gateway: Gateway) -> FastAPI:
 
 
 def _token_key(settings: GatewaySettings) -> bytes:
-    if settings.gateway_token_key is not None:
-        return settings.gateway_token_key.get_secret_value().encode()
+    if settings.token_key is not None:
+        return settings.token_key.get_secret_value().encode()
     return kept_key(settings.data_dir / "gateway.key")

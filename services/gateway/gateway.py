@@ -4,8 +4,11 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
+from headrace.access.topic import KnownAccess
 from headrace.stream.holdings import HoldingLog
 from services.gateway.accounts import Accounts
+from services.gateway.adapters.access_desk import AccessDesk
+from services.gateway.adapters.assets import Assets
 from services.gateway.adapters.back_test_desk import BackTestDesk
 from services.gateway.adapters.branches import Branches
 from services.gateway.adapters.control_fold import ControlFold
@@ -23,7 +26,6 @@ from services.gateway.adapters.secret_keeper import SecretKeeper
 from services.gateway.adapters.secret_store import SecretStore
 from services.gateway.adapters.source_desk import SourceDesk
 from services.gateway.adapters.tail import Tail
-from services.gateway.adapters.token_store import TokenStore
 from services.gateway.adapters.transform_tests import TransformTests
 from services.gateway.adapters.warehouse import Warehouse
 from services.gateway.adapters.wish_store import WishStore
@@ -45,7 +47,9 @@ class Gateway:
     runs: RunLog
     fold: ControlFold
     accounts: Accounts
-    tokens: TokenStore
+    access: AccessDesk
+    known_access: KnownAccess
+    assets: Assets
     warehouse: Warehouse
     quarantine: Quarantine
     tail: Tail

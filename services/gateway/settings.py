@@ -2,21 +2,16 @@
 
 from pydantic import Field, SecretStr
 
+from headrace.access.settings import TokenSettings
 from headrace.secrets.settings import KeySettings
 from headrace.stream.lake_settings import LakeSettings
 
 
-class GatewaySettings(LakeSettings, KeySettings):
+class GatewaySettings(LakeSettings, KeySettings, TokenSettings):
     """Settings of the gateway, as `HEADRACE_<NAME>`, beside those every service has."""
 
     gateway_admin_token: SecretStr = Field(
         min_length=16, description="The bearer token of the administrator, who can make further tokens."
-    )
-    gateway_token_key: SecretStr | None = Field(
-        None,
-        min_length=32,
-        description="The key tokens are hashed with. Left out, one is made and kept in the data folder; "
-        "gateways that share a database must share it.",
     )
     gateway_host: str = Field("127.0.0.1", description="Where the API listens.")
     gateway_port: int = Field(8080, description="The port of the API.")

@@ -345,7 +345,7 @@ def plant(platform: Platform, api: Recorded, login: Login, dataset: str) -> dict
     hexadecimal = values["value"].encode().hex()
     producer.produce(topic, f"it is {hexadecimal}", values["key"], headers={"h": values["header"].encode()})
     assert producer.flush(10) == 0
-    made = api("POST", "/tokens", json={"name": values["database"].encode().hex()})
+    made = api("POST", f"/datasets/{dataset}/pin", json={"because": values["database"].encode().hex()})
     assert made.is_success, made.text
     login.add(2000, 1, values["row"])  # a row of data is no secret: it goes wherever rows go
     settled(platform.client, dataset, 1501)

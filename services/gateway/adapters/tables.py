@@ -11,7 +11,6 @@ from sqlalchemy import (
     DateTime,
     Dialect,
     Integer,
-    LargeBinary,
     MetaData,
     String,
     Table,
@@ -151,13 +150,12 @@ SECRETS: Final = Table(
     Column("kept_for", _NAME, nullable=True),
 )
 
-TOKENS: Final = Table(
-    "tokens",
+#: When bearer tokens were used; what they are worth stands in `_headrace.access`.
+TOKEN_USES: Final = Table(
+    "token_uses",
     METADATA,
-    Column("id", String(32), primary_key=True),
-    Column("name", _NAME, nullable=False),
-    Column("secret_hash", LargeBinary(32), nullable=False),
-    Column("created_at", UtcDateTime, nullable=False),
+    Column("id", _NAME, primary_key=True),
+    Column("last_used_at", UtcDateTime, nullable=False),
 )
 
 

@@ -21,7 +21,8 @@ def visible(table: str, columns: Iterable[str], sight: Sight) -> str:
     `toInt32(name)` would tell by its error what a hidden name is.
     """
     shown = {name: sight.of_column(name) for name in columns}
-    flags = {where: f"`__shown_{at}`" for at, where in enumerate(dict.fromkeys(shown.values())) if where != "all"}
+    partly = dict.fromkeys(where for where in shown.values() if where != "all")
+    flags: dict[Rows, str] = {where: f"`__shown_{at}`" for at, where in enumerate(partly)}
     selected = ", ".join(_column(name, flags.get(where)) for name, where in shown.items())
     # Conditions stand in a query of their own: here their names could mean the masked columns.
     seen = "".join(f", {_condition(where)} AS {flag}" for where, flag in flags.items())

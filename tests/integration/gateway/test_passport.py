@@ -38,6 +38,7 @@ from services.loader.core.table import (
 from services.stager.adapters.lake import LakeTable
 from services.stager.core.landing import landed
 from services.stager.settings import StagerSettings
+from tests.accounts import token_of
 from tests.integration.gateway.conftest import MakeGateway
 from tests.integration.gateway.test_apply import put
 from tests.integration.gateway.test_warehouse import rejected
@@ -427,16 +428,8 @@ def test_it_asks_for_the_right_that_a_query_does(make_bench: MakeBench) -> None:
     path, ask = f"/api/v1/datasets/{bench.name}/rows/1:{at}/passport", f"/api/v1/datasets/{bench.name}/rows/passport"
     for headers, status in (
         ({"Authorization": "Bearer nobody"}, HTTPStatus.UNAUTHORIZED),
-        ({"Authorization": f"Bearer {_reader(bench)}"}, HTTPStatus.OK),
+        ({"Authorization": f"Bearer {token_of(bench.client, 'analyst', f'dataset:{bench.name}')}"}, HTTPStatus.OK),
     ):
         assert bench.client.get(path, headers=headers).status_code == status
         assert bench.client.post(ask, json={"where": "n = 1"}, headers=headers).status_code == status
         assert bench.client.post("/api/v1/query", json={"sql": "select 1"}, headers=headers).status_code == status
-
-
-def _reader(bench: Bench) -> str:
-    """A token of somebody who is not the administrator."""
-    response = bench.client.post("/api/v1/tokens", json={"name": "reader"})
-    assert response.status_code == HTTPStatus.CREATED, response.text
-    token: str = response.json()["token"]
-    return token

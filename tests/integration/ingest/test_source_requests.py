@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from tests.accounts import token_of
 from tests.integration.ingest.running import Ingest, Platform
 
 
@@ -54,8 +55,8 @@ def test_what_is_wrong_with_the_question_is_said_at_once(gateway: TestClient) ->
     assert (pushed.status_code, "there is nothing to look at" in pushed.json()["detail"]) == (422, True)
 
 
-def test_only_the_administrator_may_let_ingest_connect(gateway: TestClient) -> None:
-    token = gateway.post("/api/v1/tokens", json={"name": "analyst"}).json()["token"]
+def test_only_who_may_edit_lets_ingest_connect(gateway: TestClient) -> None:
+    token = token_of(gateway, "analyst")
     asking = {"document": "source: {type: file, path: a.csv}"}
     denied = gateway.post("/api/v1/sources/check", json=asking, headers={"Authorization": f"Bearer {token}"})
     assert denied.status_code == 403

@@ -12,6 +12,7 @@ from services.gateway.adapters.database import open_database, upgrade
 from services.gateway.bootstrap import build, serve
 from services.gateway.gateway import Gateway
 from services.gateway.settings import GatewaySettings
+from tests.unit.gateway.accesses import with_memory
 
 ADMIN = "an-admin-token-of-a-test"
 NOWHERE = "127.0.0.1:1"
@@ -27,16 +28,15 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
 
 @pytest.fixture
 def lonely(tmp_path: Path) -> Gateway:
-    """A gateway whose Kafka, registry and warehouse are all down."""
-    return build(
-        GatewaySettings(
-            gateway_admin_token=SecretStr(ADMIN),
-            data_dir=tmp_path,
-            bootstrap_servers=NOWHERE,
-            registry_url=f"http://{NOWHERE}",
-            warehouse_url=f"http://{NOWHERE}",
-        )
+    """A gateway whose Kafka, registry and warehouse are all down, but for who may do what."""
+    settings = GatewaySettings(
+        gateway_admin_token=SecretStr(ADMIN),
+        data_dir=tmp_path,
+        bootstrap_servers=NOWHERE,
+        registry_url=f"http://{NOWHERE}",
+        warehouse_url=f"http://{NOWHERE}",
     )
+    return with_memory(build(settings), ADMIN)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from services.gateway.bootstrap import build, serve
 from services.gateway.core.secrets import SecretEntry, named_by, users, warnings
 from services.gateway.gateway import Gateway
 from services.gateway.settings import GatewaySettings
+from tests.unit.gateway.accesses import bearer, headers, with_memory
 from tests.unit.gateway.conftest import ADMIN, NOWHERE
 from tests.unit.gateway.test_api_alone import problem
 from tests.unit.gateway.test_datasets import AIRPORTS, live
@@ -34,16 +35,15 @@ CALLS = (("PUT", "/secrets/a"), ("GET", "/secrets"), ("DELETE", "/secrets/a"), (
 @pytest.fixture
 def keyed(tmp_path: Path) -> Gateway:
     """A gateway with a master key, whose Kafka, registry and warehouse are all down."""
-    return build(
-        GatewaySettings(
-            gateway_admin_token=SecretStr(ADMIN),
-            master_key=new_key(),
-            data_dir=tmp_path,
-            bootstrap_servers=NOWHERE,
-            registry_url=f"http://{NOWHERE}",
-            warehouse_url=f"http://{NOWHERE}",
-        )
+    settings = GatewaySettings(
+        gateway_admin_token=SecretStr(ADMIN),
+        master_key=new_key(),
+        data_dir=tmp_path,
+        bootstrap_servers=NOWHERE,
+        registry_url=f"http://{NOWHERE}",
+        warehouse_url=f"http://{NOWHERE}",
     )
+    return with_memory(build(settings), ADMIN)
 
 
 @pytest.fixture
@@ -65,9 +65,8 @@ def test_without_a_master_key_it_says_what_to_do_and_all_else_runs(client: TestC
 
 
 @pytest.mark.parametrize(("method", "path"), CALLS)
-def test_only_the_administrator_deals_with_secrets(keeper: TestClient, method: str, path: str) -> None:
-    made = keeper.post("/api/v1/tokens", json={"name": "grafana"}).json()
-    theirs = {"Authorization": f"Bearer {made['token']}"}
+def test_only_the_administrator_deals_with_secrets(keyed: Gateway, keeper: TestClient, method: str, path: str) -> None:
+    theirs = headers(bearer(keyed, "ada", "engineer"))
     body = {"value": "hunter2"} if method == "PUT" else None
     problem(keeper.request(method, f"/api/v1{path}", json=body, headers=theirs), HTTPStatus.FORBIDDEN)
 

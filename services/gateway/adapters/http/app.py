@@ -13,6 +13,7 @@ from services.gateway.adapters.http import (
     drift,
     generation_diffs,
     generations,
+    grants,
     ledger,
     made_tests,
     operations,
@@ -26,6 +27,7 @@ from services.gateway.adapters.http import (
     source_control,
     sources,
     tokens,
+    users,
 )
 from services.gateway.adapters.http.middleware import Requests
 
@@ -35,7 +37,7 @@ _TAGS: Final = [
     {"name": "sources", "description": "Look at a source before anything is saved of it."},
     {"name": "books", "description": "Where every row is: status, ledger, quarantine, the newest records."},
     {"name": "queries", "description": "Ask the warehouse."},
-    {"name": "tokens", "description": "Who may use this API. For the administrator."},
+    {"name": "access", "description": "Who there is, what they may do, and their tokens."},
     {"name": "secrets", "description": "The credentials of sources. For the administrator; no answer holds a value."},
     {"name": "operations", "description": "Version, health and metrics of the gateway."},
 ]
@@ -74,6 +76,8 @@ def create_app(lifespan: Lifespan | None = None) -> FastAPI:
         made_tests.router,
         overrides.router,
         queries.router,
+        users.router,
+        grants.router,
         tokens.router,
         secrets.router,
         operations.versioned,

@@ -9,7 +9,8 @@ from fastapi.responses import StreamingResponse
 
 from headrace.contract import load
 from services.gateway.adapters.http import models
-from services.gateway.adapters.http.access import PREFIX, Administering, Parts, may_answer
+from services.gateway.adapters.http.access import PREFIX, Parts, Trying, may_answer
+from services.gateway.adapters.http.authorship import permit_file
 from services.gateway.adapters.http.datasets import known
 from services.gateway.adapters.http.streamed import described, streamed
 from services.gateway.adapters.inquiry import Part
@@ -29,14 +30,15 @@ _ANSWER: Final = described(
     response_class=StreamingResponse,
     responses=_ANSWER | may_answer(HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE),
 )
-def back_test(body: models.BackTestRequest, gateway: Parts, caller: Administering) -> StreamingResponse:
+def back_test(body: models.BackTestRequest, gateway: Parts, caller: Trying) -> StreamingResponse:
     """The newest staged rows, or those of the last hours, are put to the live version and to this one, with the same reference
     data: which rows would get another fate, which values would be others, with samples. Changes nothing. The stream waits for
     nothing: it is one back-test at a time, in the transformer.
 
-    For the administrator only: samples show rows.
+    For whoever may edit the dataset and sees all of it: samples show rows.
     """
     contract = load(body.document)
+    permit_file(gateway, caller, contract)
     known(gateway.datasets, contract.dataset)
     since = None if body.hours is None else datetime.now(UTC) - timedelta(hours=body.hours)
     rows = body.rows or (_ROWS if since is None else models.MOST_TESTED)

@@ -8,11 +8,15 @@ from typing import Final
 
 from fastapi import APIRouter
 
+from headrace.access.book import Caller
+from headrace.access.policy import Action
 from headrace.contract import Contract, impact, load
 from headrace.transform.trial import Verdict
+from services.gateway.adapters.assets import asset_of
 from services.gateway.adapters.dataset_store import DatasetStore
 from services.gateway.adapters.http import models
-from services.gateway.adapters.http.access import PREFIX, Administering, Calling, Parts, may_answer
+from services.gateway.adapters.http.access import PREFIX, Editing, Parts, Seeing, may_answer, permit
+from services.gateway.adapters.http.authorship import permit_file
 from services.gateway.adapters.http.problems import ProblemError, not_found
 from services.gateway.adapters.http.waiting import wait_until
 from services.gateway.core.datasets import DatasetVersion, Proposal, Refusal, propose
@@ -32,10 +36,11 @@ _TITLES: Final = {
 
 
 @router.post("/plan", summary="What applying a dataset file would change", responses=may_answer())
-def plan(body: models.DatasetFile, gateway: Parts, _: Calling) -> models.Plan:
+def plan(body: models.DatasetFile, gateway: Parts, caller: Editing) -> models.Plan:
     """Compare a dataset file with what is live. Changes nothing."""
-    live = gateway.datasets.all()
-    proposal = propose(load(body.document), live)
+    live, contract = gateway.datasets.all(), load(body.document)
+    permit_file(gateway, caller, contract)
+    proposal = propose(contract, live)
     before = proposal.current.contract() if proposal.current else None
     found = impact(before, proposal.contract, {name: each.contract() for name, each in live.items()})
     pinned = _pin(gateway, proposal.contract.dataset) if proposal.changed else None
@@ -57,10 +62,8 @@ def plan(body: models.DatasetFile, gateway: Parts, _: Calling) -> models.Plan:
     summary="Make a dataset file live",
     responses=may_answer(HTTPStatus.FORBIDDEN, HTTPStatus.CONFLICT, HTTPStatus.SERVICE_UNAVAILABLE),
 )
-def apply(name: models.Name, body: models.DatasetApplication, gateway: Parts, caller: Administering) -> models.Applied:
+def apply(name: models.Name, body: models.DatasetApplication, gateway: Parts, caller: Editing) -> models.Applied:
     """Create the dataset, or bring it to this version. Applying what is live already changes nothing.
-
-    For the administrator only, as long as a token cannot be granted single rights: a dataset file says what ingest reads.
 
     Its tests are run first, unless `skip_tests` says why not.
 
@@ -71,6 +74,7 @@ def apply(name: models.Name, body: models.DatasetApplication, gateway: Parts, ca
     if contract.dataset != name:
         detail = f"the file describes {contract.dataset}, the path names {name}"
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "other-name", "The names differ", detail)
+    permit_file(gateway, caller, contract)
     return make_live(gateway, contract, caller.name, skip_tests=body.skip_tests)
 
 
@@ -110,17 +114,27 @@ def make_live(
 
 
 @router.get("/datasets", summary="List datasets", responses=may_answer())
-def datasets(gateway: Parts, _: Calling) -> models.Datasets:
-    """Every dataset that is live, by name."""
-    return models.Datasets(items=[models.DatasetSummary(**_summary(each)) for each in gateway.datasets.all().values()])
+def datasets(gateway: Parts, caller: Seeing) -> models.Datasets:
+    """Every dataset that is live and that you may see, by name."""
+    shown = visible_datasets(gateway, caller)
+    return models.Datasets(items=[models.DatasetSummary(**_summary(each)) for each in shown])
 
 
 @router.get("/datasets/{name}", summary="Show a dataset", responses=may_answer(HTTPStatus.NOT_FOUND))
-def dataset(name: models.Name, gateway: Parts, _: Calling) -> models.DatasetDetail:
+def dataset(name: models.Name, gateway: Parts, _: Seeing) -> models.DatasetDetail:
     """One dataset with its file."""
     found = known(gateway.datasets, name)
     document = found.contract().model_dump(mode="json", by_alias=True, exclude_none=True)
     return models.DatasetDetail(**_summary(found), document=document)
+
+
+def visible_datasets(gateway: Gateway, caller: Caller, name: str | None = None) -> list[DatasetVersion]:
+    """The datasets that the caller may see, by name; or the one that is named. Errors: ProblemError (404)."""
+    if name is not None:
+        permit(caller, Action.SEE, gateway.assets.of(name))
+        return [known(gateway.datasets, name)]
+    live = gateway.datasets.all().values()
+    return [each for each in live if caller.access.may(Action.SEE, asset_of(each))]
 
 
 def known(datasets: DatasetStore, name: str) -> DatasetVersion:

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Path
 
 from headrace.contract import Contract, FileEdit, checks_on, load, outputs_of, readers_of, settings_on
 from services.gateway.adapters.http import models
-from services.gateway.adapters.http.access import PREFIX, Administering, Calling, Parts, may_answer
+from services.gateway.adapters.http.access import PREFIX, Parts, Seeing, Trying, may_answer
 from services.gateway.adapters.http.datasets import known, make_live
 from services.gateway.adapters.http.problems import ProblemError, not_found
 from services.gateway.adapters.quarantine_desk import Act, Wish
@@ -33,7 +33,7 @@ _DECIDING: Final = may_answer(
 
 
 @router.get("/datasets/{name}/drift", summary="How the source drifts", responses=_LOOKING)
-def drift(name: models.Name, gateway: Parts, _: Calling) -> models.Drift:
+def drift(name: models.Name, gateway: Parts, _: Seeing) -> models.Drift:
     """Rows that ingest set aside because a column is new, or its values do not fit: since when, and what the column hits."""
     dataset = known(gateway.datasets, name)
     decided = dataset.contract().source.drift
@@ -49,7 +49,7 @@ def decide(
     column: Annotated[str, Path(description="The source's column.", max_length=128)],
     body: models.DriftChoice,
     gateway: Parts,
-    caller: Administering,
+    caller: Trying,
 ) -> models.DriftDecided:
     """Write the decision into the dataset's file, make that live, and have every row that was set aside read anew under it.
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Query
 from fastapi.responses import StreamingResponse
 
 from services.gateway.adapters.generations_compared import DiffRefusedError
-from services.gateway.adapters.http.access import PREFIX, Calling, Parts, may_answer
+from services.gateway.adapters.http.access import PREFIX, Parts, Reading, may_answer
 from services.gateway.adapters.http.datasets import known
 from services.gateway.adapters.http.models.generation_diffs import DiffPart
 from services.gateway.adapters.http.models.words import Name
@@ -33,7 +33,7 @@ def diff(
     name: Name,
     generation: _Generation,
     gateway: Parts,
-    _: Calling,
+    _: Reading,
     against: Annotated[
         int | None, Query(ge=1, description="The generation before it; the live one when not given.")
     ] = None,

@@ -11,7 +11,8 @@ from fastapi import APIRouter, Path
 from headrace.contract import load
 from headrace.errors import Transient
 from services.gateway.adapters.http import models
-from services.gateway.adapters.http.access import PREFIX, Administering, Calling, Parts, may_answer
+from services.gateway.adapters.http.access import PREFIX, Editing, Operating, Parts, Seeing, may_answer
+from services.gateway.adapters.http.authorship import permit_file
 from services.gateway.adapters.http.datasets import known, refuse, refuse_failed_tests, refuse_pinned
 from services.gateway.adapters.http.problems import ProblemError, not_found
 from services.gateway.adapters.http.waiting import wait_until
@@ -57,7 +58,7 @@ Number = Annotated[int, Path(description="The number of the generation.", ge=1, 
 
 
 @router.get("/datasets/{name}/generations", summary="List generations", responses=may_answer(HTTPStatus.NOT_FOUND))
-def generations(name: models.Name, gateway: Parts, _: Calling) -> models.Generations:
+def generations(name: models.Name, gateway: Parts, _: Seeing) -> models.Generations:
     """Every generation there is or was of a dataset, the newest first, and how far each has got."""
     dataset = known(gateway.datasets, name)
     return models.Generations(items=[_told(name, each) for each in gateway.generations.of(dataset)])
@@ -66,7 +67,7 @@ def generations(name: models.Name, gateway: Parts, _: Calling) -> models.Generat
 @router.post(
     "/datasets/{name}/generations", summary="Replay records by another version", responses=_MAY, status_code=201
 )
-def replay(name: models.Name, body: models.Replay, gateway: Parts, caller: Administering) -> models.Generation:
+def replay(name: models.Name, body: models.Replay, gateway: Parts, caller: Editing) -> models.Generation:
     """Have a dataset file, which may break what is live, make a generation beside the live one, from the first record on.
 
     What retention has deleted from the staged topic is read from the lake. Its tests are run first, unless `skip_tests` says why
@@ -80,6 +81,7 @@ def replay(name: models.Name, body: models.Replay, gateway: Parts, caller: Admin
     if contract.dataset != name:
         detail = f"the file describes {contract.dataset}, the path names {name}"
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "other-name", "The names differ", detail)
+    permit_file(gateway, caller, contract)
     ingested = Range(body.ingested_from, body.ingested_to)
     if ingested.begin is not None and ingested.end is not None and ingested.begin >= ingested.end:
         detail = (
@@ -102,7 +104,7 @@ def replay(name: models.Name, body: models.Replay, gateway: Parts, caller: Admin
 
 @router.post("/datasets/{name}/generations/{number}/promote", summary="Make a generation live", responses=_MAY)
 def promote(
-    name: models.Name, number: Number, body: models.Promotion, gateway: Parts, caller: Administering
+    name: models.Name, number: Number, body: models.Promotion, gateway: Parts, caller: Operating
 ) -> models.Generation:
     """Have readers see this generation, and keep the one that was live to go back to. Of the live one, it changes nothing.
 
@@ -127,7 +129,7 @@ def promote(
 
 
 @router.post("/datasets/{name}/generations/rollback", summary="Go back to the generation before", responses=_MAY)
-def rollback(name: models.Name, body: models.Rollback, gateway: Parts, caller: Administering) -> models.Generation:
+def rollback(name: models.Name, body: models.Rollback, gateway: Parts, caller: Operating) -> models.Generation:
     """Have readers see the generation that was live before: it was loaded all the while. Asked again, it goes further back.
 
     Refused: when `leaving` is not the live one, or none is kept (409).
@@ -138,7 +140,7 @@ def rollback(name: models.Name, body: models.Rollback, gateway: Parts, caller: A
 
 @router.post("/datasets/{name}/generations/{number}/retire", summary="Give a generation up", responses=_MAY)
 def retire(
-    name: models.Name, number: Number, body: models.GenerationAct, gateway: Parts, caller: Administering
+    name: models.Name, number: Number, body: models.GenerationAct, gateway: Parts, caller: Operating
 ) -> models.Generation:
     """End a generation's work, then drop its topics, table and groups; for ever. Its number is not used again.
 

@@ -10,8 +10,8 @@ from fastapi import APIRouter, Query
 from headrace.stream import topics
 from services.gateway.accounts import Account, StageStatus
 from services.gateway.adapters.http import models
-from services.gateway.adapters.http.access import PREFIX, Calling, Parts, may_answer
-from services.gateway.adapters.http.datasets import known
+from services.gateway.adapters.http.access import PREFIX, Parts, Reading, Seeing, may_answer
+from services.gateway.adapters.http.datasets import known, visible_datasets
 from services.gateway.core.conservation import Books
 
 router = APIRouter(prefix=PREFIX, tags=["books"])
@@ -20,11 +20,11 @@ router = APIRouter(prefix=PREFIX, tags=["books"])
 @router.get("/status", summary="What every stage is doing", responses=may_answer(HTTPStatus.NOT_FOUND))
 def status(
     gateway: Parts,
-    _: Calling,
+    caller: Seeing,
     dataset: Annotated[str | None, Query(description="Only this dataset.", examples=["nyc.flights"])] = None,
 ) -> models.Statuses:
     """Lag, rate and latency of every stage of every dataset, or of one; and whether it has come to rest."""
-    datasets = [known(gateway.datasets, dataset)] if dataset else gateway.datasets.all().values()
+    datasets = visible_datasets(gateway, caller, dataset or None)
     now, pins = datetime.now(UTC), gateway.overrides.pins()
     return models.Statuses(
         items=[
@@ -50,7 +50,7 @@ def status(
 @router.get(
     "/datasets/{name}/ledger", summary="Where every row of a dataset went", responses=may_answer(HTTPStatus.NOT_FOUND)
 )
-def ledger(name: models.Name, gateway: Parts, _: Calling) -> models.Ledger:
+def ledger(name: models.Name, gateway: Parts, _: Seeing) -> models.Ledger:
     """The books: rows by fate, whole and by partition, with every stage and hop they are made of.
 
     The residue is only known once the dataset is settled: until then a difference is rows in flight.
@@ -67,7 +67,7 @@ def ledger(name: models.Name, gateway: Parts, _: Calling) -> models.Ledger:
 def tail(
     name: models.Name,
     gateway: Parts,
-    _: Calling,
+    _: Reading,
     stage: Annotated[models.TailStage, Query(description="After which stage to look.")] = "validated",
     limit: Annotated[int, Query(ge=1, le=500, description="The most records.")] = 10,
 ) -> models.TailRecords:

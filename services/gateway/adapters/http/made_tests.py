@@ -8,7 +8,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Path, Query
 
 from services.gateway.adapters.http import models
-from services.gateway.adapters.http.access import PREFIX, Calling, Parts, may_answer
+from services.gateway.adapters.http.access import PREFIX, Parts, Reading, may_answer
 from services.gateway.adapters.http.datasets import known
 from services.gateway.adapters.http.problems import ProblemError, not_found
 from services.gateway.core.passport import Place, place_of
@@ -29,7 +29,7 @@ def of_record(
     name: models.Name,
     row_id: Annotated[str, Path(description="Its partition:offset in the raw topic.", examples=["0:4711"])],
     gateway: Parts,
-    _: Calling,
+    _: Reading,
     clear: _Clear = [],  # noqa: B006 - FastAPI copies it
 ) -> models.MadeTest:
     """A test of what the live version makes of a record: what the transform reads of it, the rows of other datasets it needs,
@@ -49,7 +49,7 @@ def of_quarantined(
     name: models.Name,
     row_id: Annotated[str, Path(description="Its id, partition-offset.", examples=["1-4711"])],
     gateway: Parts,
-    _: Calling,
+    _: Reading,
     clear: _Clear = [],  # noqa: B006 - FastAPI copies it
 ) -> models.MadeTest:
     """The same of a row that was set aside by the transformer or behind it."""

@@ -6,12 +6,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from headrace.access.policy import Action
 from headrace.stream import topics
 from headrace.stream.overrides import Act, Override
+from services.gateway.adapters.assets import asset_of
 from services.gateway.adapters.control_fold import Slot
 from services.gateway.adapters.http import models
-from services.gateway.adapters.http.access import PREFIX, Administering, Calling, Parts, may_answer
-from services.gateway.adapters.http.datasets import known
+from services.gateway.adapters.http.access import PREFIX, Operating, Parts, Reading, Seeing, may_answer
+from services.gateway.adapters.http.datasets import known, visible_datasets
 from services.gateway.adapters.http.problems import ProblemError
 from services.gateway.adapters.http.waiting import wait_until
 from services.gateway.core.overrides import HeldRow, not_held, release
@@ -25,17 +27,19 @@ _DECIDING = may_answer(HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.CO
 
 @router.get("/held-rows", summary="List the rows that wait for a decision", responses=_LOOKING)
 def held_rows(
-    gateway: Parts, _: Calling, dataset: Annotated[str | None, Query(description="Only this dataset.")] = None
+    gateway: Parts, caller: Reading, dataset: Annotated[str | None, Query(description="Only this dataset.")] = None
 ) -> models.HeldRows:
     """The row that each dataset is stopped in front of, as a check of severity hold wants it."""
-    datasets = [known(gateway.datasets, dataset)] if dataset else gateway.datasets.all().values()
+    datasets = [
+        each
+        for each in visible_datasets(gateway, caller, dataset or None)
+        if caller.access.sees_whole(Action.QUERY, asset_of(each))
+    ]
     return models.HeldRows(items=[_held(each) for each in gateway.accounts.held(datasets)])
 
 
 @router.post("/datasets/{name}/hold/release", summary="Decide about a row that is held", responses=_DECIDING)
-def release_hold(
-    name: models.Name, body: models.HoldRelease, gateway: Parts, caller: Administering
-) -> models.Overrides:
+def release_hold(name: models.Name, body: models.HoldRelease, gateway: Parts, caller: Operating) -> models.Overrides:
     """Let a row go on with a flag, or set it aside, and the dataset with it. Others of its check too, if wanted.
 
     Refused when a row that is named is not, or no longer, the one that is held: then nothing is decided (409). The decision
@@ -57,7 +61,7 @@ def release_hold(
 
 
 @router.post("/datasets/{name}/skip", summary="Leave rows out", responses=_DECIDING)
-def skip(name: models.Name, body: models.Skip, gateway: Parts, caller: Administering) -> models.Overrides:
+def skip(name: models.Name, body: models.Skip, gateway: Parts, caller: Operating) -> models.Overrides:
     """Have the transformer leave a range of raw rows out: they count as filtered, by the rule `skipped`.
 
     Only rows that it has not come to yet: what is loaded already stays.
@@ -72,19 +76,19 @@ def skip(name: models.Name, body: models.Skip, gateway: Parts, caller: Administe
 
 
 @router.post("/datasets/{name}/pin", summary="Let no new version go live", responses=_DECIDING)
-def pin(name: models.Name, body: models.Reason, gateway: Parts, caller: Administering) -> models.Overrides:
+def pin(name: models.Name, body: models.Reason, gateway: Parts, caller: Operating) -> models.Overrides:
     """Refuse every new version of the dataset file (409), until it is unpinned. Pinning it anew replaces who and why."""
     return _pinned(gateway, name, "pin", caller.name, body.because)
 
 
 @router.post("/datasets/{name}/unpin", summary="Let new versions go live again", responses=_DECIDING)
-def unpin(name: models.Name, body: models.Reason, gateway: Parts, caller: Administering) -> models.Overrides:
+def unpin(name: models.Name, body: models.Reason, gateway: Parts, caller: Operating) -> models.Overrides:
     """Take a pin back. A dataset that is not pinned stays as it is."""
     return _pinned(gateway, name, "unpin", caller.name, body.because)
 
 
 @router.get("/datasets/{name}/overrides", summary="List what was decided by hand", responses=_LOOKING)
-def overrides(name: models.Name, gateway: Parts, _: Calling) -> models.Overrides:
+def overrides(name: models.Name, gateway: Parts, _: Seeing) -> models.Overrides:
     """Every decision about the dataset that stands: who made it, when and why."""
     known(gateway.datasets, name)
     return models.Overrides(items=[_shown(each) for each in gateway.overrides.of(name)])

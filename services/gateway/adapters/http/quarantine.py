@@ -14,7 +14,7 @@ from fastapi.responses import StreamingResponse
 from headrace.contract import examine_expression
 from headrace.json_patch import Unpatchable, checked
 from services.gateway.adapters.http import models
-from services.gateway.adapters.http.access import PREFIX, Administering, Calling, Parts, may_answer
+from services.gateway.adapters.http.access import PREFIX, Operating, Parts, Reading, Repairing, may_answer
 from services.gateway.adapters.http.datasets import known
 from services.gateway.adapters.http.problems import ProblemError, not_found
 from services.gateway.adapters.http.streamed import NDJSON
@@ -44,7 +44,7 @@ _Only = Annotated[str | None, Query(description="Only rows that were set aside b
 def quarantine(
     name: models.Name,
     gateway: Parts,
-    _: Calling,
+    _: Reading,
     reason: Annotated[
         str | None,
         Query(description="Only rows with this reason.", max_length=100, examples=["check_references"]),
@@ -75,7 +75,7 @@ def quarantine(
 def clusters(
     name: models.Name,
     gateway: Parts,
-    _: Calling,
+    _: Reading,
     hours: Annotated[int, Query(ge=1, le=24 * 366, description="How far back the trend reaches.")] = 24,
     everything: Annotated[
         bool, Query(alias="all", description="Also rows that were resubmitted or discarded since.")
@@ -106,7 +106,7 @@ def clusters(
 def export(
     name: models.Name,
     gateway: Parts,
-    _: Calling,
+    _: Reading,
     stage: _Only = None,
     reason: _Only = None,
     rule: _Only = None,
@@ -132,7 +132,7 @@ def quarantined(
     name: models.Name,
     row_id: Annotated[str, Path(description="Its id, partition-offset.", examples=["1-4711"])],
     gateway: Parts,
-    _: Calling,
+    _: Reading,
 ) -> models.QuarantinedRowInFull:
     """One quarantined row with its bytes, and everything that was done to it, in order."""
     dataset = known(gateway.datasets, name)
@@ -150,9 +150,7 @@ def quarantined(
     status_code=HTTPStatus.ACCEPTED,
     responses=_ASKING,
 )
-def resubmit(
-    name: models.Name, body: models.Resubmission, gateway: Parts, caller: Administering
-) -> models.QuarantineAsked:
+def resubmit(name: models.Name, body: models.Resubmission, gateway: Parts, caller: Repairing) -> models.QuarantineAsked:
     """Have ingest write the chosen open rows into the raw topic once more, edited if asked, each exactly once.
 
     They then pass every stage as they would have passed it the first time. In a dataset where the newest row of a key
@@ -190,7 +188,7 @@ def resubmit(
     responses=_ASKING,
 )
 def discard(
-    name: models.Name, body: models.QuarantineChoice, gateway: Parts, caller: Administering
+    name: models.Name, body: models.QuarantineChoice, gateway: Parts, caller: Operating
 ) -> models.QuarantineAsked:
     """Take the chosen open rows out of quarantine for good. They stay in the books, as discarded, and can be seen with `all`."""
     return _asked(gateway, known(gateway.datasets, name), body, Wish("discard", caller.name, body.because))
@@ -202,7 +200,7 @@ def discard(
     status_code=HTTPStatus.ACCEPTED,
     responses=_ASKING,
 )
-def assign(name: models.Name, body: models.Assignment, gateway: Parts, caller: Administering) -> models.QuarantineAsked:
+def assign(name: models.Name, body: models.Assignment, gateway: Parts, caller: Operating) -> models.QuarantineAsked:
     """Assign the chosen open rows to somebody, also those that somebody else has; those that this person has already are left as
     they are. Ingest refuses rows that were resubmitted or discarded meanwhile.
     """
@@ -217,7 +215,7 @@ def assign(name: models.Name, body: models.Assignment, gateway: Parts, caller: A
     responses=_ASKING,
 )
 def unassign(
-    name: models.Name, body: models.QuarantineChoice, gateway: Parts, caller: Administering
+    name: models.Name, body: models.QuarantineChoice, gateway: Parts, caller: Operating
 ) -> models.QuarantineAsked:
     """Of the chosen open rows those that are assigned are assigned to nobody."""
     return _asked(gateway, known(gateway.datasets, name), body, Wish("unassign", caller.name, body.because), unlike="")
@@ -228,7 +226,7 @@ def outcome(
     name: models.Name,
     request: Annotated[str, Path(description="As it was answered.", max_length=64)],
     gateway: Parts,
-    _: Calling,
+    _: Repairing,
 ) -> models.QuarantineOutcome:
     """How many of its rows were resubmitted, discarded, assigned, unassigned and refused so far, as the loader has stored it."""
     found = gateway.quarantine.outcome(known(gateway.datasets, name).name, request)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query
 from headrace.stream import columns, topics
 from headrace.stream.generation_table import table_name
 from services.gateway.adapters.http import models
-from services.gateway.adapters.http.access import PREFIX, Calling, Parts, may_answer
+from services.gateway.adapters.http.access import PREFIX, Parts, Reading, may_answer
 from services.gateway.adapters.http.datasets import known
 from services.gateway.adapters.http.problems import not_found
 from services.gateway.contributors import Contribution
@@ -30,7 +30,7 @@ def passport(
         Path(description="Its partition:offset in the raw topic, or partition:offset:seq.", examples=["0:4711"]),
     ],
     gateway: Parts,
-    _: Calling,
+    _: Reading,
     contributors: Annotated[int, Query(ge=0, le=100, description=models.CONTRIBUTORS_TOLD)] = 5,
 ) -> models.Passport:
     """What a raw record was, and what became of it: rows of the warehouse, filtered, quarantined or still on its way.
@@ -52,7 +52,7 @@ def passport(
     summary="The passports of rows that meet a condition",
     responses=may_answer(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE),
 )
-def passports(name: models.Name, body: models.RowsWanted, gateway: Parts, _: Calling) -> models.Passports:
+def passports(name: models.Name, body: models.RowsWanted, gateway: Parts, _: Reading) -> models.Passports:
     """From rows of the dataset's table back to the raw records they were made of, with the siblings of each.
 
     Changes nothing. The condition is one expression over a row's columns; anything else is refused (422).

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query
 
 from headrace.stream.runs import History, Run
 from services.gateway.adapters.http import models
-from services.gateway.adapters.http.access import PREFIX, Administering, Calling, Parts, may_answer
+from services.gateway.adapters.http.access import PREFIX, Operating, Parts, Seeing, may_answer
 from services.gateway.adapters.http.datasets import known
 from services.gateway.adapters.http.problems import ProblemError, not_found
 from services.gateway.core.backfills import refused
@@ -26,7 +26,7 @@ _EARLIER: Final = timedelta(minutes=1)  # clocks differ
     summary="List full loads and backfills",
     responses=may_answer(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE),
 )
-def runs(name: models.Name, gateway: Parts, _: Calling) -> models.Runs:
+def runs(name: models.Name, gateway: Parts, _: Seeing) -> models.Runs:
     """The full loads of a dataset that is loaded in runs, the backfills of another; the newest first."""
     known(gateway.datasets, name)
     history = gateway.runs.history(name)
@@ -42,7 +42,7 @@ def story(
     name: models.Name,
     number: Annotated[int, Path(ge=0, le=2**53, description="The run; 0 is the newest.")],
     gateway: Parts,
-    _: Calling,
+    _: Seeing,
     after: Annotated[
         int | None, Query(ge=0, le=2**53, description="Only what is behind this; see `after` below.")
     ] = None,
@@ -72,7 +72,7 @@ def story(
         HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.SERVICE_UNAVAILABLE
     ),
 )
-def start(name: models.Name, gateway: Parts, caller: Administering) -> models.Asked:
+def start(name: models.Name, gateway: Parts, caller: Operating) -> models.Asked:
     """Have the whole source read once more, after the run that is under way, should there be one.
 
     Refused: a dataset that is not loaded in runs (409).
@@ -91,7 +91,7 @@ def start(name: models.Name, gateway: Parts, caller: Administering) -> models.As
         HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.SERVICE_UNAVAILABLE
     ),
 )
-def rollback(name: models.Name, gateway: Parts, caller: Administering) -> models.Asked:
+def rollback(name: models.Name, gateway: Parts, caller: Operating) -> models.Asked:
     """Have the view show the run that it showed before; asked again, it goes forth. The next run shows all the same.
 
     Refused: a dataset that is not loaded in runs, or that has no run to go back to (409).
@@ -113,7 +113,7 @@ def rollback(name: models.Name, gateway: Parts, caller: Administering) -> models
         HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.SERVICE_UNAVAILABLE
     ),
 )
-def backfill(name: models.Name, body: models.Backfill, gateway: Parts, caller: Administering) -> models.Asked:
+def backfill(name: models.Name, body: models.Backfill, gateway: Parts, caller: Operating) -> models.Asked:
     """Read the rows whose cursor is in the stretch once more, beside what is new. It is a run: see the list of them.
 
     Refused (409): a source without a cursor in time; a dataset that is loaded in runs; `load.mode: append` unless
@@ -143,7 +143,7 @@ def backfill(name: models.Name, body: models.Backfill, gateway: Parts, caller: A
         HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.SERVICE_UNAVAILABLE
     ),
 )
-def cancel(name: models.Name, gateway: Parts, caller: Administering) -> models.Asked:
+def cancel(name: models.Name, gateway: Parts, caller: Operating) -> models.Asked:
     """End the run that is read or waits, or keep the backfill that is asked for from beginning.
 
     Rows that a backfill has read stay; those of a full load, or of a model's run, never show. Refused: where no run is under

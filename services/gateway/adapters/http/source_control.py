@@ -8,10 +8,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from headrace.access.policy import Action
 from headrace.stream.holdings import Holding
 from headrace.stream.wishes import Act
 from services.gateway.adapters.http import models
-from services.gateway.adapters.http.access import PREFIX, Administering, Calling, Parts, may_answer
+from services.gateway.adapters.http.access import PREFIX, Operating, Parts, Seeing, may_answer
 from services.gateway.adapters.http.datasets import known
 from services.gateway.adapters.http.problems import ProblemError, not_found
 from services.gateway.adapters.http.waiting import wait_until
@@ -25,7 +26,7 @@ _RUN_RESPONSES = _RESPONSES | may_answer(HTTPStatus.CONFLICT)
 
 
 @router.post("/datasets/{name}/source/pause", summary="Pause a source", responses=_RESPONSES)
-def pause(name: models.Name, body: models.Reason, gateway: Parts, caller: Administering) -> models.Wish:
+def pause(name: models.Name, body: models.Reason, gateway: Parts, caller: Operating) -> models.Wish:
     """Read nothing of the source, and take no pushes (503), until it is resumed, whatever restarts meanwhile.
 
     What was read goes on to the warehouse. Pausing a paused source replaces who and why.
@@ -35,7 +36,7 @@ def pause(name: models.Name, body: models.Reason, gateway: Parts, caller: Admini
 
 
 @router.post("/datasets/{name}/source/resume", summary="Let a source go on", responses=_RESPONSES)
-def resume(name: models.Name, gateway: Parts, caller: Administering) -> models.Wish:
+def resume(name: models.Name, gateway: Parts, caller: Operating) -> models.Wish:
     """Read on from where it was. A source that is not paused stays as it is."""
     known(gateway.datasets, name)
     return _asked(gateway, name, "resume", caller.name, "", lambda: not _paused(gateway, name))
@@ -47,7 +48,7 @@ def resume(name: models.Name, gateway: Parts, caller: Administering) -> models.W
     status_code=HTTPStatus.ACCEPTED,
     responses=_RUN_RESPONSES,
 )
-def run(name: models.Name, gateway: Parts, caller: Administering) -> models.Wish:
+def run(name: models.Name, gateway: Parts, caller: Operating) -> models.Wish:
     """Read the source once, out of turn: at once, or after the reading that is under way. One that is down is tried at once.
 
     Of a dataset that is loaded in runs, it begins a run. Refused: a source that is pushed to, or that is paused (409).
@@ -70,7 +71,7 @@ def run(name: models.Name, gateway: Parts, caller: Administering) -> models.Wish
     status_code=HTTPStatus.ACCEPTED,
     responses=_RUN_RESPONSES,
 )
-def release(name: models.Name, body: models.Release, gateway: Parts, caller: Administering) -> models.SourceHoldings:
+def release(name: models.Name, body: models.Release, gateway: Parts, caller: Operating) -> models.SourceHoldings:
     """Stop reading the source, and take away what it keeps outside of Headrace. What was read stays, other changes are lost.
 
     For sources whose changes are captured: others keep nothing, and are refused (409). Ingest does it; what is left to do is
@@ -98,10 +99,13 @@ def release(name: models.Name, body: models.Release, gateway: Parts, caller: Adm
     responses=may_answer(),
 )
 def source_holdings(
-    gateway: Parts, _: Calling, dataset: Annotated[str, Query(description="Only of this dataset.")] = ""
+    gateway: Parts, caller: Seeing, dataset: Annotated[str, Query(description="Only of this dataset.")] = ""
 ) -> models.SourceHoldings:
     """Connectors, replication slots and publications, from before they are set up until they are taken away."""
-    return _shown(gateway.holdings.of(dataset))
+    shown = [
+        each for each in gateway.holdings.of(dataset) if caller.access.may(Action.SEE, gateway.assets.of(each.dataset))
+    ]
+    return _shown(shown)
 
 
 def _abandon(gateway: Gateway, name: str, why: str) -> None:
