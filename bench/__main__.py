@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from bench import checks, connectors, end_to_end, references, replay, report, stage
+from bench import checks, connectors, end_to_end, exports, references, replay, report, stage
 from deploy.local import stack as local
 from tests.stack import running
 
@@ -16,7 +16,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument(
         "--only",
-        choices=("stage", "connectors", "checks", "references", "replay", "end-to-end"),
+        choices=("stage", "connectors", "checks", "references", "replay", "exports", "end-to-end"),
         help="one of the benches",
     )
     parser.add_argument(
@@ -40,6 +40,7 @@ def main() -> int:
     parser.add_argument(
         "--replay-rows", type=int, default=2_000_000, help="rows that are replayed beside a live stream"
     )
+    parser.add_argument("--export-rows", type=int, default=10_000_000, help="rows that are exported")
     parser.add_argument(
         "--flow-rows", type=int, nargs="+", default=[100_000, 1_000_000, 3_000_000], help="sizes of the end-to-end runs"
     )
@@ -74,6 +75,9 @@ def main() -> int:
     if chosen.only in (None, "replay"):
         with running(local.COMPONENTS) as stack:
             findings += replay.run(stack, chosen.replay_rows, chosen.latency_seconds)
+        report.write(findings, HERE)
+    if chosen.only in (None, "exports"):
+        findings += exports.run(chosen.export_rows)
         report.write(findings, HERE)
     if chosen.only in (None, "end-to-end"):
         with running(local.COMPONENTS) as stack:

@@ -3,7 +3,8 @@
 import os
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -29,7 +30,7 @@ def write(path: Path, text: str, *, force: bool) -> None:
     if path == STANDARD:
         sys.stdout.write(text)
         return
-    _check_place(path, force)
+    check_place(path, force)
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
@@ -44,7 +45,7 @@ def write_lines(path: Path, lines: Iterable[str], *, force: bool) -> int:
     """
     if path == STANDARD:
         return _written(sys.stdout, lines)
-    _check_place(path, force)
+    check_place(path, force)
     try:
         if path.exists() and not path.is_file():  # a pipe, a device
             with path.open("w", encoding="utf-8") as file:
@@ -54,20 +55,42 @@ def write_lines(path: Path, lines: Iterable[str], *, force: bool) -> int:
         raise _unwritable(path, error) from error
 
 
+def write_pieces(path: Path, pieces: Iterable[bytes], *, force: bool) -> None:
+    """Write bytes as `write_lines` writes lines. Errors: as there."""
+    if path == STANDARD:
+        sys.stdout.buffer.writelines(pieces)
+        return
+    check_place(path, force)
+    try:
+        if path.exists() and not path.is_file():
+            with path.open("wb") as file:
+                file.writelines(pieces)
+            return
+        with _beside(path.resolve()) as begun, begun.open("wb") as file:
+            file.writelines(pieces)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
 def _replaced(path: Path, lines: Iterable[str]) -> int:
-    """Write beside the place, and put what was written there at the end, with the rights of what was there."""
+    with _beside(path) as begun, begun.open("w", encoding="utf-8") as file:
+        return _written(file, lines)
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """A file beside the place to write to; it is put there at the end, with the rights of what was there."""
     number, name = tempfile.mkstemp(dir=path.parent, prefix=".headrace-")
+    os.close(number)
     begun = Path(name)
     try:
-        with os.fdopen(number, "w", encoding="utf-8") as file:
-            count = _written(file, lines)
+        yield begun
         if path.exists():
             begun.chmod(path.stat().st_mode)
         begun.replace(path)
     finally:
         begun.unlink(missing_ok=True)
     note(f"[green]✓[/] wrote {safe(path)}")
-    return count
 
 
 def _written(file: TextIO, lines: Iterable[str]) -> int:
@@ -78,7 +101,7 @@ def _written(file: TextIO, lines: Iterable[str]) -> int:
     return count
 
 
-def _check_place(path: Path, force: bool) -> None:
+def check_place(path: Path, force: bool) -> None:
     """Errors: HeadraceError when a file is there that is not to be overwritten."""
     if path.exists() and not force:
         raise HeadraceError(f"{path} is there already. Choose another place with --out, or overwrite it with --force.")

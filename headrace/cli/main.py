@@ -12,6 +12,7 @@ from headrace.cli import (
     datasets,
     demo,
     drift,
+    exports,
     generation_diff,
     generations,
     local,
@@ -98,6 +99,7 @@ def _assemble() -> None:
         sources.app.command()(act)
     sources.app.command()(authorize.authorize)
     app.add_typer(quarantine.app, name="quarantine", rich_help_panel=look)
+    app.add_typer(exports.app, name="export", rich_help_panel=look)
     app.add_typer(drift.app, name="drift", rich_help_panel=look)
     app.command("test", rich_help_panel=files)(testing.run)
     app.add_typer(sources.app, name="source", rich_help_panel=files)

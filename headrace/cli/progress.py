@@ -1,9 +1,20 @@
 """How long work shows that it moves: bars on a terminal, a line for each event elsewhere. Always on stderr."""
 
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Final, Self
 
-from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TransferSpeedColumn,
+)
 
 from headrace.cli.render import console, count, note, safe
 from headrace.client import Ledger
@@ -51,6 +62,22 @@ class ComponentBoard(_Board):
             self.tasks[component] = self.progress.add_task(safe(component), total=1, what="")
         done = int(what.startswith(self._SETTLED))
         self.progress.update(self.tasks[component], what=safe(what), completed=done)
+
+
+class ByteBoard(_Board):
+    """One download. `of` is how many bytes it has, where that is known."""
+
+    def __init__(self, what: str, of: int | None = None) -> None:
+        super().__init__(BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeElapsedColumn())
+        self._task = self.progress.add_task(safe(what), total=of)
+        self.size_bytes = 0
+
+    def passed(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        """The pieces, counted as they pass."""
+        for piece in pieces:
+            self.size_bytes += len(piece)
+            self.progress.update(self._task, completed=self.size_bytes)
+            yield piece
 
 
 class WorkBoard(_Board):

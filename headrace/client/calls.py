@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 import httpx
@@ -64,6 +65,24 @@ class Calls:
                     return _checked(response)
             time.sleep(self._backoff_s * 2**attempt)
             attempt += 1
+
+    @contextmanager
+    def opened(self, path: str, **options: Any) -> Generator[httpx.Response]:
+        """An answer whose body is read as it comes. One that breaks off is a HeadraceError, never a short answer."""
+        begun = False
+        try:
+            with self._http.stream("GET", path, **options) as response:
+                if not response.is_success:
+                    response.read()
+                _checked(response)
+                begun = True
+                yield response
+        except httpx.TransportError as error:
+            if begun:
+                raise HeadraceError(
+                    f"The answer of {self.url} to GET {path} broke off: what came is not whole. Its log tells why."
+                ) from error
+            raise self._unreachable("GET", path, error) from error
 
     def lines(self, kind: type[ResultT], path: str, *, method: str = "POST", **options: Any) -> Iterator[ResultT]:
         """The values of an answer that has one on each line, as they come."""

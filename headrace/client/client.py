@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from headrace.client.calls import DEFAULT_URL, UNAVAILABLE, Calls
 from headrace.client.errors import ApiError, NotSettled, Stopped, Unreachable
+from headrace.client.exports import Exports
 from headrace.client.results import (
     Applied,
     Asked,
@@ -75,6 +76,7 @@ class Client:
     ) -> None:
         self.url = url.rstrip("/")
         self._calls = Calls(self.url, token, timeout_s, retries, backoff_s, transport)
+        self.exports = Exports(self._calls)
 
     def __enter__(self) -> Self:
         return self

@@ -19,6 +19,7 @@ from services.gateway.adapters.control_fold import ControlFold
 from services.gateway.adapters.database import open_database, upgrade
 from services.gateway.adapters.dataset_log import DatasetLog
 from services.gateway.adapters.dataset_store import DatasetStore
+from services.gateway.adapters.export_source import ExportSource
 from services.gateway.adapters.generation_reach import GenerationReach
 from services.gateway.adapters.generation_sides import StoredSides
 from services.gateway.adapters.generations_compared import GenerationDiffs
@@ -65,12 +66,8 @@ def build(settings: GatewaySettings) -> Gateway:
     upgrade(engine)
     datasets = DatasetStore(engine)
     fold = ControlFold(connection, controls, engine)
-    warehouse = Warehouse(
-        settings.warehouse_url,
-        settings.warehouse_reader_user,
-        settings.warehouse_reader_password.get_secret_value(),
-        settings.query_timeout_s,
-    )
+    reader = (settings.warehouse_reader_user, settings.warehouse_reader_password.get_secret_value())
+    warehouse = Warehouse(settings.warehouse_url, *reader, settings.query_timeout_s)
     quarantine, progress, lake = Quarantine(warehouse, datasets.get), Progress(connection), Lake(settings)
     published, ledger, incidents = PublishedRows(warehouse), LedgerStore(engine), IncidentStore(engine)
     reach = GenerationReach(connection, registry, progress)
@@ -79,6 +76,8 @@ def build(settings: GatewaySettings) -> Gateway:
     generations = Generations(ledger, incidents, progress, fold, warehouse, lake)
     runs, wishes = RunLog(connection, controls), WishStore(engine, connection, controls)
     tests, access = TransformTests(), KnownAccess(connection, controls)
+    accounts = Accounts(datasets, ledger, incidents, progress, fold, runs, wishes, overrides, generations.shown)
+    exported = Warehouse(settings.warehouse_url, *reader, settings.export_timeout_s)
     passports = Passports(
         connection,
         registry,
@@ -100,7 +99,7 @@ def build(settings: GatewaySettings) -> Gateway:
         SecretKeeper(SecretLog(connection, controls, "gateway", settings.instance), keys) if keys else None,
         runs,
         fold,
-        Accounts(datasets, ledger, incidents, progress, fold, runs, wishes, overrides, generations.shown),
+        accounts,
         AccessDesk(engine, access, AccessLog(connection, controls), settings.gateway_admin_token, _token_key(settings)),
         access,
         Assets(datasets),
@@ -123,6 +122,7 @@ def build(settings: GatewaySettings) -> Gateway:
         overrides,
         progress,
         Branches(connection, controls),
+        ExportSource(exported, lambda dataset: accounts.of([dataset])[0]),
     )
 
 

@@ -14,6 +14,7 @@ from services.gateway.adapters.branches import Branches
 from services.gateway.adapters.control_fold import ControlFold
 from services.gateway.adapters.dataset_log import DatasetLog
 from services.gateway.adapters.dataset_store import DatasetStore
+from services.gateway.adapters.export_source import ExportSource
 from services.gateway.adapters.generations_compared import GenerationDiffs
 from services.gateway.adapters.health import Health
 from services.gateway.adapters.holding_store import HoldingStore
@@ -69,3 +70,4 @@ class Gateway:
     overrides: OverrideStore
     progress: Progress
     branches: Branches
+    export_source: ExportSource

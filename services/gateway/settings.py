@@ -24,6 +24,7 @@ class GatewaySettings(LakeSettings, KeySettings, TokenSettings):
     query_timeout_s: int = Field(30, ge=1, description="A query is stopped after this long.")
 
     diff_timeout_s: int = Field(600, ge=1, description="A comparison of two generations is given up after this long.")
+    export_timeout_s: int = Field(3600, ge=1, description="An export is given up after this long.")
 
     @property
     def database_url(self) -> str:

@@ -13,6 +13,7 @@ from typing import IO, Any
 import chdb
 
 from deploy.local.warehouse.access import HARMLESS_SOURCES, check_settings, functions, not_a_read, refusal
+from deploy.local.warehouse.arrow import welded
 from deploy.local.warehouse.errors import EngineError
 from deploy.local.warehouse.settings import WarehouseSettings
 from deploy.local.warehouse.statement import Statement
@@ -132,6 +133,17 @@ class Handle:
 
     def stream(self, sql: str, output: str) -> Generator[bytes]:
         """The result in pieces, as the engine makes them; closing the iterator cancels the query."""
+        if output != "ArrowStream":
+            yield from self._pieces(sql, output)
+            return
+        pieces = self._pieces(sql, output)
+        with contextlib.closing(welded(pieces)) as stream, contextlib.closing(pieces):
+            first = next(stream, None)
+            # Without a row there is no piece; what has no row has columns all the same.
+            yield self.run(sql, output).content if first is None else first
+            yield from stream
+
+    def _pieces(self, sql: str, output: str) -> Generator[bytes]:
         try:
             with self._connection.send_query(sql, output) as result:
                 for piece in result:

@@ -20,7 +20,7 @@ _END_OF_INSERT = re.compile(rb"[ \t]*;?[ \t]*(?:\r?\n)?")
 _NOT_A_FORMAT = {b"from", b"as", b"in", b"where"}
 _SELECTS = {"select", "with", "from", "("}
 _SHOWS = {"show", "desc", "describe", "exists", "explain", "check", "kill"}
-_STREAMED = {"Native", "TabSeparated", "TSV", "CSV", "RowBinary", "JSONEachRow", "JSONCompactEachRow"}
+_STREAMED = {"Native", "TabSeparated", "TSV", "CSV", "RowBinary", "JSONEachRow", "JSONCompactEachRow", "ArrowStream"}
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Statement:
     input: tuple[int, int, str] | None = None
 
     def streamed(self, output: str) -> bool:
-        """Whether the result may be sent in pieces: the format has no header or footer of its own."""
+        """Whether the result may be sent in pieces: the format has no header or footer, or one that can be taken off."""
         return self.kind == "select" and output in _STREAMED
 
     def reading_from(self, path: str) -> str:

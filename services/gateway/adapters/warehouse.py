@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -10,11 +10,15 @@ from urllib.parse import urlsplit
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
+from urllib3.exceptions import HTTPError
 
 from headrace.errors import HeadraceError, Transient
 from services.gateway.core.json_values import json_value
 
 _CONNECT_S: Final = 3
+_PIECE_BYTES: Final = 1 << 20
+_TAG: Final = "X-ClickHouse-Exception-Tag"
+_LATE: Final = "__exception__"
 _NO_TABLE: Final = frozenset({60, 81})  # UNKNOWN_TABLE, UNKNOWN_DATABASE
 
 
@@ -77,14 +81,34 @@ class Warehouse:
             given = self._settings(client, {"max_execution_time": self._timeout_s, **(settings or {})})
             result = client.query(sql, parameters=dict(parameters or {}), settings=given, tz_mode="schema")
         except DatabaseError as error:
-            if error.code is None and isinstance(error, OperationalError):
-                self._client = None
-                raise Transient(f"the warehouse at {self.url} cannot be reached: {error}") from error
-            raise QueryError(_engines_words(str(error)), error.code) from error
+            raise self._mapped(error) from error
         elapsed_ms = (time.perf_counter() - started) * 1000
         columns = [(name, kind.name) for name, kind in zip(result.column_names, result.column_types, strict=True)]
         rows = [[json_value(value) for value in row] for row in result.result_rows[:limit]]
         return Answer(columns, rows, len(result.result_rows) > limit, round(elapsed_ms, 1))
+
+    def stream(self, sql: str, output: str, settings: Mapping[str, str]) -> Generator[bytes]:
+        """The result of a query in one of ClickHouse's formats, as the engine makes it; closing it stops the query.
+
+        Errors: QueryError, also in the midst, and when the reader may not set one of the `settings`; Transient.
+        """
+        try:
+            client = self._connected()
+            given = self._settings(client, {"max_execution_time": self._timeout_s}) | self._needed(client, settings)
+            answer: Any = client.raw_stream(sql, settings=given, fmt=output)
+        except DatabaseError as error:
+            raise self._mapped(error) from error
+        try:
+            tag = answer.headers.get(_TAG)
+            if not tag:
+                raise QueryError(
+                    "the warehouse does not mark what goes wrong late: ClickHouse 26.9 or newer does", None
+                )
+            yield from unbroken(answer.stream(_PIECE_BYTES), f"\r\n{_LATE}\r\n{tag}\r\n".encode())
+        except (HTTPError, OSError) as error:
+            raise Transient(f"the warehouse at {self.url} broke off in the midst of an answer: {error}") from error
+        finally:
+            answer.close()  # with a part of it unread, that ends the connection, and so the query
 
     def check(self) -> None:
         """Errors: Transient when the warehouse does not answer."""
@@ -94,6 +118,24 @@ class Warehouse:
         """Those that the reader may set (`readonly = 2`), such as the time limit; else its profile must have them."""
         known = client.server_settings
         return {name: value for name, value in wanted.items() if name in known and not known[name].readonly}
+
+    def _needed(self, client: Client, wanted: Mapping[str, str]) -> dict[str, Any]:
+        """Those of the settings that are otherwise. Errors: QueryError when the reader may not set one."""
+        known = client.server_settings
+        differing = {name: value for name, value in wanted.items() if name not in known or known[name].value != value}
+        for name, value in differing.items():
+            if name not in known or known[name].readonly:
+                raise QueryError(
+                    f"the warehouse's reader may not set {name}: give its profile readonly = 2, or {name} = {value!r}",
+                    None,
+                )
+        return differing
+
+    def _mapped(self, error: DatabaseError) -> Exception:
+        if error.code is None and isinstance(error, OperationalError):
+            self._client = None
+            return Transient(f"the warehouse at {self.url} cannot be reached: {error}")
+        return QueryError(_engines_words(str(error)), error.code)
 
     def _connected(self) -> Client:
         with self._turn:
@@ -115,6 +157,22 @@ class Warehouse:
                 except ClickHouseError as error:
                     raise Transient(f"the warehouse at {self.url} cannot be reached: {error}") from error
             return self._client
+
+
+def unbroken(pieces: Iterable[bytes], mark: bytes) -> Iterator[bytes]:
+    """The pieces of a result. Errors: QueryError when an exception of the engine follows them, behind the mark."""
+    held = b""
+    for piece in pieces:
+        held += piece
+        if (at := held.find(mark)) >= 0:
+            yield held[:at]
+            said = held[at + len(mark) :] + b"".join(pieces)
+            raise QueryError(_engines_words(said.decode(errors="replace").splitlines()[0]), None)
+        # A mark may begin at the end of one piece and go on in the next.
+        ready = max(len(held) - len(mark), 0)
+        yield held[:ready]
+        held = held[ready:]
+    yield held
 
 
 def _engines_words(message: str) -> str:

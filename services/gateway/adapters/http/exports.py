@@ -1,0 +1,112 @@
+"""Routes: rows of datasets as files."""
+
+from collections.abc import AsyncIterator, Generator
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+
+import anyio
+from fastapi import APIRouter, Query
+from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
+
+from headrace.access.policy import Action
+from services.gateway.adapters.export_source import Opened
+from services.gateway.adapters.http import models
+from services.gateway.adapters.http.access import PREFIX, Exporting, Parts, forbidden, may_answer
+from services.gateway.adapters.http.datasets import known
+from services.gateway.adapters.http.problems import ProblemError
+from services.gateway.core.completeness import Completeness
+from services.gateway.core.exports import ENDINGS, MEDIA_TYPES, Format, NoSuchColumnError, Wanted
+
+router = APIRouter(prefix=PREFIX, tags=["exports"])
+
+_FILE: Final[dict[int | str, dict[str, Any]]] = {
+    HTTPStatus.OK.value: {
+        "description": "The file, as it is made. One that breaks off has no proper end: its last chunk is missing.",
+        "content": {media.partition(";")[0]: {"schema": {"type": "string"}} for media in MEDIA_TYPES.values()},
+    }
+}
+_EXPORTING: Final = may_answer(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.SERVICE_UNAVAILABLE)
+_HEADER_CHARACTERS: Final = 500
+
+
+@router.get(
+    "/datasets/{name}/export",
+    summary="The rows of a dataset as a file",
+    response_class=StreamingResponse,
+    responses=_EXPORTING | _FILE,
+)
+def export(
+    name: models.Name,
+    gateway: Parts,
+    caller: Exporting,
+    form: Annotated[Format, Query(alias="format", description="How the rows are written.")] = "csv",
+    columns: Annotated[
+        str,
+        Query(description="Only these columns, with commas between; else all but Headrace's own.", max_length=10_000),
+    ] = "",
+    where: Annotated[
+        str, Query(description="Only rows that meet this condition, as it may follow WHERE.", max_length=10_000)
+    ] = "",
+) -> StreamingResponse:
+    """Stream the rows that you may export, as a file. In CSV, texts that a spreadsheet would run begin with an apostrophe.
+
+    Headers say how complete the rows are: `X-Headrace-Complete-Through` is there when all that the source had by then is among
+    them; else `X-Headrace-Waiting-For` says what is under way. `X-Headrace-Masked-Columns` names columns that do not show every
+    value.
+    """
+    wanted = Wanted(name, form, tuple(column for column in columns.split(",") if column), where)
+    dataset, sight = known(gateway.datasets, name), caller.access.sight(Action.EXPORT, gateway.assets.of(name))
+    if sight is None:
+        raise forbidden(f"{caller.name} may not export {name}")
+    try:
+        opened = gateway.export_source.open(dataset, wanted, sight)
+    except NoSuchColumnError as error:
+        raise no_such_column(error) from error
+    first = next(opened.pieces, b"")  # before the status is sent: what goes wrong at once is an error
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    headers = {
+        "Content-Disposition": f'attachment; filename="{name}-{stamp}.{ENDINGS[form]}"',
+        "Cache-Control": "no-store",
+        **_told(opened),
+    }
+    return StreamingResponse(_handed_on(first, opened.pieces), headers=headers, media_type=MEDIA_TYPES[form])
+
+
+def no_such_column(error: NoSuchColumnError) -> ProblemError:
+    """The answer for a column that is not there."""
+    return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "no-such-column", "There is no such column", str(error))
+
+
+async def _handed_on(first: bytes, pieces: Generator[bytes]) -> AsyncIterator[bytes]:
+    """The pieces as they are made. The query is stopped when nobody takes them any more."""
+    try:
+        yield first
+        while (piece := await run_in_threadpool(next, pieces, None)) is not None:
+            yield piece
+    finally:
+        with anyio.CancelScope(shield=True):
+            await run_in_threadpool(pieces.close)
+
+
+def _told(opened: Opened) -> dict[str, str]:
+    told: dict[str, Any] = completeness_headers(opened.completeness)
+    if opened.plan.masked:
+        told["X-Headrace-Masked-Columns"] = ",".join(opened.plan.masked)
+    return {name: _latin(value) for name, value in told.items()}
+
+
+def completeness_headers(state: Completeness) -> dict[str, str]:
+    """How complete rows are, as headers."""
+    told = {
+        "X-Headrace-Complete-Through": state.through and state.through.isoformat(),
+        "X-Headrace-Loaded-At": state.loaded_at and state.loaded_at.isoformat(),
+        "X-Headrace-Waiting-For": "; ".join(state.waiting_for),
+    }
+    return {"X-Headrace-Rows-In-Flight": str(state.in_flight)} | {name: value for name, value in told.items() if value}
+
+
+def _latin(text: str) -> str:
+    """As a header may have it: on one line, and of few letters."""
+    return " ".join(text.split())[:_HEADER_CHARACTERS].encode("ascii", "replace").decode()
