@@ -47,6 +47,7 @@ from services.gateway.gateway import Gateway
 from services.gateway.generations import Generations
 from services.gateway.made_tests import TestMaker
 from services.gateway.passports import Passports
+from services.gateway.queries import Queries
 from services.gateway.row_histories import RowHistories
 from services.gateway.settings import GatewaySettings
 
@@ -78,6 +79,7 @@ def build(settings: GatewaySettings) -> Gateway:
     tests, access = TransformTests(), KnownAccess(connection, controls)
     accounts = Accounts(datasets, ledger, incidents, progress, fold, runs, wishes, overrides, generations.shown)
     exported = Warehouse(settings.warehouse_url, *reader, settings.export_timeout_s)
+    exports, assets = ExportSource(exported, lambda dataset: accounts.of([dataset])[0]), Assets(datasets)
     passports = Passports(
         connection,
         registry,
@@ -102,7 +104,7 @@ def build(settings: GatewaySettings) -> Gateway:
         accounts,
         AccessDesk(engine, access, AccessLog(connection, controls), settings.gateway_admin_token, _token_key(settings)),
         access,
-        Assets(datasets),
+        assets,
         warehouse,
         quarantine,
         Tail(connection, registry),
@@ -122,7 +124,8 @@ def build(settings: GatewaySettings) -> Gateway:
         overrides,
         progress,
         Branches(connection, controls),
-        ExportSource(exported, lambda dataset: accounts.of([dataset])[0]),
+        exports,
+        Queries(warehouse, datasets, assets, exports.completeness, settings.query_limits),
     )
 
 

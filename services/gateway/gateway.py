@@ -33,6 +33,7 @@ from services.gateway.adapters.wish_store import WishStore
 from services.gateway.generations import Generations
 from services.gateway.made_tests import TestMaker
 from services.gateway.passports import Passports
+from services.gateway.queries import Queries
 from services.gateway.row_histories import RowHistories
 
 
@@ -71,3 +72,4 @@ class Gateway:
     progress: Progress
     branches: Branches
     export_source: ExportSource
+    queries: Queries

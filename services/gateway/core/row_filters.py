@@ -19,7 +19,8 @@ _MULTIPLIES: Final = ("arrayjoin", "unnest")
 def checked_rows(condition: str, columns: Collection[str]) -> str:
     """A condition over one row of a table that has these columns, as it may stand in a query, in parentheses.
 
-    It names columns of the table alone: another name could be one that the query around it gives to something else.
+    It names columns of the table alone: another name could be one that the query around it gives to something else. Without
+    `columns` the table is not known yet, and that is looked at when it is read.
     Errors: RefusedQueryError.
     """
     return _checked(condition, frozenset(columns))
@@ -36,7 +37,7 @@ def _checked(condition: str, columns: frozenset[str]) -> str:
         if called and (word.text.lower() in _MULTIPLIES or is_aggregate(word.text)):
             raise RefusedQueryError(f"a row filter looks at one row: {word.text} is about several")
     unknown = [column.sql(dialect="clickhouse") for column in query.find_all(exp.Column) if not _is_of(column, columns)]
-    if unknown:
+    if columns and unknown:
         named = ", ".join(unknown)
         raise RefusedQueryError(f"there is no column {named}; there are {', '.join(sorted(columns))}")
     return guarded

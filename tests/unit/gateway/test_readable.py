@@ -8,7 +8,10 @@ from services.gateway.core.readable import Readable, reading, rewritten
 
 PART = Readable(Sight(rows=("(tenant = 'a')",)), beside=False, columns=("id", "tenant"))
 WHOLE = Readable(Sight(), beside=True)
-STAND_IN = "(SELECT `id`, `tenant` FROM (SELECT * FROM `nyc`.`flights` WHERE ifNull((tenant = 'a'), 0)) LIMIT 18446744073709551615)"
+STAND_IN = (
+    "(SELECT `id`, `tenant` FROM (SELECT * FROM `nyc`.`flights` WHERE ifNull((tenant = 'a'), 0)) "
+    "LIMIT 18446744073709551615)"
+)
 
 
 def sent(sql: str, **readable: Readable) -> str:

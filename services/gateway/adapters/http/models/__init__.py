@@ -106,7 +106,7 @@ from services.gateway.adapters.http.models.quarantine import (
     RowAct,
     Verdict,
 )
-from services.gateway.adapters.http.models.rows import Column, Query, QueryResult, TailRecord, TailRecords
+from services.gateway.adapters.http.models.rows import Column, Query, QueryResult, ReadDataset, TailRecord, TailRecords
 from services.gateway.adapters.http.models.runs import (
     Asked,
     Backfill,
@@ -223,6 +223,7 @@ __all__ = [
     "RawField",
     "RawRecord",
     "RawSchema",
+    "ReadDataset",
     "Reason",
     "Refusal",
     "Refused",

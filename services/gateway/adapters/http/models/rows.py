@@ -43,6 +43,19 @@ class Column(Answer):
     type: str = Field(description="ClickHouse's type.", examples=["String"])
 
 
+class ReadDataset(Answer):
+    """A dataset that was read, and how complete its rows are."""
+
+    dataset: str = Field(examples=["nyc.flights"])
+    complete_through: datetime | None = Field(
+        description="All that its source had by then is among the rows; null while something is under way."
+    )
+    loaded_at: datetime | None = Field(description="When the newest rows were loaded.")
+    rows_in_flight: int = Field(description="Rows that were read from the source and have not reached their fate.")
+    waiting_for: list[str] = Field(description="What is under way, if anything is.")
+    partial: bool = Field(description="Whether some of its rows or values are hidden from you.")
+
+
 class QueryResult(Answer):
     """The answer to a query.
 
@@ -57,3 +70,4 @@ class QueryResult(Answer):
     row_count: int
     truncated: bool = Field(description="Whether there are more rows than the limit.")
     elapsed_ms: float
+    datasets: list[ReadDataset] = Field([], description="The datasets that were read.")
