@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
@@ -15,12 +16,15 @@ from services.gateway.adapters.view_columns import ViewColumns
 from services.gateway.adapters.warehouse import Answer, QueryError, Warehouse
 from services.gateway.core.completeness import Completeness
 from services.gateway.core.datasets import DatasetVersion
+from services.gateway.core.exports import ENGINE_FORMATS, ENGINE_SETTINGS, Format, csv_header, rows_as
 from services.gateway.core.query_errors import told
 from services.gateway.core.readable import Readable, Reading, reading, rewritten
 
 #: What queries go by. The engine's memory of which granules a condition is true in was found to leave rows out (26.9).
 NEEDED: Final[Mapping[str, str]] = {"use_query_condition_cache": "0"}
 _NO_COLUMN: Final = 47
+_MOST_COLUMNS: Final = 10_000
+_MOST_TABLES: Final = 10_000
 Given = TypeVar("Given")
 _COMPLETE_S: Final = 2.0
 
@@ -92,6 +96,45 @@ class Queries:
 
         return self._tried(lambda: self.prepared(caller, sql, limit + 1, parameters), asked)
 
+    def stream(
+        self, caller: Caller, sql: str, limit: int | None, parameters: Mapping[str, Any], form: Format
+    ) -> tuple[Generator[bytes], list[ReadDataset]]:
+        """The rows in a format, as the engine makes them, the first of them waited for; closing it stops the query.
+
+        Errors: RefusedQueryError; QueryError and Transient, also in the midst.
+        """
+
+        def asked(prepared: Prepared) -> tuple[Generator[bytes], list[ReadDataset]]:
+            state, text, header = self.completeness(prepared), prepared.text, b""
+            if form == "csv":
+                columns = self._described(prepared, parameters)
+                text, header = rows_as(form, columns, text), csv_header(columns)
+            settings = {**ENGINE_SETTINGS[form], **NEEDED}
+            pieces = self._warehouse.stream(text, ENGINE_FORMATS[form], settings, parameters, self._limits)
+            return _after(header + next(pieces, b""), pieces), state
+
+        most = limit or self._limits["max_result_rows"]
+        return self._tried(lambda: self.prepared(caller, sql, most, parameters), asked)
+
+    def estimate(self, caller: Caller, sql: str, parameters: Mapping[str, Any]) -> tuple[int, int, tuple[str, ...]]:
+        """(How many rows the engine would read, of how many parts of tables, the datasets). Errors: as `answer`."""
+
+        def asked(prepared: Prepared) -> tuple[int, int, tuple[str, ...]]:
+            explained = f"EXPLAIN ESTIMATE {prepared.text}"
+            records = self._warehouse.query(explained, _MOST_TABLES, parameters, self._limits, NEEDED).records()
+            return sum(each["rows"] for each in records), sum(each["parts"] for each in records), prepared.datasets
+
+        return self._tried(lambda: self.prepared(caller, sql, self._limits["max_result_rows"], parameters), asked)
+
+    def _described(self, prepared: Prepared, parameters: Mapping[str, Any]) -> dict[str, str]:
+        """The columns that a query gives, with ClickHouse's types."""
+        described = f"DESCRIBE TABLE ({prepared.text})"
+        records = self._warehouse.query(described, _MOST_COLUMNS, parameters, self._limits, NEEDED).records()
+        columns = {str(each["name"]): str(each["type"]) for each in records}
+        if len(columns) < len(records):
+            raise RefusedQueryError("two columns have the same name: give each another with AS")
+        return columns
+
     def _tried(self, prepare: Callable[[], Prepared], ask: Callable[[Prepared], Given]) -> Given:
         """What is given, or the error as it may be told. A view may have changed since it was last looked at."""
         for again in (True, False):
@@ -136,3 +179,9 @@ class Queries:
         with self._turn:
             self._known[dataset.name] = (now_s, state)
         return state
+
+
+def _after(first: bytes, pieces: Generator[bytes]) -> Generator[bytes]:
+    with closing(pieces):
+        yield first
+        yield from pieces

@@ -71,7 +71,7 @@ def export(
         "Cache-Control": "no-store",
         **_told(opened),
     }
-    return StreamingResponse(_handed_on(first, opened.pieces), headers=headers, media_type=MEDIA_TYPES[form])
+    return StreamingResponse(handed_on(first, opened.pieces), headers=headers, media_type=MEDIA_TYPES[form])
 
 
 def no_such_column(error: NoSuchColumnError) -> ProblemError:
@@ -79,7 +79,7 @@ def no_such_column(error: NoSuchColumnError) -> ProblemError:
     return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "no-such-column", "There is no such column", str(error))
 
 
-async def _handed_on(first: bytes, pieces: Generator[bytes]) -> AsyncIterator[bytes]:
+async def handed_on(first: bytes, pieces: Generator[bytes]) -> AsyncIterator[bytes]:
     """The pieces as they are made. The query is stopped when nobody takes them any more."""
     try:
         yield first
@@ -94,7 +94,7 @@ def _told(opened: Opened) -> dict[str, str]:
     told: dict[str, Any] = completeness_headers(opened.completeness)
     if opened.plan.masked:
         told["X-Headrace-Masked-Columns"] = ",".join(opened.plan.masked)
-    return {name: _latin(value) for name, value in told.items()}
+    return {name: latin(value) for name, value in told.items()}
 
 
 def completeness_headers(state: Completeness) -> dict[str, str]:
@@ -107,6 +107,6 @@ def completeness_headers(state: Completeness) -> dict[str, str]:
     return {"X-Headrace-Rows-In-Flight": str(state.in_flight)} | {name: value for name, value in told.items() if value}
 
 
-def _latin(text: str) -> str:
+def latin(text: str) -> str:
     """As a header may have it: on one line, and of few letters."""
     return " ".join(text.split())[:_HEADER_CHARACTERS].encode("ascii", "replace").decode()
