@@ -135,6 +135,7 @@ def check_parts(
         if isinstance(node, exp.TableAlias) and node.columns:
             named.add(node.this.meta.get("start"))
     _check_lambdas(query, tokens)
+    _check_parameters(tokens)
     for at, word in enumerate(tokens):
         if word.text.lower() in _REFUSED_WORDS and word.token_type not in _QUOTED:
             raise RefusedQueryError(f"{word.text} is not allowed in queries")
@@ -217,8 +218,8 @@ def _check_source(node: exp.Expr) -> None:
 
 def _may_name_a_table(node: exp.In) -> bool:
     """ClickHouse reads a lone name after IN as a table, also in parentheses, and with a name for it."""
-    if node.args.get("field") is not None:
-        return True
+    if (field := node.args.get("field")) is not None:
+        return not isinstance(field, exp.Placeholder)
     alone = node.expressions[0] if len(node.expressions) == 1 else None
     while isinstance(alone, exp.Paren | exp.Alias):
         alone = alone.this
@@ -233,6 +234,14 @@ def _check_lambdas(query: exp.Query, tokens: Sequence[Token]) -> None:
     ]
     if arrows != len(lambdas):
         raise RefusedQueryError("x -> ... stands where it is called, without a name: arrayMap(x -> x + 1, [1, 2])")
+
+
+def _check_parameters(tokens: Sequence[Token]) -> None:
+    """A parameter is a value: as a name it could be one of a table."""
+    for brace, _, colon, kind in zip(tokens, tokens[1:], tokens[2:], tokens[3:], strict=False):
+        is_parameter = brace.token_type == TokenType.L_BRACE and colon.token_type == TokenType.COLON
+        if is_parameter and kind.text.lower() == "identifier":
+            raise RefusedQueryError("parameters are values, and no names: write the name into the query")
 
 
 def _check_function(word: Token, functions: Collection[str]) -> None:

@@ -80,10 +80,6 @@ def reading(sql: str, parameters: Collection[str] = ()) -> Reading:
     """What a query reads. `parameters` may stand in it, in braces. Errors: RefusedQueryError."""
     query, tokens = parsed(sql)
     starts = {token.start: at for at, token in enumerate(tokens)}
-    for brace, _, colon, kind in zip(tokens, tokens[1:], tokens[2:], tokens[3:], strict=False):
-        is_parameter = brace.token_type == TokenType.L_BRACE and colon.token_type == TokenType.COLON
-        if is_parameter and kind.text.lower() == "identifier":
-            raise RefusedQueryError("parameters are values, and no names: write the name into the query")
     tables: list[Named] = []
     check_parts(query, tokens, lambda table: tables.append(_named(table, tokens, starts)), parameters)
     return Reading(sql, query, tokens, tuple(tables))

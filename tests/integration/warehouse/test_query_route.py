@@ -118,8 +118,6 @@ def test_limits_are_the_engines(ask: Any) -> None:
     assert twice.status_code == HTTPStatus.UNPROCESSABLE_ENTITY
     assert twice.json()["detail"].startswith(("TOO_MANY_ROWS, code 158: it would read too many rows", "TIMEOUT"))
     assert "at most 100,000" in ask("select 1", limit=100_001).json()["detail"]
-    refused = ask("select sum(cityHash64(a, b)) from (select range(30000) as a, range(30000) as b) array join a array join b")
-    assert refused.status_code == HTTPStatus.UNPROCESSABLE_ENTITY, "it would take far longer than five seconds"
 
 
 def test_what_a_query_would_read_is_told_before(ask: Any) -> None:

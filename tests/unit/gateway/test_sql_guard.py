@@ -85,6 +85,7 @@ def test_queries_over_datasets_pass(sql: str) -> None:
         ("select 1 format JSON", "FORMAT"),
         ("select 1 into outfile 'x'", "cannot be read"),
         ("select {x:String}", "parameters"),
+        ("select 1 in {x:Identifier}", "parameters"),
         ("select * from {t:Identifier}", "table functions|parameters"),
         ("select * from nyc.flights as f, lateral (select * from t) as q", "rows cannot come from"),
         ("(" * 3000 + "select 1" + ")" * 3000, "cannot be read"),
