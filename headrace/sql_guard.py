@@ -127,6 +127,7 @@ def check_parts(
 
     Errors: RefusedQueryError, and those of `check_table`.
     """
+    _check_parameters(tokens)
     named = set()
     for node in query.walk():
         _check(node, parameters)
@@ -135,7 +136,6 @@ def check_parts(
         if isinstance(node, exp.TableAlias) and node.columns:
             named.add(node.this.meta.get("start"))
     _check_lambdas(query, tokens)
-    _check_parameters(tokens)
     for at, word in enumerate(tokens):
         if word.text.lower() in _REFUSED_WORDS and word.token_type not in _QUOTED:
             raise RefusedQueryError(f"{word.text} is not allowed in queries")
