@@ -172,6 +172,12 @@ class Sight:
         """Whether nothing is hidden."""
         return self.rows == "all" and not self.masked and self.others == "all"
 
+    @property
+    def conditions(self) -> frozenset[str]:
+        """Every condition that it depends on."""
+        every = (self.rows, self.others, *self.masked.values())
+        return frozenset(condition for rows in every if rows != "all" for condition in rows if condition)
+
     def of_column(self, name: str) -> Rows:
         """In which of the rows they see, the values of this column show."""
         if (shown := self.masked.get(name)) is not None:

@@ -67,6 +67,7 @@ from services.gateway.generations import Generations
 from services.gateway.made_tests import TestMaker
 from services.gateway.oidc_sign_in import Admission, OidcSignIn
 from services.gateway.passports import Passports
+from services.gateway.queries import Queries
 from services.gateway.row_histories import RowHistories
 from services.gateway.settings import GatewaySettings
 from services.gateway.sign_in import SignIn
@@ -101,6 +102,7 @@ def build(settings: GatewaySettings) -> Gateway:
     tests, access, key = TransformTests(), KnownAccess(connection, controls), _token_key(settings)
     desk = AccessDesk(engine, access, AccessLog(connection, controls), settings.gateway_admin_token, key)
     accounts = Accounts(datasets, ledger, incidents, progress, fold, runs, wishes, overrides, generations.shown)
+    assets = Assets(datasets)
     exported = Warehouse(settings.warehouse_url, *reader, settings.export_timeout_s)
     exporting = _exporting(settings, engine, datasets, ExportSource(exported, lambda it: accounts.of([it])[0]), desk)
     passports = Passports(
@@ -129,7 +131,7 @@ def build(settings: GatewaySettings) -> Gateway:
         access,
         SignIn(engine, key, desk, settings.sign_in_times, PasswordHasher()),
         settings.gateway_public_url,
-        Assets(datasets),
+        assets,
         warehouse,
         quarantine,
         Tail(connection, registry),
@@ -159,6 +161,7 @@ def build(settings: GatewaySettings) -> Gateway:
         export_schedules=exporting.schedules,
         export_storages=exporting.storages,
         export_worker=ExportWorker(exporting),
+        queries=Queries(warehouse, datasets, assets, exporting.source.completeness, settings.query_limits),
     )
 
 

@@ -43,6 +43,7 @@ from services.gateway.generations import Generations
 from services.gateway.made_tests import TestMaker
 from services.gateway.oidc_sign_in import OidcSignIn
 from services.gateway.passports import Passports
+from services.gateway.queries import Queries
 from services.gateway.row_histories import RowHistories
 from services.gateway.sign_in import SignIn
 
@@ -93,3 +94,4 @@ class Gateway:
     export_schedules: ExportSchedules
     export_storages: Mapping[str, ExportStorage]
     export_worker: ExportWorker
+    queries: Queries

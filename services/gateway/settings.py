@@ -23,6 +23,11 @@ class GatewaySettings(LakeSettings, KeySettings, TokenSettings, OidcSettings):
     warehouse_reader_user: str = Field("reader", description="Who asks the warehouse: an account that can only read.")
     warehouse_reader_password: SecretStr = Field(SecretStr(""), description="The reader's password.")
     query_timeout_s: int = Field(30, ge=1, description="A query is stopped after this long.")
+    query_memory_bytes: int = Field(2 << 30, ge=1 << 20, description="A query is stopped when it needs more memory.")
+    query_read_rows: int = Field(10**10, ge=1, description="A query is refused when it would read more rows.")
+    query_read_bytes: int = Field(1 << 40, ge=1, description="A query is stopped when it reads more.")
+    query_result_rows: int = Field(10_000_000, ge=1, description="A query is stopped when it gives more rows.")
+    query_result_bytes: int = Field(4 << 30, ge=1, description="A query is stopped when it gives more.")
 
     diff_timeout_s: int = Field(600, ge=1, description="A comparison of two generations is given up after this long.")
     export_location: str = Field(
@@ -39,6 +44,18 @@ class GatewaySettings(LakeSettings, KeySettings, TokenSettings, OidcSettings):
     )
     export_kept_hours: int = Field(72, ge=1, description="How long such a file is kept.")
     export_timeout_s: int = Field(3600, ge=1, description="An export is given up after this long.")
+
+    @property
+    def query_limits(self) -> dict[str, int]:
+        """What a query may take, as settings of the engine."""
+        return {
+            "max_execution_time": self.query_timeout_s,
+            "max_memory_usage": self.query_memory_bytes,
+            "max_rows_to_read": self.query_read_rows,
+            "max_bytes_to_read": self.query_read_bytes,
+            "max_result_rows": self.query_result_rows,
+            "max_result_bytes": self.query_result_bytes,
+        }
 
     @property
     def database_url(self) -> str:

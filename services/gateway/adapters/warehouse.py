@@ -67,10 +67,11 @@ class Warehouse:
         limit: int,
         parameters: Mapping[str, Any] | None = None,
         settings: Mapping[str, int] | None = None,
+        needed: Mapping[str, str] | None = None,
     ) -> Answer:
         """The first `limit` rows of a query that is itself cut to one more, which tells whether there are more.
 
-        `settings` are the engine's, each given if the reader may set it.
+        `settings` are the engine's, each given if the reader may set it; without one of `needed` nothing is asked.
 
         Values: `services.gateway.core.json_values`; strings that are not UTF-8 come as hexadecimal digits.
         Errors: QueryError with the engine's words; Transient.
@@ -79,6 +80,7 @@ class Warehouse:
         try:
             client = self._connected()
             given = self._settings(client, {"max_execution_time": self._timeout_s, **(settings or {})})
+            given |= self._needed(client, needed or {})
             result = client.query(sql, parameters=dict(parameters or {}), settings=given, tz_mode="schema")
         except DatabaseError as error:
             raise self._mapped(error) from error
@@ -87,15 +89,24 @@ class Warehouse:
         rows = [[json_value(value) for value in row] for row in result.result_rows[:limit]]
         return Answer(columns, rows, len(result.result_rows) > limit, round(elapsed_ms, 1))
 
-    def stream(self, sql: str, output: str, settings: Mapping[str, str]) -> Generator[bytes]:
-        """The result of a query in one of ClickHouse's formats, as the engine makes it; closing it stops the query.
+    def stream(
+        self,
+        sql: str,
+        output: str,
+        settings: Mapping[str, str],
+        parameters: Mapping[str, Any] | None = None,
+        limits: Mapping[str, int] | None = None,
+    ) -> Generator[bytes]:
+        """The result of a query in one of ClickHouse's formats, as the engine makes it; closing it stops the query. Of the
+        `limits` each is given if the reader may set it.
 
         Errors: QueryError, also in the midst, and when the reader may not set one of the `settings`; Transient.
         """
         try:
             client = self._connected()
-            given = self._settings(client, {"max_execution_time": self._timeout_s}) | self._needed(client, settings)
-            answer: Any = client.raw_stream(sql, settings=given, fmt=output)
+            given = self._settings(client, {"max_execution_time": self._timeout_s, **(limits or {})})
+            given |= self._needed(client, settings)
+            answer: Any = client.raw_stream(sql, dict(parameters or {}), given, output)
         except DatabaseError as error:
             raise self._mapped(error) from error
         try:

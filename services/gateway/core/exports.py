@@ -105,6 +105,15 @@ def plan(table: Table, wanted: Wanted, sight: Sight) -> Plan:
     )
 
 
+def rows_as(form: Format, columns: Mapping[str, str], rows: str) -> str:
+    """The query for the rows of another, which has these columns with ClickHouse's types, as the format takes their values."""
+    written = {name: _written(name, kind, form, binary=False) for name, kind in columns.items()}
+    if all(value == quoted(name) for name, value in written.items()):
+        return rows
+    listed = ", ".join(f"{value} AS {quoted(name)}" for name, value in written.items())
+    return f"SELECT {listed} FROM ({rows})"  # noqa: S608
+
+
 def chosen(available: Iterable[str], wanted: Sequence[str]) -> list[str]:
     """The columns of an export, each once, in the order asked for. Errors: NoSuchColumnError."""
     known = list(available)

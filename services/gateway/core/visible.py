@@ -1,8 +1,11 @@
 """Decides how a table is read by somebody who may not see all of it: the query that stands in for the table."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from headrace.access.policy import Rows, Sight
+
+_ALL: Final = 2**64 - 1
 
 
 def quoted(name: str) -> str:
@@ -13,7 +16,9 @@ def quoted(name: str) -> str:
 def visible(table: str, columns: Iterable[str], sight: Sight) -> str:
     """The query whose rows somebody sees of a table, in parentheses; `table` is quoted, its `columns` are not.
 
-    A hidden value is NULL, also to conditions, joins and sums around it: nothing can be found out by filtering by it.
+    A hidden value is NULL, also to conditions, joins and sums around it: nothing can be found out by filtering by it. Nor is
+    anything around it computed of a hidden row: the engine moves conditions and expressions below anything but a LIMIT, and
+    `toInt32(name)` would tell by its error what a hidden name is.
     """
     shown = {name: sight.of_column(name) for name in columns}
     partly = dict.fromkeys(where for where in shown.values() if where != "all")
@@ -22,7 +27,7 @@ def visible(table: str, columns: Iterable[str], sight: Sight) -> str:
     # Conditions stand in a query of their own: here their names could mean the masked columns.
     seen = "".join(f", {_condition(where)} AS {flag}" for where, flag in flags.items())
     where = "" if sight.rows == "all" else f" WHERE {_condition(sight.rows)}"
-    return f"(SELECT {selected} FROM (SELECT *{seen} FROM {table}{where}))"  # noqa: S608  # guarded when they are granted
+    return f"(SELECT {selected} FROM (SELECT *{seen} FROM {table}{where}) LIMIT {_ALL})"  # noqa: S608  # guarded when they are granted
 
 
 def _column(name: str, flag: str | None) -> str:

@@ -72,10 +72,12 @@ def test_values_lose_nothing_on_the_way(client: TestClient, expression: str, kin
     ("sql", "type_", "said"),
     [
         ("drop table {d}.airports", "refused-query", "only SELECT"),
-        ("select * from system.tables", "refused-query", "known domains"),
+        ("select * from system.tables", "refused-query", "not a dataset's table"),
         ("select nope from (select 1 as a)", "failed-query", "nope"),
-        ("select * from {d}.planes", "failed-query", "planes"),
-        ("select throwIf(1, 'stop here')", "failed-query", "stop here"),
+        ("select * from {d}.planes", "refused-query", "planes"),
+        ("select * from {d}.airports", "failed-query", "airports"),
+        ("select throwIf(1, 'stop here')", "refused-query", "throwIf"),
+        ("select toInt8('stop here')", "failed-query", "stop here"),
     ],
 )
 def test_what_is_refused_is_told_in_words(client: TestClient, domain: str, sql: str, type_: str, said: str) -> None:

@@ -64,6 +64,7 @@ def export(
     except NoSuchColumnError as error:
         raise no_such_column(error) from error
     first = next(opened.pieces, b"")  # before the status is sent: what goes wrong at once is an error
+    gateway.catalog.usage.record([name], caller.principal.id, caller.name, "exports", datetime.now(UTC))
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     headers = {
         "Content-Disposition": f'attachment; filename="{name}-{stamp}.{ENDINGS[form]}"',
@@ -104,7 +105,7 @@ def _told(opened: Opened) -> dict[str, str]:
     told: dict[str, Any] = completeness_headers(opened.completeness)
     if opened.plan.masked:
         told["X-Headrace-Masked-Columns"] = ",".join(opened.plan.masked)
-    return {name: _latin(value) for name, value in told.items()}
+    return {name: latin(value) for name, value in told.items()}
 
 
 def completeness_headers(state: Completeness) -> dict[str, str]:
@@ -117,6 +118,6 @@ def completeness_headers(state: Completeness) -> dict[str, str]:
     return {"X-Headrace-Rows-In-Flight": str(state.in_flight)} | {name: value for name, value in told.items() if value}
 
 
-def _latin(text: str) -> str:
+def latin(text: str) -> str:
     """As a header may have it: on one line, and of few letters."""
     return " ".join(text.split())[:_HEADER_CHARACTERS].encode("ascii", "replace").decode()

@@ -10,13 +10,15 @@ from fastapi import APIRouter, Path, Query
 from headrace.access import policy
 from headrace.access.book import AccessBook, Caller
 from headrace.access.policy import ACTIONS, CLEARANCES, ROLES, Action, Asset, Rows, Scope
-from headrace.sql_guard import guarded_condition
+from headrace.stream.columns import MARKS, TRANSFORMED_FIELDS
 from services.gateway.adapters.http import models
 from services.gateway.adapters.http.access import PREFIX, Calling, Governing, Parts, forbidden, may_answer
 from services.gateway.adapters.http.datasets import known
 from services.gateway.adapters.http.problems import not_found
 from services.gateway.adapters.http.recording import note
 from services.gateway.adapters.http.users import named, shown
+from services.gateway.core.row_filters import checked_rows
+from services.gateway.gateway import Gateway
 
 router = APIRouter(prefix=PREFIX, tags=["access"])
 
@@ -53,7 +55,7 @@ def grant(body: models.NewGrant, gateway: Parts, caller: Governing) -> models.Gr
     _permit(caller, scope)
     kind, _, name = body.to.partition(":")
     to = f"user:{named(book, name).id}" if kind == "user" else body.to
-    rows = guarded_condition(body.rows) if body.rows.strip() else ""
+    rows = checked_rows(body.rows, _columns(gateway, scope)) if body.rows.strip() else ""
     made = policy.Grant(f"g-{secrets.token_hex(8)}", to, body.role, scope, rows, body.clearance)
     gateway.access.put(caller.name, datetime.now(UTC), made)
     note(after=_told(gateway.access.book, made).model_dump(mode="json"))
@@ -84,6 +86,12 @@ def of_dataset(name: models.Name, gateway: Parts, _: Governing) -> models.Datase
     return models.DatasetAccesses(
         items=[_access(book, caller, asset) for caller in callers if caller.access.may(Action.SEE, asset)]
     )
+
+
+def _columns(gateway: Gateway, scope: Scope) -> list[str]:
+    """The columns that a condition within the scope may name; none when it is over several tables, or one nobody knows yet."""
+    columns = gateway.assets.of(scope.name).columns if scope.kind == "dataset" else {}
+    return [*columns, *(field.name for field in (*TRANSFORMED_FIELDS, *MARKS))] if columns else []
 
 
 def _permit(caller: Caller, scope: Scope) -> None:

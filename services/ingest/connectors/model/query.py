@@ -44,7 +44,7 @@ def model_query(sql: str, parameters: Collection[str] = frozenset()) -> ModelQue
     if len(sql) > MAX_CHARACTERS:
         raise RefusedQueryError(f"the query has {len(sql)} characters; {MAX_CHARACTERS} are the most")
     query, tokens = parsed(sql)
-    check_parts(query, tokens, _check_table, parameters)
+    check_parts(query, tokens, _check_table, parameters, (REF,))
     for select in query.find_all(exp.Select):
         _check_sources(select)
     found = list(query.find_all(exp.Table))
@@ -109,27 +109,15 @@ def _resolved(sql: str, tokens: Sequence[Token]) -> tuple[str, int]:
     """(The text with each `ref` as a view, how many there were)."""
     parts = list(understood(sql, tokens))
     at, count, text = 0, 0, ""
-    places = _places(parts, tokens)
     while at < len(tokens):
         if _is_reference(tokens, at):
             domain, _, name = tokens[at + 2].text.partition(".")
-            text += f"{places[at][0]}`{domain}`.`{name}`"
+            text += f"{' ' if parts[at].startswith(' ') else ''}`{domain}`.`{name}`"
             at, count = at + 4, count + 1
         else:
-            text += "".join(places[at])
+            text += parts[at]
             at += 1
     return text, count
-
-
-def _places(parts: Sequence[str], tokens: Sequence[Token]) -> list[tuple[str, str]]:
-    """For each token the space in front of it, if any, and its text."""
-    found: list[tuple[str, str]] = []
-    end, each = 0, iter(parts)
-    for token in tokens:
-        space = next(each) if token.start > end else ""
-        found.append((space, next(each)))
-        end = token.end + 1
-    return found
 
 
 def _is_reference(tokens: Sequence[Token], at: int) -> bool:

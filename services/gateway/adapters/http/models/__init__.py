@@ -126,7 +126,16 @@ from services.gateway.adapters.http.models.quarantine import (
     RowAct,
     Verdict,
 )
-from services.gateway.adapters.http.models.rows import Column, Query, QueryResult, TailRecord, TailRecords
+from services.gateway.adapters.http.models.rows import (
+    MOST_IN_JSON,
+    Column,
+    Query,
+    QueryEstimate,
+    QueryResult,
+    ReadDataset,
+    TailRecord,
+    TailRecords,
+)
 from services.gateway.adapters.http.models.runs import (
     Asked,
     Backfill,
@@ -167,6 +176,7 @@ from services.gateway.adapters.http.models.words import (
 
 __all__ = [
     "CONTRIBUTORS_TOLD",
+    "MOST_IN_JSON",
     "MOST_TESTED",
     "Affected",
     "Answer",
@@ -269,10 +279,12 @@ __all__ = [
     "QuarantinedRow",
     "QuarantinedRowInFull",
     "Query",
+    "QueryEstimate",
     "QueryResult",
     "RawField",
     "RawRecord",
     "RawSchema",
+    "ReadDataset",
     "Reason",
     "Refusal",
     "Refused",
