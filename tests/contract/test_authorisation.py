@@ -75,7 +75,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
         fold_datasets(connection, live(AIRPORTS, SALARIES, SECRETS).items())
     app = create_app()
     used = {"engine", "access", "known_access", "assets"}
-    away = {each.name: Away() for each in fields(gateway) if each.name not in used}
+    away: dict[str, Any] = {each.name: Away() for each in fields(gateway) if each.name not in used}
     app.state.gateway = replace(gateway, **away)
     yield TestClient(app, raise_server_exceptions=False)
     gateway.engine.dispose()

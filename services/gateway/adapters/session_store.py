@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, and_, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, insert, or_, select, update
 
 from services.gateway.adapters.sign_in_tables import SESSIONS
 from services.gateway.core.keyed import keyed_hash
@@ -22,10 +22,11 @@ _AGENT_CHARS: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class Whence:
-    """From where somebody signs in: their address, and the program as it names itself."""
+    """From where somebody signs in: their address, the program as it names itself, and the cookie it had until then."""
 
     address: str
     agent: str = ""
+    cookie: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class Sessions:
         self._powers_of = powers_of
 
     def open(self, principal_id: str, at: datetime, from_where: Whence) -> Opened:
-        """A new session of somebody who has just shown who they are. No cookie they sent before has a part in it."""
+        """A new session of somebody who has just shown who they are. No cookie they had has a part in it: its session ends."""
         cookie = secrets.token_urlsafe(32)
         row = {
             "id": secrets.token_hex(8),
@@ -80,17 +81,15 @@ class Sessions:
         }
         over = or_(SESSIONS.c.opened_at <= at - self._lifetime.absolute, SESSIONS.c.seen_at <= at - self._lifetime.idle)
         with self._engine.begin() as connection:
-            connection.execute(delete(SESSIONS).where(over))
+            connection.execute(delete(SESSIONS).where(or_(over, *self._is(from_where.cookie, at))))
             connection.execute(insert(SESSIONS).values(row))
         session = self._session(row)
         return Opened(session, cookie, self.csrf(session))
 
     def of(self, cookie: str, now: datetime) -> Session | None:
         """Whose cookie this is; None when it is nobody's, or nobody's any more. Once a minute it notes that it was used."""
-        digest = self._hash("cookie", cookie)
-        mine = or_(SESSIONS.c.hash == digest, and_(SESSIONS.c.former_hash == digest, SESSIONS.c.former_until > now))
         with self._engine.connect() as connection:
-            row = connection.execute(select(SESSIONS).where(mine)).mappings().one_or_none()
+            row = connection.execute(select(SESSIONS).where(or_(*self._is(cookie, now)))).mappings().one_or_none()
         session = None if row is None else self._session(dict(row))
         if session is None or session.ends_at <= now:
             return None
@@ -138,6 +137,11 @@ class Sessions:
         whose = () if principal_id is None else (SESSIONS.c.principal == principal_id,)
         with self._engine.begin() as connection:
             return connection.execute(delete(SESSIONS).where(SESSIONS.c.id == session_id, *whose)).rowcount > 0
+
+    def _is(self, cookie: str, now: datetime) -> tuple[ColumnElement[bool], ...]:
+        """That a session has this cookie, or had it until a moment ago."""
+        digest = self._hash("cookie", cookie)
+        return SESSIONS.c.hash == digest, and_(SESSIONS.c.former_hash == digest, SESSIONS.c.former_until > now)
 
     def _hash(self, what: str, value: str) -> bytes:
         return keyed_hash(self._key, f"session {what}", value)

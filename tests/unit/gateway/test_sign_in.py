@@ -226,13 +226,15 @@ def test_a_cookie_from_before_the_sign_in_is_worth_nothing_after_it(browse: Call
     assert (who(victim), who(attacker)) == ("ada", None)
 
 
-def test_a_session_that_was_put_into_a_browser_stays_what_it_was(browse: Callable[..., TestClient]) -> None:
+def test_a_session_that_was_put_into_a_browser_never_becomes_that_of_who_signs_in_there(
+    browse: Callable[..., TestClient],
+) -> None:
     victim, attacker = browse(), browse()
     signed_in(attacker, "bea")
     victim.cookies.set(COOKIE, attacker.cookies[COOKIE], domain=HOST, path="/")
     assert who(victim) == "bea"
     signed_in(victim, "ada")
-    assert (who(victim), who(attacker)) == ("ada", "bea")
+    assert (who(victim), who(attacker)) == ("ada", None)
 
 
 def test_whoever_may_do_more_than_before_gets_another_cookie_and_the_former_one_ends(
@@ -252,6 +254,16 @@ def test_whoever_may_do_more_than_before_gets_another_cookie_and_the_former_one_
 
 
 # Expiry, ending, switching off
+
+
+def test_whoever_signs_in_anew_in_a_browser_leaves_no_session_behind(browse: Callable[..., TestClient]) -> None:
+    browser, other = browse(), browse()
+    signed_in(other)
+    for _ in range(3):
+        signed_in(browser)
+    listed = browser.get("/api/v1/sessions").json()["items"]
+    assert [(each["user"], each["name"]) for each in listed] == [("u-ada", "ada")] * 2
+    assert who(other) == "ada"
 
 
 @pytest.mark.parametrize(

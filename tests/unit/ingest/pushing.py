@@ -24,6 +24,7 @@ from headrace.stream.memory import MemorySchemas
 from headrace.stream.service import LiveDataset
 from headrace.stream.stage import Records
 from services.ingest.connectors.http_push import push
+from services.ingest.connectors.http_push.access import MaySend, no_accounts
 from services.ingest.connectors.http_push.desk import Desk
 from services.ingest.connectors.http_push.http import create_app
 from services.ingest.connectors.http_push.push import PushWriter
@@ -160,6 +161,7 @@ def served(
     clock: Clock | None = None,
     max_body_bytes: int = 1 << 20,
     queue_bytes: int = 4 << 20,
+    may_send: MaySend = no_accounts,
 ) -> Iterator[Service]:
     """The application with both writers of a dataset at work."""
     broker, clock = broker or Broker(), clock or Clock()
@@ -181,6 +183,7 @@ def served(
         max_body_bytes=max_body_bytes,
         timeout_s=30,
         secret=secrets_of(secrets or {}),
+        may_send=may_send,
         clock=clock,
         now_s=clock,
     )

@@ -61,7 +61,8 @@ def of_ours(request: Request, gateway: Gateway, *, said: bool = False) -> None:
 
 def whence(request: Request) -> Whence:
     """From where a request comes."""
-    return Whence(request.client.host if request.client else "", request.headers.get("user-agent", ""))
+    address = request.client.host if request.client else ""
+    return Whence(address, request.headers.get("user-agent", ""), request.cookies.get(COOKIE, ""))
 
 
 def set_cookie(response: Response, value: str) -> None:

@@ -61,7 +61,7 @@ def who_am_i(gateway: Parts, caller: Calling, request: Request, response: Respon
     """Who is calling, what they may do, and for a session its token against forged requests."""
     response.headers["Cache-Control"] = "no-store"
     session = session_of(request)
-    return _who(caller, session, None if session is None else gateway.sign_in.sessions.csrf(session))
+    return _who(gateway, caller, session, None if session is None else gateway.sign_in.sessions.csrf(session))
 
 
 @router.delete(
@@ -90,7 +90,7 @@ def sessions(
     if everybody or whose != caller.principal.id:
         _administrator(caller)
     found = gateway.sign_in.sessions.all(datetime.now(UTC), None if everybody else whose)
-    return models.Sessions(items=[_shown(each) for each in found])
+    return models.Sessions(items=[_shown(gateway, each) for each in found])
 
 
 @router.delete(
@@ -186,10 +186,10 @@ def _signed_in(gateway: Parts, opened: Opened, response: Response) -> models.Who
     if caller is None:  # switched off at this very moment
         raise ProblemError(HTTPStatus.UNAUTHORIZED, "unauthorized", "You are not signed in", "the account is gone")
     set_cookie(response, opened.cookie)
-    return _who(caller, opened.session, opened.csrf)
+    return _who(gateway, caller, opened.session, opened.csrf)
 
 
-def _who(caller: Caller, session: Session | None, csrf: str | None) -> models.WhoAmI:
+def _who(gateway: Parts, caller: Caller, session: Session | None, csrf: str | None) -> models.WhoAmI:
     principal = caller.principal
     return models.WhoAmI(
         id=principal.id,
@@ -202,13 +202,15 @@ def _who(caller: Caller, session: Session | None, csrf: str | None) -> models.Wh
             for grant in caller.access.grants
         ],
         administrator=caller.access.may_everywhere(Action.ADMIN),
-        session=None if session is None else _shown(session),
+        session=None if session is None else _shown(gateway, session),
         csrf=csrf,
     )
 
 
-def _shown(session: Session) -> models.Session:
-    return models.Session.model_validate(asdict(session) | {"user": session.principal})
+def _shown(gateway: Parts, session: Session) -> models.Session:
+    whose = gateway.access.book.principals.get(session.principal)
+    named = {"user": session.principal, "name": whose.name if whose else ""}
+    return models.Session.model_validate(asdict(session) | named)
 
 
 def _link(purpose: str, made: OneTimeCode) -> models.OneTimeLink:

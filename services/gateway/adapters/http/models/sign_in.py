@@ -63,6 +63,7 @@ class Session(Answer):
 
     id: str = Field(examples=["9f86d081884c7d65"])
     user: str = Field(description="Whose it is, by id.")
+    name: str = Field(description="Their name; empty when they are gone.", examples=["ada"])
     opened_at: datetime = Field(description="When they signed in.")
     seen_at: datetime = Field(description="When it was last used, to the minute.")
     ends_at: datetime = Field(description="When it ends if it is not used any more.")
