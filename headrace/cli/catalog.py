@@ -75,17 +75,19 @@ def search(
         headrace catalog search --domain nyc --freshness late
         headrace catalog search --mine --sort used -o json
     """
-    chosen = {
-        "domain": domain,
-        "owner": owner,
-        "tag": tag,
-        "classification": classification,
-        "state": state,
-        "freshness": freshness,
-    }
-    facets = {name: values for name, values in chosen.items() if values}
     with session_of(context).client() as client:
-        page = client.catalog.page(" ".join(words or ()), facets=facets, favourites=mine, sort=sort.value, limit=limit)
+        page = client.catalog.page(
+            " ".join(words or ()),
+            favourites=mine,
+            sort=sort.value,
+            limit=limit,
+            domain=domain,
+            owner=owner,
+            tag=tag,
+            classification=classification,
+            state=state,
+            freshness=freshness,
+        )
     emit(page, output, lambda: _page(page))
 
 

@@ -11,6 +11,7 @@ from headrace.cli import (
     audit,
     authorize,
     catalog,
+    catalog_people,
     contexts,
     contracts,
     datasets,
@@ -124,6 +125,9 @@ def _assemble() -> None:
     for act in (control.pause, control.resume, control.run, control.backfill, control.release, control.holdings):
         sources.app.command()(act)
     sources.app.command()(authorize.authorize)
+    people = catalog_people
+    for act in (people.usage, people.storage, people.threads, people.say, people.resolve):
+        catalog.app.command()(act)
     app.add_typer(catalog.app, name="catalog", rich_help_panel=look)
     app.add_typer(quarantine.app, name="quarantine", rich_help_panel=look)
     app.add_typer(exports.app, name="export", rich_help_panel=look)

@@ -41,6 +41,10 @@ class Request:
         """With these query parameters."""
         return replace(self, params=_given(params))
 
+    def asking_more(self, **params: Any) -> "Request":
+        """With these query parameters besides those it has."""
+        return replace(self, params={**(self.params or {}), **_given(params)})
+
     def with_body(self, **members: Any) -> "Request":
         """With a JSON object as its body."""
         return replace(self, body=_given(members))

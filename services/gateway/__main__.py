@@ -46,7 +46,10 @@ def main() -> int:
 
 def _said(error: ValidationError) -> str:
     """What is wrong with the environment, by the names of its variables."""
-    return "; ".join(f"HEADRACE_{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in error.errors())
+    faults = [
+        ("".join(f"HEADRACE_{str(name).upper()}: " for name in each["loc"][:1]), each["msg"]) for each in error.errors()
+    ]
+    return "; ".join(f"{variable}{said}" for variable, said in faults)
 
 
 if __name__ == "__main__":

@@ -151,7 +151,7 @@ def build(settings: GatewaySettings) -> Gateway:
         overrides,
         progress,
         Branches(connection, controls),
-        _oidc(settings, engine, desk),
+        oidc_sign_in(settings, engine, desk),
         audit_log=audit_log,
         audit=AuditStore(engine),
         audit_anchor=audit_anchor,
@@ -186,7 +186,8 @@ def serve(gateway: Gateway) -> FastAPI:
     return app
 
 
-def _oidc(settings: GatewaySettings, engine: Engine, access: AccessDesk) -> OidcSignIn | None:
+def oidc_sign_in(settings: GatewaySettings, engine: Engine, access: AccessDesk) -> OidcSignIn | None:
+    """Sign-in at the OpenID provider of the settings; None when none is set."""
     if settings.oidc_issuer is None:
         return None
     provider = ProviderSettings(

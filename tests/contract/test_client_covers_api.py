@@ -24,10 +24,30 @@ CLI: Final = Path(__file__).resolve().parents[2] / "headrace" / "cli"
 NOT_CALLED: Final = {
     ("GET", "/healthz"): "for probes, without a token",
     ("GET", "/metrics"): "for Prometheus",
+    **dict.fromkeys(
+        (
+            ("POST", f"{PREFIX}/session"),
+            ("GET", f"{PREFIX}/session"),
+            ("DELETE", f"{PREFIX}/session"),
+            ("GET", f"{PREFIX}/sessions"),
+            ("DELETE", f"{PREFIX}/sessions/{{session_id}}"),
+            ("PUT", f"{PREFIX}/password"),
+            ("POST", f"{PREFIX}/password-reset"),
+            ("POST", f"{PREFIX}/setup"),
+            ("GET", f"{PREFIX}/sign-in"),
+            ("GET", f"{PREFIX}/sign-in/oidc"),
+            ("GET", f"{PREFIX}/sign-in/oidc/callback"),
+            ("GET", f"{PREFIX}/sign-in/oidc/sign-out"),
+        ),
+        "for browsers, in which people sign in: a client has a token",
+    ),
 }
 #: Reached by the command line in another way.
 NOT_BY_NAME: Final = {
     "quarantine.outcome": "asked by `quarantine.wait`",
+    "catalog.search": "a terminal shows one page: `catalog.page`",
+    "exports.rows": "with what the file says of itself: `headrace.client.downloads`",
+    "exports.file": "with what the file says of itself: `headrace.client.downloads`",
 }
 #: Members of a result that another call answers with, or the command line.
 NOT_ANSWERED: Final = {"datasets.list: Dataset.document", "datasets.plan: Plan.tests_passed"}

@@ -1,6 +1,7 @@
 """Calls about the catalog: what datasets there are, where they come from, who uses them, what people say of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Final, TypedDict, Unpack
 
 from headrace.client.call import Call, Pages, Pieces, Request, delete, get, post, put
 from headrace.client.items import Items
@@ -19,7 +20,18 @@ from headrace.client.results.catalog import (
     Usage,
 )
 
-Facets = Mapping[str, Sequence[str]]
+_REMARK: Final = "/catalog/{name}/threads/{thread}/remarks/{remark}"
+
+
+class Facets(TypedDict, total=False):
+    """Only datasets that have one of the values of each."""
+
+    domain: Sequence[str] | None
+    owner: Sequence[str] | None
+    tag: Sequence[str] | None
+    classification: Sequence[str] | None
+    state: Sequence[str] | None
+    freshness: Sequence[str] | None
 
 
 class Catalog(Group[WireT]):
@@ -30,27 +42,27 @@ class Catalog(Group[WireT]):
         self,
         words: str = "",
         *,
-        facets: Facets | None = None,
         favourites: bool = False,
         sort: str = "relevance",
         limit: int = 50,
         cursor: str | None = None,
+        **facets: Unpack[Facets],
     ) -> Call[CatalogPage]:
-        """A page of what was found, with facets. `facets`: the values each may have: domain, owner, tag, ..."""
-        return _asked(words, facets, favourites, sort, limit, cursor).one(CatalogPage)
+        """A page of what was found, with facets. `facets`: only datasets that have one of these values."""
+        return _asked(words, favourites, sort, limit).asking_more(cursor=cursor, **facets).one(CatalogPage)
 
     @pages
     def search(
         self,
         words: str = "",
         *,
-        facets: Facets | None = None,
         favourites: bool = False,
         sort: str = "relevance",
         limit: int = 50,
+        **facets: Unpack[Facets],
     ) -> Pages[CatalogItem]:
         """The datasets that were found, of all pages of `limit`. See `page`."""
-        return _asked(words, facets, favourites, sort, limit, None).pages(CatalogItem)
+        return _asked(words, favourites, sort, limit).asking_more(**facets).pages(CatalogItem)
 
     @call
     def dataset(self, dataset: str) -> Call[CatalogDataset]:
@@ -133,7 +145,27 @@ class Catalog(Group[WireT]):
         request = post("/catalog/{name}/threads/{thread}/remarks", name=dataset, thread=thread)
         return request.with_body(text=text).one(Thread)
 
+    @call
+    def resolve(self, dataset: str, thread: str) -> Call[Thread]:
+        """Say that there is nothing left to say in a thread."""
+        return put("/catalog/{name}/threads/{thread}/resolution", name=dataset, thread=thread).one(Thread)
 
-def _asked(words: str, facets: Facets | None, favourites: bool, sort: str, limit: int, cursor: str | None) -> Request:
-    chosen = {name: list(values) for name, values in (facets or {}).items()}
-    return get("/catalog").asking(q=words, favourites=favourites, sort=sort, limit=limit, cursor=cursor, **chosen)
+    @call
+    def reopen(self, dataset: str, thread: str) -> Call[Thread]:
+        """Say that there is more to say in a thread."""
+        return delete("/catalog/{name}/threads/{thread}/resolution", name=dataset, thread=thread).one(Thread)
+
+    @call
+    def edit_remark(self, dataset: str, thread: str, remark: str, text: str) -> Call[Thread]:
+        """Say otherwise what you said."""
+        request = put(_REMARK, name=dataset, thread=thread, remark=remark)
+        return request.with_body(text=text).one(Thread)
+
+    @call
+    def delete_remark(self, dataset: str, thread: str, remark: str) -> Call[Thread]:
+        """Take back what you said; that you said something stays."""
+        return delete(_REMARK, name=dataset, thread=thread, remark=remark).one(Thread)
+
+
+def _asked(words: str, favourites: bool, sort: str, limit: int) -> Request:
+    return get("/catalog").asking(q=words, favourites=favourites, sort=sort, limit=limit)

@@ -25,7 +25,7 @@ from services.gateway.core.oidc import Algorithm, RefusedSignInError, checked, r
 _EVERYWHERE: Final = Targets(
     tuple(map(ip_network, ("0.0.0.0/0", "::/0")))
 )  # whoever runs the gateway names the provider
-_LIMITS: Final = Limits(connect_s=5, idle_s=5, answer_s=10, wait_s=0, most_bytes=1_000_000)
+_LIMITS: Final = Limits(connect_s=5, idle_s=10, answer_s=15, wait_s=0, most_bytes=1_000_000)
 _KEPT_S: Final = 3600  # what the provider offers, and its keys
 _ASKED_EVERY_S: Final = 10  # at most, for a key that is not known: whoever sends tokens must not make us ask
 

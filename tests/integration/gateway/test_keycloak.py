@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from pydantic import SecretStr
 from deploy.local import keycloak, processes
 from deploy.local.ports import free_port
 from deploy.local.settings import HOST, StackSettings
-from services.gateway.bootstrap import build, serve
+from services.gateway.bootstrap import build, oidc_sign_in, serve
 from services.gateway.gateway import Gateway
 from services.gateway.settings import GatewaySettings
 from tests.stack import eventually
@@ -139,7 +140,9 @@ def a_gateway(folder: Path, provider: Keycloak, **more: Any) -> Gateway:
         "oidc_client_secret": SecretStr(SECRET),
         "oidc_group_roles": {"/nyc": ["analyst@domain:nyc"]},
     }
-    return with_memory(build(GatewaySettings.model_validate(settings | more)), ADMIN)
+    told = GatewaySettings.model_validate(settings | more)
+    gateway = with_memory(build(told), ADMIN)
+    return replace(gateway, oidc=oidc_sign_in(told, gateway.engine, gateway.access))
 
 
 @pytest.fixture
