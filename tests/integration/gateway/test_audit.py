@@ -34,7 +34,7 @@ def chains(client: TestClient, instance: str) -> list[dict[str, Any]]:
 
     def answered() -> bool:
         answers.append(client.get("/api/v1/audit/verify"))
-        return answers[-1].status_code == HTTPStatus.OK
+        return bool(answers[-1].status_code == HTTPStatus.OK)
 
     eventually(answered, 30, "the gateway has anchored its own chain")
     return [each for each in answers[-1].json()["chains"] if each["writer"].startswith(f"{instance}.")]
