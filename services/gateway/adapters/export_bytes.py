@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from services.gateway.core.export_jobs import RowCount
 from services.gateway.core.exports import Format, Plan
 
-_ROW_GROUP_BYTES: Final = 8 << 20
+_ROW_GROUP_BYTES: Final = 4 << 20
 
 
 def encoded(
@@ -60,6 +60,8 @@ def _parquet(sent: Iterator[bytes], binary: Iterable[str], counted: Callable[[in
             table = pa.Table.from_batches(group).cast(schema)
             writer.write_table(table)
             counted(table.num_rows)
+            del table, group
+            pa.default_memory_pool().release_unused()
             yield sink.taken()
     yield sink.taken()
 
