@@ -126,8 +126,8 @@ def _assemble() -> None:
         sources.app.command()(act)
     sources.app.command()(authorize.authorize)
     people = catalog_people
-    for act in (people.usage, people.storage, people.threads, people.say, people.resolve):
-        catalog.app.command()(act)
+    for shown in (people.usage, people.storage, people.threads, people.say, people.resolve):
+        catalog.app.command()(shown)
     app.add_typer(catalog.app, name="catalog", rich_help_panel=look)
     app.add_typer(quarantine.app, name="quarantine", rich_help_panel=look)
     app.add_typer(exports.app, name="export", rich_help_panel=look)

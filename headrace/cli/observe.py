@@ -11,7 +11,7 @@ from rich.live import Live
 
 from headrace.cli import tables
 from headrace.cli.completion import dataset_names
-from headrace.cli.render import Format, Output, console, emit, emit_line, note, safe
+from headrace.cli.render import Format, Output, console, count, emit, emit_line, note, number, safe
 from headrace.cli.session import session_of
 from headrace.client import Client, DatasetStatus, TailRecord, Unreachable
 from headrace.errors import HeadraceError
@@ -107,6 +107,13 @@ def query(
         str, typer.Argument(metavar="SQL", help="A SELECT; - reads it from standard input.", show_default=False)
     ],
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=100_000, help="The most rows to fetch.")] = 1000,
+    param: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A value for {NAME:Type} in the query, as NAME=VALUE; may be given again.", show_default=False
+        ),
+    ] = None,
+    estimate: Annotated[bool, typer.Option("--estimate", help="Only say what it would read.")] = False,
     output: Output = Format.TABLE,
 ) -> None:
     """Ask the warehouse a question. Queries are read-only.
@@ -114,14 +121,36 @@ def query(
     Examples:
 
         headrace query "SELECT carrier, count() AS flights FROM nyc.flights GROUP BY carrier ORDER BY flights DESC"
+        headrace query "SELECT count() FROM nyc.flights WHERE carrier = {carrier:String}" --param carrier=UA
         headrace query - -o json < question.sql
     """
     text = sys.stdin.read() if sql == "-" else sql
     if not text.strip():
         raise HeadraceError('There is no query. Give one in quotes: headrace query "SELECT 1"')
+    given = dict(_parameter(each) for each in param or ())
     with session_of(context).client() as client:
-        result = client.query(text, limit)
+        if estimate:
+            found = client.estimate(text, given)
+            said = (
+                f"at most {number(found.rows)} rows of {count(found.parts, 'part')}: {safe(', '.join(found.datasets))}"
+            )
+            emit(found, output, lambda: [said])
+            return
+        result = client.query(text, limit, given)
+    for each in result.datasets:
+        if each.waiting_for:
+            note(f"[yellow]{safe(each.dataset)} is not complete:[/] {safe('; '.join(each.waiting_for))}")
+        if each.partial:
+            note(f"[yellow]You see a part of {safe(each.dataset)}.[/]")
     emit(result, output, lambda: tables.answer(result))
+
+
+def _parameter(text: str) -> tuple[str, str]:
+    """Errors: HeadraceError when it is not NAME=VALUE."""
+    name, sign, value = text.partition("=")
+    if not name or not sign:
+        raise HeadraceError(f"--param {text}: write NAME=VALUE.")
+    return name, value
 
 
 def _watch(read: Callable[[], list[DatasetStatus]], interval_s: float) -> None:

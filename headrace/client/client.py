@@ -1,5 +1,6 @@
 """The two clients of a gateway: one that waits for its answers, and one whose answers are awaited."""
 
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Generic, Self
 
@@ -22,7 +23,7 @@ from headrace.client.groups.runs import Runs
 from headrace.client.groups.secrets import Secrets
 from headrace.client.groups.sources import Sources
 from headrace.client.method import Group, WireT, call
-from headrace.client.results import QueryResult, Version
+from headrace.client.results import QueryEstimate, QueryResult, Version
 from headrace.client.retries import Retries
 from headrace.client.wire import DEFAULT_URL, AsyncWire, Wire
 
@@ -54,9 +55,17 @@ class _Calls(Group[WireT], Generic[WireT]):
         return get("/version").one(Version)
 
     @call
-    def query(self, sql: str, limit: int = 1000) -> Call[QueryResult]:
-        """Run a read-only query in the warehouse; at most `limit` rows come back."""
-        return ask("/query").with_body(sql=sql, limit=limit).one(QueryResult)
+    def query(self, sql: str, limit: int = 1000, parameters: Mapping[str, Any] | None = None) -> Call[QueryResult]:
+        """Run a read-only query in the warehouse; at most `limit` rows come back.
+
+        `parameters`: values for `{name:Type}` in it.
+        """
+        return ask("/query").with_body(sql=sql, limit=limit, parameters=parameters).one(QueryResult)
+
+    @call
+    def estimate(self, sql: str, parameters: Mapping[str, Any] | None = None) -> Call[QueryEstimate]:
+        """What a query would read at most. Reads nothing."""
+        return ask("/query/estimate").with_body(sql=sql, parameters=parameters).one(QueryEstimate)
 
 
 class Client(_Calls[Wire]):

@@ -51,7 +51,7 @@ from headrace.client.results.quarantine import (
     RowAct,
     Verdict,
 )
-from headrace.client.results.rows import Column, QueryResult, TailRecord
+from headrace.client.results.rows import Column, QueryEstimate, QueryResult, ReadDataset, TailRecord
 from headrace.client.results.runs import Asked, Generation, Run, RunCause, RunEvent, RunStory, SourceHolding, Wish
 from headrace.client.results.secrets import FailedRotation, RotatedSecrets, Secret, Secrets
 from headrace.client.results.sign_in import OneTimeLink
@@ -108,7 +108,9 @@ __all__ = [
     "QuarantineOutcome",
     "QuarantinedRow",
     "QuarantinedRowInFull",
+    "QueryEstimate",
     "QueryResult",
+    "ReadDataset",
     "Refusal",
     "Refused",
     "Result",

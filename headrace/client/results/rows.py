@@ -19,6 +19,25 @@ class Column(Result):
     type: str
 
 
+class ReadDataset(Result):
+    """A dataset that was read: all that its source had by `complete_through` was among its rows; None: not known."""
+
+    dataset: str
+    complete_through: datetime | None = None
+    loaded_at: datetime | None = None
+    rows_in_flight: int = 0
+    waiting_for: tuple[str, ...] = ()
+    partial: bool = False
+
+
+class QueryEstimate(Result):
+    """What a query would read at most."""
+
+    rows: int
+    parts: int
+    datasets: tuple[str, ...] = ()
+
+
 class QueryResult(Result):
     """The answer to a query."""
 
@@ -27,6 +46,7 @@ class QueryResult(Result):
     row_count: int
     truncated: bool = False
     elapsed_ms: float | None = None
+    datasets: tuple[ReadDataset, ...] = ()
 
     def to_arrow(self) -> "pa.Table":
         """As an Arrow table, each column of the type it has in the warehouse. Times are exact to the microsecond."""

@@ -64,7 +64,9 @@ def test_what_one_gateway_writes_is_known_to_all_until_it_is_taken_back(
     here.desk.put("ada", at, grant)
     token, bearer = here.desk.new_token("ada", at, till.id, "till", list(Action), [Scope.parse("*")], None)
     assert here.reads(bearer) is True, "who wrote it knows it"
-    eventually(lambda: there.reads(bearer) is True and there.push(bearer, "shop.orders") is True, 30, "it is known elsewhere")
+    eventually(
+        lambda: there.reads(bearer) is True and there.push(bearer, "shop.orders") is True, 30, "it is known elsewhere"
+    )
     assert there.push(bearer, "nyc.flights") is False
     with pytest.raises(Fatal, match="is taken"):
         there.desk.add_principal("eve", at, Principal("s-2", "service", "Till"))

@@ -41,6 +41,8 @@ READS = {
     "/api/v1/audit/export",
     "/api/v1/audit/verify",
     "/api/v1/audit/{act_id}",
+    "/api/v1/catalog/{name}/sample",
+    "/api/v1/datasets/{name}/export",
     "/api/v1/datasets/{name}/generations/{generation}/diff",
     "/api/v1/datasets/{name}/quarantine",
     "/api/v1/datasets/{name}/quarantine/clusters",
@@ -50,6 +52,7 @@ READS = {
     "/api/v1/datasets/{name}/rows/{row_id}/passport",
     "/api/v1/datasets/{name}/rows/{row_id}/test",
     "/api/v1/datasets/{name}/tail",
+    "/api/v1/exports/{id}/file",
 }
 FAR_US = 4_000_000_000_000_000
 TOKENS = "/api/v1/tokens"

@@ -16,6 +16,7 @@ from services.gateway.adapters.http.access import PREFIX, Parts, Querying, Seein
 from services.gateway.adapters.http.datasets import known
 from services.gateway.adapters.http.models import catalog_people as bodies
 from services.gateway.adapters.http.problems import ProblemError, not_found
+from services.gateway.adapters.http.recording import AUDITED_READ
 from services.gateway.adapters.note_store import Note
 from services.gateway.adapters.sampler import sampled
 from services.gateway.gateway import Gateway
@@ -31,7 +32,9 @@ ThreadId = Annotated[str, Path(description="The id of the thread.", pattern=r"^[
 RemarkId = Annotated[str, Path(description="The id of the remark.", pattern=r"^[0-9a-f]{32}$")]
 
 
-@router.get("/catalog/{name}/sample", summary="Some rows of a dataset", responses=may_answer())
+@router.get(
+    "/catalog/{name}/sample", summary="Some rows of a dataset", responses=may_answer(), openapi_extra=AUDITED_READ
+)
 def sample(
     name: models.Name,
     gateway: Parts,

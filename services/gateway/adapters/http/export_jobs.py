@@ -17,6 +17,7 @@ from services.gateway.adapters.http.access import PREFIX, Calling, Exporting, Pa
 from services.gateway.adapters.http.datasets import known
 from services.gateway.adapters.http.exports import handed_on, no_such_column, sight_of
 from services.gateway.adapters.http.problems import ProblemError, not_found
+from services.gateway.adapters.http.recording import AUDITED_READ
 from services.gateway.core.export_jobs import BadRangeError, Job, State, byte_range, fetch_refusal
 from services.gateway.core.exports import MEDIA_TYPES, NoSuchColumnError, Wanted
 from services.gateway.export_worker import place
@@ -96,6 +97,7 @@ def remove(id: models.ExportId, gateway: Parts, caller: Calling) -> Response:
     summary="The file of an export",
     response_class=StreamingResponse,
     responses=_FETCHING | _NOT_FOUND,
+    openapi_extra=AUDITED_READ,
 )
 def fetch(
     id: models.ExportId,

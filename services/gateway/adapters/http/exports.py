@@ -17,6 +17,7 @@ from services.gateway.adapters.http import models
 from services.gateway.adapters.http.access import PREFIX, Exporting, Parts, may_answer, permit
 from services.gateway.adapters.http.datasets import known
 from services.gateway.adapters.http.problems import ProblemError
+from services.gateway.adapters.http.recording import AUDITED_READ
 from services.gateway.core.completeness import Completeness
 from services.gateway.core.exports import ENDINGS, MEDIA_TYPES, Format, NoSuchColumnError, Wanted
 from services.gateway.gateway import Gateway
@@ -38,6 +39,7 @@ _HEADER_CHARACTERS: Final = 500
     summary="The rows of a dataset as a file",
     response_class=StreamingResponse,
     responses=_EXPORTING | _FILE,
+    openapi_extra=AUDITED_READ,
 )
 def export(
     name: models.Name,

@@ -62,6 +62,8 @@ class Usage(Answer):
 class NoteEdit(Body):
     """A note, as it is to be."""
 
+    recorded = frozenset({"column", "text", "over"})
+
     column: ColumnOrNone = ""
     text: Text = Field(
         description="Plain text; empty to take the note away.", examples=["Delays before 2013 are in minutes."]
@@ -76,6 +78,8 @@ class NoteEdit(Body):
 
 class NoteUndo(Body):
     """Which state of a note is to be undone."""
+
+    recorded = frozenset({"column", "over"})
 
     column: ColumnOrNone = ""
     over: int = Field(ge=1, le=2**53, description="The id of the state that stands.")
@@ -99,6 +103,8 @@ class Notes(Answer):
 
 class NewThread(Body):
     """What is to be talked about."""
+
+    recorded = frozenset({"column"})
 
     column: ColumnOrNone = ""
     text: Said = Field(examples=["Is a negative delay an early departure?"])

@@ -19,6 +19,8 @@ ExportId = Annotated[
 class NewExport(Body):
     """What is to be exported."""
 
+    recorded = frozenset({"dataset", "format", "columns", "where", "destination"})
+
     dataset: str = Field(pattern=r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$", max_length=120, examples=["nyc.flights"])
     format: Format = Field("parquet", description="How the rows are written.")
     columns: list[Annotated[str, Field(max_length=200)]] = Field(

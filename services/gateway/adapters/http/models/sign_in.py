@@ -21,12 +21,16 @@ _CODE = Field(max_length=200, description="The code of the link.", examples=["kJ
 class SignIn(Body):
     """Who somebody says they are."""
 
+    recorded = frozenset({"name"})
+
     name: str = Field(max_length=200, description="In any spelling.", examples=["ada"])
     password: SecretStr = _PASSWORD
 
 
 class Setup(Body):
     """The first administrator."""
+
+    recorded = frozenset({"name", "email"})
 
     code: SecretStr = _CODE
     name: str = Field(
