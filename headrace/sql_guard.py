@@ -204,7 +204,7 @@ def _check(node: exp.Expr, parameters: Collection[str]) -> None:
     if isinstance(node, exp.Placeholder | exp.Parameter):
         if node.name not in parameters:
             known = f"; there are {', '.join(sorted(parameters))}" if parameters else ""
-            raise RefusedQueryError(f"parameters need values, and {node.name or 'one'} has none{known}")
+            raise RefusedQueryError(f"query parameters need values, and {node.name or 'one'} has none{known}")
     elif isinstance(node, exp.Query) and any(node.args.get(name) for name in ("settings", "format", "into")):
         raise RefusedQueryError("SETTINGS, FORMAT and INTO OUTFILE are not allowed: leave them out")
     elif isinstance(node, exp.In) and _may_name_a_table(node):

@@ -60,7 +60,7 @@ QUERIES = st.one_of(
     ),
     st.tuples(tables, conditions, tables, conditions).map(
         lambda each: (
-            f"WITH some AS (SELECT * FROM {{d}}.{each[0]} WHERE {each[1]}), flights AS (SELECT 1 AS tenant) "
+            f"WITH some AS (SELECT * FROM {{d}}.{each[0]} WHERE {each[1]}), tenant AS (SELECT 1 AS tenant) "
             f"SELECT id, name FROM some UNION ALL SELECT id, name FROM {{d}}.{each[2]} WHERE {each[3]}"
         )
     ),
@@ -104,14 +104,14 @@ def differing(engine: Engine, sent: Callable[[str], str], number: int) -> list[s
 
 
 @given(QUERIES)
-@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
 def test_a_query_gives_what_it_gives_over_what_somebody_may_see(engine: Engine, template: str) -> None:
     sent = policed(template)
     assert engine.gives(sent) == engine.gives(template.format(d="seen")), sent
 
 
 def test_the_control_without_the_policy_they_give_more(engine: Engine) -> None:
-    assert len(differing(engine, bare, 60)) >= 15
+    assert len(differing(engine, bare, 40)) >= 8
 
 
 def test_the_control_without_the_barrier_the_engine_computes_of_hidden_rows(engine: Engine) -> None:
