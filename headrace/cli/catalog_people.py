@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 from rich.console import RenderableType
 
+from headrace.cli import files
+from headrace.cli.contracts import Force, Out
 from headrace.cli.observe import DatasetArgument
 from headrace.cli.render import Format, Output, command, emit, moment, number, safe, table
 from headrace.cli.session import session_of
@@ -42,6 +44,17 @@ def storage(context: typer.Context, dataset: DatasetArgument, output: Output = F
     with session_of(context).client() as client:
         found = client.catalog.storage(dataset)
     emit({"items": found}, output, lambda: _storage(list(found)))
+
+
+def contract(context: typer.Context, dataset: DatasetArgument, out: Out = files.STANDARD, force: Force = False) -> None:
+    """Write the contract of a dataset in the Open Data Contract Standard v3, as it is live.
+
+    Examples:
+
+        headrace catalog contract nyc.flights --out flights.odcs.yaml
+    """
+    with session_of(context).client() as client:
+        files.write(out, "".join(client.catalog.contract(dataset)), force=force)
 
 
 def threads(context: typer.Context, dataset: DatasetArgument, output: Output = Format.TABLE) -> None:

@@ -126,7 +126,7 @@ def _assemble() -> None:
         sources.app.command()(act)
     sources.app.command()(authorize.authorize)
     people = catalog_people
-    for shown in (people.usage, people.storage, people.threads, people.say, people.resolve):
+    for shown in (people.usage, people.storage, people.contract, people.threads, people.say, people.resolve):
         catalog.app.command()(shown)
     app.add_typer(catalog.app, name="catalog", rich_help_panel=look)
     app.add_typer(quarantine.app, name="quarantine", rich_help_panel=look)

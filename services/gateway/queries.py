@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
@@ -27,6 +27,10 @@ _MOST_COLUMNS: Final = 10_000
 _MOST_TABLES: Final = 10_000
 Given = TypeVar("Given")
 _COMPLETE_S: Final = 2.0
+
+
+#: Is told which datasets a query reads, before it is asked.
+Reads = Callable[[Collection[str]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,18 +90,19 @@ class Queries:
         return [ReadDataset(name, self._of(live[name]), name in prepared.partial) for name in names]
 
     def answer(
-        self, caller: Caller, sql: str, limit: int, parameters: Mapping[str, Any]
+        self, caller: Caller, sql: str, limit: int, parameters: Mapping[str, Any], reads: Reads
     ) -> tuple[Answer, list[ReadDataset]]:
         """The rows, at most `limit`. Errors: RefusedQueryError; QueryError; Transient."""
 
         def asked(prepared: Prepared) -> tuple[Answer, list[ReadDataset]]:
+            reads(prepared.datasets)
             state = self.completeness(prepared)  # before: it holds for what is read after
             return self._warehouse.query(prepared.text, limit, parameters, self._limits, NEEDED), state
 
         return self._tried(lambda: self.prepared(caller, sql, limit + 1, parameters), asked)
 
     def stream(
-        self, caller: Caller, sql: str, limit: int | None, parameters: Mapping[str, Any], form: Format
+        self, caller: Caller, sql: str, limit: int | None, parameters: Mapping[str, Any], form: Format, reads: Reads
     ) -> tuple[Generator[bytes], list[ReadDataset]]:
         """The rows in a format, as the engine makes them, the first of them waited for; closing it stops the query.
 
@@ -105,6 +110,7 @@ class Queries:
         """
 
         def asked(prepared: Prepared) -> tuple[Generator[bytes], list[ReadDataset]]:
+            reads(prepared.datasets)
             state, text, header = self.completeness(prepared), prepared.text, b""
             if form == "csv":
                 columns = self._described(prepared, parameters)

@@ -1,5 +1,6 @@
 """Routes: ask the warehouse."""
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Final
@@ -51,7 +52,7 @@ def query(
     """
     form = _ACCEPTED.get(accept.partition(";")[0].strip()) if body.format is None else _streamed(body.format)
     if form is not None:
-        pieces, read = gateway.queries.stream(caller, body.sql, body.limit, body.parameters, form)
+        pieces, read = gateway.queries.stream(caller, body.sql, body.limit, body.parameters, form, _noted)
         first = next(pieces, b"")
         _record(gateway, caller, read)
         return StreamingResponse(handed_on(first, pieces), headers=_told(read), media_type=MEDIA_TYPES[form])
@@ -59,7 +60,7 @@ def query(
     if limit > models.MOST_IN_JSON:
         detail = f"as JSON at most {models.MOST_IN_JSON:,} rows come: ask for the format jsonl, csv or arrow"
         raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "too-many-rows", "The limit is too high", detail)
-    answer, read = gateway.queries.answer(caller, body.sql, limit, body.parameters)
+    answer, read = gateway.queries.answer(caller, body.sql, limit, body.parameters, _noted)
     _record(gateway, caller, read)
     note(rows=len(answer.rows), truncated=answer.truncated)
     return models.QueryResult(
@@ -79,10 +80,14 @@ def estimate(body: models.Query, gateway: Parts, caller: Querying) -> models.Que
     return models.QueryEstimate(rows=rows, parts=parts, datasets=list(datasets))
 
 
+def _noted(datasets: Collection[str]) -> None:
+    """For the audit, however the query ends."""
+    note(datasets=datasets)
+
+
 def _record(gateway: Gateway, caller: Caller, read: list[ReadDataset]) -> None:
-    """For the audit, and for who uses a dataset."""
+    """For who uses a dataset."""
     names = [each.name for each in read]
-    note(datasets=names)
     gateway.catalog.usage.record(names, caller.principal.id, caller.name, "queries", datetime.now(UTC))
 
 
