@@ -45,7 +45,7 @@ class AuditDouble(GatewayDouble):
         match path.split("/")[2:]:
             case []:
                 page = int(request.url.params.get("cursor", "0")) + 1
-                return httpx.Response(200, json={"items": [ACT], "next": str(page) if page < 3 else None})
+                return httpx.Response(200, json={"items": [ACT], "next_cursor": str(page) if page < 3 else None})
             case ["verify"]:
                 told = {"writer": "0.1", "entries": 5, "anchored": 5, "unproven": 0, "finding": self.finding}
                 ok = self.finding is None
@@ -71,7 +71,7 @@ def test_acts_are_listed_page_by_page_with_what_was_asked_for(run: Run, gateway:
     assert "[red]ada" in shown.stdout
     assert "There may be more" in shown.stdout
     wanted = {"actor": "ada", "outcome": "unknown", "since": "2026-01-01T00:00:00+00:00"}
-    assert gateway.params == [{**wanted, "limit": "2"}, {**wanted, "limit": "1", "cursor": "1"}]
+    assert gateway.params == [{**wanted, "limit": "2"}, {**wanted, "limit": "2", "cursor": "1"}]
     assert len(json.loads(run("audit", "ls", "-o", "json").stdout)) == 3
 
 

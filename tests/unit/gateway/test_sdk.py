@@ -14,8 +14,10 @@ from headrace.client import AsyncClient, Client, Invalid, NotAllowed, NotFound, 
 from services.gateway.adapters.dataset_store import fold_datasets
 from services.gateway.adapters.warehouse import Answer, Warehouse
 from services.gateway.bootstrap import serve
+from services.gateway.core.completeness import Completeness
 from services.gateway.gateway import Gateway
-from tests.unit.gateway.accesses import bearer
+from services.gateway.queries import Queries
+from tests.unit.gateway.accesses import AT, bearer
 from tests.unit.gateway.conftest import ADMIN
 from tests.unit.gateway.test_datasets import AIRPORTS, live
 
@@ -31,7 +33,10 @@ class FakeWarehouse:
 @pytest.fixture
 def served(lonely: Gateway) -> Iterator[tuple[str, Gateway]]:
     """The URL of a gateway with a dataset, and a warehouse."""
-    gateway = replace(lonely, warehouse=cast(Warehouse, FakeWarehouse()))
+    warehouse = cast(Warehouse, FakeWarehouse())
+    complete = Completeness(AT, AT, 0, ())
+    queries = Queries(warehouse, lonely.datasets, lonely.assets, lambda _: complete, {})
+    gateway = replace(lonely, warehouse=warehouse, queries=queries)
     with gateway.engine.begin() as connection:
         fold_datasets(connection, live(AIRPORTS).items())
     server = uvicorn.Server(uvicorn.Config(serve(gateway), port=0, lifespan="off", log_level="warning"))

@@ -30,7 +30,7 @@ class SignIn(Body):
 class Setup(Body):
     """The first administrator."""
 
-    recorded = frozenset({"name", "email"})
+    recorded = frozenset({"name"})
 
     code: SecretStr = _CODE
     name: str = Field(
