@@ -196,6 +196,25 @@ def test_a_file_names_the_secrets_of_its_domain(lonely: Gateway, client: TestCli
     assert planned("shop.password", {}) == HTTPStatus.OK  # the administrator's
 
 
+@pytest.mark.parametrize("act", ["check", "discover"])
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{type: dataset, dataset: staff.salaries}",
+        "{type: model, sql: \"SELECT toUInt8((SELECT max(amount) FROM ref('staff.salaries'))) AS n\"}",
+    ],
+)
+def test_a_source_that_is_looked_at_shows_nobody_what_they_may_not_see(
+    lonely: Gateway, client: TestClient, act: str, source: str
+) -> None:
+    engineer = headers(bearer(lonely, "ada", "engineer", "domain:nyc"))
+    cleared = headers(bearer(lonely, "bob", "engineer", "*", clearance="restricted"))
+    file = {"document": f"source: {source}"}
+    problem(client.post(f"/api/v1/sources/{act}", json=file, headers=engineer), HTTPStatus.NOT_FOUND)
+    answer = client.post(f"/api/v1/sources/{act}", json=file, headers=cleared)
+    assert answer.status_code in (HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE), answer.text  # ingest is away
+
+
 def test_single_records_are_shown_whole_or_not_at_all(lonely: Gateway, client: TestClient) -> None:
     """The warehouse is away: who may look hears of that, who may not hears that first."""
     for name, grant, status in (

@@ -30,12 +30,15 @@ def permit_file(gateway: Gateway, caller: Caller, contract: Contract) -> None:
 
 
 def permit_source(gateway: Gateway, caller: Caller, contract: Contract, *, named: bool) -> None:
-    """Go on only if the caller may have the source of this file looked at: for a dataset that they may edit, if one is `named`.
+    """Go on only if the caller may have the source of this file looked at: for a dataset that they may edit, if one is `named`,
+    and with all of the datasets it reads.
 
     Errors: ProblemError (403, 404).
     """
     if named:
         permit(caller, Action.EDIT, gateway.assets.of(contract.dataset), whole=True)
+    for parent in sorted(contract.source.references):
+        permit(caller, Action.QUERY, gateway.assets.of(parent), whole=True)
     _permit_secrets(caller, contract)
 
 
