@@ -193,6 +193,7 @@ def test_a_file_names_the_secrets_of_its_domain(lonely: Gateway, client: TestCli
 
     assert planned("staff.password", engineer) == planned("staff-db", engineer) == HTTPStatus.OK
     assert planned("shop.password", engineer) == planned("staffing.x", engineer) == HTTPStatus.FORBIDDEN
+    assert planned("staff_eu.password", engineer) == HTTPStatus.FORBIDDEN  # that of a domain staff_eu
     assert planned("shop.password", {}) == HTTPStatus.OK  # the administrator's
 
 
