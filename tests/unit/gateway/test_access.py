@@ -202,7 +202,8 @@ def test_a_file_names_the_secrets_of_its_domain(lonely: Gateway, client: TestCli
     "source",
     [
         "{type: dataset, dataset: staff.salaries}",
-        "{type: model, sql: \"SELECT toUInt8((SELECT max(amount) FROM ref('staff.salaries'))) AS n\"}",
+        """{type: model, schedule: {every: 1h}, sql: "SELECT max(amount) AS n FROM ref('staff.salaries')
+            WHERE _ingested_at >= {since:DateTime64(6, 'UTC')} AND _ingested_at < {until:DateTime64(6, 'UTC')}"}""",
     ],
 )
 def test_a_source_that_is_looked_at_shows_nobody_what_they_may_not_see(
