@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import text
 from typer.testing import CliRunner
 
-from headrace.access.book import Principal
+from headrace.access.book import AccessBook, Principal
 from headrace.access.policy import EVERYTHING, Grant
 from headrace.cli.main import app as program
 from headrace.cli.session import Session
@@ -324,9 +324,25 @@ def test_who_is_switched_off_is_out_at_once_and_stays_out_when_switched_on(
     switch(True)
     assert who(browser) is None
     assert sign_in(browser, "bea").status_code == HTTPStatus.CREATED
+    later(lonely, "sessions", "opened_at", timedelta(seconds=20))
     lonely.access.change_principal("a test", AT, "u-bea", active=False)  # by another gateway, say
     assert who(browser) is None
     lonely.access.change_principal("a test", AT, "u-bea", active=True)
+    assert who(browser) is None
+
+
+def test_who_has_just_been_let_in_by_another_gateway_stays_in(browser: TestClient, lonely: Gateway) -> None:
+    """That one has written of them, and this one has not read it yet."""
+    signed_in(browser, "bea")
+    known = lonely.known_access.book
+    lonely.known_access.book = AccessBook()
+    assert who(browser) is None
+    lonely.known_access.book = known
+    assert who(browser) == "bea"
+    later(lonely, "sessions", "opened_at", timedelta(seconds=20))  # the control: by then it would have read it
+    lonely.known_access.book = AccessBook()
+    assert who(browser) is None
+    lonely.known_access.book = known
     assert who(browser) is None
 
 

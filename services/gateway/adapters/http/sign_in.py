@@ -182,7 +182,7 @@ def reset_password(body: models.PasswordReset, gateway: Parts, request: Request,
 
 
 def _signed_in(gateway: Parts, opened: Opened, response: Response) -> models.WhoAmI:
-    caller = gateway.sign_in.caller(opened.session)
+    caller = gateway.sign_in.caller(opened.session, datetime.now(UTC))
     if caller is None:  # switched off at this very moment
         raise ProblemError(HTTPStatus.UNAUTHORIZED, "unauthorized", "You are not signed in", "the account is gone")
     set_cookie(response, opened.cookie)
