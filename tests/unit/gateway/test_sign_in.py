@@ -367,6 +367,21 @@ def test_while_it_is_not_known_who_may_do_what_only_the_administrators_token_wor
     assert browser.get("/api/v1/datasets", headers=ROOT).status_code == HTTPStatus.OK
 
 
+def test_who_signed_in_is_in_the_audit_and_who_only_tried_is_not_taken_for_them(browser: TestClient) -> None:
+    sign_in(browser, "bea", "not her password at all")
+    signed_in(browser, "bea")
+
+    def acts(**wanted: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = browser.get("/api/v1/audit", params=wanted, headers=ROOT).json()["items"]
+        return found
+
+    done, refused = acts(action="/session")
+    assert (done["actor"], done["actor_id"], done["outcome"]) == ("bea", "u-bea", "done")
+    assert (refused["actor"], refused["details"]["body"], refused["outcome"]) == ("", {"name": "bea"}, "refused")
+    assert [act["id"] for act in acts(actor="bea")] == [done["id"]]
+    assert PASSWORD not in str(acts())
+
+
 # Passwords and links
 
 
