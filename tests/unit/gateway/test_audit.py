@@ -53,6 +53,7 @@ READS = {
     "/api/v1/datasets/{name}/rows/{row_id}/test",
     "/api/v1/datasets/{name}/tail",
     "/api/v1/exports/{id}/file",
+    "/api/v1/sign-in/oidc/callback",
 }
 FAR_US = 4_000_000_000_000_000
 TOKENS = "/api/v1/tokens"

@@ -31,9 +31,12 @@ from services.gateway.adapters.http.sign_in_oidc import CALLBACK, COOKIE, START
 from services.gateway.adapters.oidc import Provider, ProviderSettings
 from services.gateway.adapters.oidc_attempts import OidcAttempts
 from services.gateway.adapters.oidc_tables import OIDC_ATTEMPTS
+from services.gateway.bootstrap import serve
 from services.gateway.core.oidc import Algorithm, GroupRole
+from services.gateway.gateway import Gateway
 from services.gateway.oidc_sign_in import Admission, OidcSignIn
 from tests.unit.gateway.accesses import AT, MemoryAccess, quick_sign_in
+from tests.unit.gateway.conftest import ADMIN
 from tests.unit.gateway.openid_provider import (
     CLIENT,
     EC_KEY,
@@ -149,6 +152,26 @@ def test_somebody_signs_in_and_is_known_by_issuer_and_subject_alone(signing: Sig
 
     signing.provider.user |= {"sub": "mallory-2"}  # with the e-mail address of another
     assert signed_in(browser, come_back(signing, browser)) != alice
+
+
+def test_it_is_audited_whoever_signs_in_and_whatever_stands_against_it_and_no_code_is_kept(
+    lonely: Gateway, provider: OpenidProvider
+) -> None:
+    settings = ProviderSettings(provider.url, CLIENT, SecretStr(SECRET), ["openid"], ("RS256",), f"{GATEWAY}{CALLBACK}")
+    admission = Admission("groups", (), only_mapped=False)
+    oidc = OidcSignIn(Provider(settings, time.monotonic), OidcAttempts(lonely.engine), lonely.access, admission)
+    app = serve(replace(lonely, oidc=oidc, public_url=GATEWAY))
+    browser = TestClient(app, base_url=GATEWAY, follow_redirects=False)
+    back = provider.authorize(browser.get(START).headers["location"])
+    alice = signed_in(browser, back)
+    again = browser.get(back, headers={"Accept": "text/html"})
+    assert again.headers["location"] == "/sign-in#refused=sign-in-over"
+    root = {"Authorization": f"Bearer {ADMIN}"}
+    refused, done = browser.get("/api/v1/audit", params={"action": "callback"}, headers=root).json()["items"]
+    assert (done["actor"], done["actor_id"], done["outcome"]) == ("Alice", alice, "done")
+    assert done["details"]["query"] == {"code": "(redacted)", "state": "(redacted)"}
+    assert (refused["actor"], refused["outcome"]) == ("", "refused")
+    assert refused["details"]["noted"] == {"refused": "sign-in-over"}
 
 
 def test_what_stands_already_is_not_written_again(signing: Signing, monkeypatch: pytest.MonkeyPatch) -> None:

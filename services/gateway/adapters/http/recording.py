@@ -61,6 +61,7 @@ class Act:
     id: str = field(default_factory=lambda: secrets.token_hex(16))
     begun: bool = False
     unwritten: bool = False
+    refused: bool = False
     status: int = 0
     noted: dict[str, Any] = field(default_factory=dict)
     datasets: list[str] = field(default_factory=list)
@@ -94,7 +95,7 @@ class Act:
         self.status = self.status or HTTPStatus.INTERNAL_SERVER_ERROR.value
         route, status = self.route, self.status
         details = ({"noted": self.noted} if self.noted else {}) | ({"error": error} if error else {})
-        outcome = outcome_of(status, whole=whole)
+        outcome = "refused" if self.refused else outcome_of(status, whole=whole)
         if self.unwritten:
             return
         try:
@@ -157,6 +158,14 @@ def note(*, datasets: Iterable[str] = (), **details: Any) -> None:
     if act is not None:
         act.datasets.extend(datasets)
         act.noted.update(details)
+
+
+def note_refusal(why: str) -> None:
+    """Have the audit tell that the request at hand, if there is one, is refused, though its answer is none of an error."""
+    note(refused=why)
+    act = _CURRENT.get(None)
+    if act is not None:
+        act.refused = True
 
 
 def at_hand() -> str:
