@@ -10,6 +10,7 @@ from headrace.contract import Contract, dependencies
 from services.gateway.adapters.assets import asset_of_file
 from services.gateway.adapters.http.access import permit
 from services.gateway.adapters.http.problems import ProblemError
+from services.gateway.adapters.http.recording import note
 from services.gateway.gateway import Gateway
 
 _MARK: Final = re.compile(r"[.-]")  # not "_", which names of domains may have: shop_eu.password is not for editors of shop
@@ -21,6 +22,7 @@ def permit_file(gateway: Gateway, caller: Caller, contract: Contract) -> None:
     They see all of the dataset as it is and as it will be (SQL can give a hidden column another name), and all of the datasets it
     reads; and the secrets it names are those of its domain, unless they are an administrator.
     """
+    note(datasets=[contract.dataset])
     live, proposed = gateway.assets.of(contract.dataset), asset_of_file(contract)
     for asset in (live, proposed):
         permit(caller, Action.EDIT, asset, whole=True)
