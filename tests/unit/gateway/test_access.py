@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from headrace.access.policy import Action
 from services.gateway.adapters.dataset_store import fold_datasets
 from services.gateway.gateway import Gateway
 from tests.unit.gateway.accesses import bearer, headers
@@ -237,6 +238,14 @@ def test_an_administrator_looks_with_the_eyes_of_others_and_only_looks(lonely: G
     problem(client.get("/api/v1/datasets", headers={"X-View-As": "nobody"}), HTTPStatus.NOT_FOUND)
     bearer(lonely, "boss", "viewer")
     problem(client.get("/api/v1/datasets", headers=ada | {"X-View-As": "boss"}), HTTPStatus.FORBIDDEN)
+    bearer(lonely, "chief", "admin")
+    only = headers(bearer(lonely, "root", "admin", actions=[Action.ADMIN, Action.SEE]))
+    assert client.get("/api/v1/datasets", headers=only | eyes).status_code == HTTPStatus.OK
+    asked = client.post("/api/v1/query", json={"sql": "select 1"}, headers=only | {"X-View-As": "chief"})
+    problem(asked, HTTPStatus.FORBIDDEN)  # this token is not for queries
+    for path in ("/api/v1/secrets/query", "/api/v1/users/query"):  # no question, in spite of its name
+        refused = problem(client.delete(path, headers={"X-View-As": "chief"}), HTTPStatus.FORBIDDEN)
+        assert "X-View-As" in refused["detail"]
 
 
 def test_it_is_told_who_may_do_what_with_a_dataset(lonely: Gateway, client: TestClient) -> None:
