@@ -23,6 +23,8 @@ from sqlalchemy import Engine, select
 
 from headrace.access.book import AccessBook, Entry, Principal
 from headrace.access.topic import AccessChange, AccessLog, KnownAccess
+from headrace.errors import Transient
+from services.gateway.adapters import oidc as oidc_adapter
 from services.gateway.adapters.access_desk import AccessDesk
 from services.gateway.adapters.database import open_database, upgrade
 from services.gateway.adapters.http import problems, session_cookie, sign_in, sign_in_oidc
@@ -538,6 +540,31 @@ def test_without_a_provider_there_is_nothing_to_sign_in_at(client: TestClient) -
 def test_a_provider_that_does_not_answer_is_named(signing: Signing) -> None:
     signing.issuer = "http://127.0.0.1:1"
     assert "127.0.0.1:1" in problem(signing.replica().get(START), HTTPStatus.SERVICE_UNAVAILABLE)["detail"]
+
+
+def test_who_waits_for_a_provider_that_does_not_answer_waits_once_and_not_for_long(
+    signing: Signing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of them holds a thread of the gateway, and anybody may begin a sign-in."""
+    signing.issuer = "http://127.0.0.1:1"
+    asked: list[str] = []
+
+    def away(issuer: str) -> oidc_adapter.Offer:
+        asked.append(issuer)
+        raise Transient(f"{issuer} does not answer")
+
+    monkeypatch.setattr(oidc_adapter, "_offer", away)
+    settings = ProviderSettings(signing.issuer, CLIENT, None, ["openid"], ("RS256",), f"{GATEWAY}{CALLBACK}")
+    provider = Provider(settings, lambda: signing.now_s)
+    for at_s, times in ((0, 1), (1.9, 1), (2.1, 2)):
+        signing.now_s = at_s
+        with pytest.raises(Transient, match="127.0.0.1:1"):
+            provider.offer()
+        assert len(asked) == times
+
+    monkeypatch.setattr(oidc_adapter, "_TURN_S", 0.01)
+    with provider._lock, pytest.raises(Transient, match="does not answer yet"):  # as one who asks holds it
+        provider.offer()
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the provider
