@@ -143,10 +143,11 @@ class SignIn:
             end_all(connection, principal_id)
 
     def forget(self, principal_id: str) -> None:
-        """Drop what is kept of somebody who is gone."""
+        """Drop what is kept of somebody who is gone: who signs in at a provider comes again under the same id."""
         with self._engine.begin() as connection:
             end_all(connection, principal_id)
             forget(connection, principal_id)
+            self._codes.forget(connection, principal_id)
 
     def _person(self, principal_id: str) -> Principal:
         person = self._access.book.principals.get(principal_id)

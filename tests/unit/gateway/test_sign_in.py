@@ -346,15 +346,24 @@ def test_who_has_just_been_let_in_by_another_gateway_stays_in(browser: TestClien
     assert who(browser) is None
 
 
-def test_who_is_removed_leaves_nothing_behind(browser: TestClient, lonely: Gateway) -> None:
+def test_who_is_removed_leaves_nothing_behind(
+    browser: TestClient, lonely: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who signs in at a provider comes again under the same id."""
     signed_in(browser, "bea")
-    assert browser.delete("/api/v1/users/u-bea", headers=ROOT).status_code == HTTPStatus.NO_CONTENT
+    code = made(lonely, "u-bea")
+    with monkeypatch.context() as patched:
+        patched.setattr(lonely.sign_in, "forget", lambda _: 1 / 0)
+        failed = browser.delete("/api/v1/users/u-bea", headers=ROOT)
+        assert failed.status_code == HTTPStatus.INTERNAL_SERVER_ERROR
+    assert browser.delete("/api/v1/users/u-bea", headers=ROOT).status_code == HTTPStatus.NOT_FOUND
     assert who(browser) is None
     with lonely.engine.connect() as connection:
-        assert {row.principal for row in connection.execute(text("select principal from credentials"))} == {
-            "u-ada",
-            "u-old",
-        }
+        kept = {row.principal for row in connection.execute(text("select principal from credentials"))}
+    assert kept == {"u-ada", "u-old"}
+    lonely.access.add_principal("a test", AT, Principal("u-bea", "user", "bea"))
+    problem(reset(browser, code), HTTPStatus.FORBIDDEN)
+    assert who(browser) is None
 
 
 def test_while_it_is_not_known_who_may_do_what_only_the_administrators_token_works(
