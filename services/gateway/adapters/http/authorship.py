@@ -13,7 +13,9 @@ from services.gateway.adapters.http.problems import ProblemError
 from services.gateway.adapters.http.recording import note
 from services.gateway.gateway import Gateway
 
-_MARK: Final = re.compile(r"[.-]")  # not "_", which names of domains may have: shop_eu.password is not for editors of shop
+_MARK: Final = re.compile(
+    r"[.-]"
+)  # not "_", which names of domains may have: shop_eu.password is not for editors of shop
 
 
 def permit_file(gateway: Gateway, caller: Caller, contract: Contract) -> None:
