@@ -137,6 +137,11 @@ class Grant:
         """What it lets somebody do."""
         return ACTIONS[self.role]
 
+    @property
+    def whole(self) -> bool:
+        """Whether it hides nothing of what is within its scope."""
+        return not self.rows and self.shows(CLASSIFICATIONS[-1])
+
     def shows(self, classification: Classification) -> bool:
         """Whether values this sensitive are shown under it."""
         return sensitivity(classification) <= sensitivity(self.clearance or CLEARANCES[self.role])
@@ -197,10 +202,14 @@ class Access:
         return bool(self._giving(action, asset))
 
     def may_everywhere(self, action: Action) -> bool:
-        """Whether they may do this without regard to a dataset."""
+        """Whether they may do this without regard to a dataset.
+
+        An administrator everywhere is who sees everything: they make tokens for others, and put themselves into any group.
+        """
         if self.limit is not None and (action not in self.limit.actions or EVERYTHING not in self.limit.scopes):
             return False
-        return any(action in grant.actions and grant.scope == EVERYTHING for grant in self.grants)
+        giving = [grant for grant in self.grants if action in grant.actions and grant.scope == EVERYTHING]
+        return any(grant.whole for grant in giving) if action == Action.ADMIN else bool(giving)
 
     def may_somewhere(self, action: Action) -> bool:
         """Whether there can be a dataset that they may do this with."""
@@ -229,8 +238,7 @@ class Access:
         """Whether they may grant something within this scope: what they are admin of without any condition."""
         if self.limit is not None and (Action.ADMIN not in self.limit.actions or EVERYTHING not in self.limit.scopes):
             return False
-        ruling = [grant for grant in self.grants if Action.ADMIN in grant.actions and not grant.rows]
-        return any(grant.scope.holds(scope) for grant in ruling if grant.shows(CLASSIFICATIONS[-1]))
+        return any(grant.scope.holds(scope) for grant in self.grants if Action.ADMIN in grant.actions and grant.whole)
 
     def _lets(self, action: Action) -> bool:
         return self.limit is None or action in self.limit.actions

@@ -25,6 +25,7 @@ from services.gateway.core.session_life import SignInTimes, powers
 from services.gateway.core.sign_in import CodeRefused, PasswordRefused, SignInRefused, administrators, person_named
 
 _SETUP: Final = timedelta(hours=1)
+_ARRIVING: Final = timedelta(seconds=10)
 _THERE_IS_ONE: Final = "there is an administrator already ({}): they can add others and give them a link"
 
 
@@ -118,9 +119,14 @@ class SignIn:
         self._attempts.succeeded(person.name, from_where.address, at)
         return self.sessions.open(person.id, at, from_where)
 
-    def caller(self, session: Session) -> Caller | None:
-        """What somebody may do who is signed in. None when they were switched off: their sessions end, for good."""
+    def caller(self, session: Session, at: datetime) -> Caller | None:
+        """What somebody may do who is signed in. None when they were switched off: their sessions end, for good.
+
+        Not at once, though: another gateway has let in somebody new, or switched them on, before this one knows of it.
+        """
         caller = self._access.book.caller(session.principal)
+        if caller is None and at - session.opened_at < _ARRIVING:
+            return self._access.arriving(session.principal)
         if caller is None:
             self.end_all(session.principal)
         return caller
@@ -137,10 +143,11 @@ class SignIn:
             end_all(connection, principal_id)
 
     def forget(self, principal_id: str) -> None:
-        """Drop what is kept of somebody who is gone."""
+        """Drop what is kept of somebody who is gone: who signs in at a provider comes again under the same id."""
         with self._engine.begin() as connection:
             end_all(connection, principal_id)
             forget(connection, principal_id)
+            self._codes.forget(connection, principal_id)
 
     def _person(self, principal_id: str) -> Principal:
         person = self._access.book.principals.get(principal_id)

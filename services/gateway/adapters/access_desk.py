@@ -22,6 +22,7 @@ from services.gateway.adapters.tables import TOKEN_USES
 
 ADMIN: Final = "admin"
 _SEEN_S: Final = 5.0
+_ARRIVING_S: Final = 2.0
 _USE_KEPT: Final = timedelta(minutes=1)
 
 #: Whoever has the administrator's token of the settings: it works while nothing else does.
@@ -48,6 +49,11 @@ class AccessDesk:
         if self._known.book is None:
             raise Transient("who may do what is not known yet: Kafka has not been reached since this gateway started")
         return self._known.book
+
+    def arriving(self, principal_id: str) -> Caller | None:
+        """What somebody may do whom another gateway may have let in a moment ago: they are waited for. Errors: Transient."""
+        self._known.wait_until(lambda book: book.caller(principal_id) is not None, _ARRIVING_S)
+        return self.book.caller(principal_id)
 
     def bearer(self, bearer: str, now: datetime) -> Caller | None:
         """Whose bearer token this is; None when nobody's. Errors: Transient when that cannot be told yet."""

@@ -66,10 +66,10 @@ def _outcome(first: FromClause, ended: FromClause) -> ColumnElement[str]:
 
 
 def _of_entry(wanted: Wanted, first: FromClause, ended: FromClause | None) -> Iterator[ColumnElement[bool]]:
-    """What the first entry of an act has to be like; which datasets, and the text, may also be known in the end only."""
+    """What the first entry of an act has to be like; who, which datasets, and the text, may also be known in the end only."""
     sides = [first] if ended is None else [first, ended]
     if wanted.actor is not None:
-        yield first.c.actor == wanted.actor
+        yield or_(*(side.c.actor == wanted.actor for side in sides))
     if wanted.action is not None:
         yield first.c.action.icontains(wanted.action, autoescape=True)
     if wanted.dataset is not None:

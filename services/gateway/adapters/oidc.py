@@ -2,10 +2,11 @@
 
 import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_network
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import urlencode
 
 import httpx
@@ -22,11 +23,15 @@ from headrace.connector.targets import Targets
 from headrace.errors import Fatal, Transient
 from services.gateway.core.oidc import Algorithm, RefusedSignInError, checked, refused_token, trusted_url, verifier_of
 
+T = TypeVar("T")
+
 _EVERYWHERE: Final = Targets(
     tuple(map(ip_network, ("0.0.0.0/0", "::/0")))
 )  # whoever runs the gateway names the provider
 _LIMITS: Final = Limits(connect_s=5, idle_s=10, answer_s=15, wait_s=0, most_bytes=1_000_000)
 _KEPT_S: Final = 3600  # what the provider offers, and its keys
+_TURN_S: Final = 3
+_PAUSE_S: Final = 2
 _ASKED_EVERY_S: Final = 10  # at most, for a key that is not known: whoever sends tokens must not make us ask
 
 
@@ -71,6 +76,7 @@ class Provider:
         self._lock = threading.Lock()
         self._offer: tuple[float, Offer] | None = None
         self._keys: tuple[float, KeySet] | None = None
+        self._failed: tuple[float, Transient] | None = None
 
     def begun(self, browser: str) -> Asked:
         """Begin a sign-in in a browser. Errors: Transient when the provider does not answer; Fatal when it is none."""
@@ -110,10 +116,32 @@ class Provider:
 
     def offer(self) -> Offer:
         """What the provider offers. Errors: Transient, Fatal."""
-        with self._lock:
+        with self._turn():
             if self._offer is None or self._clock_s() - self._offer[0] > _KEPT_S:
-                self._offer = (self._clock_s(), _offer(self.settings.issuer))
+                self._offer = (self._clock_s(), self._asked(lambda: _offer(self.settings.issuer)))
             return self._offer[1]
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """One asks at a time; the others do not wait for long: they would take all of the gateway's threads meanwhile."""
+        if not self._lock.acquire(timeout=_TURN_S):
+            raise Transient(f"{self.settings.issuer} does not answer yet: try again in a few seconds")
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _asked(self, ask: Callable[[], T]) -> T:
+        """The provider's answer. One that has just failed is not asked again at once: each who waited would wait once more."""
+        if self._failed is not None and self._clock_s() < self._failed[0] + _PAUSE_S:
+            raise Transient(str(self._failed[1]))
+        try:
+            answer = ask()
+        except Transient as error:
+            self._failed = (self._clock_s(), error)
+            raise
+        self._failed = None
+        return answer
 
     def sign_out_url(self, back_to: str) -> str | None:
         """Where somebody ends their session at the provider, too; None when it has no such place. Errors: Transient, Fatal."""
@@ -151,10 +179,10 @@ class Provider:
 
     def _known_keys(self, newest: bool) -> KeySet:
         url = self.offer().keys
-        with self._lock:
+        with self._turn():
             most_s = _ASKED_EVERY_S if newest else _KEPT_S
             if self._keys is None or self._clock_s() - self._keys[0] > most_s:
-                self._keys = (self._clock_s(), _keys(url))
+                self._keys = (self._clock_s(), self._asked(lambda: _keys(url)))
             return self._keys[1]
 
 

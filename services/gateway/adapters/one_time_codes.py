@@ -51,6 +51,10 @@ class OneTimeCodes:
         used = delete(ONE_TIME_CODES).where(*self._is(purpose, code, now)).returning(ONE_TIME_CODES.c.principal)
         _checked(connection.execute(used).scalar_one_or_none())
 
+    def forget(self, connection: Connection, principal_id: str) -> None:
+        """Make somebody's codes worth nothing, within the caller's transaction."""
+        connection.execute(delete(ONE_TIME_CODES).where(ONE_TIME_CODES.c.principal == principal_id))
+
     def _is(self, purpose: Purpose, code: str, now: datetime) -> tuple[ColumnElement[bool], ...]:
         table = ONE_TIME_CODES
         return table.c.hash == self._hash(purpose, code), table.c.purpose == purpose, table.c.expires_at > now

@@ -1,6 +1,7 @@
 """What is granted adds up, a token only narrows, and what nobody granted is refused."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -106,6 +107,17 @@ def test_what_is_allowed_everywhere_is_allowed_with_any_dataset(giving: tuple[Gr
         assert all(access.may(action, asset) for asset in (*ASSETS, Asset("not.there")))
     if any(access.may(action, asset) for asset in ASSETS):
         assert access.may_somewhere(action)
+
+
+@pytest.mark.parametrize("part", [{"rows": "(region = 'EU')"}, {"clearance": "internal"}])
+def test_who_is_shown_a_part_only_administers_nothing_everywhere(part: dict[str, Any]) -> None:
+    """They would make a token for somebody who is shown all, or put themselves into a group that is."""
+    grant = Grant("1", "user:ada", "admin", EVERYTHING)
+    assert Access((grant,)).may_everywhere(Action.ADMIN)
+    partly = Access((replace(grant, **part),))
+    assert not partly.may_everywhere(Action.ADMIN)
+    assert not partly.may_grant(EVERYTHING)
+    assert partly.may_everywhere(Action.QUERY)
 
 
 def test_without_a_grant_nothing_is_allowed() -> None:

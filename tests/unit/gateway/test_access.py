@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from headrace.access.policy import Action
 from services.gateway.adapters.dataset_store import fold_datasets
 from services.gateway.gateway import Gateway
 from tests.unit.gateway.accesses import bearer, headers
@@ -193,7 +194,28 @@ def test_a_file_names_the_secrets_of_its_domain(lonely: Gateway, client: TestCli
 
     assert planned("staff.password", engineer) == planned("staff-db", engineer) == HTTPStatus.OK
     assert planned("shop.password", engineer) == planned("staffing.x", engineer) == HTTPStatus.FORBIDDEN
+    assert planned("staff_eu.password", engineer) == HTTPStatus.FORBIDDEN  # that of a domain staff_eu
     assert planned("shop.password", {}) == HTTPStatus.OK  # the administrator's
+
+
+@pytest.mark.parametrize("act", ["check", "discover"])
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{type: dataset, dataset: staff.salaries}",
+        """{type: model, schedule: {every: 1h}, sql: "SELECT max(amount) AS n FROM ref('staff.salaries')
+            WHERE _ingested_at >= {since:DateTime64(6, 'UTC')} AND _ingested_at < {until:DateTime64(6, 'UTC')}"}""",
+    ],
+)
+def test_a_source_that_is_looked_at_shows_nobody_what_they_may_not_see(
+    lonely: Gateway, client: TestClient, act: str, source: str
+) -> None:
+    engineer = headers(bearer(lonely, "ada", "engineer", "domain:nyc"))
+    cleared = headers(bearer(lonely, "bob", "engineer", "*", clearance="restricted"))
+    file = {"document": f"source: {source}"}
+    problem(client.post(f"/api/v1/sources/{act}", json=file, headers=engineer), HTTPStatus.NOT_FOUND)
+    answer = client.post(f"/api/v1/sources/{act}", json=file, headers=cleared)
+    assert answer.status_code in (HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE), answer.text  # ingest is away
 
 
 def test_single_records_are_shown_whole_or_not_at_all(lonely: Gateway, client: TestClient) -> None:
@@ -216,6 +238,14 @@ def test_an_administrator_looks_with_the_eyes_of_others_and_only_looks(lonely: G
     problem(client.get("/api/v1/datasets", headers={"X-View-As": "nobody"}), HTTPStatus.NOT_FOUND)
     bearer(lonely, "boss", "viewer")
     problem(client.get("/api/v1/datasets", headers=ada | {"X-View-As": "boss"}), HTTPStatus.FORBIDDEN)
+    bearer(lonely, "chief", "admin")
+    only = headers(bearer(lonely, "root", "admin", actions=[Action.ADMIN, Action.SEE]))
+    assert client.get("/api/v1/datasets", headers=only | eyes).status_code == HTTPStatus.OK
+    asked = client.post("/api/v1/query", json={"sql": "select 1"}, headers=only | {"X-View-As": "chief"})
+    problem(asked, HTTPStatus.FORBIDDEN)  # this token is not for queries
+    for path in ("/api/v1/secrets/query", "/api/v1/users/query"):  # no question, in spite of its name
+        refused = problem(client.delete(path, headers={"X-View-As": "chief"}), HTTPStatus.FORBIDDEN)
+        assert "X-View-As" in refused["detail"]
 
 
 def test_it_is_told_who_may_do_what_with_a_dataset(lonely: Gateway, client: TestClient) -> None:

@@ -53,6 +53,7 @@ READS = {
     "/api/v1/datasets/{name}/rows/{row_id}/test",
     "/api/v1/datasets/{name}/tail",
     "/api/v1/exports/{id}/file",
+    "/api/v1/sign-in/oidc/callback",
 }
 FAR_US = 4_000_000_000_000_000
 TOKENS = "/api/v1/tokens"
@@ -228,6 +229,25 @@ def test_the_dataset_in_the_path_is_the_one_it_is_about(client: TestClient, lone
     assert pin["details"]["body"] == {"because": "the audit"}
     assert pin["details"]["noted"]["before"] is None
     assert pin["details"]["noted"]["after"]["act"] == "pin"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/api/v1/catalog/nyc.airports/sample", None),
+        ("PUT", "/api/v1/catalog/nyc.airports/favourite", None),
+        ("POST", "/api/v1/exports", {"dataset": "nyc.airports", "format": "csv"}),
+        ("POST", "/api/v1/plan", {"document": AIRPORTS}),
+    ],
+)
+def test_what_is_about_a_dataset_is_found_by_it(
+    client: TestClient, lonely: Gateway, method: str, path: str, body: dict[str, str] | None
+) -> None:
+    with lonely.engine.begin() as connection:
+        fold_datasets(connection, live(AIRPORTS).items())
+    client.request(method, path, json=body)
+    (act,) = listed(client, dataset="nyc.airports")
+    assert act["datasets"] == ["nyc.airports"]
 
 
 def test_who_looks_with_the_eyes_of_another_is_the_one_who_acts(client: TestClient) -> None:

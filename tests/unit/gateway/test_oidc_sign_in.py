@@ -23,6 +23,8 @@ from sqlalchemy import Engine, select
 
 from headrace.access.book import AccessBook, Entry, Principal
 from headrace.access.topic import AccessChange, AccessLog, KnownAccess
+from headrace.errors import Transient
+from services.gateway.adapters import oidc as oidc_adapter
 from services.gateway.adapters.access_desk import AccessDesk
 from services.gateway.adapters.database import open_database, upgrade
 from services.gateway.adapters.http import problems, session_cookie, sign_in, sign_in_oidc
@@ -31,9 +33,12 @@ from services.gateway.adapters.http.sign_in_oidc import CALLBACK, COOKIE, START
 from services.gateway.adapters.oidc import Provider, ProviderSettings
 from services.gateway.adapters.oidc_attempts import OidcAttempts
 from services.gateway.adapters.oidc_tables import OIDC_ATTEMPTS
+from services.gateway.bootstrap import serve
 from services.gateway.core.oidc import Algorithm, GroupRole
+from services.gateway.gateway import Gateway
 from services.gateway.oidc_sign_in import Admission, OidcSignIn
 from tests.unit.gateway.accesses import AT, MemoryAccess, quick_sign_in
+from tests.unit.gateway.conftest import ADMIN
 from tests.unit.gateway.openid_provider import (
     CLIENT,
     EC_KEY,
@@ -149,6 +154,26 @@ def test_somebody_signs_in_and_is_known_by_issuer_and_subject_alone(signing: Sig
 
     signing.provider.user |= {"sub": "mallory-2"}  # with the e-mail address of another
     assert signed_in(browser, come_back(signing, browser)) != alice
+
+
+def test_it_is_audited_whoever_signs_in_and_whatever_stands_against_it_and_no_code_is_kept(
+    lonely: Gateway, provider: OpenidProvider
+) -> None:
+    settings = ProviderSettings(provider.url, CLIENT, SecretStr(SECRET), ["openid"], ("RS256",), f"{GATEWAY}{CALLBACK}")
+    admission = Admission("groups", (), only_mapped=False)
+    oidc = OidcSignIn(Provider(settings, time.monotonic), OidcAttempts(lonely.engine), lonely.access, admission)
+    app = serve(replace(lonely, oidc=oidc, public_url=GATEWAY))
+    browser = TestClient(app, base_url=GATEWAY, follow_redirects=False)
+    back = provider.authorize(browser.get(START).headers["location"])
+    alice = signed_in(browser, back)
+    again = browser.get(back, headers={"Accept": "text/html"})
+    assert again.headers["location"] == "/sign-in#refused=sign-in-over"
+    root = {"Authorization": f"Bearer {ADMIN}"}
+    refused, done = browser.get("/api/v1/audit", params={"action": "callback"}, headers=root).json()["items"]
+    assert (done["actor"], done["actor_id"], done["outcome"]) == ("Alice", alice, "done")
+    assert done["details"]["query"] == {"code": "(redacted)", "state": "(redacted)"}
+    assert (refused["actor"], refused["outcome"]) == ("", "refused")
+    assert refused["details"]["noted"] == {"refused": "sign-in-over"}
 
 
 def test_what_stands_already_is_not_written_again(signing: Signing, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -515,6 +540,31 @@ def test_without_a_provider_there_is_nothing_to_sign_in_at(client: TestClient) -
 def test_a_provider_that_does_not_answer_is_named(signing: Signing) -> None:
     signing.issuer = "http://127.0.0.1:1"
     assert "127.0.0.1:1" in problem(signing.replica().get(START), HTTPStatus.SERVICE_UNAVAILABLE)["detail"]
+
+
+def test_who_waits_for_a_provider_that_does_not_answer_waits_once_and_not_for_long(
+    signing: Signing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of them holds a thread of the gateway, and anybody may begin a sign-in."""
+    signing.issuer = "http://127.0.0.1:1"
+    asked: list[str] = []
+
+    def away(issuer: str) -> oidc_adapter.Offer:
+        asked.append(issuer)
+        raise Transient(f"{issuer} does not answer")
+
+    monkeypatch.setattr(oidc_adapter, "_offer", away)
+    settings = ProviderSettings(signing.issuer, CLIENT, None, ["openid"], ("RS256",), f"{GATEWAY}{CALLBACK}")
+    provider = Provider(settings, lambda: signing.now_s)
+    for at_s, times in ((0, 1), (1.9, 1), (2.1, 2)):
+        signing.now_s = at_s
+        with pytest.raises(Transient, match="127.0.0.1:1"):
+            provider.offer()
+        assert len(asked) == times
+
+    monkeypatch.setattr(oidc_adapter, "_TURN_S", 0.01)
+    with provider._lock, pytest.raises(Transient, match="does not answer yet"):  # as one who asks holds it
+        provider.offer()
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the provider

@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import text
 from typer.testing import CliRunner
 
-from headrace.access.book import Principal
+from headrace.access.book import AccessBook, Principal
 from headrace.access.policy import EVERYTHING, Grant
 from headrace.cli.main import app as program
 from headrace.cli.session import Session
@@ -324,21 +324,46 @@ def test_who_is_switched_off_is_out_at_once_and_stays_out_when_switched_on(
     switch(True)
     assert who(browser) is None
     assert sign_in(browser, "bea").status_code == HTTPStatus.CREATED
+    later(lonely, "sessions", "opened_at", timedelta(seconds=20))
     lonely.access.change_principal("a test", AT, "u-bea", active=False)  # by another gateway, say
     assert who(browser) is None
     lonely.access.change_principal("a test", AT, "u-bea", active=True)
     assert who(browser) is None
 
 
-def test_who_is_removed_leaves_nothing_behind(browser: TestClient, lonely: Gateway) -> None:
+def test_who_has_just_been_let_in_by_another_gateway_stays_in(browser: TestClient, lonely: Gateway) -> None:
+    """That one has written of them, and this one has not read it yet."""
     signed_in(browser, "bea")
-    assert browser.delete("/api/v1/users/u-bea", headers=ROOT).status_code == HTTPStatus.NO_CONTENT
+    known = lonely.known_access.book
+    lonely.known_access.book = AccessBook()
+    assert who(browser) is None
+    lonely.known_access.book = known
+    assert who(browser) == "bea"
+    later(lonely, "sessions", "opened_at", timedelta(seconds=20))  # the control: by then it would have read it
+    lonely.known_access.book = AccessBook()
+    assert who(browser) is None
+    lonely.known_access.book = known
+    assert who(browser) is None
+
+
+def test_who_is_removed_leaves_nothing_behind(
+    browser: TestClient, lonely: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who signs in at a provider comes again under the same id."""
+    signed_in(browser, "bea")
+    code = made(lonely, "u-bea")
+    with monkeypatch.context() as patched:
+        patched.setattr(lonely.sign_in, "forget", lambda _: 1 / 0)
+        failed = browser.delete("/api/v1/users/u-bea", headers=ROOT)
+        assert failed.status_code == HTTPStatus.INTERNAL_SERVER_ERROR
+    assert browser.delete("/api/v1/users/u-bea", headers=ROOT).status_code == HTTPStatus.NOT_FOUND
     assert who(browser) is None
     with lonely.engine.connect() as connection:
-        assert {row.principal for row in connection.execute(text("select principal from credentials"))} == {
-            "u-ada",
-            "u-old",
-        }
+        kept = {row.principal for row in connection.execute(text("select principal from credentials"))}
+    assert kept == {"u-ada", "u-old"}
+    lonely.access.add_principal("a test", AT, Principal("u-bea", "user", "bea"))
+    problem(reset(browser, code), HTTPStatus.FORBIDDEN)
+    assert who(browser) is None
 
 
 def test_while_it_is_not_known_who_may_do_what_only_the_administrators_token_works(
@@ -349,6 +374,21 @@ def test_while_it_is_not_known_who_may_do_what_only_the_administrators_token_wor
     problem(browser.get("/api/v1/datasets"), HTTPStatus.SERVICE_UNAVAILABLE)
     problem(sign_in(browser), HTTPStatus.SERVICE_UNAVAILABLE)
     assert browser.get("/api/v1/datasets", headers=ROOT).status_code == HTTPStatus.OK
+
+
+def test_who_signed_in_is_in_the_audit_and_who_only_tried_is_not_taken_for_them(browser: TestClient) -> None:
+    sign_in(browser, "bea", "not her password at all")
+    signed_in(browser, "bea")
+
+    def acts(**wanted: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = browser.get("/api/v1/audit", params=wanted, headers=ROOT).json()["items"]
+        return found
+
+    done, refused = acts(action="/session")
+    assert (done["actor"], done["actor_id"], done["outcome"]) == ("bea", "u-bea", "done")
+    assert (refused["actor"], refused["details"]["body"], refused["outcome"]) == ("", {"name": "bea"}, "refused")
+    assert [act["id"] for act in acts(actor="bea")] == [done["id"]]
+    assert PASSWORD not in str(acts())
 
 
 # Passwords and links

@@ -65,7 +65,7 @@ def _viewed(request: Request, gateway: Gateway, caller: Caller, name: str) -> Ca
     """Somebody else, as an administrator looks at the API with their eyes. Nothing can be changed that way."""
     if not caller.access.may_everywhere(Action.ADMIN):
         raise forbidden(f"{caller.name} is not an administrator: only they see with the eyes of others")
-    if request.method not in ("GET", "HEAD") and not request.url.path.endswith("/query"):
+    if request.method not in ("GET", "HEAD") and request.url.path != f"{PREFIX}/query":
         raise forbidden("with the eyes of others one only looks: leave the header X-View-As out")
     book = gateway.access.book
     found = next((each for each in book.principals.values() if name in (each.id, each.name)), None)
@@ -73,7 +73,10 @@ def _viewed(request: Request, gateway: Gateway, caller: Caller, name: str) -> Ca
     if seen is None:
         raise not_found(f"there is nobody active with the name or id {name[:100]!r}")
     request.state.seen_as = seen.name  # for the audit
-    return replace(seen, principal=replace(seen.principal, name=f"{seen.name} (seen by {caller.name})"))
+    narrowed = replace(seen.access, limit=caller.access.limit)  # a token reaches no further with the eyes of others
+    return replace(
+        seen, principal=replace(seen.principal, name=f"{seen.name} (seen by {caller.name})"), access=narrowed
+    )
 
 
 def _permitted(request: Request, scopes: SecurityScopes, caller: Annotated[Caller, Depends(_caller)]) -> Caller:

@@ -176,9 +176,12 @@ def act(
 def _shown(found: AuditedAct) -> dict[str, object]:
     first, ended = found.first, found.ended
     last = ended or first
-    same = ("id", "actor", "actor_id", "credential", "action", "address", "user_agent", "request_id")
+    same = ("id", "credential", "action", "address", "user_agent", "request_id")
+    who = first if first.actor_id else last  # who signs in is known in the end
     return {
         **{name: getattr(first, name) for name in same},
+        "actor": who.actor,
+        "actor_id": who.actor_id,
         "at": moment_of(first.at_us),
         "ended_at": None if last.phase == "begun" else moment_of(last.at_us),
         "datasets": found.datasets,

@@ -10,9 +10,12 @@ from headrace.contract import Contract, dependencies
 from services.gateway.adapters.assets import asset_of_file
 from services.gateway.adapters.http.access import permit
 from services.gateway.adapters.http.problems import ProblemError
+from services.gateway.adapters.http.recording import note
 from services.gateway.gateway import Gateway
 
-_MARK: Final = re.compile(r"[._-]")
+_MARK: Final = re.compile(
+    r"[.-]"
+)  # not "_", which names of domains may have: shop_eu.password is not for editors of shop
 
 
 def permit_file(gateway: Gateway, caller: Caller, contract: Contract) -> None:
@@ -21,6 +24,7 @@ def permit_file(gateway: Gateway, caller: Caller, contract: Contract) -> None:
     They see all of the dataset as it is and as it will be (SQL can give a hidden column another name), and all of the datasets it
     reads; and the secrets it names are those of its domain, unless they are an administrator.
     """
+    note(datasets=[contract.dataset])
     live, proposed = gateway.assets.of(contract.dataset), asset_of_file(contract)
     for asset in (live, proposed):
         permit(caller, Action.EDIT, asset, whole=True)
@@ -30,12 +34,15 @@ def permit_file(gateway: Gateway, caller: Caller, contract: Contract) -> None:
 
 
 def permit_source(gateway: Gateway, caller: Caller, contract: Contract, *, named: bool) -> None:
-    """Go on only if the caller may have the source of this file looked at: for a dataset that they may edit, if one is `named`.
+    """Go on only if the caller may have the source of this file looked at: for a dataset that they may edit, if one is `named`,
+    and with all of the datasets it reads.
 
     Errors: ProblemError (403, 404).
     """
     if named:
         permit(caller, Action.EDIT, gateway.assets.of(contract.dataset), whole=True)
+    for parent in sorted(contract.source.references):
+        permit(caller, Action.QUERY, gateway.assets.of(parent), whole=True)
     _permit_secrets(caller, contract)
 
 

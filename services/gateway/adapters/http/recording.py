@@ -49,6 +49,7 @@ AUDITED_READ: Final[dict[str, Any]] = {_MARK: True}
 
 _WRAPPED: Final = "_audited"
 _SIGN_IN: Final = "sign-in"
+_OF_DATASET: Final = ("/api/v1/datasets/{name}", "/api/v1/catalog/{name}")
 _MOST_PROBLEM_BYTES: Final = 64 << 10
 _TOKEN_ID: Final = re.compile(r"[0-9a-f]{1,32}")
 
@@ -61,6 +62,7 @@ class Act:
     id: str = field(default_factory=lambda: secrets.token_hex(16))
     begun: bool = False
     unwritten: bool = False
+    refused: bool = False
     status: int = 0
     noted: dict[str, Any] = field(default_factory=dict)
     datasets: list[str] = field(default_factory=list)
@@ -94,7 +96,7 @@ class Act:
         self.status = self.status or HTTPStatus.INTERNAL_SERVER_ERROR.value
         route, status = self.route, self.status
         details = ({"noted": self.noted} if self.noted else {}) | ({"error": error} if error else {})
-        outcome = outcome_of(status, whole=whole)
+        outcome = "refused" if self.refused else outcome_of(status, whole=whole)
         if self.unwritten:
             return
         try:
@@ -111,7 +113,7 @@ class Act:
         headers, route = Headers(scope=self.scope), self.route
         path = route.path if route else ""
         client = self.scope.get("client")
-        of_path = [self.scope["path_params"]["name"]] if path.startswith("/api/v1/datasets/{name}") else []
+        of_path = [self.scope["path_params"]["name"]] if path.startswith(_OF_DATASET) else []
         caller: Caller | None = self.scope["state"].get("caller")
         return Entry(
             writer="",
@@ -157,6 +159,14 @@ def note(*, datasets: Iterable[str] = (), **details: Any) -> None:
     if act is not None:
         act.datasets.extend(datasets)
         act.noted.update(details)
+
+
+def note_refusal(why: str) -> None:
+    """Have the audit tell that the request at hand, if there is one, is refused, though its answer is none of an error."""
+    note(refused=why)
+    act = _CURRENT.get(None)
+    if act is not None:
+        act.refused = True
 
 
 def at_hand() -> str:

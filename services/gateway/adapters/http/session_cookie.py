@@ -30,7 +30,7 @@ def signed_in(request: Request, gateway: Gateway, cookie: str | None, now: datet
     """
     sign_in = gateway.sign_in
     session = None if cookie is None else sign_in.sessions.of(cookie, now)
-    caller = None if session is None else sign_in.caller(session)
+    caller = None if session is None else sign_in.caller(session, now)
     if cookie is None or session is None or caller is None:
         return None
     if request.method not in SAFE_METHODS:

@@ -53,7 +53,7 @@ def sign_in(body: models.SignIn, gateway: Parts, request: Request, response: Res
     """
     now, password = datetime.now(UTC), body.password.get_secret_value()
     opened = gateway.sign_in.with_password(body.name, password, now, whence(request))
-    return _signed_in(gateway, opened, response)
+    return _signed_in(gateway, opened, request, response)
 
 
 @router.get("/session", summary="Who am I", responses=may_answer())
@@ -147,7 +147,7 @@ def setup(body: models.Setup, gateway: Parts, request: Request, response: Respon
     """With the code of the link, a name and a password. Signs in."""
     code, password = body.code.get_secret_value(), body.password.get_secret_value()
     opened = gateway.sign_in.set_up(code, body.name, password, datetime.now(UTC), whence(request))
-    return _signed_in(gateway, opened, response)
+    return _signed_in(gateway, opened, request, response)
 
 
 @router.post(
@@ -178,13 +178,14 @@ def reset_password(body: models.PasswordReset, gateway: Parts, request: Request,
     """With the code of the link. All former sessions end. Signs in."""
     code, password = body.code.get_secret_value(), body.password.get_secret_value()
     opened = gateway.sign_in.reset(code, password, datetime.now(UTC), whence(request))
-    return _signed_in(gateway, opened, response)
+    return _signed_in(gateway, opened, request, response)
 
 
-def _signed_in(gateway: Parts, opened: Opened, response: Response) -> models.WhoAmI:
-    caller = gateway.sign_in.caller(opened.session)
+def _signed_in(gateway: Parts, opened: Opened, request: Request, response: Response) -> models.WhoAmI:
+    caller = gateway.sign_in.caller(opened.session, datetime.now(UTC))
     if caller is None:  # switched off at this very moment
         raise ProblemError(HTTPStatus.UNAUTHORIZED, "unauthorized", "You are not signed in", "the account is gone")
+    request.state.caller = caller  # for the audit
     set_cookie(response, opened.cookie)
     return _who(gateway, caller, opened.session, opened.csrf)
 

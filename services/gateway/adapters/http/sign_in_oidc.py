@@ -11,6 +11,7 @@ from fastapi.responses import RedirectResponse, Response
 from services.gateway.adapters.http import models
 from services.gateway.adapters.http.access import PREFIX, Parts, may_answer
 from services.gateway.adapters.http.problems import ProblemError, not_found
+from services.gateway.adapters.http.recording import AUDITED_READ, note_refusal
 from services.gateway.adapters.http.session_cookie import set_cookie, whence
 from services.gateway.adapters.http.sign_in_page import PAGE_PATH
 from services.gateway.core.oidc import RefusedSignInError
@@ -78,6 +79,7 @@ def start(
     status_code=HTTPStatus.SEE_OTHER,
     response_class=Response,
     responses=_ELSEWHERE | may_answer(HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT),
+    openapi_extra=AUDITED_READ,  # it is a GET, as browsers are sent to it, and signs somebody in all the same
 )
 def callback(gateway: Parts, request: Request) -> Response:
     """End the sign-in with what the provider says: opens a session. The provider sends browsers here.
@@ -88,11 +90,14 @@ def callback(gateway: Parts, request: Request) -> Response:
         signed_in = _oidc(gateway).finish(request.url.query, request.cookies.get(COOKIE, ""))
     except RefusedSignInError as error:
         log.warning("a sign-in at the provider was refused: %s", error, extra={"code": error.code})
+        note_refusal(error.code)
         if "text/html" in request.headers.get("accept", ""):
             return RedirectResponse(f"{PAGE_PATH}#refused={error.code}", HTTPStatus.SEE_OTHER, _HEADERS)
         status = HTTPStatus.FORBIDDEN if error.code in _FORBIDDEN else HTTPStatus.BAD_REQUEST
         raise ProblemError(status, error.code, "Nobody was signed in", str(error)) from error
-    opened = gateway.sign_in.sessions.open(signed_in.principal_id, datetime.now(UTC), whence(request))
+    now = datetime.now(UTC)
+    opened = gateway.sign_in.sessions.open(signed_in.principal_id, now, whence(request))
+    request.state.caller = gateway.sign_in.caller(opened.session, now)  # for the audit
     response = RedirectResponse(signed_in.after, HTTPStatus.SEE_OTHER, _HEADERS)
     set_cookie(response, opened.cookie)
     return response

@@ -70,9 +70,10 @@ def remove(user_id: UserId, gateway: Parts, caller: Administering) -> None:
     """With their tokens and what was granted to them. To only keep them out for a while, make them inactive."""
     standing = gateway.access.book.principals.get(user_id)
     note(before=standing and asdict(standing))
-    if not gateway.access.remove_principal(caller.name, datetime.now(UTC), user_id):
+    found = gateway.access.remove_principal(caller.name, datetime.now(UTC), user_id)
+    gateway.sign_in.forget(user_id)  # also where that failed the last time
+    if not found:
         raise not_found(f"there is nobody with the id {user_id}")
-    gateway.sign_in.forget(user_id)
 
 
 def shown(principal: Principal) -> models.User:
