@@ -12,6 +12,7 @@ from headrace.access.policy import Action
 from headrace.sql_guard import RefusedQueryError
 from services.gateway.adapters.assets import Assets
 from services.gateway.adapters.dataset_store import DatasetStore
+from services.gateway.adapters.export_bytes import plain_arrow
 from services.gateway.adapters.view_columns import ViewColumns
 from services.gateway.adapters.warehouse import Answer, QueryError, Warehouse
 from services.gateway.core.completeness import Completeness
@@ -117,6 +118,8 @@ class Queries:
                 text, header = rows_as(form, columns, text), csv_header(columns)
             settings = {**ENGINE_SETTINGS[form], **NEEDED}
             pieces = self._warehouse.stream(text, ENGINE_FORMATS[form], settings, parameters, self._limits)
+            if form == "arrow" and prepared.partial:
+                pieces = plain_arrow(pieces)
             return _after(header + next(pieces, b""), pieces), state
 
         most = limit or self._limits["max_result_rows"]
