@@ -20,9 +20,8 @@ from services.gateway.core.datasets import DatasetVersion
 from services.gateway.core.exports import ENGINE_FORMATS, ENGINE_SETTINGS, Format, csv_header, rows_as
 from services.gateway.core.query_errors import told
 from services.gateway.core.readable import Readable, Reading, reading, rewritten
+from services.gateway.core.visible import NEEDED
 
-#: What queries go by. The engine's memory of which granules a condition is true in was found to leave rows out (26.9).
-NEEDED: Final[Mapping[str, str]] = {"use_query_condition_cache": "0"}
 _NO_COLUMN: Final = 47
 _MOST_COLUMNS: Final = 10_000
 _MOST_TABLES: Final = 10_000

@@ -16,7 +16,7 @@ from services.gateway.core.completeness import Completeness, completeness
 from services.gateway.core.conservation import STAGES
 from services.gateway.core.datasets import DatasetVersion
 from services.gateway.core.exports import Plan, Table, Wanted, plan
-from services.gateway.core.visible import quoted
+from services.gateway.core.visible import NEEDED, quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class ExportSource:
 
     def count(self, made: Plan) -> int:
         """How many rows a plan has just now. Errors: QueryError, Transient."""
-        (row,) = self._warehouse.query(f"SELECT count() FROM ({made.sql})", 1).rows  # noqa: S608  # of a plan
+        (row,) = self._warehouse.query(f"SELECT count() FROM ({made.sql})", 1, needed=NEEDED).rows  # noqa: S608  # of a plan
         return int(row[0])
 
     def completeness(self, dataset: DatasetVersion) -> Completeness:

@@ -8,7 +8,7 @@ from typing import Final, Literal, get_args
 
 from headrace.access.policy import Sight
 from headrace.sql_guard import guarded_condition
-from services.gateway.core.visible import quoted, visible
+from services.gateway.core.visible import NEEDED, quoted, visible
 
 Format = Literal["csv", "jsonl", "parquet", "arrow"]
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)
@@ -98,7 +98,7 @@ def plan(table: Table, wanted: Wanted, sight: Sight) -> Plan:
         tuple(names),
         rows,
         ENGINE_FORMATS[wanted.format],
-        ENGINE_SETTINGS[wanted.format],
+        {**ENGINE_SETTINGS[wanted.format], **NEEDED},
         () if text else tuple(name for name in names if name in table.binary),
         tuple(name for name in names if sight.of_column(name) not in ("all", sight.rows)),
         csv_header(names) if wanted.format == "csv" else b"",

@@ -217,8 +217,9 @@ class Table:
     def __init__(self) -> None:
         self.asked: list[str] = []
 
-    def query(self, sql: str, limit: int, parameters: Any = None) -> Answer:
+    def query(self, sql: str, limit: int, parameters: Any = None, *, needed: Any = None) -> Answer:
         self.asked.append(sql)
+        assert needed == (None if "system.columns" in sql else {"use_query_condition_cache": "0"})
         if "system.columns" in sql:
             return Answer([("name", "String")], [["faa"], ["tower_phone"], ["_offset"]], False, 1.0)
         return Answer([("faa", "String"), ("tower_phone", "String")], [["JFK", None]][:limit], False, 1.0)

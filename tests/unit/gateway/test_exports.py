@@ -104,6 +104,12 @@ def test_a_condition_stands_inside_what_the_policy_shows_and_below_what_is_writt
     assert re.search(r"FROM \(SELECT `text` FROM \(SELECT .*`id` > 3.*\) WHERE \(text = 'x'\)\)$", made.sql)
 
 
+@pytest.mark.parametrize("form", FORMATS)
+def test_the_engine_is_told_not_to_leave_rows_out(form: str) -> None:
+    settings = plan(TABLE, Wanted("a.b", form), Sight()).settings  # type: ignore[arg-type]
+    assert settings["use_query_condition_cache"] == "0"
+
+
 MARK = b"\r\n__exception__\r\ntag\r\n"
 
 
