@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from headrace.access.policy import Sight
 from services.gateway.adapters.warehouse import QueryError, Warehouse
+from services.gateway.core.query_errors import told
 from services.gateway.core.visible import NEEDED, quoted, visible
 
 _MOST_COLUMNS: Final = 10_000
@@ -37,5 +38,7 @@ def sampled(warehouse: Warehouse, dataset: str, sight: Sight, limit: int) -> Sam
     except QueryError as error:
         if error.no_table:
             return Sampled()
-        raise
+        if sight.whole:
+            raise
+        raise QueryError(told(str(error), error.code, ()), error.code) from None
     return Sampled(answer.columns, answer.rows, [column for column in columns if sight.of_column(column) != "all"])

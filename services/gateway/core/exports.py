@@ -61,7 +61,10 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How the engine is asked for an export. `masked` are the columns of it that do not show every value."""
+    """How the engine is asked for an export. `masked` are the columns of it that do not show every value.
+
+    `partial`: something is hidden, so that the engine's own words are not for whoever asked. `words` are those they asked with.
+    """
 
     columns: tuple[str, ...]
     sql: str
@@ -70,6 +73,8 @@ class Plan:
     binary: tuple[str, ...]
     masked: tuple[str, ...]
     header: bytes = b""
+    partial: bool = False
+    words: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +107,8 @@ def plan(table: Table, wanted: Wanted, sight: Sight) -> Plan:
         () if text else tuple(name for name in names if name in table.binary),
         tuple(name for name in names if sight.of_column(name) not in ("all", sight.rows)),
         csv_header(names) if wanted.format == "csv" else b"",
+        not sight.whole,
+        frozenset((*names, *re.findall(r"\w+", wanted.condition))),
     )
 
 
