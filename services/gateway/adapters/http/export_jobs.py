@@ -17,7 +17,7 @@ from services.gateway.adapters.http.access import PREFIX, Calling, Exporting, Pa
 from services.gateway.adapters.http.datasets import known
 from services.gateway.adapters.http.exports import handed_on, no_such_column, sight_of
 from services.gateway.adapters.http.problems import ProblemError, not_found
-from services.gateway.adapters.http.recording import AUDITED_READ
+from services.gateway.adapters.http.recording import AUDITED_READ, note
 from services.gateway.core.export_jobs import BadRangeError, Job, State, byte_range, fetch_refusal
 from services.gateway.core.exports import MEDIA_TYPES, NoSuchColumnError, Wanted
 from services.gateway.export_worker import place
@@ -56,6 +56,7 @@ def start(body: models.NewExport, gateway: Parts, caller: Exporting) -> models.E
         body.destination,
         datetime.now(UTC),
     )
+    note(export=job.id)
     gateway.exports.add(job)
     gateway.export_worker.wake()
     return _shown(gateway, job)
@@ -164,6 +165,7 @@ def schedule(body: models.NewExportSchedule, gateway: Parts, caller: Exporting) 
         paused=False,
         next_at=_next(body, now),
     )
+    note(schedule=made.id)
     gateway.export_schedules.add(made)
     return _schedule(made)
 
@@ -202,6 +204,7 @@ def unschedule(id: models.ExportId, gateway: Parts, caller: Calling) -> Response
 
 def _check(gateway: Gateway, caller: Caller, body: models.NewExport) -> None:
     """Errors: ProblemError and those of `ExportSource.plan`, when it could not be exported now."""
+    note(datasets=[body.dataset])
     sight = sight_of(gateway, caller, body.dataset)
     if body.destination not in gateway.export_storages:
         detail = "no bucket is set here: see HEADRACE_EXPORT_BUCKET of the gateway, or choose the destination download"
@@ -233,6 +236,7 @@ def _whose(caller: Caller) -> str | None:
 def _own(caller: Caller, found: OwnedT | None, what: str) -> OwnedT:
     if found is None or _whose(caller) not in (None, found.owner):
         raise not_found(f"there is no {what}, or it is somebody else's")
+    note(datasets=[found.dataset])
     return found
 
 

@@ -49,6 +49,7 @@ AUDITED_READ: Final[dict[str, Any]] = {_MARK: True}
 
 _WRAPPED: Final = "_audited"
 _SIGN_IN: Final = "sign-in"
+_OF_DATASETS: Final = ("/api/v1/datasets/{name}", "/api/v1/catalog/{name}")
 _MOST_PROBLEM_BYTES: Final = 64 << 10
 _TOKEN_ID: Final = re.compile(r"[0-9a-f]{1,32}")
 
@@ -111,7 +112,7 @@ class Act:
         headers, route = Headers(scope=self.scope), self.route
         path = route.path if route else ""
         client = self.scope.get("client")
-        of_path = [self.scope["path_params"]["name"]] if path.startswith("/api/v1/datasets/{name}") else []
+        of_path = [self.scope["path_params"]["name"]] if path.startswith(_OF_DATASETS) else []
         caller: Caller | None = self.scope["state"].get("caller")
         return Entry(
             writer="",
