@@ -23,6 +23,7 @@ from services.gateway.adapters.export_storage import ExportStorage, local
 from services.gateway.adapters.export_store import ExportStore
 from services.gateway.adapters.export_tables import EXPORTS
 from services.gateway.bootstrap import serve
+from services.gateway.adapters.usage_store import Usage
 from services.gateway.core.completeness import Completeness
 from services.gateway.core.export_jobs import LEASE, MOST_ATTEMPTS, Job, fetch_refusal, seen_as
 from services.gateway.core.exports import Plan, Wanted
@@ -106,6 +107,7 @@ class Bench:
                 {"download": self.storage},
                 Limits(self.most_bytes, timedelta(hours=1)),
                 lambda kind, *_: self.told.append(kind),
+                Usage(self.engine),
             )
         )
 
@@ -344,6 +346,7 @@ def made(gateway: Gateway) -> tuple[Gateway, TestClient, str]:
         dict(gateway.export_storages),
         Limits(1000, timedelta(hours=1)),
         lambda *_: None,
+        gateway.catalog.usage,
     )
     assert client.get(f"/api/v1/exports/{answer.json()['id']}/file").status_code == HTTPStatus.CONFLICT
     assert ExportWorker(parts).work_once()
@@ -367,6 +370,12 @@ def test_a_file_is_fetched_whole_or_in_parts(made: tuple[Gateway, TestClient, st
     assert beyond.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
     assert client.delete(path).status_code == HTTPStatus.NO_CONTENT
     assert client.get(path).status_code == HTTPStatus.NOT_FOUND
+
+
+def test_an_export_in_the_background_is_a_use(made: tuple[Gateway, TestClient, str]) -> None:
+    gateway, _, _ = made
+    (user,) = gateway.catalog.usage.users("nyc.airports", AT.date())
+    assert (user.name, user.queries, user.exports) == ("ann", 0, 1)
 
 
 def test_a_grant_that_was_taken_away_ends_the_download(made: tuple[Gateway, TestClient, str]) -> None:
