@@ -13,7 +13,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine, update
 
-from headrace.access.policy import Sight
+from headrace.access.policy import Action, Scope, Sight
 from headrace.errors import Transient
 from services.gateway.adapters.dataset_store import DatasetStore, fold_datasets
 from services.gateway.adapters.export_owners import ExportOwners
@@ -396,6 +396,28 @@ def test_an_export_is_its_owners_and_the_administrators(made: tuple[Gateway, Tes
     assert client.get("/api/v1/exports", headers=bob).json() == {"items": []}
     assert len(client.get("/api/v1/exports", headers=root).json()["items"]) == 1
     assert client.get(f"{path}/file", headers=root).status_code == HTTPStatus.OK
+
+
+@pytest.mark.parametrize(
+    ("action", "scope", "reaches"),
+    [(Action.SEE, "*", False), (Action.EXPORT, "domain:shop", False), (Action.EXPORT, "domain:nyc", True)],
+)
+def test_a_token_reaches_the_exports_and_schedules_it_could_have_made(
+    made: tuple[Gateway, TestClient, str], action: Action, scope: str, reaches: bool
+) -> None:
+    gateway, client, path = made
+    body = {"dataset": "nyc.airports", "cron": "30 6 * * 1-5"}
+    schedule_id = client.post("/api/v1/export-schedules", json=body).json()["id"]
+    narrow = headers(gateway.access.new_token("a test", AT, "u-ann", "narrow", [action], [Scope.parse(scope)], None)[1])
+    for listing in ("/api/v1/exports", "/api/v1/export-schedules"):
+        assert len(client.get(listing, headers=narrow).json()["items"]) == int(reaches)
+    for method, at in (
+        ("GET", path),
+        ("POST", f"/api/v1/export-schedules/{schedule_id}/pause"),
+        ("DELETE", f"/api/v1/export-schedules/{schedule_id}"),
+        ("DELETE", path),
+    ):
+        assert client.request(method, at, headers=narrow).is_success == reaches
 
 
 def test_who_may_only_see_may_not_export(gateway: Gateway) -> None:
