@@ -292,3 +292,24 @@ def test_the_policy_knows_a_dataset_as_it_does_everywhere_else(catalog: TestClie
     entries = Listing(lonely.catalog.reader).entries()
     assert {name: each.asset for name, each in entries.items()} == lonely.assets.all()
     assert entries["nyc.airports"].asset.of_column("tower_phone") == "restricted"
+
+
+def test_the_file_of_a_dataset_shows_no_more_than_the_catalog(client: TestClient, lonely: Gateway) -> None:
+    fold(lonely, AIRPORTS, FLIGHTS, SALARIES, BONUSES)
+
+    def file(name: str) -> str:
+        return str(client.get(f"/api/v1/datasets/{name}").json()["document"])
+
+    whole = {name: file(name) for name in ("nyc.airports", "nyc.bonuses", "nyc.flights")}
+    with calling(client, somebody(("analyst", NYC))):
+        part = {name: file(name) for name in whole}
+    for name, secret, kept in (
+        ("nyc.airports", "718 656", "JFK"),
+        ("nyc.bonuses", "hr.salaries", "Who gets more"),
+        ("nyc.flights", "hr.salaries", "nyc.airports"),
+    ):
+        assert secret in whole[name], "the control: who sees everything"
+        assert secret not in part[name]
+        assert kept in part[name]
+    with calling(client, somebody(("viewer", NYC))):
+        assert "777111" not in file("nyc.bonuses")
