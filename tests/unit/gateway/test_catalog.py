@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy.exc import OperationalError
 
 from headrace.access.policy import Grant, Scope
 from headrace.contract import load
@@ -18,7 +19,7 @@ from services.gateway.adapters.profile_store import fold_profiles
 from services.gateway.core.column_profiles import BatchProfile
 from services.gateway.core.datasets import Generation
 from services.gateway.gateway import Gateway
-from services.gateway.listing import Listing
+from services.gateway.listing import Listing, Wanted
 from tests.unit.gateway.books import entry
 from tests.unit.gateway.catalogs import AT, calling, fold, forget, somebody
 from tests.unit.gateway.test_incidents import stopped
@@ -313,3 +314,26 @@ def test_the_file_of_a_dataset_shows_no_more_than_the_catalog(client: TestClient
         assert kept in part[name]
     with calling(client, somebody(("viewer", NYC))):
         assert "777111" not in file("nyc.bonuses")
+
+
+@pytest.mark.parametrize("part", ["entries", "facts"])
+def test_a_database_that_fails_amid_the_reading_leaves_nothing_half_known(
+    lonely: Gateway, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    fold(lonely, AIRPORTS, FLIGHTS)
+    listing, nyc = Listing(lonely.catalog.reader, facts_kept_s=0), somebody(("viewer", NYC)).access
+
+    def seen() -> list[str]:
+        return [each.entry.name for each in listing.find(nyc, Wanted(sort="name"), 10, None, AT).items]
+
+    def failing(*_: object) -> None:
+        raise OperationalError("select", {}, Exception("the database is away"))
+
+    assert seen() == ["nyc.airports", "nyc.flights"]
+    forget(lonely, "nyc.flights")
+    fold(lonely, SALARIES)  # has the place in the index that the other had
+    with monkeypatch.context() as patched:
+        patched.setattr(type(lonely.catalog.reader), part, failing)
+        with pytest.raises(OperationalError):
+            seen()
+    assert seen() == ["nyc.airports"]
