@@ -95,7 +95,9 @@ class Queries:
         live = self._datasets.all()
         names = [name for name in prepared.datasets if name in live]
         states = {name: self._of(live[name]) for name in names}
-        states |= {name: replace(states[name], through=None, waiting_for=(_BESIDE,)) for name in prepared.beside & {*names}}
+        states |= {
+            name: replace(states[name], through=None, waiting_for=(_BESIDE,)) for name in prepared.beside & {*names}
+        }
         return [ReadDataset(name, state, name in prepared.partial) for name, state in states.items()]
 
     def answer(

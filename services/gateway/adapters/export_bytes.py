@@ -138,7 +138,7 @@ def _only_member(kind: pa.DataType) -> int | None:
     return members[0] if len(members) == 1 else None
 
 
-def _members(column: pa.UnionArray, member: int) -> pa.Array:
+def _members(column: Any, member: int) -> Any:
     here = pc.equal(column.type_codes, pa.scalar(column.type.type_codes[member], pa.int8()))
     return pc.take(column.field(member), pc.if_else(here, column.offsets, pa.scalar(None, pa.int32())))
 

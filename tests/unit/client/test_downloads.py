@@ -15,7 +15,9 @@ def packing(request: httpx.Request) -> httpx.Response:
     """A proxy that packs what may be packed."""
     told = {"ETag": '"x"', "X-Headrace-Sha256": sha256(CONTENT).hexdigest()}
     if "gzip" in request.headers.get("accept-encoding", ""):
-        return httpx.Response(200, stream=httpx.ByteStream(gzip.compress(CONTENT)), headers={**told, "Content-Encoding": "gzip"})
+        return httpx.Response(
+            200, stream=httpx.ByteStream(gzip.compress(CONTENT)), headers={**told, "Content-Encoding": "gzip"}
+        )
     start = int(request.headers.get("range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))
     return httpx.Response(206 if start else 200, stream=Breaking(CONTENT[start:], start), headers=told)
 
@@ -42,7 +44,10 @@ def test_a_file_that_broke_off_goes_on_and_is_not_packed() -> None:
 
 
 def test_the_control_a_packed_file_is_another() -> None:
-    with httpx.Client(transport=httpx.MockTransport(packing)) as plain, plain.stream("GET", "http://a.gateway") as found:
+    with (
+        httpx.Client(transport=httpx.MockTransport(packing)) as plain,
+        plain.stream("GET", "http://a.gateway") as found,
+    ):
         assert b"".join(found.iter_raw()) != CONTENT
 
 

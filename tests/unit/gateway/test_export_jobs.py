@@ -22,8 +22,8 @@ from services.gateway.adapters.export_source import ExportSource, Opened
 from services.gateway.adapters.export_storage import ExportStorage, local
 from services.gateway.adapters.export_store import ExportStore
 from services.gateway.adapters.export_tables import EXPORTS
-from services.gateway.bootstrap import serve
 from services.gateway.adapters.usage_store import Usage
+from services.gateway.bootstrap import serve
 from services.gateway.core.completeness import Completeness
 from services.gateway.core.export_jobs import LEASE, MOST_ATTEMPTS, Job, fetch_refusal, seen_as
 from services.gateway.core.exports import Plan, Wanted

@@ -157,7 +157,9 @@ def _hits(gateway: Gateway, caller: Caller, dataset: DatasetVersion, column: str
     published = [*outputs.columns, *outputs.unsure]
     live = {name: each.contract() for name, each in gateway.datasets.all().items()}
     hides = gateway.catalog.listing.hides(caller.access)
-    readers = [each for each in readers_of(dataset.name, published, live) if not (hides(each.dataset) or hides(each.via))]
+    readers = [
+        each for each in readers_of(dataset.name, published, live) if not (hides(each.dataset) or hides(each.via))
+    ]
     return models.DriftHits(
         columns=list(outputs.columns),
         unsure=list(outputs.unsure),

@@ -239,11 +239,7 @@ def _reaches(gateway: Gateway, caller: Caller, found: Job | ExportSchedule) -> b
 
 
 def _own(gateway: Gateway, caller: Caller, found: OwnedT | None, what: str) -> OwnedT:
-    if (
-        found is None
-        or _whose(caller) not in (None, found.owner)
-        or not _reaches(gateway, caller, found)
-    ):
+    if found is None or _whose(caller) not in (None, found.owner) or not _reaches(gateway, caller, found):
         raise not_found(f"there is no {what}, or it is somebody else's")
     note(datasets=[found.dataset])
     return found
