@@ -50,11 +50,6 @@ def cut(text: str, query: exp.Query, limit: int) -> str:
     return f"SELECT * FROM ({text}) LIMIT {limit}"  # noqa: S608
 
 
-def tables_of(sql: str) -> set[str]:
-    """The tables that a query names with their databases. Errors: RefusedQueryError."""
-    return {f"{table.db}.{table.name}" for table in parsed(sql)[0].find_all(exp.Table) if table.db}
-
-
 def guarded_condition(condition: str) -> str:
     """A condition over the rows of one table as it may stand in a WHERE: one expression, in parentheses, without a query in it.
 

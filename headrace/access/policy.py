@@ -240,13 +240,17 @@ class Access:
             return False
         return any(grant.scope.holds(scope) for grant in self.grants if Action.ADMIN in grant.actions and grant.whole)
 
+    def lets(self, action: Action, asset: Asset) -> bool:
+        """Whether the token, if it is one, reaches this far, whatever was granted."""
+        within = self.limit is None or any(scope.covers(asset) for scope in self.limit.scopes)
+        return within and self._lets(action)
+
     def _lets(self, action: Action) -> bool:
         return self.limit is None or action in self.limit.actions
 
     def _giving(self, action: Action, asset: Asset) -> Sequence[Grant]:
         """The grants that let them do this with the dataset."""
-        within = self.limit is None or any(scope.covers(asset) for scope in self.limit.scopes)
-        if not (within and self._lets(action)):
+        if not self.lets(action, asset):
             return ()
         return tuple(grant for grant in self.grants if action in grant.actions and grant.scope.covers(asset))
 

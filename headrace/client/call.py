@@ -50,8 +50,9 @@ class Request:
         return replace(self, body=_given(members))
 
     def sending(self, **headers: str) -> "Request":
-        """With these headers; an underscore stands for a hyphen."""
-        return replace(self, headers={name.replace("_", "-"): value for name, value in headers.items()})
+        """With these headers besides those it has; an underscore stands for a hyphen."""
+        added = {name.replace("_", "-"): value for name, value in headers.items()}
+        return replace(self, headers={**(self.headers or {}), **added})
 
     def within(self, timeout_s: float) -> "Request":
         """It may take longer than others: so long between two pieces of its answer."""

@@ -57,6 +57,7 @@ from services.gateway.adapters.source_desk import SourceDesk
 from services.gateway.adapters.storage import Storage
 from services.gateway.adapters.tail import Tail
 from services.gateway.adapters.transform_tests import TransformTests
+from services.gateway.adapters.usage_store import Usage
 from services.gateway.adapters.warehouse import Warehouse
 from services.gateway.adapters.wish_store import WishStore
 from services.gateway.catalog import Catalog
@@ -222,6 +223,7 @@ def _exporting(
         storages,
         Limits(settings.export_most_mb << 20, timedelta(hours=settings.export_kept_hours)),
         lambda *event: notices().event(*event),
+        Usage(engine),
     )
 
 

@@ -21,6 +21,7 @@ from services.gateway.adapters.export_schedules import ExportSchedules
 from services.gateway.adapters.export_source import ExportSource, Opened
 from services.gateway.adapters.export_storage import ExportStorage
 from services.gateway.adapters.export_store import ExportStore
+from services.gateway.adapters.usage_store import Usage
 from services.gateway.core.export_jobs import LEASE, MOST_ATTEMPTS, Job, manifest, seen_as
 from services.gateway.core.exports import NoSuchColumnError
 
@@ -65,6 +66,7 @@ class ExportParts:
     storages: dict[str, ExportStorage]
     limits: Limits
     tell: Tell
+    usage: Usage
 
 
 class ExportWorker:
@@ -179,6 +181,7 @@ class ExportWorker:
         }
         if not parts.store.end(job.id, self._holder, "done", now, **known):
             raise _LostError
+        parts.usage.record([job.dataset], job.owner, job.owner_name, "exports", now)
         parts.tell("export_done", job.dataset, f"export {job.id} of {job.dataset} is ready", told_of(job))
 
     def _write(self, job: Job, opened: Opened, passed: "_Passed") -> None:

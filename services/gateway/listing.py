@@ -127,8 +127,6 @@ class Listing:
     def _current(self, now: datetime) -> Iterator[None]:
         with self._turn:
             changed, moved = self._refresh(), self._refresh_facts(now)
-            if changed:
-                self._visible.clear()
             if changed or moved:
                 self._found.clear()
                 self._facets = self._going_on(now)
@@ -141,11 +139,13 @@ class Listing:
         heads, notes = self._reader.heads(), self._reader.notes()
         changed = [name for name, head in heads.items() if self._heads.get(name) != head]
         noted = {name for name in {*notes, *self._notes} if notes.get(name) != self._notes.get(name)}
+        entries = self._reader.entries(changed)  # all that is read comes before anything is changed: it may fail
         self._notes = notes
+        self._visible.clear()  # here, as what is read next may fail: places of entries are given to others
         for name in self._heads.keys() - heads.keys():
             self._index.drop(name)
             del self._entries[name]
-        for entry in self._reader.entries(changed):
+        for entry in entries:
             self._entries[entry.name] = entry
         self._index_anew({*changed, *noted})
         self._heads, self._stamp = heads, stamp

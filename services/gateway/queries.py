@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Generator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
 from headrace.access.book import Caller
@@ -12,6 +12,7 @@ from headrace.access.policy import Action
 from headrace.sql_guard import RefusedQueryError
 from services.gateway.adapters.assets import Assets
 from services.gateway.adapters.dataset_store import DatasetStore
+from services.gateway.adapters.export_bytes import plain_arrow
 from services.gateway.adapters.view_columns import ViewColumns
 from services.gateway.adapters.warehouse import Answer, QueryError, Warehouse
 from services.gateway.core.completeness import Completeness
@@ -19,14 +20,15 @@ from services.gateway.core.datasets import DatasetVersion
 from services.gateway.core.exports import ENGINE_FORMATS, ENGINE_SETTINGS, Format, csv_header, rows_as
 from services.gateway.core.query_errors import told
 from services.gateway.core.readable import Readable, Reading, reading, rewritten
+from services.gateway.core.visible import NEEDED
 
-#: What queries go by. The engine's memory of which granules a condition is true in was found to leave rows out (26.9).
-NEEDED: Final[Mapping[str, str]] = {"use_query_condition_cache": "0"}
 _NO_COLUMN: Final = 47
 _MOST_COLUMNS: Final = 10_000
 _MOST_TABLES: Final = 10_000
 Given = TypeVar("Given")
 _COMPLETE_S: Final = 2.0
+#: The books that are looked at are those of the generation that shows.
+_BESIDE: Final = "of the tables beside what it shows it is not told how complete they are"
 
 
 #: Is told which datasets a query reads, before it is asked.
@@ -44,11 +46,15 @@ class ReadDataset:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A query as it is sent, over the datasets it reads. `words` are those it was written with."""
+    """A query as it is sent, over the datasets it reads. `words` are those it was written with.
+
+    `beside`: the datasets of which it reads other tables than what they show.
+    """
 
     text: str
     datasets: tuple[str, ...]
     partial: frozenset[str]
+    beside: frozenset[str]
     words: frozenset[str] = field(repr=False)
 
 
@@ -81,13 +87,18 @@ class Queries:
         readable = self._readable(caller, read)
         text = rewritten(read, readable, self._domains(), limit)
         partial = frozenset(name for name in read.datasets if not readable[name].sight.whole)
-        return Prepared(text, read.datasets, partial, frozenset(token.text for token in read.tokens))
+        beside = frozenset(table.dataset for table in read.tables if table.beside)
+        return Prepared(text, read.datasets, partial, beside, frozenset(token.text for token in read.tokens))
 
     def completeness(self, prepared: Prepared) -> list[ReadDataset]:
         """How complete the rows are that are read from now on."""
         live = self._datasets.all()
         names = [name for name in prepared.datasets if name in live]
-        return [ReadDataset(name, self._of(live[name]), name in prepared.partial) for name in names]
+        states = {name: self._of(live[name]) for name in names}
+        states |= {
+            name: replace(states[name], through=None, waiting_for=(_BESIDE,)) for name in prepared.beside & {*names}
+        }
+        return [ReadDataset(name, state, name in prepared.partial) for name, state in states.items()]
 
     def answer(
         self, caller: Caller, sql: str, limit: int, parameters: Mapping[str, Any], reads: Reads
@@ -117,6 +128,8 @@ class Queries:
                 text, header = rows_as(form, columns, text), csv_header(columns)
             settings = {**ENGINE_SETTINGS[form], **NEEDED}
             pieces = self._warehouse.stream(text, ENGINE_FORMATS[form], settings, parameters, self._limits)
+            if form == "arrow" and prepared.partial:
+                pieces = plain_arrow(pieces)
             return _after(header + next(pieces, b""), pieces), state
 
         most = limit or self._limits["max_result_rows"]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final, Literal
 
-from headrace.client.call import Call, Pieces, delete, get, post
+from headrace.client.call import Call, Pieces, Request, delete, get, post
 from headrace.client.items import Items
 from headrace.client.method import Group, WireT, call, pieces
 from headrace.client.results.exports import Export, ExportSchedule
@@ -22,13 +22,13 @@ class Exports(Group[WireT]):
         self, dataset: str, form: ExportFormat = "csv", columns: Sequence[str] = (), where: str = ""
     ) -> Pieces[bytes]:
         """The rows of a dataset as a file, while it is made."""
-        request = get("/datasets/{name}/export", name=dataset).within(_PATIENCE_S)
+        request = _file("/datasets/{name}/export", name=dataset)
         return request.asking(format=form, columns=",".join(columns), where=where).pieces(bytes)
 
     @pieces
     def file(self, export: str) -> Pieces[bytes]:
         """The file of an export."""
-        return get("/exports/{id}/file", id=export).within(_PATIENCE_S).pieces(bytes)
+        return _file("/exports/{id}/file", id=export).pieces(bytes)
 
     @call
     def start(
@@ -91,6 +91,11 @@ class Exports(Group[WireT]):
     def remove_schedule(self, schedule: str) -> Call[None]:
         """Take a schedule away; the exports it made stay."""
         return delete("/export-schedules/{id}", id=schedule).nothing()
+
+
+def _file(template: str, **parts: object) -> Request:
+    """A file, byte by byte as it was made: a proxy that packs it would make another of it."""
+    return get(template, **parts).within(_PATIENCE_S).sending(Accept_Encoding="identity")
 
 
 def _wanted(

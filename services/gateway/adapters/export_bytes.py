@@ -6,6 +6,7 @@ from contextlib import closing
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from services.gateway.core.export_jobs import RowCount
@@ -21,7 +22,7 @@ def encoded(
     with closing(sent):
         if form == "parquet":
             made = _parquet(sent, plan.binary, counted or _unheard)
-        elif form == "arrow" and (plan.binary or counted):
+        elif form == "arrow" and (plan.binary or plan.masked or counted):
             made = _arrow(sent, plan.binary, counted or _unheard)
         elif counted:
             made = _counting(form, _after(plan.header, sent), counted)
@@ -53,10 +54,10 @@ def _after(header: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
 def _parquet(sent: Iterator[bytes], binary: Iterable[str], counted: Callable[[int], None]) -> Iterator[bytes]:
     """A Parquet file, in groups of about as many rows as make `_ROW_GROUP_BYTES`: no more is held at a time."""
     reader = pa.ipc.open_stream(source_of(sent))
-    schema = typed(reader.schema, binary)
+    schema = typed(_without_unions(reader.schema), binary)
     sink = _Sink()
     with pq.ParquetWriter(pa.PythonFile(sink, mode="w"), schema, compression="zstd", compression_level=1) as writer:
-        for group in _groups(reader):
+        for group in _groups(map(_plain, reader)):
             table = pa.Table.from_batches(group).cast(schema)
             writer.write_table(table)
             counted(table.num_rows)
@@ -79,14 +80,20 @@ def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]
         yield group
 
 
+def plain_arrow(sent: Generator[bytes]) -> Generator[bytes]:
+    """A stream of Arrow in which lists and maps that are hidden in some rows are null there, and no unions."""
+    with closing(sent):
+        yield from _arrow(sent, (), _unheard)
+
+
 def _arrow(sent: Iterator[bytes], binary: Iterable[str], counted: Callable[[int], None]) -> Iterator[bytes]:
     reader = pa.ipc.open_stream(source_of(sent))
-    schema = typed(reader.schema, binary)
+    schema = typed(_without_unions(reader.schema), binary)
     sink = _Sink()
     with pa.ipc.new_stream(
         pa.PythonFile(sink, mode="w"), schema, options=pa.ipc.IpcWriteOptions(compression="lz4")
     ) as writer:
-        for batch in reader:
+        for batch in map(_plain, reader):
             writer.write_table(pa.Table.from_batches([batch]).cast(schema))
             counted(batch.num_rows)
             yield sink.taken()
@@ -99,6 +106,41 @@ def typed(schema: pa.Schema, binary: Iterable[str]) -> pa.Schema:
         at = schema.get_field_index(name)
         schema = schema.set(at, schema.field(at).with_type(pa.binary()))
     return schema
+
+
+def _without_unions(schema: pa.Schema) -> pa.Schema:
+    """The schema with lists in the place of unions of lists and nothing. The engine makes those of lists and maps that are hidden
+    in some rows, and neither Parquet nor most readers of Arrow know them.
+    """
+    for at, field in enumerate(schema):
+        if (member := _only_member(field.type)) is not None:
+            schema = schema.set(at, pa.field(field.name, field.type.field(member).type))
+    return schema
+
+
+def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch with the schema of `_without_unions`."""
+    schema = _without_unions(batch.schema)
+    if schema.equals(batch.schema):
+        return batch
+    columns = [
+        column if (member := _only_member(column.type)) is None else _members(column, member)
+        for column in batch.columns
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _only_member(kind: pa.DataType) -> int | None:
+    """Which member of a union has its values, if one alone has any."""
+    if not pa.types.is_union(kind):
+        return None
+    members = [at for at in range(kind.num_fields) if not pa.types.is_null(kind.field(at).type)]
+    return members[0] if len(members) == 1 else None
+
+
+def _members(column: Any, member: int) -> Any:
+    here = pc.equal(column.type_codes, pa.scalar(column.type.type_codes[member], pa.int8()))
+    return pc.take(column.field(member), pc.if_else(here, column.offsets, pa.scalar(None, pa.int32())))
 
 
 class _Sink(io.RawIOBase):

@@ -1,6 +1,7 @@
 """Opens what an export reads: the published table as the exporter sees it, and how complete it is."""
 
 from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -16,7 +17,8 @@ from services.gateway.core.completeness import Completeness, completeness
 from services.gateway.core.conservation import STAGES
 from services.gateway.core.datasets import DatasetVersion
 from services.gateway.core.exports import Plan, Table, Wanted, plan
-from services.gateway.core.visible import quoted
+from services.gateway.core.query_errors import told
+from services.gateway.core.visible import NEEDED, quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class ExportSource:
         """
         made = self.plan(dataset, wanted, sight)
         state = self.completeness(dataset)
-        sent = self._warehouse.stream(made.sql, made.engine_format, made.settings)
+        sent = _telling(made, self._warehouse.stream(made.sql, made.engine_format, made.settings))
         return Opened(made, state, encoded(wanted.format, made, sent, counted))
 
     def plan(self, dataset: DatasetVersion, wanted: Wanted, sight: Sight) -> Plan:
@@ -54,8 +56,11 @@ class ExportSource:
 
     def count(self, made: Plan) -> int:
         """How many rows a plan has just now. Errors: QueryError, Transient."""
-        (row,) = self._warehouse.query(f"SELECT count() FROM ({made.sql})", 1).rows  # noqa: S608  # of a plan
-        return int(row[0])
+        counted = f"SELECT count() FROM ({made.sql})"  # noqa: S608  # of a plan
+        try:
+            return int(self._warehouse.query(counted, 1, needed=NEEDED).rows[0][0])
+        except QueryError as error:
+            raise _as_told(made, error) from None
 
     def completeness(self, dataset: DatasetVersion) -> Completeness:
         """How complete its rows are that are read from now on."""
@@ -80,3 +85,16 @@ class ExportSource:
             name for name, _ in columns
         }
         return Table(name, dict(columns), frozenset(binary))
+
+
+def _telling(made: Plan, sent: Generator[bytes]) -> Generator[bytes]:
+    """The pieces; an error has no word of the engine's where something is hidden."""
+    with closing(sent):
+        try:
+            yield from sent
+        except QueryError as error:
+            raise _as_told(made, error) from None
+
+
+def _as_told(made: Plan, error: QueryError) -> QueryError:
+    return QueryError(told(str(error), error.code, made.words), error.code) if made.partial else error

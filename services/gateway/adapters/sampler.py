@@ -5,7 +5,8 @@ from typing import Any, Final
 
 from headrace.access.policy import Sight
 from services.gateway.adapters.warehouse import QueryError, Warehouse
-from services.gateway.core.visible import quoted, visible
+from services.gateway.core.query_errors import told
+from services.gateway.core.visible import NEEDED, quoted, visible
 
 _MOST_COLUMNS: Final = 10_000
 _COLUMNS: Final = (
@@ -23,17 +24,21 @@ class Sampled:
 
 
 def sampled(warehouse: Warehouse, dataset: str, sight: Sight, limit: int) -> Sampled:
-    """Some rows of a dataset's table; nothing before its first row is loaded. Errors: Transient, QueryError."""
+    """Some rows of a dataset's table; nothing before its first row is loaded. Errors: those of the warehouse; RefusedQueryError."""
     domain, _, name = dataset.partition(".")
     found = warehouse.query(_COLUMNS, _MOST_COLUMNS, {"domain": domain, "name": name}).rows
-    columns = [column for [column] in found if not column.startswith("_")]
+    every = [str(column) for [column] in found]
+    columns = [column for column in every if not column.startswith("_")]
     if not columns:
         return Sampled()
-    seen = visible(f"{quoted(domain)}.{quoted(name)}", columns, sight)
+    seen = visible(f"{quoted(domain)}.{quoted(name)}", every, sight)
+    listed = ", ".join(map(quoted, columns))
     try:
-        answer = warehouse.query(f"SELECT * FROM {seen} LIMIT {int(limit)}", limit)  # noqa: S608
+        answer = warehouse.query(f"SELECT {listed} FROM {seen} LIMIT {int(limit)}", limit, needed=NEEDED)  # noqa: S608
     except QueryError as error:
         if error.no_table:
             return Sampled()
-        raise
+        if sight.whole:
+            raise
+        raise QueryError(told(str(error), error.code, ()), error.code) from None
     return Sampled(answer.columns, answer.rows, [column for column in columns if sight.of_column(column) != "all"])

@@ -1,5 +1,6 @@
 """Asks the warehouse, as an account that can only read."""
 
+import re
 import threading
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -19,6 +20,7 @@ _CONNECT_S: Final = 3
 _PIECE_BYTES: Final = 1 << 20
 _TAG: Final = "X-ClickHouse-Exception-Tag"
 _LATE: Final = "__exception__"
+_PARAMETER: Final = re.compile(r"\{\w+:[^}]+\}")
 _NO_TABLE: Final = frozenset({60, 81})  # UNKNOWN_TABLE, UNKNOWN_DATABASE
 
 
@@ -81,7 +83,7 @@ class Warehouse:
             client = self._connected()
             given = self._settings(client, {"max_execution_time": self._timeout_s, **(settings or {})})
             given |= self._needed(client, needed or {})
-            result = client.query(sql, parameters=dict(parameters or {}), settings=given, tz_mode="schema")
+            result = client.query(sql, parameters=_bound(sql, parameters), settings=given, tz_mode="schema")
         except DatabaseError as error:
             raise self._mapped(error) from error
         elapsed_ms = (time.perf_counter() - started) * 1000
@@ -106,7 +108,7 @@ class Warehouse:
             client = self._connected()
             given = self._settings(client, {"max_execution_time": self._timeout_s, **(limits or {})})
             given |= self._needed(client, settings)
-            answer: Any = client.raw_stream(sql, dict(parameters or {}), given, output)
+            answer: Any = client.raw_stream(sql, _bound(sql, parameters), given, output)
         except DatabaseError as error:
             raise self._mapped(error) from error
         try:
@@ -168,6 +170,13 @@ class Warehouse:
                 except ClickHouseError as error:
                     raise Transient(f"the warehouse at {self.url} cannot be reached: {error}") from error
             return self._client
+
+
+def _bound(sql: str, parameters: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The values for the engine to bind; none where nothing in the text can take one: the driver would then write them into the
+    text by itself, in the place of `%(name)s`, also amid a literal that was guarded as one.
+    """
+    return dict(parameters or {}) if _PARAMETER.search(sql) else {}
 
 
 def unbroken(pieces: Iterable[bytes], mark: bytes) -> Iterator[bytes]:

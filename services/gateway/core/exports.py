@@ -8,7 +8,7 @@ from typing import Final, Literal, get_args
 
 from headrace.access.policy import Sight
 from headrace.sql_guard import guarded_condition
-from services.gateway.core.visible import quoted, visible
+from services.gateway.core.visible import NEEDED, quoted, visible
 
 Format = Literal["csv", "jsonl", "parquet", "arrow"]
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)
@@ -61,7 +61,10 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How the engine is asked for an export. `masked` are the columns of it that do not show every value."""
+    """How the engine is asked for an export. `masked` are the columns of it that do not show every value.
+
+    `partial`: something is hidden, so that the engine's own words are not for whoever asked. `words` are those they asked with.
+    """
 
     columns: tuple[str, ...]
     sql: str
@@ -70,6 +73,8 @@ class Plan:
     binary: tuple[str, ...]
     masked: tuple[str, ...]
     header: bytes = b""
+    partial: bool = False
+    words: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +103,12 @@ def plan(table: Table, wanted: Wanted, sight: Sight) -> Plan:
         tuple(names),
         rows,
         ENGINE_FORMATS[wanted.format],
-        ENGINE_SETTINGS[wanted.format],
+        {**ENGINE_SETTINGS[wanted.format], **NEEDED},
         () if text else tuple(name for name in names if name in table.binary),
         tuple(name for name in names if sight.of_column(name) not in ("all", sight.rows)),
         csv_header(names) if wanted.format == "csv" else b"",
+        not sight.whole,
+        frozenset((*names, *re.findall(r"\w+", wanted.condition))),
     )
 
 

@@ -29,7 +29,8 @@ def told(message: str, code: int | None, words: Collection[str]) -> str:
     found = _IDENTIFIER.search(message) or _FUNCTION.search(message)
     about = f" ({found[1]})" if found is not None and set(re.split(r"\W+", found[1])) <= {*words} else ""
     hint = f": {_HINTS[name]}{about}" if name in _HINTS else ""
+    number = "" if code is None else f", code {code}"
     return (
-        f"{name}, code {code}{hint}. More is not told, as you see a part of what is read: "
+        f"{name}{number}{hint}. More is not told, as you see a part of what is read: "
         "the engine's own words could have values in them that you do not see"
     )

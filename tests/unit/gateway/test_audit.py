@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import fields
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -32,6 +33,7 @@ from services.gateway.adapters.http.models.words import Body
 from services.gateway.adapters.http.recording import audited_paths, note, watch
 from services.gateway.core.audit_acts import Place, Wanted, cursor_of, place_of
 from services.gateway.core.auditing import bounded, formula_safe, kept_parameters, outcome_of
+from services.gateway.core.export_jobs import Job
 from services.gateway.gateway import Gateway
 from tests.unit.gateway.accesses import AT
 from tests.unit.gateway.test_datasets import AIRPORTS, live
@@ -248,6 +250,27 @@ def test_what_is_about_a_dataset_is_found_by_it(
     client.request(method, path, json=body)
     (act,) = listed(client, dataset="nyc.airports")
     assert act["datasets"] == ["nyc.airports"]
+
+
+def test_exports_their_files_and_samples_are_about_their_dataset(client: TestClient, lonely: Gateway) -> None:
+    with lonely.engine.begin() as connection:
+        fold_datasets(connection, live(AIRPORTS).items())
+    lonely.exports.add(
+        Job("5f0c6d7e8a9b4c3d", "admin", "admin", None, "nyc.airports", "csv", (), "", "download", datetime.now(UTC))
+    )
+    client.get("/api/v1/catalog/nyc.airports/sample")
+    client.post("/api/v1/exports", json={"dataset": "nyc.airports"})
+    client.post("/api/v1/export-schedules", json={"dataset": "nyc.airports", "cron": "0 6 * * *"})
+    client.get("/api/v1/exports/5f0c6d7e8a9b4c3d/file")
+    client.delete("/api/v1/exports/5f0c6d7e8a9b4c3d")
+    assert [act["action"] for act in listed(client, dataset="nyc.airports")] == [
+        "DELETE /api/v1/exports/{id}",
+        "GET /api/v1/exports/{id}/file",
+        "POST /api/v1/export-schedules",
+        "POST /api/v1/exports",
+        "GET /api/v1/catalog/{name}/sample",
+    ]
+    assert listed(client, dataset="nyc.airport") == []  # the control: another dataset
 
 
 def test_who_looks_with_the_eyes_of_another_is_the_one_who_acts(client: TestClient) -> None:

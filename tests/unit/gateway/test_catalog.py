@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy.exc import OperationalError
 
 from headrace.access.policy import Grant, Scope
 from headrace.contract import load
@@ -18,7 +19,7 @@ from services.gateway.adapters.profile_store import fold_profiles
 from services.gateway.core.column_profiles import BatchProfile
 from services.gateway.core.datasets import Generation
 from services.gateway.gateway import Gateway
-from services.gateway.listing import Listing
+from services.gateway.listing import Listing, Wanted
 from tests.unit.gateway.books import entry
 from tests.unit.gateway.catalogs import AT, calling, fold, forget, somebody
 from tests.unit.gateway.test_incidents import stopped
@@ -292,3 +293,47 @@ def test_the_policy_knows_a_dataset_as_it_does_everywhere_else(catalog: TestClie
     entries = Listing(lonely.catalog.reader).entries()
     assert {name: each.asset for name, each in entries.items()} == lonely.assets.all()
     assert entries["nyc.airports"].asset.of_column("tower_phone") == "restricted"
+
+
+def test_the_file_of_a_dataset_shows_no_more_than_the_catalog(client: TestClient, lonely: Gateway) -> None:
+    fold(lonely, AIRPORTS, FLIGHTS, SALARIES, BONUSES)
+
+    def file(name: str) -> str:
+        return str(client.get(f"/api/v1/datasets/{name}").json()["document"])
+
+    whole = {name: file(name) for name in ("nyc.airports", "nyc.bonuses", "nyc.flights")}
+    with calling(client, somebody(("analyst", NYC))):
+        part = {name: file(name) for name in whole}
+    for name, secret, kept in (
+        ("nyc.airports", "718 656", "JFK"),
+        ("nyc.bonuses", "hr.salaries", "Who gets more"),
+        ("nyc.flights", "hr.salaries", "nyc.airports"),
+    ):
+        assert secret in whole[name], "the control: who sees everything"
+        assert secret not in part[name]
+        assert kept in part[name]
+    with calling(client, somebody(("viewer", NYC))):
+        assert "777111" not in file("nyc.bonuses")
+
+
+@pytest.mark.parametrize("part", ["entries", "facts"])
+def test_a_database_that_fails_amid_the_reading_leaves_nothing_half_known(
+    lonely: Gateway, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    fold(lonely, AIRPORTS, FLIGHTS)
+    listing, nyc = Listing(lonely.catalog.reader, facts_kept_s=0), somebody(("viewer", NYC)).access
+
+    def seen() -> list[str]:
+        return [each.entry.name for each in listing.find(nyc, Wanted(sort="name"), 10, None, AT).items]
+
+    def failing(*_: object) -> None:
+        raise OperationalError("select", {}, Exception("the database is away"))
+
+    assert seen() == ["nyc.airports", "nyc.flights"]
+    forget(lonely, "nyc.flights")
+    fold(lonely, SALARIES)  # has the place in the index that the other had
+    with monkeypatch.context() as patched:
+        patched.setattr(type(lonely.catalog.reader), part, failing)
+        with pytest.raises(OperationalError):
+            seen()
+    assert seen() == ["nyc.airports"]

@@ -15,7 +15,6 @@ from headrace.access.policy import Grant, Scope
 from services.gateway.adapters.usage_store import Usage
 from services.gateway.adapters.warehouse import Answer, Warehouse
 from services.gateway.bootstrap import serve
-from services.gateway.core.tables_read import tables_of
 from services.gateway.core.texts import plain_text
 from services.gateway.gateway import Gateway
 from tests.unit.gateway.catalogs import calling, fold, somebody
@@ -196,29 +195,15 @@ def test_usage_adds_up_over_days_people_and_gateways(catalog: TestClient, lonely
     assert sent(catalog, "GET", "/usage?days=60")["queries"] == 21
 
 
-@pytest.mark.parametrize(
-    ("sql", "read"),
-    [
-        ("SELECT 1", set()),
-        ("SELECT * FROM nyc.flights f JOIN `nyc`.airports USING (faa)", {"nyc.flights", "nyc.airports"}),
-        (
-            "WITH x AS (SELECT * FROM a.b) SELECT * FROM x UNION ALL SELECT * FROM nyc.flights__quarantine",
-            {"a.b", "nyc.flights"},
-        ),
-    ],
-)
-def test_a_query_uses_the_datasets_whose_tables_it_names(sql: str, read: set[str]) -> None:
-    assert tables_of(sql) == read
-
-
 class Table:
     """A warehouse with one table, that remembers what it was asked."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
 
-    def query(self, sql: str, limit: int, parameters: Any = None) -> Answer:
+    def query(self, sql: str, limit: int, parameters: Any = None, *, needed: Any = None) -> Answer:
         self.asked.append(sql)
+        assert needed == (None if "system.columns" in sql else {"use_query_condition_cache": "0"})
         if "system.columns" in sql:
             return Answer([("name", "String")], [["faa"], ["tower_phone"], ["_offset"]], False, 1.0)
         return Answer([("faa", "String"), ("tower_phone", "String")], [["JFK", None]][:limit], False, 1.0)

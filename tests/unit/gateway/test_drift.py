@@ -6,14 +6,26 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
+from fastapi.testclient import TestClient
 
+from headrace.access.policy import EVERYTHING
 from headrace.contract import Contract, Decision, FileEdit
 from services.gateway.adapters.dataset_log import DatasetLog
 from services.gateway.adapters.http.datasets import make_live
 from services.gateway.adapters.http.problems import ProblemError
+from services.gateway.adapters.quarantine import Quarantine
+from services.gateway.bootstrap import serve
 from services.gateway.core.datasets import DatasetVersion, propose
 from services.gateway.core.drift import MISFIT, UNKNOWN, Choice, Drift, Impossible, edit_for, likely_type
 from services.gateway.gateway import Gateway
+from tests.unit.gateway.catalogs import calling, fold, somebody
+
+FILE = """
+dataset: shop.orders
+description: Orders.
+owner: {team: shop}
+source: {type: http_push}
+"""
 
 LIKELY: list[tuple[list[Any], str]] = [
     ([], "string"),
@@ -133,3 +145,25 @@ def test_a_decision_takes_back_no_other_that_was_made_at_the_same_time(lonely: G
     mine = contract(source={"type": "http_push", "drift": {"cost": {"rename_to": "price"}}})
     with pytest.raises(ProblemError, match="not live any more"):
         make_live(gateway, mine, "ada", skip_tests=None, over=live.version)
+
+
+class Held:
+    """A quarantine with one row, which drifted."""
+
+    def drifts(self, _: str) -> list[Drift]:
+        at = datetime(2026, 1, 1, tzinfo=UTC)
+        return [Drift("cost", UNKNOWN, 1, at, at, "0-1", None)]
+
+    def every(self, *_: Any, **__: Any) -> list[dict[str, Any]]:
+        return [{"fields": '{"cost": "secret"}', "value": None}]
+
+
+def test_values_that_drifted_are_shown_to_who_sees_all_of_the_dataset(lonely: Gateway) -> None:
+    fold(lonely, FILE)
+    client = TestClient(serve(replace(lonely, quarantine=cast(Quarantine, Held()))))
+    shown = {}
+    for role in ("viewer", "analyst"):
+        with calling(client, somebody((role, EVERYTHING))):
+            (item,) = client.get("/api/v1/datasets/shop.orders/drift").json()["items"]
+        shown[role] = (item["examples"], item["rows"])
+    assert shown == {"viewer": ([], 1), "analyst": (["secret"], 1)}

@@ -13,7 +13,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine, update
 
-from headrace.access.policy import Sight
+from headrace.access.policy import Action, Scope, Sight
 from headrace.errors import Transient
 from services.gateway.adapters.dataset_store import DatasetStore, fold_datasets
 from services.gateway.adapters.export_owners import ExportOwners
@@ -22,6 +22,7 @@ from services.gateway.adapters.export_source import ExportSource, Opened
 from services.gateway.adapters.export_storage import ExportStorage, local
 from services.gateway.adapters.export_store import ExportStore
 from services.gateway.adapters.export_tables import EXPORTS
+from services.gateway.adapters.usage_store import Usage
 from services.gateway.bootstrap import serve
 from services.gateway.core.completeness import Completeness
 from services.gateway.core.export_jobs import LEASE, MOST_ATTEMPTS, Job, fetch_refusal, seen_as
@@ -106,6 +107,7 @@ class Bench:
                 {"download": self.storage},
                 Limits(self.most_bytes, timedelta(hours=1)),
                 lambda kind, *_: self.told.append(kind),
+                Usage(self.engine),
             )
         )
 
@@ -344,6 +346,7 @@ def made(gateway: Gateway) -> tuple[Gateway, TestClient, str]:
         dict(gateway.export_storages),
         Limits(1000, timedelta(hours=1)),
         lambda *_: None,
+        gateway.catalog.usage,
     )
     assert client.get(f"/api/v1/exports/{answer.json()['id']}/file").status_code == HTTPStatus.CONFLICT
     assert ExportWorker(parts).work_once()
@@ -369,6 +372,12 @@ def test_a_file_is_fetched_whole_or_in_parts(made: tuple[Gateway, TestClient, st
     assert client.get(path).status_code == HTTPStatus.NOT_FOUND
 
 
+def test_an_export_in_the_background_is_a_use(made: tuple[Gateway, TestClient, str]) -> None:
+    gateway, _, _ = made
+    (user,) = gateway.catalog.usage.users("nyc.airports", AT.date())
+    assert (user.name, user.queries, user.exports) == ("ann", 0, 1)
+
+
 def test_a_grant_that_was_taken_away_ends_the_download(made: tuple[Gateway, TestClient, str]) -> None:
     gateway, client, path = made
     assert client.get(f"{path}/file").status_code == HTTPStatus.OK
@@ -387,6 +396,28 @@ def test_an_export_is_its_owners_and_the_administrators(made: tuple[Gateway, Tes
     assert client.get("/api/v1/exports", headers=bob).json() == {"items": []}
     assert len(client.get("/api/v1/exports", headers=root).json()["items"]) == 1
     assert client.get(f"{path}/file", headers=root).status_code == HTTPStatus.OK
+
+
+@pytest.mark.parametrize(
+    ("action", "scope", "reaches"),
+    [(Action.SEE, "*", False), (Action.EXPORT, "domain:shop", False), (Action.EXPORT, "domain:nyc", True)],
+)
+def test_a_token_reaches_the_exports_and_schedules_it_could_have_made(
+    made: tuple[Gateway, TestClient, str], action: Action, scope: str, reaches: bool
+) -> None:
+    gateway, client, path = made
+    body = {"dataset": "nyc.airports", "cron": "30 6 * * 1-5"}
+    schedule_id = client.post("/api/v1/export-schedules", json=body).json()["id"]
+    narrow = headers(gateway.access.new_token("a test", AT, "u-ann", "narrow", [action], [Scope.parse(scope)], None)[1])
+    for listing in ("/api/v1/exports", "/api/v1/export-schedules"):
+        assert len(client.get(listing, headers=narrow).json()["items"]) == int(reaches)
+    for method, at in (
+        ("GET", path),
+        ("POST", f"/api/v1/export-schedules/{schedule_id}/pause"),
+        ("DELETE", f"/api/v1/export-schedules/{schedule_id}"),
+        ("DELETE", path),
+    ):
+        assert client.request(method, at, headers=narrow).is_success == reaches
 
 
 def test_who_may_only_see_may_not_export(gateway: Gateway) -> None:

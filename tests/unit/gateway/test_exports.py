@@ -6,13 +6,14 @@ import json
 import re
 from collections.abc import Generator
 
+import chdb
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.access.policy import Sight
-from services.gateway.adapters.export_bytes import encoded
+from services.gateway.adapters.export_bytes import encoded, plain_arrow
 from services.gateway.adapters.warehouse import QueryError, unbroken
 from services.gateway.core.export_jobs import BadRangeError, RowCount, byte_range
 from services.gateway.core.exports import (
@@ -27,6 +28,7 @@ from services.gateway.core.exports import (
     original,
     plan,
 )
+from services.gateway.core.visible import visible
 
 TABLE = Table("`a`.`b`", {"id": "Int64", "text": "Nullable(String)", "parts": "Array(String)", "_offset": "Int64"})
 RUN_BY_SPREADSHEETS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
@@ -102,6 +104,12 @@ def test_a_condition_stands_inside_what_the_policy_shows_and_below_what_is_writt
     assert re.search(r"FROM \(SELECT `text` FROM \(SELECT .*`id` > 3.*\) WHERE \(text = 'x'\)\)$", made.sql)
 
 
+@pytest.mark.parametrize("form", FORMATS)
+def test_the_engine_is_told_not_to_leave_rows_out(form: str) -> None:
+    settings = plan(TABLE, Wanted("a.b", form), Sight()).settings  # type: ignore[arg-type]
+    assert settings["use_query_condition_cache"] == "0"
+
+
 MARK = b"\r\n__exception__\r\ntag\r\n"
 
 
@@ -134,6 +142,34 @@ def test_bytes_are_bytes_in_typed_formats_and_rows_are_counted(form: str) -> Non
     found = pa.ipc.open_stream(content).read_all() if form == "arrow" else pa.parquet.read_table(io.BytesIO(content))
     assert found.schema.field("raw").type == pa.binary()
     assert sum(counted) == found.num_rows == 6
+
+
+def hidden_lists() -> Generator[bytes]:
+    """What the engine sends of lists and maps that are hidden in some rows, and in all."""
+    table = "(SELECT number AS id, [number] AS tags, map('k', number) AS pairs, [[number]] AS gone FROM numbers(3))"
+    few = Sight(masked={"tags": ("(id < 2)",), "pairs": ("(id > 0)",), "gone": ()})
+    yield chdb.query(f"SELECT * FROM {visible(table, ['id', 'tags', 'pairs', 'gone'], few)}", "ArrowStream").bytes()
+
+
+@pytest.mark.parametrize("form", ["arrow", "parquet"])
+def test_hidden_lists_and_maps_are_null_in_typed_formats(form: str) -> None:
+    made = Plan(("id", "tags", "pairs", "gone"), "", "ArrowStream", {}, (), ("tags", "pairs", "gone"))
+    content = b"".join(encoded(form, made, hidden_lists()))  # type: ignore[arg-type]
+    found = pa.ipc.open_stream(content).read_all() if form == "arrow" else pa.parquet.read_table(io.BytesIO(content))
+    assert found.to_pydict() == {
+        "id": [0, 1, 2],
+        "tags": [[0], [1], None],
+        "pairs": [None, [("k", 1)], [("k", 2)]],
+        "gone": [None, None, None],
+    }
+    assert pa.types.is_map(found.schema.field("pairs").type)
+    assert b"".join(plain_arrow(hidden_lists()))[:4] == b"\xff\xff\xff\xff"
+
+
+def test_the_control_parquet_has_no_unions() -> None:
+    table = pa.ipc.open_stream(b"".join(hidden_lists())).read_all()
+    with pytest.raises(pa.ArrowNotImplementedError, match="union"):
+        pa.parquet.write_table(table, io.BytesIO())
 
 
 @pytest.mark.parametrize(

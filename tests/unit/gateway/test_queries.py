@@ -15,8 +15,9 @@ from services.gateway.adapters.dataset_store import fold_datasets
 from services.gateway.adapters.warehouse import Answer, QueryError, Warehouse
 from services.gateway.bootstrap import serve
 from services.gateway.core.completeness import Completeness
+from services.gateway.core.visible import NEEDED
 from services.gateway.gateway import Gateway
-from services.gateway.queries import NEEDED, Queries
+from services.gateway.queries import Queries
 from tests.unit.gateway.accesses import bearer, headers
 from tests.unit.gateway.policed import Engine
 from tests.unit.gateway.test_datasets import live
@@ -132,6 +133,14 @@ def test_the_tables_beside_a_dataset_are_for_those_who_see_all_of_it(
     assert "not a dataset's table" in ask(api, part, f"select count() from {table}").json()["detail"]
     told = ask(api, owner, f"select count() from {table}")
     assert told.status_code == HTTPStatus.OK or "UNKNOWN_TABLE" in told.json()["detail"]
+
+
+def test_the_books_of_what_shows_say_nothing_of_the_tables_beside_it(api: TestClient, gateway: Gateway) -> None:
+    owner = bearer(gateway, "olga", "admin")
+    (beside,) = ask(api, owner, "select count() from nyc.flights__g1").json()["datasets"]
+    assert (beside["complete_through"], len(beside["waiting_for"])) == (None, 1)
+    (shown,) = ask(api, owner, "select count() from nyc.flights").json()["datasets"]
+    assert (shown["complete_through"], shown["waiting_for"]) == ("2026-11-27T12:00:00Z", [])  # the control
 
 
 def test_an_error_of_the_engine_tells_no_value_to_who_sees_a_part(api: TestClient, gateway: Gateway) -> None:

@@ -7,6 +7,7 @@ import chdb
 import pytest
 
 from headrace.access.policy import Sight
+from headrace.sql_guard import RefusedQueryError
 from services.gateway.core.visible import visible
 
 TABLE = """(SELECT number AS id, ['EU', 'US', NULL][number % 3 + 1] AS region, concat('p', toString(number)) AS `na``me`,
@@ -57,3 +58,11 @@ def test_a_condition_sees_what_it_hides() -> None:
     """A name in it is the column of the table, not the masked one beside it."""
     seen = visible(TABLE, COLUMNS, Sight((EU,), {"region": ()}))
     assert [(row["id"], row["region"]) for row in rows(f"SELECT * FROM {seen}")] == [(0, None), (3, None)]
+
+
+def test_a_condition_that_does_not_fit_shows_nothing_whatever_the_query_around_it_names_so() -> None:
+    around = "SELECT id FROM {} WHERE (('a' AS tenant) = 'a')"
+    with pytest.raises(RefusedQueryError, match=r"nyc\.flights cannot be read"):
+        visible("`nyc`.`flights`", COLUMNS, Sight(("(tenant = 'a')",)))
+    unchecked = f"(SELECT id FROM (SELECT * FROM {TABLE} WHERE tenant = 'a') LIMIT 100)"
+    assert len(rows(around.format(unchecked))) == 6  # the control: the query's own name would answer

@@ -13,9 +13,8 @@ from services.gateway.adapters.http.problems import ProblemError
 from services.gateway.adapters.http.recording import note
 from services.gateway.gateway import Gateway
 
-_MARK: Final = re.compile(
-    r"[.-]"
-)  # not "_", which names of domains may have: shop_eu.password is not for editors of shop
+#: Behind a domain in the name of a secret. Not "_", which domains have in them: shop_eu.password is not for editors of shop.
+_MARK: Final = re.compile(r"[.-]")
 
 
 def permit_file(gateway: Gateway, caller: Caller, contract: Contract) -> None:

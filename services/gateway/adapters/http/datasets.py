@@ -20,8 +20,10 @@ from services.gateway.adapters.http.authorship import permit_file
 from services.gateway.adapters.http.problems import ProblemError, not_found
 from services.gateway.adapters.http.recording import note
 from services.gateway.adapters.http.waiting import wait_until
+from services.gateway.core.catalog_view import without_values
 from services.gateway.core.datasets import DatasetVersion, Proposal, Refusal, propose
 from services.gateway.core.secrets import warnings
+from services.gateway.core.veil import veiled
 from services.gateway.gateway import Gateway
 
 router = APIRouter(prefix=PREFIX, tags=["datasets"])
@@ -128,10 +130,17 @@ def datasets(gateway: Parts, caller: Seeing) -> models.Datasets:
 
 
 @router.get("/datasets/{name}", summary="Show a dataset", responses=may_answer(HTTPStatus.NOT_FOUND))
-def dataset(name: models.Name, gateway: Parts, _: Seeing) -> models.DatasetDetail:
-    """One dataset with its file."""
-    found = known(gateway.datasets, name)
-    document = found.contract().model_dump(mode="json", by_alias=True, exclude_none=True)
+def dataset(name: models.Name, gateway: Parts, caller: Seeing) -> models.DatasetDetail:
+    """One dataset with its file.
+
+    Values out of rows, as in examples and tests, are left out where the dataset's values are hidden from you; who may not edit it
+    is not told the names of datasets that they may not see.
+    """
+    found, asset = known(gateway.datasets, name), gateway.assets.of(name)
+    contract = without_values(found.contract(), caller.access.sight(Action.QUERY, asset))
+    document = contract.model_dump(mode="json", by_alias=True, exclude_none=True)
+    if not caller.access.may(Action.EDIT, asset):
+        document = veiled(document, gateway.catalog.listing.hides(caller.access))
     return models.DatasetDetail(**_summary(found), document=document)
 
 

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path
 
+from headrace.access.book import Caller
+from headrace.access.policy import Action
 from headrace.contract import Contract, FileEdit, checks_on, load, outputs_of, readers_of, settings_on
 from services.gateway.adapters.http import models
 from services.gateway.adapters.http.access import PREFIX, Parts, Seeing, Trying, may_answer
@@ -33,12 +35,15 @@ _DECIDING: Final = may_answer(
 
 
 @router.get("/datasets/{name}/drift", summary="How the source drifts", responses=_LOOKING)
-def drift(name: models.Name, gateway: Parts, _: Seeing) -> models.Drift:
-    """Rows that ingest set aside because a column is new, or its values do not fit: since when, and what the column hits."""
+def drift(name: models.Name, gateway: Parts, caller: Seeing) -> models.Drift:
+    """Rows that ingest set aside because a column is new, or its values do not fit: since when, and what the column hits.
+
+    Values are there for those who see all of the dataset; readers, as far as you may see them.
+    """
     dataset = known(gateway.datasets, name)
     decided = dataset.contract().source.drift
     return models.Drift(
-        items=[_item(gateway, dataset, found) for found in gateway.quarantine.drifts(name)],
+        items=[_item(gateway, caller, dataset, found) for found in gateway.quarantine.drifts(name)],
         decided={column: decision.model_dump(exclude_defaults=True) for column, decision in decided.items()},
     )
 
@@ -134,29 +139,34 @@ def _of(drift: Drift) -> Chosen:
     return Chosen(causes={"stage": "ingest", "column": drift.column, "reason": drift.reason})
 
 
-def _item(gateway: Gateway, dataset: DatasetVersion, drift: Drift) -> models.DriftItem:
+def _item(gateway: Gateway, caller: Caller, dataset: DatasetVersion, drift: Drift) -> models.DriftItem:
     values = _values(gateway, dataset.name, drift)
-    shown = list({json.dumps(value, default=str): value for value in values}.values())
+    whole = caller.access.sees_whole(Action.QUERY, gateway.assets.of(dataset.name))
+    shown = list({json.dumps(value, default=str): value for value in values}.values()) if whole else []
     return models.DriftItem(
         **asdict(drift),
         examples=shown[:_SHOWN],
         likely_type=likely_type(values),
-        hits=_hits(gateway, dataset, drift.column),
+        hits=_hits(gateway, caller, dataset, drift.column),
     )
 
 
-def _hits(gateway: Gateway, dataset: DatasetVersion, column: str) -> models.DriftHits:
+def _hits(gateway: Gateway, caller: Caller, dataset: DatasetVersion, column: str) -> models.DriftHits:
     contract = dataset.contract()
     outputs = outputs_of(contract, column)
     published = [*outputs.columns, *outputs.unsure]
     live = {name: each.contract() for name, each in gateway.datasets.all().items()}
+    hides = gateway.catalog.listing.hides(caller.access)
+    readers = [
+        each for each in readers_of(dataset.name, published, live) if not (hides(each.dataset) or hides(each.via))
+    ]
     return models.DriftHits(
         columns=list(outputs.columns),
         unsure=list(outputs.unsure),
         dropped_by=list(outputs.dropped_by),
         checks=list(checks_on(contract, published)),
         settings=list(settings_on(contract, published)),
-        readers=[models.ColumnReader.of(reader) for reader in readers_of(dataset.name, published, live)],
+        readers=[models.ColumnReader.of(reader) for reader in readers],
     )
 
 

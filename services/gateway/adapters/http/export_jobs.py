@@ -56,6 +56,7 @@ def start(body: models.NewExport, gateway: Parts, caller: Exporting) -> models.E
         body.destination,
         datetime.now(UTC),
     )
+    note(export=job.id)
     gateway.exports.add(job)
     gateway.export_worker.wake()
     return _shown(gateway, job)
@@ -69,9 +70,8 @@ def exports(
     limit: Annotated[int, Query(ge=1, le=1000, description="The most exports.")] = 100,
 ) -> models.Exports:
     """Your exports, newest first; an administrator's list has everybody's."""
-    return models.Exports(
-        items=[_shown(gateway, job) for job in gateway.exports.of_owner(_whose(caller), limit, state)]
-    )
+    found = gateway.exports.of_owner(_whose(caller), limit, state)
+    return models.Exports(items=[_shown(gateway, job) for job in found if _reaches(gateway, caller, job)])
 
 
 @router.get("/exports/{id}", summary="Show an export", responses=_NOT_FOUND)
@@ -164,6 +164,7 @@ def schedule(body: models.NewExportSchedule, gateway: Parts, caller: Exporting) 
         paused=False,
         next_at=_next(body, now),
     )
+    note(schedule=made.id)
     gateway.export_schedules.add(made)
     return _schedule(made)
 
@@ -171,7 +172,8 @@ def schedule(body: models.NewExportSchedule, gateway: Parts, caller: Exporting) 
 @router.get("/export-schedules", summary="List schedules of exports", responses=may_answer())
 def schedules(gateway: Parts, caller: Calling) -> models.ExportSchedules:
     """Your schedules, the next to be due first; an administrator's list has everybody's."""
-    return models.ExportSchedules(items=[_schedule(each) for each in gateway.export_schedules.of_owner(_whose(caller))])
+    found = gateway.export_schedules.of_owner(_whose(caller))
+    return models.ExportSchedules(items=[_schedule(each) for each in found if _reaches(gateway, caller, each)])
 
 
 @router.post("/export-schedules/{id}/pause", summary="Pause a schedule", responses=_NOT_FOUND)
@@ -231,19 +233,24 @@ def _whose(caller: Caller) -> str | None:
     return None if caller.access.may_everywhere(Action.ADMIN) else caller.principal.id
 
 
-def _own(caller: Caller, found: OwnedT | None, what: str) -> OwnedT:
-    if found is None or _whose(caller) not in (None, found.owner):
+def _reaches(gateway: Gateway, caller: Caller, found: Job | ExportSchedule) -> bool:
+    """Whether the token that somebody uses reaches what they own."""
+    return _whose(caller) is None or caller.access.lets(Action.EXPORT, gateway.assets.of(found.dataset))
+
+
+def _own(gateway: Gateway, caller: Caller, found: OwnedT | None, what: str) -> OwnedT:
+    if found is None or _whose(caller) not in (None, found.owner) or not _reaches(gateway, caller, found):
         raise not_found(f"there is no {what}, or it is somebody else's")
     note(datasets=[found.dataset])
     return found
 
 
 def _job(gateway: Gateway, caller: Caller, id: str) -> Job:
-    return _own(caller, gateway.exports.get(id), f"export {id}")
+    return _own(gateway, caller, gateway.exports.get(id), f"export {id}")
 
 
 def _own_schedule(gateway: Gateway, caller: Caller, id: str) -> ExportSchedule:
-    return _own(caller, gateway.export_schedules.get(id), f"schedule {id}")
+    return _own(gateway, caller, gateway.export_schedules.get(id), f"schedule {id}")
 
 
 def _part(job: Job) -> dict[str, Any]:
