@@ -24,7 +24,7 @@ class Sampled:
 
 
 def sampled(warehouse: Warehouse, dataset: str, sight: Sight, limit: int) -> Sampled:
-    """Some rows of a dataset's table; nothing before its first row is loaded. Errors: those of the warehouse; RefusedQueryError."""
+    """Some rows of a dataset's table; nothing before its first row is loaded. Errors: those of `query`; RefusedQueryError."""
     domain, _, name = dataset.partition(".")
     found = warehouse.query(_COLUMNS, _MOST_COLUMNS, {"domain": domain, "name": name}).rows
     every = [str(column) for [column] in found]
