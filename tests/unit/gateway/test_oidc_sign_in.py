@@ -558,7 +558,7 @@ def test_who_waits_for_a_provider_that_does_not_answer_waits_once_and_not_for_lo
     provider = Provider(settings, lambda: signing.now_s)
     for at_s, times in ((0, 1), (1.9, 1), (2.1, 2)):
         signing.now_s = at_s
-        with pytest.raises(Transient, match="127.0.0.1:1"):
+        with pytest.raises(Transient, match=r"127\.0\.0\.1:1"):
             provider.offer()
         assert len(asked) == times
 
