@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from services.gateway.bootstrap import build, serve
 from services.gateway.settings import GatewaySettings
 from tests.integration.ingest.running import Platform
-from tests.stack import Stack, free_ports
+from tests.stack import Stack, eventually, free_ports
 
 ADMIN = "an-admin-token-of-a-test"
 
@@ -52,5 +52,7 @@ def gateway(stack: Stack, tmp_path: Path) -> Iterator[TestClient]:
         registry_url=stack.registry_url,
         warehouse_url=stack.warehouse_url,
     )
-    with TestClient(serve(build(settings)), headers={"Authorization": f"Bearer {ADMIN}"}) as client:
+    built = build(settings)
+    with TestClient(serve(built), headers={"Authorization": f"Bearer {ADMIN}"}) as client:
+        eventually(lambda: built.fold.fault is None, 30, "the topics it asks over are there")
         yield client
