@@ -31,7 +31,10 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A bearer token: `digest` is its keyed hash, `actions` and `scopes` narrow what its owner may do."""
+    """A bearer token: `digest` is its keyed hash, `actions` and `scopes` narrow what its owner may do.
+
+    `made_with` is the id of the token it was made with, if it was with one: it ends with that one.
+    """
 
     id: str
     owner: str
@@ -41,6 +44,7 @@ class Token:
     expires_at: datetime | None
     actions: tuple[Action, ...]
     scopes: tuple[Scope, ...]
+    made_with: str = ""
 
     @property
     def limit(self) -> Limit:
@@ -97,6 +101,13 @@ class AccessBook:
         theirs = (f"user:{principal.id}", *(f"group:{group}" for group in dict.fromkeys(principal.groups)))
         grants = tuple(grant for to in theirs for grant in self._granted.get(to, ()))
         return Caller(principal, Access(grants, None if token is None else token.limit), token)
+
+    def descended(self, token_id: str) -> list[Token]:
+        """A token, and all that were made with it, or with those."""
+        found = [self.tokens[token_id]] if token_id in self.tokens else []
+        for each in found:  # it grows meanwhile
+            found.extend(token for token in self.tokens.values() if token.made_with == each.id and token not in found)
+        return found
 
     def bearer(self, bearer: str, key: bytes, now: datetime) -> Caller | None:
         """Whose token this is, and what it is worth now; None when nothing."""

@@ -138,14 +138,19 @@ class AccessDesk:
         actions: Sequence[Action],
         scopes: Sequence[Scope],
         expires_at: datetime | None,
+        made_with: str = "",
     ) -> tuple[Token, str]:
         """A new token and its secret, which is never shown again. Errors: Transient."""
         identity = secrets.token_hex(8)
         bearer = new_bearer(identity)
         kept = digest(self._key, bearer)
-        token = Token(identity, owner, name, kept, at, expires_at, tuple(actions), tuple(scopes))
+        token = Token(identity, owner, name, kept, at, expires_at, tuple(actions), tuple(scopes), made_with)
         self.put(by, at, token)
         return token, bearer
+
+    def revoke_token(self, by: str, at: datetime, token_id: str) -> None:
+        """Make a token worthless, and those that were made with it. Errors: Transient."""
+        self.change(by, at, lambda book: [AccessChange(token, gone=True) for token in book.descended(token_id)])
 
     def uses(self) -> dict[str, datetime]:
         """When each token was last used, by its id; to the minute."""

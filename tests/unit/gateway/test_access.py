@@ -141,6 +141,30 @@ def test_a_token_reaches_no_further_than_the_one_it_was_made_with(lonely: Gatewa
     problem(client.post("/api/v1/tokens", json={"name": "x", "owner": "admin"}, headers=narrow), HTTPStatus.FORBIDDEN)
 
 
+def test_a_token_ends_with_the_one_it_was_made_with(lonely: Gateway, client: TestClient) -> None:
+    """Whoever found a token out keeps nothing of it."""
+    first = bearer(lonely, "ada", "viewer")
+    other = bearer(lonely, "bob", "viewer")
+    tokens = [first]
+    for name in ("second", "third"):
+        made = client.post("/api/v1/tokens", json={"name": name, "actions": ["see"]}, headers=headers(tokens[-1]))
+        tokens.append(made.json()["token"])
+    assert client.delete(f"/api/v1/tokens/{first.split('_')[1]}").status_code == HTTPStatus.NO_CONTENT
+    for token in tokens:
+        problem(client.get("/api/v1/me", headers=headers(token)), HTTPStatus.UNAUTHORIZED)
+    assert client.get("/api/v1/me", headers=headers(other)).status_code == HTTPStatus.OK
+
+
+def test_a_narrow_token_revokes_itself_and_none_that_reaches_further(lonely: Gateway, client: TestClient) -> None:
+    wide = bearer(lonely, "ada", "engineer")
+    body = {"name": "narrow", "actions": ["see"]}
+    narrow = client.post("/api/v1/tokens", json=body, headers=headers(wide)).json()["token"]
+    sent = headers(narrow)
+    problem(client.delete(f"/api/v1/tokens/{wide.split('_')[1]}", headers=sent), HTTPStatus.FORBIDDEN)
+    assert client.get("/api/v1/me", headers=headers(wide)).status_code == HTTPStatus.OK
+    assert client.delete(f"/api/v1/tokens/{narrow.split('_')[1]}", headers=sent).status_code == HTTPStatus.NO_CONTENT
+
+
 def test_tokens_are_listed_and_revoked_by_their_owner(lonely: Gateway, client: TestClient) -> None:
     ada, eve = (headers(bearer(lonely, name, "viewer")) for name in ("ada", "eve"))
     mine = client.get("/api/v1/tokens", headers=ada).json()["items"]

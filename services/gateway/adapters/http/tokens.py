@@ -34,7 +34,8 @@ def create(body: models.NewToken, gateway: Parts, caller: Calling) -> models.Cre
     limited = caller.token.expires_at if caller.token is not None else None
     expires_at = min((each for each in (body.expires_at, limited) if each is not None), default=None)
     actions = [action for action in Action if action in body.actions]
-    made, bearer = gateway.access.new_token(caller.name, now, owner.id, body.name, actions, scopes, expires_at)
+    by = caller.token.id if caller.token is not None else ""
+    made, bearer = gateway.access.new_token(caller.name, now, owner.id, body.name, actions, scopes, expires_at, by)
     note(after=_fields(gateway, made))
     return models.CreatedToken(**_fields(gateway, made), token=bearer)
 
@@ -57,12 +58,17 @@ def revoke(
     gateway: Parts,
     caller: Calling,
 ) -> None:
-    """Make a token worthless. Every service refuses it within two seconds."""
+    """Make a token worthless, and those that were made with it. Every service refuses them within two seconds.
+
+    With a token, those that reach no further than it.
+    """
     found = gateway.access.book.tokens.get(token_id)
     if found is None or not (_rules(caller) or found.owner == caller.principal.id):
         raise not_found(f"there is no token {token_id}, or it is not yours")
+    if caller.token is None or caller.token.id != token_id:
+        _refuse_wider(caller, list(found.actions), list(found.scopes))
     note(before=_fields(gateway, found))
-    gateway.access.remove(caller.name, datetime.now(UTC), found)
+    gateway.access.revoke_token(caller.name, datetime.now(UTC), token_id)
 
 
 def _rules(caller: Caller) -> bool:
@@ -83,13 +89,15 @@ def _owner(gateway: Gateway, caller: Caller, name: str | None) -> Principal:
 
 
 def _refuse_wider(caller: Caller, actions: list[Action], scopes: list[Scope]) -> None:
-    """A token may not make one that reaches further than itself. Errors: ProblemError."""
+    """A token makes and revokes none that reaches further than itself. Errors: ProblemError."""
     limit = caller.access.limit
     if limit is None:
         return
     wider = not limit.actions.issuperset(actions)
     if wider or not all(any(own.holds(scope) for own in limit.scopes) for scope in scopes):
-        raise forbidden("a token makes no token that reaches further than itself: sign in, or use one that does")
+        raise forbidden(
+            "a token makes and revokes none that reaches further than itself: sign in, or use one that does"
+        )
 
 
 def _fields(gateway: Gateway, token: book.Token) -> dict[str, object]:
