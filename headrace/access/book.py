@@ -11,6 +11,8 @@ from typing import Final, Literal
 
 from headrace.access.policy import Access, Action, Grant, Limit, Scope
 
+#: Who has the administrator's token of the settings.
+ADMIN: Final = "admin"
 _PREFIX: Final = "hr"
 
 
@@ -92,6 +94,29 @@ class AccessBook:
                 case Token():
                     book.tokens[entry.id] = entry
         return book
+
+    def standing(self, entry: Entry) -> Entry | None:
+        """What stands in the place of an entry: that of its kind with its id."""
+        match entry:
+            case Principal():
+                return self.principals.get(entry.id)
+            case Grant():
+                return self.grants.get(entry.id)
+            case Token():
+                return self.tokens.get(entry.id)
+
+    def named(self, name: str) -> Principal | None:
+        """Somebody by their id, or by their name in any spelling; an id counts before a name."""
+        wanted = name.strip().casefold()
+        by_name = (each for each in self.principals.values() if each.name.casefold() == wanted)
+        return self.principals.get(name) or next(by_name, None)
+
+    def is_taken(self, name: str, but_for: str) -> bool:
+        """Whether a name is that of anybody but for the one with this id, or of the administrator of the settings."""
+        wanted = name.casefold()
+        return wanted == ADMIN or any(
+            each.name.casefold() == wanted for each in self.principals.values() if each.id != but_for
+        )
 
     def caller(self, principal_id: str, token: Token | None = None) -> Caller | None:
         """What somebody may do now; None when there is nobody active with this id."""

@@ -33,30 +33,27 @@ class AccessLog:
         self._controls = controls
         self._writer = SoleWriter(connection, _WRITER_ID, "somebody else's access was changed at the same time")
 
-    def change(self, by: str, at: datetime, decide: Callable[[AccessBook], Sequence[AccessChange]]) -> AccessBook:
-        """Write what `decide` makes of what stands; returns what stands then.
+    def change(
+        self, by: str, at: datetime, decide: Callable[[AccessBook], Sequence[AccessChange]]
+    ) -> Sequence[AccessChange]:
+        """Write what `decide` makes of what stands; returns it.
 
         Errors: whatever `decide` raises; Transient, also when another writer was quicker (nothing is written in either case).
         """
         with self._writer.turn() as writer:
-            standing = self._standing()
-            changes = decide(AccessBook.of(standing.values()))
-            keys = [_key(change.entry) for change in changes]
-            values = [None if change.gone else self._encoded(change.entry, by, at) for change in changes]
+            changes = decide(self._standing())
             if changes:
+                keys = [_key(change.entry).encode() for change in changes]
+                values = [None if change.gone else self._encoded(change.entry, by, at) for change in changes]
                 with writer.transaction() as transaction:
-                    transaction.produce(topics.ACCESS, values, keys=[key.encode() for key in keys])
-            for key, change in zip(keys, changes, strict=True):
-                standing.pop(key, None)
-                if not change.gone:
-                    standing[key] = change.entry
-        return AccessBook.of(standing.values())
+                    transaction.produce(topics.ACCESS, values, keys=keys)
+        return changes
 
-    def _standing(self) -> dict[str, Entry]:
+    def _standing(self) -> AccessBook:
         followed = _followed(self._connection, self._controls)
         try:
             followed.refresh()
-            return dict(followed.state)
+            return AccessBook.of(followed.state.values())
         finally:
             followed.close()
 

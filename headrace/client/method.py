@@ -35,12 +35,11 @@ class Group(Generic[WireT]):
 
 
 class _Method(Generic[P, DescribedT]):
-    """A method of a group. `describe` gives what it would do."""
+    """A method of a group. `describe` gives what it would do, `act` is the name of what the wire does with that."""
 
-    act: str  # of the wire
-
-    def __init__(self, describe: Callable[Concatenate[Any, P], DescribedT]) -> None:
+    def __init__(self, describe: Callable[Concatenate[Any, P], DescribedT], act: str) -> None:
         self.describe: Callable[P, DescribedT] = partial(describe, None)
+        self._act: Final = act
         update_wrapper(self, describe)  # type: ignore[arg-type] # it lends its name and text
         shown = inspect.signature(describe)
         parameters = list(shown.parameters.values())[1:]
@@ -48,7 +47,7 @@ class _Method(Generic[P, DescribedT]):
         self._shown = shown.replace(parameters=parameters, return_annotation=results[-1] if results else Any)
 
     def _bound(self, group: Group[Any]) -> Callable[..., Any]:
-        act = getattr(group._wire, self.act)
+        act = getattr(group._wire, self._act)
 
         def method(*args: Any, **kwargs: Any) -> Any:
             return act(self.describe(*args, **kwargs))
@@ -58,10 +57,8 @@ class _Method(Generic[P, DescribedT]):
         return method
 
 
-class Calling(_Method[P, Call[T]]):
-    """See `call`."""
-
-    act = "run"
+class One(_Method[P, DescribedT], Generic[P, DescribedT, T]):
+    """A method that comes to one value, which an `AsyncClient` awaits. See `call`, `flow`."""
 
     @overload
     def __get__(self, group: None, owner: type) -> Self: ...
@@ -73,10 +70,8 @@ class Calling(_Method[P, Call[T]]):
         return self if group is None else self._bound(group)
 
 
-class Streaming(_Method[P, Lines[T]]):
-    """See `lines`."""
-
-    act = "lines"
+class Many(_Method[P, DescribedT], Generic[P, DescribedT, T]):
+    """A method that is iterated over, in an `AsyncClient` by `async for`. See `lines`, `pieces`, `pages`."""
 
     @overload
     def __get__(self, group: None, owner: type) -> Self: ...
@@ -88,71 +83,26 @@ class Streaming(_Method[P, Lines[T]]):
         return self if group is None else self._bound(group)
 
 
-class Fetching(_Method[P, Pieces[T]]):
-    """See `pieces`."""
-
-    act = "pieces"
-
-    @overload
-    def __get__(self, group: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, group: Group[Wire], owner: type) -> Callable[P, Iterator[T]]: ...
-    @overload
-    def __get__(self, group: Group[AsyncWire], owner: type) -> Callable[P, AsyncIterator[T]]: ...
-    def __get__(self, group: Group[Any] | None, owner: type) -> Any:
-        return self if group is None else self._bound(group)
-
-
-class Paging(_Method[P, Pages[T]]):
-    """See `pages`."""
-
-    act = "pages"
-
-    @overload
-    def __get__(self, group: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, group: Group[Wire], owner: type) -> Callable[P, Iterator[T]]: ...
-    @overload
-    def __get__(self, group: Group[AsyncWire], owner: type) -> Callable[P, AsyncIterator[T]]: ...
-    def __get__(self, group: Group[Any] | None, owner: type) -> Any:
-        return self if group is None else self._bound(group)
-
-
-class Flowing(_Method[P, Flow[T]]):
-    """See `flow`."""
-
-    act = "drive"
-
-    @overload
-    def __get__(self, group: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, group: Group[Wire], owner: type) -> Callable[P, T]: ...
-    @overload
-    def __get__(self, group: Group[AsyncWire], owner: type) -> Callable[P, Coroutine[Any, Any, T]]: ...
-    def __get__(self, group: Group[Any] | None, owner: type) -> Any:
-        return self if group is None else self._bound(group)
-
-
-def call(describe: Callable[Concatenate[Any, P], Call[T]]) -> Calling[P, T]:
+def call(describe: Callable[Concatenate[Any, P], Call[T]]) -> One[P, Call[T], T]:
     """A method that makes one request."""
-    return Calling(describe)
+    return One(describe, "run")
 
 
-def lines(describe: Callable[Concatenate[Any, P], Lines[T]]) -> Streaming[P, T]:
+def lines(describe: Callable[Concatenate[Any, P], Lines[T]]) -> Many[P, Lines[T], T]:
     """A method whose answer is iterated over line by line, as it comes."""
-    return Streaming(describe)
+    return Many(describe, "lines")
 
 
-def pieces(describe: Callable[Concatenate[Any, P], Pieces[T]]) -> Fetching[P, T]:
+def pieces(describe: Callable[Concatenate[Any, P], Pieces[T]]) -> Many[P, Pieces[T], T]:
     """A method whose answer is a file, iterated over piece by piece as it comes."""
-    return Fetching(describe)
+    return Many(describe, "pieces")
 
 
-def pages(describe: Callable[Concatenate[Any, P], Pages[T]]) -> Paging[P, T]:
+def pages(describe: Callable[Concatenate[Any, P], Pages[T]]) -> Many[P, Pages[T], T]:
     """A method whose answers are iterated over item by item, page after page."""
-    return Paging(describe)
+    return Many(describe, "pages")
 
 
-def flow(describe: Callable[Concatenate[Any, P], Flow[T]]) -> Flowing[P, T]:
+def flow(describe: Callable[Concatenate[Any, P], Flow[T]]) -> One[P, Flow[T], T]:
     """A method that takes several steps, such as waiting for something."""
-    return Flowing(describe)
+    return One(describe, "drive")

@@ -22,7 +22,8 @@ from services.gateway.core.datasets import DatasetVersion
 from services.gateway.core.made_tests import Recorded, Row
 from services.gateway.core.passport import Place
 from services.gateway.core.stand_ins import StandIns
-from services.gateway.passports import NoRecordError, Passport, Passports
+from services.gateway.passport import NoRecordError, Passport
+from services.gateway.passports import Passports
 
 _SALTS: Final = 8
 _MOST_REFERRED: Final = 20  # rows of another dataset that a row may need; each is tried without

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from headrace.errors import Fatal, HeadraceError
+from headrace.errors import Fatal
 from headrace.stream import columns, topics
 from headrace.stream.codec import schema_id_of
 from headrace.stream.control import Controls
@@ -24,7 +24,7 @@ from headrace.stream.runs import Run
 from services.gateway.accounts import read_by_stages
 from services.gateway.adapters.control_fold import Slot
 from services.gateway.adapters.dataset_store import DatasetStore
-from services.gateway.adapters.lake import Lake, Landed
+from services.gateway.adapters.lake import Lake
 from services.gateway.adapters.override_store import OverrideStore
 from services.gateway.adapters.progress import Progress, Reading
 from services.gateway.adapters.published_rows import PublishedRows
@@ -37,7 +37,6 @@ from services.gateway.core.contributing import typed
 from services.gateway.core.datasets import DatasetVersion
 from services.gateway.core.passport import (
     Evidence,
-    Fate,
     Found,
     Place,
     Stamp,
@@ -47,30 +46,11 @@ from services.gateway.core.passport import (
     schema_fields,
 )
 from services.gateway.deciders import BOOKS_S, CLOCKS_MS, Deciders
+from services.gateway.passport import NoRecordError, Passport, Schema, Seen, SetAside
 
 _QUARANTINE_LOADER: Final = "quarantine_loader"
 _MOST_EDITS: Final = 10
 _MOST_QUARANTINED: Final = 100
-
-
-class NoRecordError(HeadraceError):
-    """There is no raw record at these coordinates. The message says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Schema:
-    """The schema a raw record names."""
-
-    id: int
-    fields: list[dict[str, Any]] | None  # None when the registry does not know it
-
-
-@dataclass(frozen=True, slots=True)
-class SetAside:
-    """A quarantined row, and as which raw records it was read anew."""
-
-    row: dict[str, Any]
-    became: list[Place]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,51 +66,6 @@ class _Parked:
         if self.record is not None or self.released_ms is not None:
             return False
         return not self.read_whole or raw is None or datetime.now(UTC) - raw.at > kafka_topics.PARKED_TOLD
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What is there of a raw record. `record` is None when its topic no longer has it; `shown` are the `_seq` people see."""
-
-    record: RawRecord | None
-    landed: Landed
-    steps: Sequence[Step]
-    rows: list[dict[str, Any]]
-    shown: set[int]
-    quarantined: list[SetAside]
-
-    @property
-    def anything(self) -> bool:
-        """Whether there is anything of it at all."""
-        return bool(self.record or self.rows or self.quarantined) or self.landed.state == "landed"
-
-    @property
-    def fields(self) -> dict[str, Any] | None:
-        """The decoded raw record: from its topic, or else from the lake."""
-        return self.record.fields if self.record is not None else self.landed.own_fields
-
-
-@dataclass(frozen=True, slots=True)
-class Passport:
-    """All that is known of one raw record and of what became of it.
-
-    `version` is the dataset file that decided about it, None when it is not known. `matched` are the `_seq` that were asked
-    for. `edits` are what its record was before, the last first.
-    """
-
-    dataset: DatasetVersion
-    place: Place
-    fate: Fate
-    rule: str | None
-    candidates: list[str]
-    stamps: list[Stamp]
-    matched: Sequence[int]
-    seen: Seen
-    schema: Schema | None
-    edits: list[dict[str, Any]]
-    version: DatasetVersion | None
-    run: Run | None
-    contributors: list[Contribution]
 
 
 class Passports:

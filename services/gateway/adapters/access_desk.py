@@ -13,14 +13,13 @@ from typing import Final
 from pydantic import SecretStr
 from sqlalchemy import Engine, select
 
-from headrace.access.book import AccessBook, Caller, Entry, Principal, Token, digest, new_bearer, token_id
+from headrace.access.book import ADMIN, AccessBook, Caller, Entry, Principal, Token, digest, new_bearer, token_id
 from headrace.access.policy import EVERYTHING, Access, Action, Grant, Scope
 from headrace.access.topic import AccessChange, AccessLog, KnownAccess
 from headrace.errors import Fatal, Transient
 from services.gateway.adapters.dataset_store import put
 from services.gateway.adapters.tables import TOKEN_USES
 
-ADMIN: Final = "admin"
 _SEEN_S: Final = 5.0
 _ARRIVING_S: Final = 2.0
 _USE_KEPT: Final = timedelta(minutes=1)
@@ -71,13 +70,7 @@ class AccessDesk:
 
         Errors: whatever `decide` raises; Transient, also when another was quicker (nothing is written in either case).
         """
-        written: list[AccessChange] = []
-
-        def decided(book: AccessBook) -> Sequence[AccessChange]:
-            written.extend(decide(book))
-            return written
-
-        self._log.change(by, at, decided)
+        written = self._log.change(by, at, decide)
         self._known.wait_until(lambda book: all(_shows(book, change) for change in written), _SEEN_S)
 
     def put(self, by: str, at: datetime, entry: Entry) -> None:
@@ -169,21 +162,12 @@ class AccessDesk:
 
 def refuse_taken(book: AccessBook, principal: Principal) -> None:
     """Go on only if nobody else has the name. Errors: Fatal."""
-    taken = {each.name.casefold() for each in book.principals.values() if each.id != principal.id} | {ADMIN}
-    if principal.name.casefold() in taken:
+    if book.is_taken(principal.name, but_for=principal.id):
         raise Fatal(f"the name {principal.name} is taken: choose another")
 
 
 def _shows(book: AccessBook, change: AccessChange) -> bool:
-    shelf: dict[str, Entry]
-    match change.entry:
-        case Principal():
-            shelf = dict(book.principals)
-        case Grant():
-            shelf = dict(book.grants)
-        case Token():
-            shelf = dict(book.tokens)
-    return shelf.get(change.entry.id) == (None if change.gone else change.entry)
+    return book.standing(change.entry) == (None if change.gone else change.entry)
 
 
 def kept_key(path: Path) -> bytes:

@@ -1,11 +1,12 @@
 """Knows datasets as the policy sees them."""
 
-from collections.abc import Iterable
+import json
 from functools import lru_cache
 
-from headrace.access.policy import Asset, sensitivity
+from headrace.access.policy import Asset
 from headrace.contract import Contract
 from services.gateway.adapters.dataset_store import DatasetStore
+from services.gateway.core.assets import asset_of_document, strictest
 from services.gateway.core.datasets import DatasetVersion
 
 
@@ -33,21 +34,9 @@ def asset_of(dataset: DatasetVersion) -> Asset:
 
 def asset_of_file(contract: Contract) -> Asset:
     """A dataset as the policy will see it when this file is live."""
-    columns = {field.name: field.classification or contract.classification for field in contract.schema_.fields}
-    return Asset(contract.dataset, frozenset(contract.tags), contract.classification, columns)
-
-
-def strictest(assets: Iterable[Asset]) -> Asset:
-    """One asset for several files of a dataset, the first of which is live: it has the tags, nothing is less sensitive in it."""
-    live, *others = assets
-    for other in others:
-        names = live.columns.keys() | other.columns.keys()
-        columns = {name: max((live.of_column(name), other.of_column(name)), key=sensitivity) for name in sorted(names)}
-        least = max((live.classification, other.classification), key=sensitivity)
-        live = Asset(live.name, live.tags, least, columns)
-    return live
+    return asset_of_document(json.loads(contract.canonical_json()))
 
 
 @lru_cache(4096)
 def _of_document(document: str) -> Asset:
-    return asset_of_file(Contract.from_json(document))
+    return asset_of_document(json.loads(document))

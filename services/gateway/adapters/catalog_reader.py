@@ -10,11 +10,11 @@ from sqlalchemy import Connection, Engine, func, select
 
 from headrace.contract import Contract
 from headrace.stream import topics
-from services.gateway.adapters.assets import strictest
 from services.gateway.adapters.catalog_tables import COLUMN_PROFILES, NOTES, USAGE_DAILY
 from services.gateway.adapters.incident_store import IncidentStore
 from services.gateway.adapters.tables import DATASET_VERSIONS, DATASETS, FOLD_OFFSETS, LEDGER_SUMS, SOURCE_PAUSES
-from services.gateway.core.catalog_entry import CatalogEntry, asset_of_document, entry_of
+from services.gateway.core.assets import asset_of_document, strictest
+from services.gateway.core.catalog_entry import CatalogEntry, entry_of
 from services.gateway.core.catalog_state import Facts
 
 _AT_ONCE: Final = 500  # names in one statement: SQLite takes no endless lists

@@ -94,13 +94,6 @@ def entry_of(row: Mapping[str, Any], document: Mapping[str, Any], asset: Asset) 
     )
 
 
-def asset_of_document(document: Mapping[str, Any]) -> Asset:
-    """The dataset of a canonical file as the policy knows it."""
-    classification = document["classification"]
-    shades = {field["name"]: field.get("classification") or classification for field in document["schema"]["fields"]}
-    return Asset(document["dataset"], frozenset(document["tags"]), classification, shades)
-
-
 def _columns(fields: Iterable[Mapping[str, Any]], classification: Classification) -> Iterable[CatalogColumn]:
     for field in fields:
         yield CatalogColumn(

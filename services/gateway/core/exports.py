@@ -162,13 +162,8 @@ def _literal(text: str) -> str:
 
 
 def neutral(text: str) -> str:
-    """A text as it stands in a CSV file: a spreadsheet shows it and runs nothing. `original` takes it back."""
+    """A text as it stands in a CSV file: a spreadsheet shows it and runs nothing."""
     return f"'{text}" if re.match(_FORMULA, text) else text
-
-
-def original(text: str) -> str:
-    """The text that `neutral` was given."""
-    return text[1:] if text.startswith("'") and re.match(_FORMULA, text) else text
 
 
 def csv_header(names: Iterable[str]) -> bytes:

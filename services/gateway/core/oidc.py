@@ -197,11 +197,8 @@ def changes(somebody: Account, roles: Sequence[GroupRole], book: AccessBook) -> 
 
 def _principal(somebody: Account, book: AccessBook) -> Principal:
     """Their principal. A name that is another's already is told apart: a name is what people and logs see."""
-    others = {other.name.casefold() for other in book.principals.values() if other.id != somebody.principal_id} | {
-        "admin"
-    }
     name = somebody.name
-    if name.casefold() in others:
+    if book.is_taken(name, but_for=somebody.principal_id):
         name = f"{name} ({somebody.principal_id[-8:]})"
     groups = somebody.groups
     known = book.principals.get(somebody.principal_id)

@@ -20,11 +20,12 @@ from services.gateway.adapters.dataset_store import fold_datasets
 from services.gateway.adapters.export_source import ExportSource
 from services.gateway.adapters.warehouse import QueryError
 from services.gateway.bootstrap import build, serve
-from services.gateway.core.exports import Wanted, original
+from services.gateway.core.exports import Wanted
 from services.gateway.gateway import Gateway
 from services.gateway.settings import GatewaySettings
 from tests.integration.warehouse.server import PASSWORDS, Warehouse
 from tests.unit.gateway.conftest import ADMIN, NOWHERE
+from tests.unit.gateway.spreadsheets import original
 from tests.unit.gateway.test_datasets import live
 
 SAMPLES = """

@@ -29,15 +29,18 @@ class MemoryAccess:
         self.entries: dict[str, Entry] = {}
         self.book: AccessBook | None = AccessBook()
 
-    def change(self, by: str, at: datetime, decide: Callable[[AccessBook], Sequence[AccessChange]]) -> AccessBook:
+    def change(
+        self, by: str, at: datetime, decide: Callable[[AccessBook], Sequence[AccessChange]]
+    ) -> Sequence[AccessChange]:
         assert by
         assert at
-        for change in decide(AccessBook.of(self.entries.values())):
+        changes = decide(AccessBook.of(self.entries.values()))
+        for change in changes:
             self.entries.pop(change.entry.id, None)
             if not change.gone:
                 self.entries[change.entry.id] = change.entry
         self.book = AccessBook.of(self.entries.values())
-        return self.book
+        return changes
 
     def wait_until(self, seen: Callable[[AccessBook], bool], timeout_s: float) -> bool:
         assert timeout_s > 0

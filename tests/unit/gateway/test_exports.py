@@ -25,13 +25,12 @@ from services.gateway.core.exports import (
     chosen,
     csv_header,
     neutral,
-    original,
     plan,
 )
 from services.gateway.core.visible import visible
+from tests.unit.gateway.spreadsheets import RUN_BY_SPREADSHEETS, original
 
 TABLE = Table("`a`.`b`", {"id": "Int64", "text": "Nullable(String)", "parts": "Array(String)", "_offset": "Int64"})
-RUN_BY_SPREADSHEETS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 texts = st.one_of(st.text(), st.builds("{}{}".format, st.text("'=+-@\t\r\n", max_size=4), st.text()))
 

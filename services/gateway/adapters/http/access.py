@@ -68,7 +68,7 @@ def _viewed(request: Request, gateway: Gateway, caller: Caller, name: str) -> Ca
     if request.method not in ("GET", "HEAD") and request.url.path != f"{PREFIX}/query":
         raise forbidden("with the eyes of others one only looks: leave the header X-View-As out")
     book = gateway.access.book
-    found = next((each for each in book.principals.values() if name in (each.id, each.name)), None)
+    found = book.named(name)
     seen = None if found is None else book.caller(found.id)
     if seen is None:
         raise not_found(f"there is nobody active with the name or id {name[:100]!r}")

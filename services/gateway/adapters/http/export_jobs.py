@@ -44,18 +44,7 @@ _FETCHING: Final[dict[int | str, dict[str, Any]]] = may_answer(
 def start(body: models.NewExport, gateway: Parts, caller: Exporting) -> models.Export:
     """Have rows written to a file in the background. What you may export is asked again when it begins and when you fetch it."""
     _check(gateway, caller, body)
-    job = Job(
-        new_id(),
-        caller.principal.id,
-        caller.name,
-        caller.token.id if caller.token else None,
-        body.dataset,
-        body.format,
-        tuple(body.columns),
-        body.where,
-        body.destination,
-        datetime.now(UTC),
-    )
+    job = Job(**_wanted(body, caller))
     note(export=job.id)
     gateway.exports.add(job)
     gateway.export_worker.wake()
@@ -147,22 +136,12 @@ def fetch(
 def schedule(body: models.NewExportSchedule, gateway: Parts, caller: Exporting) -> models.ExportSchedule:
     """Have a dataset exported at certain times, with what you may export then."""
     _check(gateway, caller, body)
-    now = datetime.now(UTC)
     made = ExportSchedule(
-        new_id(),
-        caller.principal.id,
-        caller.name,
-        caller.token.id if caller.token else None,
-        body.dataset,
-        body.format,
-        tuple(body.columns),
-        body.where,
-        body.destination,
-        now,
-        body.cron,
-        body.timezone,
+        **_wanted(body, caller),
+        cron=body.cron,
+        timezone=body.timezone,
         paused=False,
-        next_at=_next(body, now),
+        next_at=_next(body, datetime.now(UTC)),
     )
     note(schedule=made.id)
     gateway.export_schedules.add(made)
@@ -200,6 +179,22 @@ def unschedule(id: models.ExportId, gateway: Parts, caller: Calling) -> Response
     _own_schedule(gateway, caller, id)
     gateway.export_schedules.remove(id)
     return Response(status_code=HTTPStatus.NO_CONTENT)
+
+
+def _wanted(body: models.NewExport, caller: Caller) -> dict[str, Any]:
+    """What an export and a schedule of exports have in common."""
+    return {
+        "id": new_id(),
+        "owner": caller.principal.id,
+        "owner_name": caller.name,
+        "token": caller.token.id if caller.token else None,
+        "dataset": body.dataset,
+        "format": body.format,
+        "columns": tuple(body.columns),
+        "condition": body.where,
+        "destination": body.destination,
+        "created_at": datetime.now(UTC),
+    }
 
 
 def _check(gateway: Gateway, caller: Caller, body: models.NewExport) -> None:

@@ -14,7 +14,7 @@ from services.gateway.adapters.http.problems import ProblemError, not_found
 from services.gateway.adapters.http.recording import AUDITED_READ
 from services.gateway.core.passport import Place, place_of
 from services.gateway.made_tests import MadeTest, NoTestError
-from services.gateway.passports import NoRecordError
+from services.gateway.passport import NoRecordError
 
 router = APIRouter(prefix=PREFIX, tags=["books"])
 

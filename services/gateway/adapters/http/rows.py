@@ -16,7 +16,7 @@ from services.gateway.adapters.http.recording import AUDITED_READ
 from services.gateway.contributors import Contribution
 from services.gateway.core.datasets import DatasetVersion
 from services.gateway.core.passport import place_of
-from services.gateway.passports import NoRecordError, Passport
+from services.gateway.passport import NoRecordError, Passport
 
 router = APIRouter(prefix=PREFIX, tags=["books"])
 

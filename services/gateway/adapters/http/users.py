@@ -90,7 +90,6 @@ def shown(principal: Principal) -> models.User:
 
 def named(book: AccessBook, name: str) -> Principal:
     """Somebody by name or id. Errors: ProblemError (404)."""
-    found = next((each for each in book.principals.values() if each.name.casefold() == name.casefold()), None)
-    if (found := book.principals.get(name, found)) is None:
+    if (found := book.named(name)) is None:
         raise not_found(f"there is nobody with the name or id {name[:100]!r}; see: headrace access users")
     return found
